@@ -1,0 +1,59 @@
+# make run      serve metrics: of the built-in demo, or of a real libvirt with URI=qemu:///system
+# make test     every test, on real libvirtd, QEMU and Prometheus
+# make lint     ruff, mypy --strict, import-linter
+# make bench    figures (ratios within one run)
+# make format   ruff's formatter
+# Each installs what is missing first; the second time, nothing is.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench format clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+run: $(VENV)/run
+ifdef URI
+	@exec $(BIN)/libvirt-lifecycle-exporter --libvirt.uri '$(URI)' $(ARGS)
+else
+	@exec $(BIN)/libvirt-lifecycle-exporter demo $(ARGS)
+endif
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test
+	$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+
+# Stamps: system packages, then the virtual environment, then what goes into it.
+$(VENV)/run: pyproject.toml constraints.txt .ci/install-system-packages
+	@.ci/install-system-packages run
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt pip
+	$(BIN)/pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run
+	$(BIN)/pip install -q -c constraints.txt --group dev
+	@touch $@
+
+$(VENV)/test: $(VENV)/dev
+	@.ci/install-system-packages test
+	@touch $@

@@ -1,0 +1,24 @@
+"""libvirt-lifecycle-exporter: which of my machines crashed, hung, stopped or moved, when, and why?
+
+It listens to libvirt's domain events (it does not poll), counts every lifecycle transition, and
+serves the counts to Prometheus. Data flows one way; one thread owns all state::
+
+    sources/                            inbox     worker                                sinks/    web/
+    libvirt callback --Observation-->   |     |
+    snapshot, look   --Snapshot, Look-> |queue|-> diagnosis --Transition-> inventory -> prometheus -> /metrics
+    connection       --LinkUp/Down-->   |     |   (pure)                   (pure)
+
+* ``vocabulary``, ``states``, ``text``   the words: tables only
+* ``transition``                         the values that travel
+* ``inbox``                              the bounded queue between the sources and the worker
+* ``diagnosis``, ``inventory``           pure: what was seen -> what it means; what is known of each domain
+* ``sources``                            the only rooms that import libvirt
+* ``sinks``                              every metric name
+* ``web``                                HTTP
+* ``worker``                             the one thread that owns diagnosis and inventory
+* ``app``, ``cli``, ``flags``, ``settings``  composition, command line, one frozen value of configuration
+
+``make lint`` holds the floors (import-linter contracts in pyproject.toml).
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,6 @@
+"""``python -m libvirt_lifecycle_exporter``: the same as the installed command."""
+
+from libvirt_lifecycle_exporter.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The composition root: builds the rooms from the settings, runs them, shuts them down."""
+
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
+from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
+from libvirt_lifecycle_exporter.web.metrics import endpoint
+from libvirt_lifecycle_exporter.web.server import Server, bind
+from libvirt_lifecycle_exporter.web.site import site
+from libvirt_lifecycle_exporter.worker import DomainFilter, Worker
+
+log = logging.getLogger(__name__)
+
+_STALLED = 30.0
+"""Seconds without a heartbeat after which the event loop is taken to be stuck."""
+_PATIENCE = 0.5
+"""Seconds that each part gets to end; together less than the 2 s in which SIGTERM must have worked."""
+
+
+class App:
+    """The running exporter."""
+
+    def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
+        self._over = threading.Event()
+        self._inbox = Inbox(settings.queue_size)
+        labels = tuple(target.label for target in settings.targets)
+        self._sink = PrometheusSink(
+            labels, series_limit=settings.series_limit, series_ttl=settings.series_ttl
+        )
+        keep = ConnectionSettings(
+            keepalive_interval=int(settings.keepalive_interval),
+            keepalive_count=settings.keepalive_count,
+            longest_wait=settings.reconnect_max_delay,
+            snapshot_interval=settings.snapshot_interval,
+        )
+        self._connections = [
+            Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets
+        ]
+        self._worker = Worker(
+            self._inbox,
+            self._sink,
+            {connection.label: connection for connection in self._connections},
+            DomainFilter(settings.domain_include, settings.domain_exclude),
+            memory=settings.series_ttl,
+        )
+        own, duration = registry(
+            ExporterCollector(self._inbox, self._sink, LOOP.heartbeat, libvirt_version())
+        )
+        self._server = Server(
+            site(endpoint(self._sink, own, duration), self, __version__), sockets, on_end=self._over.set
+        )
+
+    def trouble(self) -> str | None:
+        """Say what is wrong with the process itself, if anything."""
+        if not self._worker.is_alive():
+            return "the worker has ended"
+        silence = LOOP.silence()
+        return f"the libvirt event loop has not turned for {silence:.0f} s" if silence > _STALLED else None
+
+    def ready(self) -> bool:
+        """Tell whether at least one connection has been listed."""
+        return self._worker.ready()
+
+    def down(self) -> list[str]:
+        """Name the connections that are down."""
+        return self._worker.down()
+
+    def start(self) -> None:
+        """Begin: first who listens, then who speaks."""
+        LOOP.start()
+        self._worker.start()
+        self._server.start()
+        for connection in self._connections:
+            connection.start()
+
+    def wait(self) -> None:
+        """Wait until it is asked to stop or the web server has ended."""
+        self._over.wait()
+
+    def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask it to stop; usable as a signal handler."""
+        self._over.set()
+
+    def stop(self) -> None:
+        """End all parts, in the order in which data flows; a part that hangs in libvirt is left behind."""
+        for connection in self._connections:
+            connection.stop()
+        deadline = time.monotonic() + _PATIENCE
+        for connection in self._connections:
+            if not connection.join(max(0.0, deadline - time.monotonic())):
+                log.info("connection %s is busy in libvirt and is left behind", connection.label)
+        self._worker.stop(_PATIENCE)
+        self._server.stop(_PATIENCE)
+
+
+def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None = None) -> None:
+    """Run the exporter until SIGTERM or SIGINT.
+
+    ``on_start`` is called once it serves, and returns what to call before it stops.
+    Raises OSError where an address cannot be listened on.
+    """
+    sockets = [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
+    app = App(settings, sockets)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, app.ask_to_stop)
+    app.start()
+    for listen in settings.listen:
+        log.info("listening on %s", listen)
+    on_stop = on_start() if on_start else lambda: None
+    app.wait()
+    log.info("stopping")
+    on_stop()
+    app.stop()

@@ -1,0 +1,128 @@
+"""Command line and environment -> Settings; exit codes.
+
+Exit codes: 0 well; 1 it could not be done (a check failed, a port is taken); 2 bad settings. Every
+error is one sentence on standard error.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from libvirt_lifecycle_exporter import __version__, app, logs, settings
+from libvirt_lifecycle_exporter.flags import DURATION, common
+from libvirt_lifecycle_exporter.settings import Settings
+
+NAME = "libvirt-lifecycle-exporter"
+_CHECK_PATIENCE = 15.0
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in flags.items() if value not in (None, ())}
+
+
+def _read(context: click.Context, given: dict[str, Any]) -> Settings:
+    """Join what was given before and after the command's name."""
+    both = {
+        **(context.obj or {}),
+        **{name: value for name, value in given.items() if value not in (None, ())},
+    }
+    try:
+        read = Settings(**both)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    logs.setup(read.log_level, read.log_format)
+    return read
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Metrics: http://localhost:10177/metrics. Nothing to listen to yet? Try the demo command.",
+)
+@common()
+@click.version_option(__version__, prog_name=NAME)
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> None:
+    """Which of my libvirt domains crashed, hung, stopped or moved, when, and why?
+
+    Listens to libvirt's domain events (read-only) and counts every lifecycle transition as Prometheus
+    metrics. Without a command it runs until it is told to stop. Durations are written as in Prometheus:
+    15s, 2m, 24h.
+    """
+    if context.invoked_subcommand is None:
+        app.run(_read(context, given))
+    else:
+        context.obj = _given(given)
+
+
+@command.command()
+@common()
+@click.pass_context
+def check(context: click.Context, /, **given: Any) -> None:
+    """Open each connection and say what is there, and what permission is missing.
+
+    Exit code 0 if every connection is well, else 1.
+    """
+    from libvirt_lifecycle_exporter.sources.doctor import check as examine  # noqa: PLC0415 - only here
+
+    read = _read(context, given)
+    findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
+    for finding in findings:
+        click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({finding.uri})")
+        for line in finding.lines:
+            click.echo(f"  {line}")
+    _leave(0 if all(finding.well for finding in findings) else 1)
+
+
+@command.command()
+@common(without=("--libvirt.uri",))
+@click.option("--pace", type=DURATION, default="1s", show_default=True, help="Between two steps of the cast.")
+@click.pass_context
+def demo(context: click.Context, /, pace: float, **given: Any) -> None:
+    """Run on libvirt's built-in test driver, with a small cast of domains that boot, pause, save and crash.
+
+    Needs no hypervisor and no daemon.
+    """
+    from libvirt_lifecycle_exporter.sources.demo import URI, Cast  # noqa: PLC0415 - only here
+
+    given["targets"] = (settings.target(URI),)
+    read = _read(context, given)
+
+    def begin() -> Callable[[], None]:
+        cast = Cast(pace)
+        cast.start()
+        where = f"http://localhost:{read.listen[0].port}"
+        click.echo(
+            f"A cast of five domains plays on {URI}. Look at\n  {where}/metrics\n  {where}/\nCtrl-C ends it."
+        )
+        return cast.stop
+
+    app.run(read, on_start=begin)
+
+
+def main() -> NoReturn:
+    """Run the command; the entry point."""
+    try:
+        code = command.main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except click.exceptions.Abort:
+        _fail("interrupted", 130)
+    except OSError as error:
+        _fail(str(error), 1)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    click.echo(f"{NAME}: {sentence}", err=True)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: threads that hang inside libvirt must not hold the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,157 @@
+"""Every flag: its name, what it sets, how it is read, what it is for. A table.
+
+Each flag is an environment variable too: ``--libvirt.uri`` is ``LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI``.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import click
+
+from libvirt_lifecycle_exporter import settings
+
+_ENV = "LIBVIRT_LIFECYCLE_EXPORTER"
+
+
+class Parsed(click.ParamType[Any]):
+    """A flag's value, read by one of ``settings``' functions."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Flag(NamedTuple):
+    """One flag, and the field of ``Settings`` that it sets."""
+
+    name: str
+    field: str
+    type: Any
+    default: str
+    """As the user would write it; ``Settings`` holds the value itself (a test compares the two)."""
+    help: str
+    repeatable: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"{_ENV}_{re.sub(r'[.-]', '_', self.name.removeprefix('--')).upper()}"
+
+
+DURATION = Parsed("duration", settings.duration)
+LISTEN = Parsed("address", settings.listen)
+TARGET = Parsed("uri", settings.target)
+
+FLAGS: tuple[Flag, ...] = (
+    Flag(
+        "--libvirt.uri",
+        "targets",
+        TARGET,
+        settings.DEFAULT_URI,
+        "libvirt to listen to, opened read-only; repeatable. NAME=URI names the connection label, which "
+        "otherwise is the URI without transport, user and query.",
+        repeatable=True,
+    ),
+    Flag(
+        "--libvirt.keepalive-interval",
+        "keepalive_interval",
+        DURATION,
+        "5s",
+        "Time between keepalive messages; whole seconds.",
+    ),
+    Flag(
+        "--libvirt.keepalive-count",
+        "keepalive_count",
+        click.IntRange(1),
+        "3",
+        "Unanswered keepalive messages after which a connection is lost.",
+    ),
+    Flag(
+        "--libvirt.reconnect-max-delay",
+        "reconnect_max_delay",
+        DURATION,
+        "10s",
+        "Longest wait between attempts to connect.",
+    ),
+    Flag(
+        "--libvirt.snapshot-interval",
+        "snapshot_interval",
+        DURATION,
+        "5m",
+        "Time between complete listings of all domains, beside the one after each connect; 0 for none.",
+    ),
+    Flag(
+        "--domain.include",
+        "domain_include",
+        str,
+        ".*",
+        "Only domains whose whole name matches this regular expression.",
+    ),
+    Flag(
+        "--domain.exclude",
+        "domain_exclude",
+        str,
+        "",
+        "No domains whose whole name matches this regular expression.",
+    ),
+    Flag(
+        "--web.listen-address",
+        "listen",
+        LISTEN,
+        f":{settings.DEFAULT_PORT}",
+        "Address to serve on; repeatable. :PORT is every address, IPv6 and IPv4.",
+        repeatable=True,
+    ),
+    Flag("--series.ttl", "series_ttl", DURATION, "15m", "How long the series of a removed domain stay."),
+    Flag(
+        "--series.limit",
+        "series_limit",
+        click.IntRange(0),
+        "50000",
+        'Most series about domains; the excess is counted under domain="_other".',
+    ),
+    Flag(
+        "--events.queue-size",
+        "queue_size",
+        click.IntRange(1),
+        "100000",
+        "Most events that may wait; one that finds no room is counted as dropped and forces a new listing.",
+    ),
+    Flag(
+        "--log.level", "log_level", click.Choice(["debug", "info", "warning", "error"]), "info", "Log level."
+    ),
+    Flag("--log.format", "log_format", click.Choice(["logfmt", "json"]), "logfmt", "Log format."),
+)
+
+Command = Callable[..., None]
+
+
+def common(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Give a command the flags; a flag that was not given arrives as None or an empty tuple."""
+
+    def decorate(function: Command) -> Command:
+        for flag in reversed(FLAGS):
+            if flag.name in without:
+                continue
+            function = click.option(
+                flag.name,
+                flag.field,
+                type=flag.type,
+                multiple=flag.repeatable,
+                default=None,
+                envvar=flag.variable,
+                show_envvar=True,
+                help=f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help,
+            )(function)
+        return function
+
+    return decorate

@@ -1,0 +1,59 @@
+"""The bounded queue between the sources and the worker.
+
+Law: putting never blocks and never fails. What does not fit is refused and counted, and the caller
+asks for a new snapshot; messages that carry a whole picture (snapshots, connection state) always fit,
+since there are only a few of them at a time.
+"""
+
+import itertools
+import queue
+from collections import Counter
+
+from libvirt_lifecycle_exporter.transition import Message, Observation
+from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
+
+
+class Inbox:
+    """Many threads put; one takes."""
+
+    def __init__(self, limit: int) -> None:
+        """``limit``: the most messages that may wait."""
+        self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._limit = limit
+        self._order = itertools.count(1)
+        self.received: Counter[str] = Counter(dict.fromkeys(OBSERVED_KINDS, 0))
+        """Observations that arrived, by kind; only the event loop's thread writes it."""
+        self.dropped: Counter[str] = Counter(queue_full=0, callback_error=0)
+        """Observations lost, by cause; only the event loop's thread writes it."""
+
+    def next_order(self) -> int:
+        """Return the next place in the order of arrival."""
+        return next(self._order)
+
+    def offer(self, observation: Observation) -> bool:
+        """Take an observation if there is room; False (and counted) if there is none."""
+        self.received[observation.kind] += 1
+        if self._queue.qsize() >= self._limit:
+            self.dropped["queue_full"] += 1
+            return False
+        self._queue.put(observation)
+        return True
+
+    def put(self, message: Message) -> None:
+        """Take a message in any case."""
+        self._queue.put(message)
+
+    def take(self, most: int, timeout: float) -> list[Message]:
+        """Wait up to ``timeout`` seconds; return what waits, at most ``most`` messages."""
+        try:
+            batch = [self._queue.get(timeout=timeout)]
+        except queue.Empty:
+            return []
+        # One thread takes, so what qsize() reports is there to be had.
+        waiting = min(self._queue.qsize(), most - 1)
+        batch.extend(self._queue.get_nowait() for _ in range(waiting))
+        return batch
+
+    def depth(self) -> int:
+        """Count the messages that wait."""
+        return self._queue.qsize()

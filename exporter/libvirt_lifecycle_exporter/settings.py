@@ -1,0 +1,118 @@
+"""The configuration: one frozen value, checked once.
+
+Law: what is accepted here works later; what is refused is refused in one sentence (``ValueError``).
+"""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+DEFAULT_PORT = 10177
+DEFAULT_URI = "qemu:///system"
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_DURATION = re.compile("".join(rf"(?:(\d+){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")))
+_NAMED = re.compile(r"(?P<label>[A-Za-z0-9_.-]+)=(?P<uri>.*)", re.DOTALL)
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d+)")
+_PORT_LIMIT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A libvirt to connect to, and the ``connection`` label it goes by."""
+
+    label: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address to serve on; an empty host means all addresses, IPv6 and IPv4."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the exporter can be told. Times are in seconds."""
+
+    targets: tuple[Target, ...] = field(default_factory=lambda: (target(DEFAULT_URI),))
+    listen: tuple[Listen, ...] = (Listen("", DEFAULT_PORT),)
+    keepalive_interval: float = 5
+    keepalive_count: int = 3
+    reconnect_max_delay: float = 10
+    snapshot_interval: float = 300
+    domain_include: str = ".*"
+    domain_exclude: str = ""
+    series_ttl: float = 900
+    series_limit: int = 50_000
+    queue_size: int = 100_000
+    log_level: str = "info"
+    log_format: str = "logfmt"
+
+    def __post_init__(self) -> None:
+        labels = [target.label for target in self.targets]
+        for twice in sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(
+                f'two libvirt URIs would share the connection label "{twice}"; '
+                "give each a name of its own, as in --libvirt.uri NAME=URI"
+            )
+        if self.keepalive_interval != int(self.keepalive_interval):
+            raise ValueError("--libvirt.keepalive-interval must be whole seconds")
+        for flag, expression in (("include", self.domain_include), ("exclude", self.domain_exclude)):
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise ValueError(
+                    f'--domain.{flag}: "{expression}" is no regular expression: {error}'
+                ) from None
+
+
+def duration(text: str) -> float:
+    """Read a duration as Prometheus writes it (``15s``, ``1h30m``, ``500ms``, ``0``); return seconds."""
+    found = _DURATION.fullmatch(text)
+    if text == "0":
+        return 0.0
+    if not text or found is None:
+        raise ValueError(f'"{text}" is no duration; write it as 15s, 2m, 1h30m or 24h')
+    units = ("y", "w", "d", "h", "m", "s", "ms")
+    return sum(int(value) * _UNITS[unit] for value, unit in zip(found.groups(), units, strict=True) if value)
+
+
+def listen(text: str) -> Listen:
+    """Read an address to serve on: ``:10177``, ``127.0.0.1:10177``, ``[::1]:10177``."""
+    found = _LISTEN.fullmatch(text)
+    if found is None or int(found["port"]) > _PORT_LIMIT:
+        raise ValueError(
+            f'"{text}" is no address to listen on; write it as :10177, 127.0.0.1:10177 or [::1]:10177'
+        )
+    return Listen(found["six"] or found["host"] or "", int(found["port"]))
+
+
+def target(text: str) -> Target:
+    """Read ``URI`` or ``NAME=URI``."""
+    named = _NAMED.fullmatch(text)
+    uri = named["uri"] if named else text
+    if not uri or not uri.isprintable() or " " in uri or not re.match(r"[a-z][a-z0-9+.-]*:/", uri):
+        raise ValueError(f'"{text}" is no libvirt URI; write it as qemu:///system, or NAME=qemu:///system')
+    try:
+        label = named["label"] if named else canonical(uri)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is no libvirt URI: {error}') from None
+    return Target(label, uri)
+
+
+def canonical(uri: str) -> str:
+    """Reduce a URI to what names the connection: no transport, user, password or query.
+
+    ``qemu+ssh://root@node1/system?keyfile=/k`` becomes ``qemu://node1/system``.
+    """
+    parts = urlsplit(uri)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme.partition('+')[0]}://{host}{port}{parts.path}"

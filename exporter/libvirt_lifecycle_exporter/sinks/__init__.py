@@ -1,0 +1,1 @@
+"""Where transitions go. Sinks import no source and no other sink."""

@@ -1,0 +1,93 @@
+"""The exporter's own metrics (``libvirt_lifecycle_exporter_*``), read from its parts at each scrape."""
+
+import platform
+from collections.abc import Callable, Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+
+PREFIX = "libvirt_lifecycle_exporter"
+
+
+class ExporterCollector(Collector):
+    """What the exporter says about itself."""
+
+    def __init__(
+        self, inbox: Inbox, sink: PrometheusSink, heartbeat: Callable[[], float], libvirt_version: str
+    ) -> None:
+        """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
+        self._inbox = inbox
+        self._sink = sink
+        self._heartbeat = heartbeat
+        self._libvirt_version = libvirt_version
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            f"{PREFIX}_build_info",
+            "Always 1; what this exporter is made of.",
+            labels=["version", "python_version", "libvirt_version"],
+        )
+        build.add_metric([__version__, platform.python_version(), self._libvirt_version], 1)
+        yield build
+        received = CounterMetricFamily(
+            f"{PREFIX}_events_received",
+            "libvirt callbacks that arrived, by libvirt's event id.",
+            labels=["source"],
+        )
+        for source, count in dict(self._inbox.received).items():
+            received.add_metric([source], count)
+        yield received
+        dropped = CounterMetricFamily(
+            f"{PREFIX}_events_dropped",
+            "libvirt callbacks that were lost inside the exporter; each forces a new snapshot.",
+            labels=["cause"],
+        )
+        for cause, count in dict(self._inbox.dropped).items():
+            dropped.add_metric([cause], count)
+        yield dropped
+        yield GaugeMetricFamily(
+            f"{PREFIX}_queue_depth", "Messages that wait for the worker.", value=self._inbox.depth()
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
+            "When the libvirt event loop last turned (about once a second), in seconds since the epoch.",
+            value=self._heartbeat(),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_series", "Series about domains that there are now.", value=self._sink.series
+        )
+        yield CounterMetricFamily(
+            f"{PREFIX}_series_limited",
+            "Domains, and event and reason pairs of domains, that were refused series of their own "
+            'because of the limit; their transitions are counted under domain="_other".',
+            value=self._sink.series_limited,
+        )
+
+
+def registry(collector: ExporterCollector) -> tuple[CollectorRegistry, Histogram]:
+    """Build the registry of everything that is not about libvirt; return it and the scrape duration in it."""
+    disable_created_metrics()
+    made = CollectorRegistry(auto_describe=False)
+    made.register(collector)
+    ProcessCollector(registry=made)
+    PlatformCollector(registry=made)
+    GCCollector(registry=made)
+    duration = Histogram(
+        f"{PREFIX}_scrape_duration_seconds",
+        "Time it took to write /metrics, by scrape.",
+        registry=made,
+        buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    )
+    return made, duration

@@ -1,0 +1,81 @@
+"""How one metric family of domain or connection facts is written down, fast.
+
+prometheus_client renders every sample of every scrape anew (2.2 s for 100,000 samples, measured);
+here each subject (a domain, a connection) keeps its own rendered text per family, and a scrape only
+renders what changed since the last one and joins the rest.
+
+Law: what is written is valid in both formats,
+https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md (text 0.0.4) and
+https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md (1.0.0).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
+
+
+class Family(NamedTuple):
+    """One metric: its name (counters with ``_total``), type, label names and help."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+    def header(self, *, openmetrics: bool) -> str:
+        """Return the HELP and TYPE lines."""
+        name = self.name.removesuffix("_total") if openmetrics else self.name
+        return f"# HELP {name} {self.help}\n# TYPE {name} {self.type}\n"
+
+
+class Page(ABC):
+    """What is shown of one subject: its values, and their rendered text family by family."""
+
+    __slots__ = ("_stale", "_text")
+
+    def __init__(self, families: int) -> None:
+        self._text = [""] * families
+        self._stale = set(range(families))
+
+    @abstractmethod
+    def write(self, family: int) -> str:
+        """Render all samples of one family."""
+
+    def touch(self, family: int) -> None:
+        """Say that this family's values have changed."""
+        self._stale.add(family)
+
+    def refresh(self) -> list[str]:
+        """Render what is stale; return the text of every family."""
+        if self._stale:
+            for family in self._stale:
+                self._text[family] = self.write(family)
+            self._stale.clear()
+        return self._text
+
+
+def labels(values: Mapping[str, str]) -> str:
+    """Render label pairs, without braces."""
+    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in values.items())
+
+
+def sample(name: str, rendered_labels: str, value: float) -> str:
+    """Render one sample line."""
+    return f"{name}{{{rendered_labels}}} {number(value)}\n"
+
+
+def number(value: float) -> str:
+    """Render a value: integers plainly, all else in the shortest exact form."""
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def render(families: Sequence[Family], pages: Iterable[Page], *, openmetrics: bool) -> list[str]:
+    """Render the families over all pages, each family together as both formats demand."""
+    columns = zip(*(page.refresh() for page in pages), strict=True)
+    return [
+        part
+        for family, column in zip(families, columns, strict=False)
+        for part in (family.header(openmetrics=openmetrics), *column)
+    ]

@@ -1,0 +1,87 @@
+"""Every ``libvirt_*`` metric: name, type, labels, help. This table is the contract; names are API."""
+
+from typing import Final
+
+from libvirt_lifecycle_exporter.sinks.exposition import Family
+
+_DOMAIN = ("connection", "domain")
+
+EVENTS: Final = Family(
+    "libvirt_domain_lifecycle_events_total",
+    "counter",
+    (*_DOMAIN, "event", "reason"),
+    "Lifecycle transitions of a domain, by event and reason.",
+)
+LAST_EVENT: Final = Family(
+    "libvirt_domain_last_event_timestamp_seconds",
+    "gauge",
+    (*_DOMAIN, "event", "reason"),
+    "When the newest transition of this kind happened, in seconds since the epoch.",
+)
+STATE: Final = Family(
+    "libvirt_domain_state",
+    "gauge",
+    (*_DOMAIN, "state"),
+    "1 for the state the domain is in, 0 for all others.",
+)
+STATE_REASON: Final = Family(
+    "libvirt_domain_state_reason",
+    "gauge",
+    (*_DOMAIN, "state", "reason"),
+    "1 for the state the domain is in and libvirt's reason for it; only the current one is present.",
+)
+STATE_SINCE: Final = Family(
+    "libvirt_domain_state_since_timestamp_seconds",
+    "gauge",
+    _DOMAIN,
+    "Since when the domain is in its state (or was first seen in it), in seconds since the epoch.",
+)
+META: Final = Family(
+    "libvirt_domain_meta",
+    "gauge",
+    (*_DOMAIN, "uuid", "persistent", "autostart", "type", "title"),
+    "Always 1; what is known of the domain, to join with.",
+)
+OPENSTACK_META: Final = Family(
+    "libvirt_domain_openstack_meta",
+    "gauge",
+    (
+        *_DOMAIN,
+        "uuid",
+        "instance_name",
+        "flavor",
+        "project_name",
+        "project_id",
+        "user_name",
+        "user_id",
+    ),
+    "Always 1; what OpenStack Nova says of the domain, to join with.",
+)
+DOMAIN_FAMILIES: Final = (EVENTS, LAST_EVENT, STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
+
+CONNECTION_EVENTS: Final = Family(
+    "libvirt_connection_lifecycle_events_total",
+    "counter",
+    ("connection", "event", "reason"),
+    "Lifecycle transitions of all domains of a connection, by event and reason; outlives the domains.",
+)
+INVENTORY_CHANGES: Final = Family(
+    "libvirt_domain_inventory_changes_total",
+    "counter",
+    ("connection", "change", "reason"),
+    "Domains that came to exist (added: started is transient, defined is persistent) or ceased to "
+    "(removed: shutdown was transient, undefined was persistent).",
+)
+CONNECTION_UP: Final = Family(
+    "libvirt_connection_up",
+    "gauge",
+    ("connection",),
+    "1 while the connection to libvirt is open and its events arrive, else 0.",
+)
+RECONNECTS: Final = Family(
+    "libvirt_connection_reconnects_total",
+    "counter",
+    ("connection",),
+    "Times the connection to libvirt was opened again after it had been lost.",
+)
+CONNECTION_FAMILIES: Final = (CONNECTION_EVENTS, INVENTORY_CHANGES, CONNECTION_UP, RECONNECTS)

@@ -1,0 +1,184 @@
+"""What is shown of one domain and of one connection.
+
+Law: a page only formats what it was told; it decides nothing.
+"""
+
+from functools import cache
+
+from libvirt_lifecycle_exporter.inventory import Domain
+from libvirt_lifecycle_exporter.sinks.exposition import Page, labels, sample
+from libvirt_lifecycle_exporter.sinks.families import (
+    CONNECTION_EVENTS,
+    CONNECTION_FAMILIES,
+    CONNECTION_UP,
+    DOMAIN_FAMILIES,
+    EVENTS,
+    INVENTORY_CHANGES,
+    LAST_EVENT,
+    META,
+    OPENSTACK_META,
+    RECONNECTS,
+    STATE,
+    STATE_REASON,
+    STATE_SINCE,
+)
+from libvirt_lifecycle_exporter.states import STATES
+from libvirt_lifecycle_exporter.transition import InventoryChange
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS
+
+Pair = tuple[str, str]
+
+_EVENTS, _LAST, *_FACTS = range(len(DOMAIN_FAMILIES))
+_C_EVENTS, _C_INVENTORY, _C_UP, _C_RECONNECTS = range(len(CONNECTION_FAMILIES))
+
+_INVENTORY_PAIRS: tuple[Pair, ...] = (
+    ("added", "started"),
+    ("added", "defined"),
+    ("removed", "shutdown"),
+    ("removed", "undefined"),
+)
+
+
+@cache
+def _pair_labels(first: str, pair: Pair) -> str:
+    return labels({first: pair[0], "reason": pair[1]})
+
+
+class DomainPage(Page):
+    """One ``domain`` label value of one connection; several domains may bear the name in turn."""
+
+    __slots__ = ("_domain", "_labels", "counts", "expires", "last", "uuid")
+
+    def __init__(self, connection: str, name: str, *, zeros: tuple[Pair, ...] = ALERT_PAIRS) -> None:
+        super().__init__(len(DOMAIN_FAMILIES))
+        self._labels = labels({"connection": connection, "domain": name})
+        self._domain: Domain | None = None
+        self.counts: dict[Pair, int] = dict.fromkeys(zeros, 0)
+        self.last: dict[Pair, float] = {}
+        self.uuid = ""
+        self.expires: float | None = None
+        """When all its series leave, if the domain is gone; Unix time, seconds."""
+
+    def count(self, event: str, reason: str, at: float) -> None:
+        pair = (event, reason)
+        self.counts[pair] = self.counts.get(pair, 0) + 1
+        self.last[pair] = at
+        self.touch(_EVENTS)
+        self.touch(_LAST)
+
+    def show(self, domain: Domain) -> None:
+        """Take over what is known of the domain now."""
+        self._domain = domain
+        self.uuid = domain.uuid
+        for family in _FACTS:
+            self.touch(family)
+
+    @property
+    def series(self) -> int:
+        """How many series it has."""
+        facts = 0
+        if self._domain is not None:
+            details = self._domain.details
+            facts = len(STATES) + 3 + (details is not None and details.nova is not None)
+        return len(self.counts) + len(self.last) + facts
+
+    def write(self, family: int) -> str:
+        if family == _EVENTS:
+            return _pairs(EVENTS.name, self._labels, "event", self.counts)
+        if family == _LAST:
+            return _pairs(LAST_EVENT.name, self._labels, "event", self.last)
+        if self._domain is None:
+            return ""
+        return _WRITERS[DOMAIN_FAMILIES[family].name](self._labels, self._domain)
+
+
+def _pairs(name: str, subject: str, first: str, values: dict[Pair, int] | dict[Pair, float]) -> str:
+    return "".join(
+        sample(name, f"{subject},{_pair_labels(first, pair)}", value) for pair, value in values.items()
+    )
+
+
+def _state(subject: str, domain: Domain) -> str:
+    return "".join(
+        sample(STATE.name, f'{subject},state="{state}"', state == domain.state) for state in STATES
+    )
+
+
+def _state_reason(subject: str, domain: Domain) -> str:
+    rest = labels({"state": domain.state, "reason": domain.reason})
+    return sample(STATE_REASON.name, f"{subject},{rest}", 1)
+
+
+def _state_since(subject: str, domain: Domain) -> str:
+    return sample(STATE_SINCE.name, subject, domain.since)
+
+
+def _meta(subject: str, domain: Domain) -> str:
+    details = domain.details
+    rest = labels(
+        {
+            "uuid": domain.uuid,
+            "persistent": _yes_no(domain.persistent),
+            "autostart": _yes_no(domain.autostart),
+            "type": details.type if details else "",
+            "title": details.title if details else "",
+        }
+    )
+    return sample(META.name, f"{subject},{rest}", 1)
+
+
+def _openstack_meta(subject: str, domain: Domain) -> str:
+    if domain.details is None or domain.details.nova is None:
+        return ""
+    rest = labels({"uuid": domain.uuid, **domain.details.nova._asdict()})
+    return sample(OPENSTACK_META.name, f"{subject},{rest}", 1)
+
+
+def _yes_no(value: bool | None) -> str:  # noqa: FBT001 - the value itself, not a switch
+    return {True: "true", False: "false", None: ""}[value]
+
+
+_WRITERS = {
+    STATE.name: _state,
+    STATE_REASON.name: _state_reason,
+    STATE_SINCE.name: _state_since,
+    META.name: _meta,
+    OPENSTACK_META.name: _openstack_meta,
+}
+
+
+class ConnectionPage(Page):
+    """One ``connection`` label value."""
+
+    __slots__ = ("_changes", "_counts", "_labels", "_links", "_up")
+
+    def __init__(self, connection: str) -> None:
+        super().__init__(len(CONNECTION_FAMILIES))
+        self._labels = labels({"connection": connection})
+        self._counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
+        self._changes: dict[Pair, int] = dict.fromkeys(_INVENTORY_PAIRS, 0)
+        self._up = False
+        self._links = 0
+
+    def count(self, event: str, reason: str) -> None:
+        self._counts[event, reason] = self._counts.get((event, reason), 0) + 1
+        self.touch(_C_EVENTS)
+
+    def note(self, change: InventoryChange) -> None:
+        self._changes[change.change, change.reason] += 1
+        self.touch(_C_INVENTORY)
+
+    def link(self, *, up: bool) -> None:
+        self._up = up
+        self._links += up
+        self.touch(_C_UP)
+        self.touch(_C_RECONNECTS)
+
+    def write(self, family: int) -> str:
+        if family == _C_EVENTS:
+            return _pairs(CONNECTION_EVENTS.name, self._labels, "event", self._counts)
+        if family == _C_INVENTORY:
+            return _pairs(INVENTORY_CHANGES.name, self._labels, "change", self._changes)
+        if family == _C_UP:
+            return sample(CONNECTION_UP.name, self._labels, self._up)
+        return sample(RECONNECTS.name, self._labels, max(0, self._links - 1))

@@ -1,0 +1,142 @@
+"""The Prometheus sink: all series of domains and connections, their birth, limit and end.
+
+Law: a domain's series come together and leave together; what is over the limit is counted under
+``domain="_other"``, never lost. Writing (the worker) and reading (scrapes) may overlap.
+"""
+
+import threading
+
+from libvirt_lifecycle_exporter.inventory import Domain
+from libvirt_lifecycle_exporter.sinks.exposition import render
+from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
+from libvirt_lifecycle_exporter.sinks.pages import ConnectionPage, DomainPage
+from libvirt_lifecycle_exporter.states import STATES
+from libvirt_lifecycle_exporter.text import OTHER
+from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS
+
+_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4
+"""Series that a new domain brings; admission asks for this much room."""
+
+_PAIR_SERIES = 2
+"""Series that a new (event, reason) of a domain brings: the counter and its newest time."""
+
+
+class PrometheusSink:
+    """Holds what /metrics says about domains and connections."""
+
+    def __init__(self, connections: tuple[str, ...], *, series_limit: int, series_ttl: float) -> None:
+        """``series_ttl``: seconds that a removed domain's series stay."""
+        self._lock = threading.Lock()
+        self._limit = series_limit
+        self._ttl = series_ttl
+        self._connections = {name: ConnectionPage(name) for name in connections}
+        self._domains: dict[tuple[str, str], DomainPage] = {}
+        self._others: dict[str, DomainPage] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._refused: set[tuple[str, ...]] = set()
+        self.series = 0
+        """Domain series there are now."""
+        self.series_limited = 0
+        """Domains and pairs that were refused series of their own."""
+
+    def count(self, change: Transition) -> None:
+        """Count a transition."""
+        with self._lock:
+            self._connections[change.connection].count(change.event, change.reason)
+            page = self._admit(change.connection, change.name)
+            if page is not None and not self._has_room(page, change):
+                page = None
+            if page is None:
+                page = self._other(change.connection)
+            before = page.series
+            page.count(change.event, change.reason, change.at)
+            self.series += page.series - before
+
+    def note(self, connection: str, change: InventoryChange) -> None:
+        """Count a change of the inventory."""
+        with self._lock:
+            self._connections[connection].note(change)
+
+    def link(self, connection: str, *, up: bool) -> None:
+        """Show that a connection is up or down."""
+        with self._lock:
+            self._connections[connection].link(up=up)
+
+    def show(self, domain: Domain) -> None:
+        """Show what is known of a domain now; start the end of its series if it is gone."""
+        identity = (domain.connection, domain.uuid)
+        with self._lock:
+            former = self._names.get(identity, domain.name)
+            if former != domain.name:
+                self._retire(domain.connection, former, domain.uuid, domain.since)
+            self._names[identity] = domain.name
+            if not domain.present:
+                self._retire(domain.connection, domain.name, domain.uuid, domain.removed_at)
+                page = self._domains.get((domain.connection, domain.name))
+            else:
+                page = self._admit(domain.connection, domain.name)
+            if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
+                return
+            before = page.series
+            page.show(domain)
+            self.series += page.series - before
+            if domain.present:
+                page.expires = None
+
+    def forget(self, domain: Domain) -> None:
+        """Drop what is remembered of a domain that is long gone."""
+        with self._lock:
+            name = self._names.pop((domain.connection, domain.uuid), domain.name)
+            self._refused = {key for key in self._refused if key[:2] != (domain.connection, name)}
+
+    def expire(self, now: float) -> None:
+        """Let the series leave whose time has come."""
+        with self._lock:
+            over = [
+                key for key, page in self._domains.items() if page.expires is not None and page.expires <= now
+            ]
+            for key in over:
+                self.series -= self._domains.pop(key).series
+
+    def render(self, *, openmetrics: bool) -> str:
+        """Write everything in one of the two formats (without OpenMetrics' EOF)."""
+        with self._lock:
+            pages = [*self._domains.values(), *self._others.values()]
+            parts = render(DOMAIN_FAMILIES, pages, openmetrics=openmetrics)
+            parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
+        return "".join(parts)
+
+    def _admit(self, connection: str, name: str) -> DomainPage | None:
+        """Return the page of a domain, a new one if the limit allows."""
+        page = self._domains.get((connection, name))
+        if page is not None:
+            return page
+        if self.series + _PAGE_SERIES > self._limit:
+            self._refuse(connection, name)
+            return None
+        page = self._domains[connection, name] = DomainPage(connection, name)
+        self.series += page.series
+        return page
+
+    def _has_room(self, page: DomainPage, change: Transition) -> bool:
+        pair = (change.event, change.reason)
+        if pair in page.last or self.series + _PAIR_SERIES <= self._limit:
+            return True
+        self._refuse(change.connection, change.name, *pair)
+        return False
+
+    def _refuse(self, *what: str) -> None:
+        if what not in self._refused:
+            self._refused.add(what)
+            self.series_limited += 1
+
+    def _other(self, connection: str) -> DomainPage:
+        if connection not in self._others:
+            self._others[connection] = DomainPage(connection, OTHER, zeros=())
+        return self._others[connection]
+
+    def _retire(self, connection: str, name: str, uuid: str, at: float) -> None:
+        page = self._domains.get((connection, name))
+        if page is not None and page.uuid in (uuid, "") and page.expires is None:
+            page.expires = at + self._ttl

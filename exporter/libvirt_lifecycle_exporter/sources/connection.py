@@ -1,0 +1,229 @@
+"""One connection to one libvirt: open, keep alive, notice its loss, back off, register again.
+
+Law: everything that can block runs on this connection's own thread, so one that hangs or is down
+never delays another, nor events, scrapes or shutdown. After every (re)connect all callbacks are
+registered before the snapshot is taken: libvirt never replays, so an overlap is repaired later and a
+gap cannot be. Losing the connection is a state, not an exception.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import libvirt
+
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sources.backoff import Backoff
+from libvirt_lifecycle_exporter.sources.events import Listener
+from libvirt_lifecycle_exporter.sources.snapshot import list_domains, look_at
+from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot
+
+log = logging.getLogger(__name__)
+
+_CLOSE_REASONS = ("error", "end of file", "keepalive timeout", "closed by this client")
+_ALIVE_CHECK = 10.0
+"""Seconds between checks of a quiet connection whose driver has no close callback."""
+_SNAPSHOT_PAUSE = 1.0
+"""Seconds between snapshots, however often one is asked for."""
+_LOOK_PAUSE = 0.02
+"""Seconds that looks wait for more of them, so that a burst of events about one domain costs one look."""
+
+
+class ConnectionSettings(NamedTuple):
+    """How to keep a connection; times in seconds."""
+
+    keepalive_interval: int = 5
+    keepalive_count: int = 3
+    longest_wait: float = 10.0
+    snapshot_interval: float = 300.0
+    """Between snapshots of a quiet connection; 0: never."""
+
+
+class Connection:
+    """Keeps one connection, and answers to wishes for snapshots and looks."""
+
+    def __init__(
+        self,
+        label: str,
+        uri: str,
+        inbox: Inbox,
+        settings: ConnectionSettings,
+        opener: Callable[[str], Any] = libvirt.openReadOnly,
+    ) -> None:
+        self.label = label
+        self._uri = uri
+        self._inbox = inbox
+        self._settings = settings
+        self._open = opener
+        self._backoff = Backoff(settings.longest_wait)
+        self._listener = Listener(label, inbox, self.want_snapshot)
+        self._wishes = threading.Condition()
+        self._looks: set[str] = set()
+        self._snapshot_wanted = False
+        self._lost: str | None = None
+        self._stopping = False
+        self._last_complaint = ""
+        self._thread = threading.Thread(target=self._run, name=f"libvirt-{label}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the event loop must run already."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; returns at once."""
+        with self._wishes:
+            self._stopping = True
+            self._wishes.notify()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for its end; False if a libvirt call still holds it."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def want_snapshot(self) -> None:
+        """Ask for a new snapshot soon; returns at once."""
+        with self._wishes:
+            self._snapshot_wanted = True
+            self._wishes.notify()
+
+    def want_looks(self, uuids: set[str]) -> None:
+        """Ask for a close look at these domains soon; returns at once."""
+        with self._wishes:
+            self._looks |= uuids
+            self._wishes.notify()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._attempt()
+            except libvirt.libvirtError as error:
+                self._is_down(str(error))
+            except Exception:
+                log.exception("connection %s: unexpected failure", self.label)
+                self._is_down("internal error")
+            with self._wishes:
+                self._wishes.wait_for(lambda: self._stopping, self._backoff.wait())
+
+    def _is_down(self, cause: str) -> None:
+        self._inbox.put(LinkDown(time.time(), self.label, cause))
+        self._complain_of(f"it is down: {cause}")
+
+    def _complain_of(self, what: str) -> None:
+        """Log a trouble, once for as long as it stays the same."""
+        if what != self._last_complaint:
+            self._last_complaint = what
+            log.warning("connection %s: %s", self.label, what)
+
+    def _attempt(self) -> None:
+        """Open, serve until it is lost or to be stopped, close."""
+        connection = self._open(self._uri)
+        registered: list[int] = []
+        try:
+            with self._wishes:
+                self._lost = None
+            self._watch(connection)
+            registered = self._listener.register(connection)
+            self._inbox.put(LinkUp(time.time(), self.label))
+            log.info(
+                "connection %s is up: driver %s, event kinds %d",
+                self.label,
+                connection.getType(),
+                len(registered),
+            )
+            self._serve(connection)
+        finally:
+            self._close(connection, registered)
+        if self._lost is not None:
+            self._is_down(self._lost)
+
+    def _watch(self, connection: Any) -> None:
+        """Arrange to be told when it is lost; drivers inside this process need and have neither way."""
+        connection.registerCloseCallback(self._on_close, None)
+        try:
+            connection.setKeepAlive(self._settings.keepalive_interval, self._settings.keepalive_count)
+        except libvirt.libvirtError as error:
+            log.info("connection %s has no keepalive: %s", self.label, error)
+
+    def _on_close(self, _connection: Any, reason: int, _opaque: object) -> None:
+        """Run by the event loop when the connection is lost: shown at once, even if a call still hangs."""
+        why = _CLOSE_REASONS[reason] if reason < len(_CLOSE_REASONS) else f"reason {reason}"
+        with self._wishes:
+            self._lost = f"lost ({why})"
+            self._wishes.notify()
+        self._inbox.put(LinkDown(time.time(), self.label, self._lost))
+
+    def _serve(self, connection: Any) -> None:
+        """Answer wishes until the connection is lost or to be stopped."""
+        due = last = 0.0
+        while True:
+            with self._wishes:
+                self._wishes.wait_for(self._has_work, max(0.0, min(_ALIVE_CHECK, due - time.monotonic())))
+                if self._stopping or self._lost is not None:
+                    return
+                if self._snapshot_wanted:
+                    due = min(due, last + _SNAPSHOT_PAUSE)
+                    self._snapshot_wanted = False
+                looks, self._looks = self._looks, set()
+            if not connection.isAlive():
+                self._lost = "lost (no longer alive)"
+                return
+            if time.monotonic() >= due:
+                wait = self._take_snapshot(connection)
+                last = time.monotonic()
+                due = last + wait
+            if looks:
+                self._take_looks(connection, looks)
+
+    def _has_work(self) -> bool:
+        return bool(self._stopping or self._lost is not None or self._snapshot_wanted or self._looks)
+
+    def _take_snapshot(self, connection: Any) -> float:
+        """List all domains; return the seconds until the next time."""
+        began = self._inbox.next_order()
+        try:
+            domains = list_domains(connection)
+        except libvirt.libvirtError as error:
+            # A listing can fail on a connection that is well; if it is not, that will be noticed by itself.
+            self._complain_of(f"its domains could not be listed: {error}")
+            return self._backoff.wait()
+        self._inbox.put(Snapshot(began, time.time(), self.label, domains))
+        self._backoff.reset()
+        self._last_complaint = ""
+        return self._settings.snapshot_interval or math.inf
+
+    def _take_looks(self, connection: Any, uuids: set[str]) -> None:
+        """Look at each; afterwards rest as long as that took, so that a storm costs at most half a core."""
+        started = time.monotonic()
+        for uuid in uuids:
+            if self._stopping or self._lost is not None:
+                return
+            began = self._inbox.next_order()
+            try:
+                facts, details = look_at(connection, uuid) or (None, None)
+            except libvirt.libvirtError as error:
+                # Events and snapshots tell the state as well; one odd domain must not cost the connection.
+                log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
+                continue
+            self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details))
+        took = time.monotonic() - started
+        with self._wishes:
+            self._wishes.wait_for(lambda: self._stopping or self._lost is not None, max(_LOOK_PAUSE, took))
+
+    def _close(self, connection: Any, registered: list[int]) -> None:
+        """Let go of everything; libvirt keeps (and feeds) a connection that anything still refers to."""
+        for number in registered:
+            try:
+                connection.domainEventDeregisterAny(number)
+            except libvirt.libvirtError as error:
+                log.debug("connection %s: callback %d: %s", self.label, number, error)
+        try:
+            connection.unregisterCloseCallback()
+            left = connection.close()
+        except libvirt.libvirtError as error:
+            log.debug("connection %s: close: %s", self.label, error)
+        else:
+            if left > 0:
+                log.warning("connection %s was closed, but is still referred to %d times", self.label, left)

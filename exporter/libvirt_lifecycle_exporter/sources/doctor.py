@@ -1,0 +1,94 @@
+"""``check``: opens each connection as the exporter would, and says what it finds and what is missing.
+
+A sentence for each permission that can be missing, and how to grant it.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import libvirt
+
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sources.events import Listener
+from libvirt_lifecycle_exporter.sources.loop import LOOP, dotted
+from libvirt_lifecycle_exporter.sources.snapshot import list_domains
+from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
+
+_ROOM = 1000
+
+_HINTS: dict[str, str] = {
+    "permission denied": """this user may not open the read-only socket; add it to the group that owns
+        /run/libvirt/libvirt-sock-ro (usermod -aG libvirt USER), or set unix_sock_ro_perms in libvirtd.conf""",
+    "authentication unavailable": """polkit is asked but no agent answers; allow org.libvirt.unix.monitor
+        for this user in a polkit rule""",
+    "authentication failed": """libvirt refused this user; allow org.libvirt.unix.monitor in a polkit rule, or
+        check the SASL or TLS credentials that the URI's transport needs""",
+    "no such file or directory": """the daemon's socket is not there; is libvirtd (or virtqemud) installed and
+        running on this host?""",
+    "connection refused": """a socket is there but no daemon answers on it; start libvirtd (or virtqemud)""",
+    "access denied": """libvirt's access control denies it; grant connect.getattr, connect.search-domains and
+        domain.getattr to this user""",
+}
+"""What libvirt says (a part of it, lower case) -> what to do about it."""
+
+
+class Finding(NamedTuple):
+    """What was found about one connection."""
+
+    label: str
+    uri: str
+    well: bool
+    lines: tuple[str, ...]
+
+
+def check(label: str, uri: str, patience: float) -> Finding:
+    """Open, look, close; ``patience``: seconds before a connection is said to hang."""
+    LOOP.start()
+    answer: queue.SimpleQueue[Finding] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answer.put(_examine(label, uri)), daemon=True).start()
+    try:
+        return answer.get(timeout=patience)
+    except queue.Empty:
+        return Finding(
+            label,
+            uri,
+            False,  # noqa: FBT003 - a field of a value
+            (
+                f"no answer within {patience:g} s: the daemon hangs, or something between swallows the connection",
+            ),
+        )
+
+
+def _examine(label: str, uri: str) -> Finding:
+    lines: list[str] = []
+    try:
+        connection = libvirt.openReadOnly(uri)
+        try:
+            lines.extend(_facts(connection, label))
+        finally:
+            connection.close()
+    except libvirt.libvirtError as error:
+        return Finding(label, uri, well=False, lines=(*lines, str(error), *hints(str(error))))
+    return Finding(label, uri, well=True, lines=tuple(lines))
+
+
+def _facts(connection: Any, label: str) -> Iterator[str]:
+    version = dotted(connection.getLibVersion())
+    yield f"driver {connection.getType()}, libvirt {version} on {connection.getHostname()}"
+    domains = list_domains(connection)
+    running = sum(domain.state == "running" for domain in domains)
+    yield f"{len(domains)} domains, {running} of them running"
+    registered = Listener(label, Inbox(_ROOM), lambda: None).register(connection)
+    for number in registered:
+        connection.domainEventDeregisterAny(number)
+    yield f"events can be registered: {len(registered)} of {len(OBSERVED_KINDS)} kinds"
+    yield "read-only access is enough, and that is what is used"
+
+
+def hints(error: str) -> tuple[str, ...]:
+    """Return what to do about libvirt's words."""
+    return tuple(
+        f"hint: {' '.join(hint.split())}" for words, hint in _HINTS.items() if words in error.lower()
+    )

@@ -1,0 +1,113 @@
+"""libvirt callback -> Observation -> inbox. Nothing else happens in a callback.
+
+Law: a callback makes no libvirt call that leaves the process, does no I/O, keeps no virDomain, and
+catches everything: an exception would be printed by libvirt's binding and the event would be lost
+unseen. What cannot be copied or enqueued is counted, and a new snapshot is asked for.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import libvirt
+
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sources.names import name_of
+from libvirt_lifecycle_exporter.text import clean
+from libvirt_lifecycle_exporter.transition import Observation
+from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
+
+log = logging.getLogger(__name__)
+
+_TEXT_LIMIT = 1024
+
+
+class Payload(NamedTuple):
+    """What a callback says beside the domain."""
+
+    event: int = 0
+    detail: int = 0
+    subject: str = ""
+    word: str = ""
+
+
+def _of_io_error(path: str, alias: str, action: int, reason: str) -> Payload:
+    return Payload(action, 0, clean(path or alias or "", _TEXT_LIMIT), clean(reason or "", _TEXT_LIMIT))
+
+
+def _of_metadata(kind: int, uri: str | None) -> Payload:
+    return Payload(kind, 0, clean(uri or "", _TEXT_LIMIT))
+
+
+# What follows (conn, domain) in each callback's arguments, as libvirt documents the callback types.
+_PAYLOADS: dict[str, Callable[..., Payload]] = {
+    "lifecycle": Payload,
+    "reboot": Payload,
+    "watchdog": Payload,
+    "io_error_reason": _of_io_error,
+    "control_error": Payload,
+    "agent_lifecycle": Payload,
+    "job_completed": lambda _statistics: Payload(),
+    "metadata_change": _of_metadata,
+    "memory_failure": lambda recipient, action, _flags: Payload(action, recipient),
+}
+
+
+class Listener:
+    """Registers for all observed event ids on one open connection, and copies what they say."""
+
+    def __init__(self, label: str, inbox: Inbox, on_loss: Callable[[], None]) -> None:
+        """``on_loss``: called when an event could not be kept; must not block."""
+        self._label = label
+        self._inbox = inbox
+        self._on_loss = on_loss
+        self._absent: set[str] = set()
+
+    def register(self, connection: Any) -> list[int]:
+        """Register every callback that this libvirt and driver have; return their ids.
+
+        Raises libvirtError if even lifecycle events cannot be had.
+        """
+        registered = []
+        for kind in OBSERVED_KINDS:
+            number = getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{kind.upper()}", None)
+            try:
+                if number is None:
+                    self._skip(kind, "this libvirt does not know it")
+                    continue
+                registered.append(
+                    connection.domainEventRegisterAny(None, number, self._receive, (kind, _PAYLOADS[kind]))
+                )
+            except libvirt.libvirtError as error:
+                if kind == "lifecycle":
+                    raise
+                self._skip(kind, str(error))
+        return registered
+
+    def _skip(self, kind: str, why: str) -> None:
+        if kind not in self._absent:
+            self._absent.add(kind)
+            log.info("connection %s sends no %s events: %s", self._label, kind, why)
+
+    def _receive(self, _connection: Any, domain: Any, *arguments: Any) -> None:
+        """Run by the event loop for every event: the hot path."""
+        at = time.time()
+        try:
+            *said, (kind, payload) = arguments
+            copied = Observation(
+                self._inbox.next_order(),
+                at,
+                self._label,
+                kind,
+                domain.UUIDString(),
+                name_of(domain),
+                domain.ID(),
+                *payload(*said),
+            )
+            kept = self._inbox.offer(copied)
+        except Exception:  # noqa: BLE001 - see the law above
+            self._inbox.dropped["callback_error"] += 1
+            kept = False
+        if not kept:
+            self._on_loss()

@@ -1,0 +1,73 @@
+"""libvirt's event loop: one per process, in a thread of its own, registered before the first open.
+
+Its heartbeat is a timer inside the loop itself, so a stale one means that callbacks no longer run.
+"""
+
+import logging
+import threading
+import time
+
+import libvirt
+
+log = logging.getLogger(__name__)
+
+_BEAT_MS = 1000
+
+
+class EventLoop:
+    """Runs libvirt's default event loop for ever."""
+
+    def __init__(self) -> None:
+        self._beat = time.time()
+        self._turned = time.monotonic()
+        self._started = False
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Register the implementation and run it; later calls change nothing."""
+        with self._lock:
+            if self._started:
+                return
+            # libvirt would otherwise write every error to stderr itself; each is handled where it is raised.
+            libvirt.registerErrorHandler(_ignore_error, None)
+            libvirt.virEventRegisterDefaultImpl()
+            # The timer also makes each turn of the loop end, so that the thread never sleeps for ever.
+            libvirt.virEventAddTimeout(_BEAT_MS, self._on_beat, None)
+            threading.Thread(target=self._run, name="libvirt-loop", daemon=True).start()
+            self._started = True
+
+    def heartbeat(self) -> float:
+        """Return when the loop last turned; Unix time, seconds."""
+        return self._beat
+
+    def silence(self) -> float:
+        """Return the seconds since the loop last turned, whatever the wall clock did."""
+        return time.monotonic() - self._turned
+
+    def _on_beat(self, _timer: int, _opaque: object) -> None:
+        self._beat, self._turned = time.time(), time.monotonic()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                libvirt.virEventRunDefaultImpl()
+            except libvirt.libvirtError as error:
+                log.error("libvirt's event loop failed once: %s", error)  # noqa: TRY400 - no trace helps here
+
+
+def _ignore_error(_context: object, _error: object) -> None:
+    """The global error handler does nothing: errors arrive as exceptions anyway."""
+
+
+LOOP = EventLoop()
+"""The one loop of this process: libvirt allows one implementation to be registered."""
+
+
+def libvirt_version() -> str:
+    """Return the version of the libvirt client library, as ``9.0.0``."""
+    return dotted(int(libvirt.getVersion()))
+
+
+def dotted(number: int) -> str:
+    """Spell virGetVersion's number (9000000) as ``9.0.0``."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

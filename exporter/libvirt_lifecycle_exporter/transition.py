@@ -1,0 +1,126 @@
+"""The values that travel. Immutable; no behaviour; ordered by where they appear on the way.
+
+Law: every string in them is clean (``text.clean``); no libvirt object is ever kept.
+"""
+
+from typing import NamedTuple
+
+
+class Observation(NamedTuple):
+    """One libvirt callback, copied. Its meaning is diagnosis' business."""
+
+    order: int
+    """Place in the order of arrival, over all connections of this process."""
+    at: float
+    """When the callback ran; Unix time, seconds."""
+    connection: str
+    kind: str
+    """libvirt's event id, lower snake: ``lifecycle``, ``reboot``, ``watchdog``, ..."""
+    uuid: str
+    name: str
+    domain_id: int
+    event: int
+    """lifecycle: virDomainEventType; other kinds: their action or state number, else 0."""
+    detail: int
+    """lifecycle: the event's detail; other kinds: their reason number, else 0."""
+    subject: str
+    """What it is about, where the kind says so: the disk of an I/O error, the metadata's URI."""
+    word: str
+    """The reason in libvirt's own free word, where the kind has one (I/O error)."""
+
+
+class DomainFacts(NamedTuple):
+    """What libvirt says of one domain now."""
+
+    uuid: str
+    name: str
+    domain_id: int
+    state: str
+    reason: str
+    persistent: bool
+    autostart: bool
+
+
+class Nova(NamedTuple):
+    """OpenStack Nova's metadata in the domain XML (namespace openstack.org/xmlns/libvirt/nova)."""
+
+    instance_name: str
+    flavor: str
+    project_name: str
+    project_id: str
+    user_name: str
+    user_id: str
+
+
+class DomainDetails(NamedTuple):
+    """What the domain XML says and events do not."""
+
+    type: str
+    title: str
+    nova: Nova | None
+
+
+class Snapshot(NamedTuple):
+    """All domains of a connection, completely listed; an incomplete list is never one of these."""
+
+    began: int
+    """The order of arrival when the listing began: what was observed later is newer than this."""
+    at: float
+    connection: str
+    domains: tuple[DomainFacts, ...]
+
+
+class Look(NamedTuple):
+    """libvirt's answer about one domain; ``facts`` is None when it no longer exists."""
+
+    began: int
+    at: float
+    connection: str
+    uuid: str
+    facts: DomainFacts | None
+    details: DomainDetails | None
+
+
+class LinkUp(NamedTuple):
+    """A connection is open, and its callbacks are registered."""
+
+    at: float
+    connection: str
+
+
+class LinkDown(NamedTuple):
+    """A connection is lost, or could not be opened."""
+
+    at: float
+    connection: str
+    cause: str
+
+
+Message = Observation | Snapshot | Look | LinkUp | LinkDown
+
+
+class Transition(NamedTuple):
+    """Something that happened to a domain: what is counted."""
+
+    at: float
+    connection: str
+    uuid: str
+    name: str
+    domain_id: int
+    event: str
+    reason: str
+    """The diagnosed reason."""
+    detail: str
+    """libvirt's own word for it."""
+    detail_code: int
+    source: str
+    """``callback``: libvirt said so."""
+
+
+class InventoryChange(NamedTuple):
+    """The RFC's ADDED and REMOVED: a domain came to exist, or ceased to."""
+
+    change: str
+    """``added`` or ``removed``."""
+    reason: str
+    """added: ``started`` or ``defined``; removed: ``shutdown`` or ``undefined``."""

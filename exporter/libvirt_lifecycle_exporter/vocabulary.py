@@ -1,0 +1,135 @@
+"""The words: every event and every reason, with libvirt's numbers. Tables only.
+
+Law: a number that no table knows becomes ``unknown_<n>``; it is never dropped and never an error.
+
+The word lists follow libvirt's own constants (lower snake, prefix removed):
+https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainEventType
+and the events that libvirt sends under other ids. The tests hold them, both ways, against the
+``libvirt`` module and against the API description that libvirt installs.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+LIFECYCLE: Final = "lifecycle"
+"""The observation kind (libvirt's VIR_DOMAIN_EVENT_ID_LIFECYCLE) that carries event and detail."""
+
+OBSERVED_KINDS: Final = (
+    LIFECYCLE,
+    "reboot",
+    "watchdog",
+    "io_error_reason",
+    "control_error",
+    "agent_lifecycle",
+    "job_completed",
+    "metadata_change",
+    "memory_failure",
+)
+"""The event ids that are listened to: VIR_DOMAIN_EVENT_ID_* in lower snake."""
+
+EVENTS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        0: "defined",
+        1: "undefined",
+        2: "started",
+        3: "suspended",
+        4: "resumed",
+        5: "stopped",
+        6: "shutdown",
+        7: "pmsuspended",
+        8: "crashed",
+    }
+)
+"""virDomainEventType"""
+
+REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "defined": ("added", "updated", "renamed", "from_snapshot"),
+        "undefined": ("removed", "renamed"),
+        "started": ("booted", "migrated", "restored", "from_snapshot", "wakeup", "recreated"),
+        "suspended": (
+            "paused",
+            "migrated",
+            "ioerror",
+            "watchdog",
+            "restored",
+            "from_snapshot",
+            "api_error",
+            "postcopy",
+            "postcopy_failed",
+        ),
+        "resumed": ("unpaused", "migrated", "from_snapshot", "postcopy", "postcopy_failed"),
+        "stopped": (
+            "shutdown",
+            "destroyed",
+            "crashed",
+            "migrated",
+            "saved",
+            "failed",
+            "from_snapshot",
+            "recreated",
+        ),
+        "shutdown": ("finished", "guest", "host"),
+        "pmsuspended": ("memory", "disk"),
+        "crashed": ("panicked", "crashloaded"),
+    }
+)
+"""virDomainEvent*DetailType: the reason's number is its place."""
+
+SINCE: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
+    {("started", "recreated"): 11_006_000, ("stopped", "recreated"): 11_006_000}
+)
+"""The libvirt version (as virGetVersion counts) that brought a pair younger than the oldest supported one."""
+
+WATCHDOG_ACTIONS: Final = ("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi")
+"""virDomainEventWatchdogAction: the action's number is its place."""
+
+IO_ERROR_ACTIONS: Final = ("none", "pause", "report")
+"""virDomainEventIOErrorAction: the action's number is its place."""
+
+IO_ERROR_REASONS: Final = ("enospc", "other")
+"""libvirt sends a free word; ``enospc`` is the only one it promises, all others are ``other``."""
+
+OTHER_IDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        "reboot": ("rebooted", ("guest",)),
+        "watchdog": ("watchdog", WATCHDOG_ACTIONS),
+        "io_error_reason": ("io_error", IO_ERROR_REASONS),
+        "control_error": ("control_error", ("control_error",)),
+    }
+)
+"""Observation kind (libvirt's event id) -> the event it counts as, and that event's reasons."""
+
+ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
+    (event, reason) for event, reasons in [*REASONS.items(), *OTHER_IDS.values()] for reason in reasons
+)
+"""Every known (event, reason)."""
+
+ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
+    ("stopped", "crashed"),
+    ("stopped", "hung"),
+    ("stopped", "failed"),
+    ("crashed", "panicked"),
+    ("crashed", "crashloaded"),
+    ("suspended", "ioerror"),
+    ("suspended", "watchdog"),
+)
+"""The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
+
+_LIFECYCLE_PAIRS: Final[dict[tuple[int, int], tuple[str, str]]] = {
+    (number, detail): (event, reason)
+    for number, event in EVENTS.items()
+    for detail, reason in enumerate(REASONS[event])
+}
+
+
+def lifecycle_pair(event: int, detail: int) -> tuple[str, str]:
+    """Name libvirt's (event, detail); numbers from the future become ``unknown_<n>``."""
+    known = _LIFECYCLE_PAIRS.get((event, detail))
+    return known or (EVENTS.get(event, f"unknown_{event}"), f"unknown_{detail}")
+
+
+def numbered(words: tuple[str, ...], number: int) -> str:
+    """Name the ``number``-th word; a number from the future becomes ``unknown_<n>``."""
+    return words[number] if 0 <= number < len(words) else f"unknown_{number}"

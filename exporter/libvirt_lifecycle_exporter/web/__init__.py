@@ -1,0 +1,1 @@
+"""HTTP: /metrics, health, the page at /. Knows nothing of libvirt."""

@@ -1,0 +1,82 @@
+"""uvicorn on a thread of its own: the sockets are bound before, so that a taken port is known at once."""
+
+import asyncio
+import errno
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from starlette.applications import Starlette
+
+_BACKLOG = 128
+_KEEP_ALIVE = 75
+"""Seconds; longer than the usual scrape interval, so that Prometheus keeps its connection."""
+_GRACE = 1
+"""Seconds that a running answer may take at the end."""
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Bind one address; an empty host is every address, IPv6 and IPv4, with what this machine has.
+
+    Raises OSError with one clear sentence.
+    """
+    try:
+        if host:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            return [socket.create_server(address[:2], family=family, backlog=_BACKLOG)]
+        if socket.has_dualstack_ipv6():
+            return [
+                socket.create_server(
+                    ("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+                )
+            ]
+        return [socket.create_server(("", port), backlog=_BACKLOG)]
+    except OSError as error:
+        # A name that cannot be resolved has a number of another kind.
+        why = (
+            os.strerror(error.errno)
+            if error.errno is not None and error.errno in errno.errorcode
+            else str(error.strerror)
+        )
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise OSError(f"cannot listen on {where}: {why.lower()}") from error
+
+
+class Server:
+    """Serves an application on bound sockets."""
+
+    def __init__(
+        self, application: Starlette, sockets: Sequence[socket.socket], on_end: Callable[[], None]
+    ) -> None:
+        """``on_end``: called when it ends, wanted or not."""
+        self._sockets = list(sockets)
+        self._on_end = on_end
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE,
+                timeout_graceful_shutdown=_GRACE,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End; waits for running answers, ``timeout`` seconds at most."""
+        self._server.should_exit = True
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._server.serve(sockets=self._sockets))
+        finally:
+            self._on_end()
