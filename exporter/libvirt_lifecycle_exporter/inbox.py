@@ -8,6 +8,7 @@ since there are only a few of them at a time.
 import itertools
 import queue
 from collections import Counter
+from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
 
 from libvirt_lifecycle_exporter.transition import Message, Observation
 from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
@@ -20,15 +21,12 @@ class Inbox:
         """``limit``: the most messages that may wait."""
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._limit = limit
-        self._order = itertools.count(1)
+        self.next_order: Callable[[], int] = itertools.count(1).__next__
+        """Returns the next place in the order of arrival; atomic."""
         self.received: Counter[str] = Counter(dict.fromkeys(OBSERVED_KINDS, 0))
         """Observations that arrived, by kind; only the event loop's thread writes it."""
         self.dropped: Counter[str] = Counter(queue_full=0, callback_error=0)
         """Observations lost, by cause; only the event loop's thread writes it."""
-
-    def next_order(self) -> int:
-        """Return the next place in the order of arrival."""
-        return next(self._order)
 
     def offer(self, observation: Observation) -> bool:
         """Take an observation if there is room; False (and counted) if there is none."""

@@ -11,9 +11,9 @@ DEFAULT_PORT = 10177
 DEFAULT_URI = "qemu:///system"
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
-_DURATION = re.compile("".join(rf"(?:(\d+){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")))
+_DURATION = re.compile("".join(rf"(?:([0-9]+){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")))
 _NAMED = re.compile(r"(?P<label>[A-Za-z0-9_.-]+)=(?P<uri>.*)", re.DOTALL)
-_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d+)")
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Za-z:.%]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]+)")
 _PORT_LIMIT = 65_535
 
 

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _BATCH = 1000
 _TICK = 1.0
+_GATHER = 0.002
+"""Seconds of rest after more than one message. libvirt's binding lets go of the interpreter lock several
+times per callback; a worker that snatches it each time makes every event cost two thread switches."""
 _NAMES_REMEMBERED = 65_536
 
 
@@ -143,7 +146,9 @@ class Worker:
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
-        while self.work(_TICK) or not self._stopping.is_set():
+        while (handled := self.work(_TICK)) or not self._stopping.is_set():
+            if handled > 1:
+                time.sleep(_GATHER)
             if time.monotonic() >= due:
                 self.tick()
                 due = time.monotonic() + _TICK

@@ -37,22 +37,23 @@ class Page(ABC):
 
     def __init__(self, families: int) -> None:
         self._text = [""] * families
-        self._stale = set(range(families))
+        self._stale = (1 << families) - 1
 
     @abstractmethod
     def write(self, family: int) -> str:
         """Render all samples of one family."""
 
-    def touch(self, family: int) -> None:
-        """Say that this family's values have changed."""
-        self._stale.add(family)
+    def touch(self, families: int) -> None:
+        """Say that the values of these families (a bit each) have changed."""
+        self._stale |= families
 
     def refresh(self) -> list[str]:
         """Render what is stale; return the text of every family."""
         if self._stale:
-            for family in self._stale:
-                self._text[family] = self.write(family)
-            self._stale.clear()
+            for family in range(len(self._text)):
+                if self._stale >> family & 1:
+                    self._text[family] = self.write(family)
+            self._stale = 0
         return self._text
 
 

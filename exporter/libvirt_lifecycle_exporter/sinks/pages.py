@@ -17,7 +17,6 @@ from libvirt_lifecycle_exporter.sinks.families import (
     LAST_EVENT,
     META,
     OPENSTACK_META,
-    RECONNECTS,
     STATE,
     STATE_REASON,
     STATE_SINCE,
@@ -28,8 +27,12 @@ from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS
 
 Pair = tuple[str, str]
 
-_EVENTS, _LAST, *_FACTS = range(len(DOMAIN_FAMILIES))
-_C_EVENTS, _C_INVENTORY, _C_UP, _C_RECONNECTS = range(len(CONNECTION_FAMILIES))
+_COUNTED = 0b11
+"""The bits of DOMAIN_FAMILIES that a transition changes; all others are facts."""
+_FACTS = (1 << len(DOMAIN_FAMILIES)) - 1 & ~_COUNTED
+
+_C_EVENTS, _C_INVENTORY, _C_LINK = 0b0001, 0b0010, 0b1100
+"""The bits of CONNECTION_FAMILIES."""
 
 _INVENTORY_PAIRS: tuple[Pair, ...] = (
     ("added", "started"),
@@ -47,49 +50,56 @@ def _pair_labels(first: str, pair: Pair) -> str:
 class DomainPage(Page):
     """One ``domain`` label value of one connection; several domains may bear the name in turn."""
 
-    __slots__ = ("_domain", "_labels", "counts", "expires", "last", "uuid")
+    __slots__ = ("_domain", "_facts", "_labels", "counts", "expires", "last", "uuid")
 
     def __init__(self, connection: str, name: str, *, zeros: tuple[Pair, ...] = ALERT_PAIRS) -> None:
         super().__init__(len(DOMAIN_FAMILIES))
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: Domain | None = None
+        self._facts = 0
         self.counts: dict[Pair, int] = dict.fromkeys(zeros, 0)
         self.last: dict[Pair, float] = {}
         self.uuid = ""
         self.expires: float | None = None
         """When all its series leave, if the domain is gone; Unix time, seconds."""
 
-    def count(self, event: str, reason: str, at: float) -> None:
-        pair = (event, reason)
-        self.counts[pair] = self.counts.get(pair, 0) + 1
+    def again(self, pair: Pair, at: float) -> bool:
+        """Count a pair that was counted before; False if it was not. The hot path."""
+        if pair not in self.last:
+            return False
+        self.counts[pair] += 1
         self.last[pair] = at
-        self.touch(_EVENTS)
-        self.touch(_LAST)
+        self.touch(_COUNTED)
+        return True
 
-    def show(self, domain: Domain) -> None:
-        """Take over what is known of the domain now."""
+    def first(self, pair: Pair, at: float) -> None:
+        """Count a pair for the first time: this brings series."""
+        self.counts[pair] = 1
+        self.last[pair] = at
+        self.touch(_COUNTED)
+
+    def show(self, domain: Domain) -> int:
+        """Take over what is known of the domain now; return how many series that brings."""
         self._domain = domain
         self.uuid = domain.uuid
-        for family in _FACTS:
-            self.touch(family)
+        self.touch(_FACTS)
+        before = self._facts
+        # state set, its reason, since, meta; and OpenStack's.
+        self._facts = len(STATES) + 3 + (domain.details is not None and domain.details.nova is not None)
+        return self._facts - before
 
     @property
     def series(self) -> int:
         """How many series it has."""
-        facts = 0
-        if self._domain is not None:
-            details = self._domain.details
-            facts = len(STATES) + 3 + (details is not None and details.nova is not None)
-        return len(self.counts) + len(self.last) + facts
+        return len(self.counts) + len(self.last) + self._facts
 
     def write(self, family: int) -> str:
-        if family == _EVENTS:
-            return _pairs(EVENTS.name, self._labels, "event", self.counts)
-        if family == _LAST:
-            return _pairs(LAST_EVENT.name, self._labels, "event", self.last)
-        if self._domain is None:
-            return ""
-        return _WRITERS[DOMAIN_FAMILIES[family].name](self._labels, self._domain)
+        name = DOMAIN_FAMILIES[family].name
+        if name == EVENTS.name:
+            return _pairs(name, self._labels, "event", self.counts)
+        if name == LAST_EVENT.name:
+            return _pairs(name, self._labels, "event", self.last)
+        return "" if self._domain is None else _WRITERS[name](self._labels, self._domain)
 
 
 def _pairs(name: str, subject: str, first: str, values: dict[Pair, int] | dict[Pair, float]) -> str:
@@ -160,8 +170,8 @@ class ConnectionPage(Page):
         self._up = False
         self._links = 0
 
-    def count(self, event: str, reason: str) -> None:
-        self._counts[event, reason] = self._counts.get((event, reason), 0) + 1
+    def count(self, pair: Pair) -> None:
+        self._counts[pair] = self._counts.get(pair, 0) + 1
         self.touch(_C_EVENTS)
 
     def note(self, change: InventoryChange) -> None:
@@ -171,14 +181,14 @@ class ConnectionPage(Page):
     def link(self, *, up: bool) -> None:
         self._up = up
         self._links += up
-        self.touch(_C_UP)
-        self.touch(_C_RECONNECTS)
+        self.touch(_C_LINK)
 
     def write(self, family: int) -> str:
-        if family == _C_EVENTS:
-            return _pairs(CONNECTION_EVENTS.name, self._labels, "event", self._counts)
-        if family == _C_INVENTORY:
-            return _pairs(INVENTORY_CHANGES.name, self._labels, "change", self._changes)
-        if family == _C_UP:
-            return sample(CONNECTION_UP.name, self._labels, self._up)
-        return sample(RECONNECTS.name, self._labels, max(0, self._links - 1))
+        name = CONNECTION_FAMILIES[family].name
+        if name == CONNECTION_EVENTS.name:
+            return _pairs(name, self._labels, "event", self._counts)
+        if name == INVENTORY_CHANGES.name:
+            return _pairs(name, self._labels, "change", self._changes)
+        if name == CONNECTION_UP.name:
+            return sample(name, self._labels, self._up)
+        return sample(name, self._labels, max(0, self._links - 1))

@@ -42,16 +42,12 @@ class PrometheusSink:
 
     def count(self, change: Transition) -> None:
         """Count a transition."""
+        pair = (change.event, change.reason)
         with self._lock:
-            self._connections[change.connection].count(change.event, change.reason)
-            page = self._admit(change.connection, change.name)
-            if page is not None and not self._has_room(page, change):
-                page = None
-            if page is None:
-                page = self._other(change.connection)
-            before = page.series
-            page.count(change.event, change.reason, change.at)
-            self.series += page.series - before
+            self._connections[change.connection].count(pair)
+            page = self._domains.get((change.connection, change.name))
+            if page is None or not page.again(pair, change.at):
+                self._count_first(change, pair)
 
     def note(self, connection: str, change: InventoryChange) -> None:
         """Count a change of the inventory."""
@@ -78,9 +74,7 @@ class PrometheusSink:
                 page = self._admit(domain.connection, domain.name)
             if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
                 return
-            before = page.series
-            page.show(domain)
-            self.series += page.series - before
+            self.series += page.show(domain)
             if domain.present:
                 page.expires = None
 
@@ -119,12 +113,19 @@ class PrometheusSink:
         self.series += page.series
         return page
 
-    def _has_room(self, page: DomainPage, change: Transition) -> bool:
-        pair = (change.event, change.reason)
-        if pair in page.last or self.series + _PAIR_SERIES <= self._limit:
-            return True
-        self._refuse(change.connection, change.name, *pair)
-        return False
+    def _count_first(self, change: Transition, pair: tuple[str, str]) -> None:
+        """Count what has no series yet: in new ones, or under "_other" where the limit forbids."""
+        page = self._admit(change.connection, change.name)
+        if page is not None and self.series + _PAIR_SERIES > self._limit:
+            self._refuse(change.connection, change.name, *pair)
+            page = None
+        if page is None:
+            page = self._other(change.connection)
+            if page.again(pair, change.at):
+                return
+        before = page.series
+        page.first(pair, change.at)
+        self.series += page.series - before
 
     def _refuse(self, *what: str) -> None:
         if what not in self._refused:

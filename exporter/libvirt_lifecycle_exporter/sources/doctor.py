@@ -20,7 +20,8 @@ _ROOM = 1000
 
 _HINTS: dict[str, str] = {
     "permission denied": """this user may not open the read-only socket; add it to the group that owns
-        /run/libvirt/libvirt-sock-ro (usermod -aG libvirt USER), or set unix_sock_ro_perms in libvirtd.conf""",
+        /run/libvirt/libvirt-sock-ro (usermod -aG libvirt USER), or set unix_sock_ro_perms in
+        libvirtd.conf""",
     "authentication unavailable": """polkit is asked but no agent answers; allow org.libvirt.unix.monitor
         for this user in a polkit rule""",
     "authentication failed": """libvirt refused this user; allow org.libvirt.unix.monitor in a polkit rule, or
@@ -54,10 +55,8 @@ def check(label: str, uri: str, patience: float) -> Finding:
         return Finding(
             label,
             uri,
-            False,  # noqa: FBT003 - a field of a value
-            (
-                f"no answer within {patience:g} s: the daemon hangs, or something between swallows the connection",
-            ),
+            well=False,
+            lines=(f"no answer within {patience:g} s: the daemon hangs, or something on the way does",),
         )
 
 
@@ -79,7 +78,7 @@ def _facts(connection: Any, label: str) -> Iterator[str]:
     yield f"driver {connection.getType()}, libvirt {version} on {connection.getHostname()}"
     domains = list_domains(connection)
     running = sum(domain.state == "running" for domain in domains)
-    yield f"{len(domains)} domains, {running} of them running"
+    yield f"domains: {len(domains)}, of which running: {running}"
     registered = Listener(label, Inbox(_ROOM), lambda: None).register(connection)
     for number in registered:
         connection.domainEventDeregisterAny(number)

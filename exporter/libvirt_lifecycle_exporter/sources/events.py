@@ -16,7 +16,7 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.names import name_of
 from libvirt_lifecycle_exporter.text import clean
 from libvirt_lifecycle_exporter.transition import Observation
-from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
+from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE, OBSERVED_KINDS
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,8 @@ def _of_metadata(kind: int, uri: str | None) -> Payload:
     return Payload(kind, 0, clean(uri or "", _TEXT_LIMIT))
 
 
-# What follows (conn, domain) in each callback's arguments, as libvirt documents the callback types.
+# What follows (conn, domain) in every other callback's arguments, as libvirt documents the callback types.
 _PAYLOADS: dict[str, Callable[..., Payload]] = {
-    "lifecycle": Payload,
     "reboot": Payload,
     "watchdog": Payload,
     "io_error_reason": _of_io_error,
@@ -61,6 +60,8 @@ class Listener:
         """``on_loss``: called when an event could not be kept; must not block."""
         self._label = label
         self._inbox = inbox
+        self._next_order = inbox.next_order
+        self._offer = inbox.offer
         self._on_loss = on_loss
         self._absent: set[str] = set()
 
@@ -76,38 +77,69 @@ class Listener:
                 if number is None:
                     self._skip(kind, "this libvirt does not know it")
                     continue
-                registered.append(
-                    connection.domainEventRegisterAny(None, number, self._receive, (kind, _PAYLOADS[kind]))
-                )
+                registered.append(self._register_one(connection, kind, number))
             except libvirt.libvirtError as error:
-                if kind == "lifecycle":
+                if kind == LIFECYCLE:
                     raise
                 self._skip(kind, str(error))
         return registered
+
+    def _register_one(self, connection: Any, kind: str, number: int) -> int:
+        if kind == LIFECYCLE:
+            return int(connection.domainEventRegisterAny(None, number, self._on_lifecycle, None))
+        return int(connection.domainEventRegisterAny(None, number, self._on_other, (kind, _PAYLOADS[kind])))
+
+    def _failed(self) -> bool:
+        self._inbox.dropped["callback_error"] += 1
+        return False
 
     def _skip(self, kind: str, why: str) -> None:
         if kind not in self._absent:
             self._absent.add(kind)
             log.info("connection %s sends no %s events: %s", self._label, kind, why)
 
-    def _receive(self, _connection: Any, domain: Any, *arguments: Any) -> None:
-        """Run by the event loop for every event: the hot path."""
+    def _on_lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
+        """Run by the event loop for every lifecycle event: the hot path."""
+        at = time.time()
+        try:
+            kept = self._offer(
+                Observation(
+                    self._next_order(),
+                    at,
+                    self._label,
+                    LIFECYCLE,
+                    domain.UUIDString(),
+                    name_of(domain),
+                    domain.ID(),
+                    event,
+                    detail,
+                    "",
+                    "",
+                )
+            )
+        except Exception:  # noqa: BLE001 - see the law above
+            kept = self._failed()
+        if not kept:
+            self._on_loss()
+
+    def _on_other(self, _connection: Any, domain: Any, *arguments: Any) -> None:
+        """Run by the event loop for every event of another id."""
         at = time.time()
         try:
             *said, (kind, payload) = arguments
-            copied = Observation(
-                self._inbox.next_order(),
-                at,
-                self._label,
-                kind,
-                domain.UUIDString(),
-                name_of(domain),
-                domain.ID(),
-                *payload(*said),
+            kept = self._offer(
+                Observation(
+                    self._next_order(),
+                    at,
+                    self._label,
+                    kind,
+                    domain.UUIDString(),
+                    name_of(domain),
+                    domain.ID(),
+                    *payload(*said),
+                )
             )
-            kept = self._inbox.offer(copied)
         except Exception:  # noqa: BLE001 - see the law above
-            self._inbox.dropped["callback_error"] += 1
-            kept = False
+            kept = self._failed()
         if not kept:
             self._on_loss()

@@ -42,7 +42,7 @@ def site(metrics: Callable[[Request], Response], health: Health, version: str) -
     async def page(_request: Request) -> Response:
         return HTMLResponse(_page(health, version))
 
-    return Starlette(
+    application = Starlette(
         routes=[
             Route("/metrics", metrics),
             Route("/-/healthy", healthy),
@@ -50,6 +50,9 @@ def site(metrics: Callable[[Request], Response], health: Health, version: str) -
             Route("/", page),
         ]
     )
+    # What is not listed above is not there; nobody is led from /metrics/ to /metrics.
+    application.router.redirect_slashes = False
+    return application
 
 
 _STYLE = """

@@ -1,0 +1,148 @@
+"""The command as an operator types it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.flags import FLAGS
+from tests.lab.daemon import Daemon
+from tests.lab.exporter import free_port
+from tests.lab.page import Page
+
+COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER")}
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN | variables
+    )
+
+
+def test_version() -> None:
+    said = run("--version")
+    assert (said.returncode, said.stdout.strip()) == (0, f"libvirt-lifecycle-exporter, version {__version__}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["check", "--help"], ["demo", "--help"]])
+def test_help_names_every_flag_its_variable_and_its_default(arguments: list[str]) -> None:
+    said = " ".join(run(*arguments, COLUMNS="200").stdout.split())
+    for flag in FLAGS:
+        if arguments[0] == "demo" and flag.name == "--libvirt.uri":
+            continue
+        assert flag.name in said
+        assert f"[default: {flag.default}]" in said or not flag.default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--web.listen-address", "10177"], 'write it as :10177'),
+        (["--series.ttl", "15"], "write it as 15s, 2m"),
+        (["--libvirt.uri", "qemu"], "is no libvirt URI"),
+        (["--libvirt.uri", "qemu:///system", "--libvirt.uri", "qemu+unix:///system"], "share the connection label"),
+        (["--domain.include", "("], "is no regular expression"),
+        (["--series.limit", "-1"], "--series.limit"),
+        (["--log.level", "loud"], "--log.level"),
+        (["--no-such-flag"], "No such option"),
+        (["no-such-command"], "No such command"),
+        (["check", "--series.ttl", "x"], "is no duration"),
+    ],
+)
+def test_bad_settings_are_refused_with_one_sentence(arguments: list[str], words: str) -> None:
+    said = run(*arguments)
+    assert said.returncode == 2
+    assert said.stdout == ""
+    assert words in said.stderr
+    assert said.stderr.startswith("libvirt-lifecycle-exporter: ")
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_a_bad_variable_is_refused_with_one_sentence_that_names_it() -> None:
+    said = run(LIBVIRT_LIFECYCLE_EXPORTER_SERIES_TTL="soon")
+    assert said.returncode == 2
+    assert "LIBVIRT_LIFECYCLE_EXPORTER_SERIES_TTL" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_variables_set_flags_and_flags_win() -> None:
+    two = "one=test:///default two=test:///default"
+    assert run("check", LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI=two).stdout.count(": well") == 2
+    said = run("check", "--libvirt.uri", "flag=test:///default", LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI=two)
+    assert "flag: well" in said.stdout
+    assert "one" not in said.stdout
+
+
+def test_flags_may_stand_before_the_command() -> None:
+    assert "x: well" in run("--libvirt.uri", "x=test:///default", "check").stdout
+
+
+def test_check_says_what_is_there(session_daemon: Daemon) -> None:
+    said = run("check", "--libvirt.uri", session_daemon.uri)
+    assert said.returncode == 0
+    assert "driver QEMU, libvirt " in said.stdout
+    assert "events can be registered: 9 of 9 kinds" in said.stdout
+
+
+def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    absent = f"absent=qemu+unix:///session?socket={tmp_path}/none"
+    said = run("check", "--libvirt.uri", absent, "--libvirt.uri", "test:///default")
+    assert said.returncode == 1
+    assert "absent: not well" in said.stdout
+    assert "test:///default: well" in said.stdout
+    assert "hint: the daemon's socket is not there" in said.stdout
+
+
+def test_check_says_how_to_be_allowed(own_daemon: Daemon) -> None:
+    """As a user who may not open the socket: root has to give up what opens everything to it."""
+    own_daemon.socket.chmod(0)
+    powers = "-dac_override,-dac_read_search"
+    humble = ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}"] if os.getuid() == 0 else []
+    said = subprocess.run(
+        [*humble, *COMMAND, "check", "--libvirt.uri", own_daemon.uri],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 1, said
+    assert "hint: this user may not open the read-only socket" in said.stdout
+
+
+def test_a_second_instance_on_the_same_port_gets_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = run("--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{port}")
+    assert said.returncode == 1
+    assert said.stderr == f"libvirt-lifecycle-exporter: cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_demo_plays_until_it_is_told_to_stop(number: signal.Signals) -> None:
+    ports = (free_port(), free_port())
+    addresses = [word for port in ports for word in ("--web.listen-address", f"127.0.0.1:{port}")]
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--pace", "10ms", *addresses], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        try:
+            pages = [Page(port) for port in ports]
+            for page in pages:
+                page.wait_until(lambda page=page: page.status("/-/ready") == 200)
+            crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}
+            pages[0].wait_until(
+                lambda: (pages[0].value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 4, 30
+            )
+            assert pages[1].value("libvirt_domain_openstack_meta", domain="web-1", project_name="shop") == 1
+            demo.send_signal(number)
+            told, logged = demo.communicate(timeout=10)
+        finally:
+            demo.kill()
+    assert demo.returncode == 0
+    assert f"http://localhost:{ports[0]}/metrics" in told
+    assert "level=error" not in logged

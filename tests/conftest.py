@@ -1,0 +1,3 @@
+"""The lab's fixtures, for all tests."""
+
+pytest_plugins = ["tests.lab.fixtures"]

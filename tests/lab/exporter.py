@@ -1,0 +1,91 @@
+"""The exporter as an operator runs it: a process of its own, known only through its flags and its pages."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.lab.page import Page
+from tests.lab.reaper import Reaper
+
+READY_WITHIN = 30.0
+STOPS_WITHIN = 5.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Exporter(Page):
+    """`folder` is its working directory and keeps its log. Started by `with`, or by start()."""
+
+    def __init__(
+        self, folder: Path, uris: Iterable[str], *, port: int = 0, extra_args: Sequence[str] = ()
+    ) -> None:
+        super().__init__(port or free_port())
+        self.folder = folder
+        self.log = folder / f"exporter-{self.port}.log"
+        self.pid = 0
+        flags = [word for uri in uris for word in ("--libvirt.uri", uri)]
+        self._argv = [
+            *(sys.executable, "-m", "libvirt_lifecycle_exporter", *flags),
+            *("--web.listen-address", f"127.0.0.1:{self.port}", *extra_args),
+        ]
+        self._reaper = Reaper()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self._reaper.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            status = self.stop()
+        finally:
+            self._reaper.close()
+        if error is None and status != 0:
+            raise RuntimeError(f"the exporter ended with {status}:\n{self.log_text()}")
+
+    def start(self) -> None:
+        self.pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self.folder)
+
+    def stop(self) -> int:
+        """By SIGTERM, as service managers do; the exit status."""
+        if not self._reaper.exited(self.pid):
+            os.kill(self.pid, signal.SIGTERM)
+        return self._reaper.wait(self.pid, STOPS_WITHIN)
+
+    def wait_ready(self) -> None:
+        self.wait_until(lambda: self.status("/-/ready") == 200, READY_WITHIN, "the exporter to be ready")
+
+    def wait_serving(self) -> None:
+        """Up, ready or not: a libvirt that is down must not keep the page down."""
+        self.wait_until(lambda: self.status("/-/healthy") == 200, READY_WITHIN, "the exporter to serve")
+
+    def wait_until(
+        self, told: Callable[[], object], timeout: float = 10.0, what: str = "the exporter"
+    ) -> None:
+        def told_and_alive() -> object:
+            if self._reaper.exited(self.pid):
+                raise RuntimeError(f"the exporter has ended:\n{self.log_text()}")
+            return told()
+
+        try:
+            super().wait_until(told_and_alive, timeout, what)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}; its log:\n{self.log_text()}") from None
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace")

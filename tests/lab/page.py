@@ -1,0 +1,73 @@
+"""What an exporter shows on its port, wherever it runs."""
+
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.lab.pairs import Pair
+from tests.lab.waiting import until
+
+EVENTS = "libvirt_domain_lifecycle_events_total"
+
+
+class Page:
+    """Reads 127.0.0.1:`port`."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers (names in lower case), body; header names are given with _ for -."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=named)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, {k.lower(): v for k, v in refused.headers.items()}, refused.read()
+
+    def status(self, path: str) -> int:
+        """The HTTP status; 0 when nobody answers."""
+        try:
+            return self.get(path)[0]
+        except OSError:
+            return 0
+
+    def text(self) -> str:
+        return self.get("/metrics")[2].decode()
+
+    def metrics(self) -> dict[str, Metric]:
+        return {family.name: family for family in text_string_to_metric_families(self.text())}
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Of the one sample that has these labels among its own; None when there is none."""
+        values = [
+            sample.value
+            for family in self.metrics().values()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        if len(values) > 1:
+            raise LookupError(f"{len(values)} samples of {name} have {labels}")
+        return values[0] if values else None
+
+    def lifecycle_counts(self, domain: str, connection: str | None = None) -> Counter[Pair]:
+        """Pairs counted for this domain; those that are shown as zero are left out."""
+        counts: Counter[Pair] = Counter()
+        family = self.metrics().get(EVENTS.removesuffix("_total"))
+        for sample in family.samples if family else ():
+            labels = sample.labels
+            here = labels["domain"] == domain and connection in (None, labels["connection"])
+            if here and sample.name == EVENTS and sample.value:
+                counts[labels["event"], labels["reason"]] += int(sample.value)
+        return counts
+
+    def wait_until(
+        self, told: Callable[[], object], timeout: float = 10.0, what: str = "the exporter"
+    ) -> None:
+        until(told, timeout, what)

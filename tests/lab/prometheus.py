@@ -1,0 +1,87 @@
+"""A real Prometheus that scrapes what a test shows, and answers queries."""
+
+import json
+import os
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.lab.exporter import free_port
+from tests.lab.reaper import Reaper
+from tests.lab.waiting import until
+
+READY_WITHIN = 60.0
+STOPS_WITHIN = 20.0
+
+
+class Prometheus:
+    """`scrape` is the scrape_config beside the targets. Started and stopped by `with`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Sequence[str],
+        *,
+        scrape: Mapping[str, Any] | None = None,
+        features: Sequence[str] = (),
+    ) -> None:
+        self.port = free_port()
+        self.log = folder / "prometheus.log"
+        config = folder / "prometheus.json"  # JSON is YAML
+        job = {"job_name": "libvirt", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
+        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
+        self._argv = [
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'prometheus-data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            *(f"--enable-feature={feature}" for feature in features),
+        ]
+        self._folder = folder
+        self._reaper = Reaper()
+
+    def __enter__(self) -> Self:
+        try:
+            self._pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self._folder)
+            until(self._is_ready, READY_WITHIN, f"Prometheus; its log is {self.log}")
+        except BaseException:
+            self._reaper.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reaper.close()
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The `data` of an API answer."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """The instant vector of an expression: labels and value."""
+        found = self.ask("query", query=expression)["result"]
+        return [(one["metric"], float(one["value"][1])) for one in found]
+
+    def wait_for(self, expression: str, timeout: float = 30.0) -> list[tuple[dict[str, str], float]]:
+        """The first answer to the expression that is not empty."""
+        return until(lambda: self.query(expression), timeout, f"{expression}; Prometheus' log is {self.log}")
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+def check_metrics(page: bytes) -> str:
+    """What `promtool check metrics` has to say about an exposition; nothing is good."""
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
+    return (done.stdout + done.stderr).decode() + (f"exit code {done.returncode}" if done.returncode else "")

@@ -1,0 +1,84 @@
+"""Our end of the sub-reaper: start a process, learn how it ended, be sure that nothing outlives the test."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from queue import Queue
+from types import TracebackType
+from typing import Any, Self
+
+SCRIPT = Path(__file__).with_name("reaper_process.py")
+ANSWER = 10.0
+
+
+class Reaper:
+    """A household of processes. Closing it (or dying) kills all of them and all that they left behind."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._answers: Queue[dict[str, Any]] = Queue()
+        self._exits: dict[int, int] = {}
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="reaper", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def spawn(self, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) -> int:
+        order = {"argv": list(argv), "env": dict(env), "log": str(log), "cwd": str(cwd)}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._answers.get(timeout=ANSWER)
+        if "refused" in answer:
+            raise OSError(answer["refused"])
+        return int(answer["started"])
+
+    def exited(self, pid: int) -> bool:
+        with self._changed:
+            return pid in self._exits
+
+    def wait(self, pid: int, timeout: float) -> int:
+        """The exit status as subprocess gives it; also of orphans, which is what emulators are."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: pid in self._exits, timeout):
+                raise TimeoutError(f"process {pid} is still there after {timeout:g} s")
+            return self._exits[pid]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(ANSWER)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        self._reader.join(ANSWER)
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if "exited" in message:
+                with self._changed:
+                    self._exits[message["exited"]] = message["status"]
+                    self._changed.notify_all()
+            else:
+                self._answers.put(message)

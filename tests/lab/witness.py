@@ -1,0 +1,133 @@
+"""What libvirt really sent, for comparing with what the exporter counted.
+
+The names of pairs come from the libvirt module's constants here, not from the exporter's tables: a word
+misspelt there must not be misspelt here too.
+"""
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import libvirt
+
+from tests.lab.pairs import Event, Pair, count_pairs
+
+SCRIPT = Path(__file__).with_name("witness_process.py")
+PATIENCE = 30.0
+
+Seen = TypeVar("Seen")
+
+
+class Witness:
+    """Reads the witness process; every wait is for an event, never for a time."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._markers = itertools.count()
+        self._log: list[Event] = []
+        self._changed = threading.Condition()
+        self._process = subprocess.Popen(
+            [sys.executable, SCRIPT, uri],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name="witness", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        try:
+            self.wait_connected()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def events(self, domain: str) -> list[Event]:
+        with self._changed:
+            return [event for event in self._log if event.domain == domain]
+
+    def pairs(self, domain: str) -> Counter[Pair]:
+        """What an exporter that counts libvirt's raw pairs shows for this domain."""
+        return count_pairs(self.events(domain))
+
+    def wait_connected(self, times: int = 1, timeout: float = PATIENCE) -> None:
+        """`times` counts from the witness's beginning: 2 is the first time after a loss."""
+        self._wait(lambda: self._times("connected") >= times, timeout, f"connection {times} of the witness")
+
+    def wait_for(
+        self, domain: str, event: str, detail: str | None = None, *, count: int = 1, timeout: float = PATIENCE
+    ) -> Event:
+        """The `count`-th such event of the domain: a pair's words, or the name of an id without."""
+
+        def found() -> Event | None:
+            hits = [seen for seen in self._log if seen.domain == domain and seen.matches(event, detail)]
+            return hits[count - 1] if len(hits) >= count else None
+
+        seen = self._wait(found, timeout, f"{event}/{detail or '*'} number {count} of {domain}")
+        assert seen is not None
+        return seen
+
+    def story(self, domain: str) -> str:
+        return " ".join(str(event) for event in self.events(domain))
+
+    def settle(self) -> str:
+        """Everything that libvirt had to say before this call has arrived when it returns.
+
+        Events of one driver come in order; so a marker domain is defined and undefined, and waited for. Its
+        name is returned: an exporter that has counted the marker's end has counted all before it as well.
+        """
+        marker = f"marker-{next(self._markers)}"
+        connection = libvirt.open(self.uri)
+        try:
+            kind = "test" if connection.getType() == "TEST" else "qemu"
+            connection.defineXML(
+                f"<domain type='{kind}'><name>{marker}</name><memory>1024</memory>"
+                "<os><type arch='x86_64'>hvm</type></os></domain>"
+            ).undefine()
+        finally:
+            connection.close()
+        self.wait_for(marker, "undefined", "removed")
+        return marker
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(PATIENCE)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join(PATIENCE)
+            self._process.stdout.close()
+
+    def _times(self, kind: str) -> int:
+        return sum(event.kind == kind for event in self._log)
+
+    def _wait(self, found: Callable[[], Seen], timeout: float, what: str) -> Seen:
+        with self._changed:
+            if seen := self._changed.wait_for(found, timeout):
+                return seen
+            log = " ".join(f"{event.domain}:{event}" for event in self._log[-40:])
+        raise TimeoutError(f"the witness waited {timeout:g} s for {what}; its last words: {log}")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            event = Event.parse(json.loads(line))
+            with self._changed:
+                self._log.append(event)
+                self._changed.notify_all()

@@ -1,0 +1,95 @@
+"""What a scenario acts on: one domain, named after it, on one daemon, with its witness."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from tests.lab.daemon import Daemon
+from tests.lab.guests import Guest, Guests
+from tests.lab.waiting import until
+from tests.lab.witness import Witness
+
+UNDEFINE_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+PATIENCE = 30.0
+
+
+class Stage:
+    def __init__(self, name: str, guest: Guest, daemon: Daemon, guests: Guests, witness: Witness) -> None:
+        self.name = name
+        self.guest = guest
+        self.daemon = daemon
+        self.guests = guests
+        self.witness = witness
+        self.connection: Any = daemon.connect()
+        self.others: list[str] = []
+        """Further names of domains that the scenario makes or takes."""
+
+    @property
+    def domain(self) -> Any:
+        return self.connection.lookupByName(self.name)
+
+    def xml(self, **hardware: Any) -> str:
+        guest = replace(self.guest, hardware=replace(self.guest.hardware, **hardware))
+        return self.guests.xml(self.name, guest)
+
+    def define(self, **hardware: Any) -> Any:
+        return self.connection.defineXML(self.xml(**hardware))
+
+    def boot(self, **hardware: Any) -> Any:
+        """Defined, started, and known to have been."""
+        domain = self.define(**hardware)
+        domain.create()
+        self.sees("started/booted")
+        return domain
+
+    def sees(self, pair: str, count: int = 1) -> None:
+        event, _, reason = pair.partition("/")
+        self.witness.wait_for(self.name, event, reason or None, count=count, timeout=PATIENCE)
+
+    def hears(self, letter: str, count: int = 1) -> None:
+        """The guest itself, on its serial port."""
+        until(
+            lambda: self.guests.said(self.name).count(letter) >= count,
+            PATIENCE,
+            f"{self.name} to say {letter} {count} times; it said {self.guests.said(self.name)!r}",
+        )
+
+    def emulator(self, how: signal.Signals) -> None:
+        os.kill(self.daemon.emulator_pid(self.name), how)
+
+    def boot_image(self) -> Path:
+        source = ET.fromstring(self.domain.XMLDesc()).find("./devices/disk/source")  # noqa: S314 - libvirt's own
+        assert source is not None
+        return Path(source.attrib["file"])
+
+    def file(self, name: str) -> Path:
+        return self.guests.folder / f"{self.name}-{name}"
+
+    def state(self) -> tuple[int, int]:
+        state, reason = self.domain.state()
+        return state, reason
+
+    def clear(self) -> None:
+        """Whatever became of the domain, it is gone, and no event of it is left to come."""
+        for name in (self.name, *self.others):
+            try:
+                domain = self.connection.lookupByName(name)
+            except libvirt.libvirtError:
+                continue
+            persistent = domain.isPersistent()
+            if domain.isActive():
+                domain.destroy()
+            if persistent:
+                domain.undefineFlags(UNDEFINE_ALL)
+
+    def close(self) -> None:
+        self.connection.close()

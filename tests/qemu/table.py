@@ -1,0 +1,286 @@
+"""The scenarios on one daemon. Migrations, which need two, are in migrations.py."""
+
+import signal
+
+import libvirt
+
+from tests.lab.domain_xml import Hardware
+from tests.lab.guests import Guest
+from tests.qemu import disks, plays, snapshots
+from tests.qemu.plays import boot_and_wait, dump, emulator_gets
+from tests.qemu.scenario import Scenario
+from tests.qemu.snapshots import OFFLINE, PAUSED, RUNNING, revert
+
+UNDEFINED_OPTION = Hardware(commandline=("-no-such-option",))
+QCOW2 = Guest(format="qcow2")
+
+
+def panics(on_crash: str, mode: str = "panic") -> Guest:
+    return Guest(mode, hardware=Hardware(panic=True, on_crash=on_crash))
+
+
+def unfed(action: str) -> Guest:
+    return Guest("watchdog", hardware=Hardware(watchdog=action))
+
+
+COMING_AND_GOING = (
+    Scenario("boot", plays.destroy, ("resumed/unpaused", "started/booted", "stopped/destroyed")),
+    Scenario(
+        "destroy-gracefully",
+        plays.destroy_gracefully,
+        ("started/booted", "stopped/destroyed"),
+    ),
+    Scenario("pause-and-resume", plays.pause_and_resume, ("suspended/paused",)),
+    Scenario("start-paused", plays.start_paused, ("started/booted",)),
+    Scenario(
+        "poweroff",
+        boot_and_wait("stopped/shutdown"),
+        ("shutdown/guest", "stopped/shutdown"),
+        guest=Guest("poweroff"),
+    ),
+    Scenario(
+        "honoured-shutdown",
+        plays.honoured_shutdown,
+        ("shutdown/guest", "stopped/shutdown"),
+        guest=Guest("powerbutton"),
+    ),
+    Scenario("ignored-shutdown", plays.ignored_shutdown, ("stopped/destroyed",), never=("shutdown/guest",)),
+    Scenario("reboot", plays.boot_twice, ("rebooted/guest", "started/booted"), guest=Guest("reboot")),
+    Scenario("triple-fault", plays.boot_twice, ("rebooted/guest",), guest=Guest("triplefault")),
+    Scenario("reset", plays.reset, ("rebooted/guest", "started/booted")),
+    Scenario(
+        "reboot-means-destroy",
+        boot_and_wait("stopped"),
+        ("shutdown/guest", "stopped/shutdown"),
+        guest=Guest("reboot", hardware=Hardware(on_reboot="destroy")),
+    ),
+    Scenario(
+        "poweroff-means-restart",
+        plays.boot_twice,
+        ("rebooted/guest", "started/booted"),
+        guest=Guest("poweroff_once", hardware=Hardware(on_poweroff="restart")),
+    ),
+)
+
+EMULATOR = (
+    Scenario(
+        "emulator-killed",
+        emulator_gets(signal.SIGKILL, "stopped"),
+        ("stopped/failed",),
+        never=("stopped/destroyed", "stopped/shutdown"),
+    ),
+    Scenario("emulator-segfault", emulator_gets(signal.SIGSEGV, "stopped"), ("stopped/failed",)),
+    Scenario(
+        "emulator-terminated",
+        emulator_gets(signal.SIGTERM, "stopped"),
+        ("shutdown/host", "stopped/shutdown"),
+    ),
+    Scenario("failed-start", plays.failed_start, ("defined/added",), guest=Guest(hardware=UNDEFINED_OPTION)),
+    Scenario(
+        "failed-start-of-transient",
+        plays.failed_start_of_transient,
+        never=("started/booted",),
+        guest=Guest(hardware=UNDEFINED_OPTION),
+    ),
+    Scenario("failed-restore", plays.failed_restore, ("stopped/saved",)),
+)
+
+PANIC = (
+    Scenario(
+        "panic-destroy",
+        boot_and_wait("stopped/crashed"),
+        ("crashed/panicked", "stopped/crashed"),
+        guest=panics("destroy"),
+    ),
+    Scenario(
+        "panic-preserve", boot_and_wait("crashed/panicked"), ("crashed/panicked",), guest=panics("preserve")
+    ),
+    Scenario(
+        "panic-preserve-then-restarted",
+        plays.panic_and_resume,
+        ("crashed/panicked", "started/booted", "started/booted"),
+        guest=panics("preserve"),
+    ),
+    Scenario("panic-restart", plays.boot_twice, ("crashed/panicked",), guest=panics("restart")),
+    Scenario(
+        "panic-coredump-destroy",
+        boot_and_wait("stopped/crashed"),
+        ("crashed/panicked", "stopped/crashed"),
+        guest=panics("coredump-destroy"),
+    ),
+    Scenario(
+        "panic-coredump-restart", plays.boot_twice, ("crashed/panicked",), guest=panics("coredump-restart")
+    ),
+    Scenario(
+        "crashloaded",
+        boot_and_wait("crashed/crashloaded"),
+        ("crashed/crashloaded",),
+        guest=panics("destroy", "crashload"),
+    ),
+    Scenario("dump", dump(), never=("stopped/crashed",)),
+    Scenario("dump-crash", dump(libvirt.VIR_DUMP_CRASH), ("stopped/crashed",)),
+    Scenario("dump-live", dump(libvirt.VIR_DUMP_LIVE), never=("stopped/crashed",)),
+    Scenario("dump-cannot-resume", plays.dump_cannot_resume, ("suspended/api_error",)),
+    Scenario("dump-reset", dump(libvirt.VIR_DUMP_RESET)),
+)
+
+WATCHDOG = (
+    Scenario("watchdog-none", boot_and_wait("watchdog/none"), ("watchdog/none",), guest=unfed("none")),
+    Scenario(
+        "watchdog-pause",
+        boot_and_wait("suspended/watchdog"),
+        ("watchdog/pause", "suspended/watchdog"),
+        guest=unfed("pause"),
+    ),
+    Scenario("watchdog-reset", plays.boot_twice, ("watchdog/reset", "rebooted/guest"), guest=unfed("reset")),
+    Scenario(
+        "watchdog-poweroff",
+        boot_and_wait("stopped"),
+        ("watchdog/poweroff", "stopped/failed"),
+        guest=unfed("poweroff"),
+    ),
+    Scenario(
+        "watchdog-shutdown",
+        boot_and_wait("watchdog/shutdown"),
+        ("watchdog/shutdown",),
+        guest=unfed("shutdown"),
+    ),
+    Scenario(
+        "watchdog-inject-nmi",
+        boot_and_wait("watchdog/inject_nmi"),
+        ("watchdog/inject_nmi",),
+        guest=unfed("inject-nmi"),
+    ),
+    Scenario("watchdog-dump", boot_and_wait("watchdog"), some=("watchdog/pause",), guest=unfed("dump")),
+)
+
+SAVED = (
+    Scenario("managed-save", plays.managed_save, ("stopped/saved", "started/restored")),
+    Scenario("save-and-restore", plays.save_and_restore(), ("stopped/saved", "started/restored")),
+    Scenario(
+        "restore-paused",
+        plays.save_and_restore(libvirt.VIR_DOMAIN_SAVE_PAUSED),
+        ("stopped/saved", "started/restored", "suspended/restored"),
+    ),
+    Scenario("snapshot-halting", snapshots.halting, ("stopped/from_snapshot",), guest=QCOW2),
+    Scenario("revert-running-running", revert(RUNNING, RUNNING), guest=QCOW2),
+    Scenario("revert-running-paused", revert(RUNNING, PAUSED), guest=QCOW2),
+    Scenario("revert-running-offline", revert(RUNNING, OFFLINE), ("started/from_snapshot",), guest=QCOW2),
+    Scenario("revert-paused-running", revert(PAUSED, RUNNING), guest=QCOW2),
+    Scenario(
+        "revert-paused-offline",
+        revert(PAUSED, OFFLINE),
+        ("started/from_snapshot", "suspended/from_snapshot"),
+        guest=QCOW2,
+    ),
+    Scenario("revert-offline-running", revert(OFFLINE, RUNNING), ("stopped/from_snapshot",), guest=QCOW2),
+    Scenario("revert-offline-offline", revert(OFFLINE, OFFLINE), guest=QCOW2),
+    Scenario(
+        "revert-offline-as-running",
+        revert(OFFLINE, OFFLINE, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING),
+        guest=QCOW2,
+    ),
+    Scenario(
+        "revert-forced",
+        revert(RUNNING, RUNNING, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE),
+        guest=QCOW2,
+    ),
+    Scenario("revert-description", snapshots.redefined_after, ("defined/updated",), guest=QCOW2),
+    Scenario("revert-external", snapshots.external, guest=QCOW2, libvirt=9_009_000),
+)
+
+WRITER = Guest("write")
+# QEMU says "no space" only where the policy can stop the guest for it; else libvirt's reason is empty.
+STORAGE = (
+    Scenario(
+        "enospc-stop",
+        disks.writes_to(disks.full, "stop", "io_error/enospc", "suspended/ioerror"),
+        ("io_error/enospc", "suspended/ioerror"),
+        guest=WRITER,
+    ),
+    Scenario(
+        "enospc-stop-resume",
+        disks.full_again_after_resume,
+        ("io_error/enospc", "io_error/enospc", "suspended/ioerror", "suspended/ioerror"),
+        guest=WRITER,
+    ),
+    Scenario(
+        "enospc-report",
+        disks.writes_to(disks.full, "report", "io_error"),
+        some=("io_error",),
+        never=("suspended/ioerror",),
+        guest=WRITER,
+    ),
+    Scenario(
+        "enospc-ignore",
+        disks.writes_to(disks.full, "ignore", "io_error"),
+        some=("io_error",),
+        never=("suspended/ioerror",),
+        guest=WRITER,
+    ),
+    Scenario(
+        "enospace-pauses-others-report",
+        disks.writes_to(disks.full, "enospace", "io_error"),
+        ("io_error/enospc", "suspended/ioerror"),
+        guest=WRITER,
+    ),
+    Scenario(
+        "eio-stop",
+        disks.writes_to(disks.corrupt, "stop", "io_error/other", "suspended/ioerror"),
+        ("io_error/other", "suspended/ioerror"),
+        guest=WRITER,
+    ),
+    Scenario(
+        "eio-report",
+        disks.writes_to(disks.corrupt, "report", "io_error"),
+        some=("io_error/other",),
+        never=("suspended/ioerror",),
+        guest=WRITER,
+    ),
+    Scenario(
+        "eio-ignore",
+        disks.writes_to(disks.corrupt, "ignore", "io_error"),
+        some=("io_error/other",),
+        never=("suspended/ioerror",),
+        guest=WRITER,
+    ),
+    Scenario(
+        "network-disk-lost",
+        disks.server_of_the_disk_dies,
+        ("suspended/ioerror",),
+        guest=WRITER,
+    ),
+)
+
+POWER = (
+    Scenario(
+        "suspend-to-ram", plays.s3_and_wakeup, ("pmsuspended/memory", "started/wakeup"), guest=Guest("s3")
+    ),
+    Scenario(
+        "suspend-to-disk",
+        boot_and_wait("stopped"),
+        ("pmsuspended/disk", "stopped/shutdown"),
+        guest=Guest("s4"),
+    ),
+)
+
+DESCRIPTION = (
+    Scenario("rename", plays.rename, ("defined/added", "undefined/renamed")),
+    Scenario("redefine", plays.redefine(running=False), ("defined/added", "defined/updated")),
+    Scenario("redefine-running", plays.redefine(running=True), ("defined/updated",)),
+    Scenario("undefine-running", plays.undefine_while_running, ("undefined/removed", "stopped/destroyed")),
+    Scenario("transient", plays.transient, ("started/booted",), never=("defined/added", "undefined/removed")),
+    Scenario("transient-made-persistent", plays.transient_made_persistent, ("defined/added",)),
+    Scenario("change-metadata", plays.change_metadata, ("defined/added",)),
+)
+
+SCENARIOS = (
+    *COMING_AND_GOING,
+    *EMULATOR,
+    *PANIC,
+    *WATCHDOG,
+    *SAVED,
+    *STORAGE,
+    *POWER,
+    *DESCRIPTION,
+)

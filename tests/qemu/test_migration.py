@@ -1,0 +1,45 @@
+"""A domain that moves between two real libvirts: both accounts must be right."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lab.guests import Guests
+from tests.lab.hosts import Hosts
+from tests.qemu.ledger import counts_agree
+from tests.qemu.migrations import MIGRATIONS, Migration
+from tests.qemu.road import Road
+
+
+@pytest.fixture(params=MIGRATIONS, ids=lambda migration: migration.name)
+def migration(request: pytest.FixtureRequest) -> Migration:
+    chosen: Migration = request.param
+    return chosen
+
+
+@pytest.fixture
+def road(migration: Migration, hosts: Hosts, guests: Guests) -> Iterator[Road]:
+    road = Road(f"move-{migration.name}", migration.guest, hosts, guests)
+    try:
+        if road.here.connection.getLibVersion() < migration.libvirt:
+            pytest.skip(f"needs libvirt {migration.libvirt}")
+        yield road
+    finally:
+        road.clear()
+        road.close()
+
+
+def test_both_sides_count_what_their_libvirt_sent(
+    migration: Migration, road: Road, hosts: Hosts, account: Callable[[str, str], None]
+) -> None:
+    try:
+        migration.move(road)
+    finally:
+        road.clear()
+        for host in (hosts.here, hosts.there):
+            host.witness.settle()
+            account(f"{road.name}, {host.name}", host.witness.story(road.name))
+    here, there = hosts.here.witness, hosts.there.witness
+    assert not migration.complaints(here.pairs(road.name), there.pairs(road.name))
+    for host in (hosts.here, hosts.there):
+        counts_agree(hosts.exporter, host.witness, road.name, host.name)

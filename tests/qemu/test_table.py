@@ -1,0 +1,50 @@
+"""Every scenario against real libvirt and real QEMU: what is counted is what libvirt sent."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lab.daemon import Daemon
+from tests.lab.exporter import Exporter
+from tests.lab.guests import Guests
+from tests.lab.witness import Witness
+from tests.qemu.ledger import counts_agree
+from tests.qemu.scenario import Scenario
+from tests.qemu.stage import Stage
+from tests.qemu.table import SCENARIOS
+
+
+@pytest.fixture(params=SCENARIOS, ids=lambda scenario: scenario.name)
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    chosen: Scenario = request.param
+    return chosen
+
+
+@pytest.fixture
+def stage(scenario: Scenario, session_daemon: Daemon, guests: Guests, witness: Witness) -> Iterator[Stage]:
+    stage = Stage(scenario.name, scenario.guest, session_daemon, guests, witness)
+    try:
+        if stage.connection.getLibVersion() < scenario.libvirt:
+            pytest.skip(f"needs libvirt {scenario.libvirt}")
+        yield stage
+    finally:
+        stage.clear()
+        stage.close()
+
+
+def test_what_is_counted_is_what_libvirt_sent(
+    scenario: Scenario,
+    stage: Stage,
+    exporter: Exporter,
+    witness: Witness,
+    account: Callable[[str, str], None],
+) -> None:
+    try:
+        scenario.play(stage)
+    finally:
+        stage.clear()
+        witness.settle()
+        account(scenario.name, witness.story(scenario.name))
+    assert not scenario.complaints(witness.pairs(scenario.name)), witness.story(scenario.name)
+    for domain in (scenario.name, *stage.others):
+        counts_agree(exporter, witness, domain)

@@ -1,0 +1,45 @@
+"""Every transition the test driver can make: counted exactly as an independent witness saw it."""
+
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from tests.lab.daemon import Daemon
+from tests.lab.exporter import Exporter
+from tests.lab.page import Page
+from tests.lab.witness import Witness
+from tests.testdriver.conftest import Listening
+from tests.testdriver.scenes import SCENES, Scene, xml
+
+BY_NAME = pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+
+
+@BY_NAME
+def test_in_this_process(
+    scene: Scene, connection: Any, witness_here: Listening, page: Page, tmp_path: Path
+) -> None:
+    scene.play(connection, scene.name, tmp_path)
+    marker = connection.defineXML(xml("marker"))
+    marker.undefine()
+    page.wait_until(lambda: page.lifecycle_counts("marker")["undefined", "removed"] == 1)
+    for name in (scene.name, f"{scene.name}-new"):
+        assert page.lifecycle_counts(name) == witness_here.pairs(name)
+    assert witness_here.pairs(scene.name)[scene.sends]
+
+
+@BY_NAME
+def test_through_a_daemon(
+    scene: Scene, session_daemon: Daemon, driver_witness: Witness, driver_exporter: Exporter, open_folder: Path
+) -> None:
+    connection = libvirt.open(session_daemon.test_uri)
+    try:
+        scene.play(connection, scene.name, open_folder)
+    finally:
+        connection.close()
+    marker = driver_witness.settle()
+    driver_exporter.wait_until(lambda: driver_exporter.lifecycle_counts(marker)["undefined", "removed"] == 1)
+    for name in (scene.name, f"{scene.name}-new"):
+        assert driver_exporter.lifecycle_counts(name) == driver_witness.pairs(name)
+    assert driver_witness.pairs(scene.name)[scene.sends]

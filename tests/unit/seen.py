@@ -1,0 +1,77 @@
+"""Makes the values of these tests: an observation, a transition, facts, with only what matters spelt out."""
+
+import itertools
+
+from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    DomainFacts,
+    Look,
+    Observation,
+    Snapshot,
+    Transition,
+)
+from libvirt_lifecycle_exporter.vocabulary import EVENTS, REASONS
+
+_orders = itertools.count(1)
+HERE = "qemu:///system"
+
+
+def order() -> int:
+    return next(_orders)
+
+
+def observation(
+    kind: str = "lifecycle",
+    event: int = 0,
+    detail: int = 0,
+    *,
+    name: str = "web",
+    uuid: str | None = None,
+    at: float = 1000.0,
+    word: str = "",
+    connection: str = HERE,
+) -> Observation:
+    return Observation(order(), at, connection, kind, uuid or f"uuid-{name}", name, 1, event, detail, "", word)
+
+
+def lifecycle(event: str, reason: str, *, name: str = "web", uuid: str | None = None, at: float = 1000.0) -> Observation:
+    number = next(number for number, word in EVENTS.items() if word == event)
+    return observation("lifecycle", number, REASONS[event].index(reason), name=name, uuid=uuid, at=at)
+
+
+def transition(
+    event: str,
+    reason: str,
+    *,
+    name: str = "web",
+    uuid: str | None = None,
+    at: float = 1000.0,
+    connection: str = HERE,
+) -> Transition:
+    return Transition(at, connection, uuid or f"uuid-{name}", name, 1, event, reason, reason, 0, "callback")
+
+
+def facts(
+    name: str = "web",
+    state: str = "running",
+    reason: str = "booted",
+    *,
+    uuid: str | None = None,
+    persistent: bool = True,
+) -> DomainFacts:
+    return DomainFacts(uuid or f"uuid-{name}", name, 1, state, reason, persistent, autostart=False)
+
+
+def snapshot(*domains: DomainFacts, at: float = 1000.0, began: int | None = None, connection: str = HERE) -> Snapshot:
+    return Snapshot(order() if began is None else began, at, connection, domains)
+
+
+def look(
+    name: str,
+    found: DomainFacts | None,
+    *,
+    details: DomainDetails | None = None,
+    at: float = 1000.0,
+    began: int | None = None,
+) -> Look:
+    return Look(order() if began is None else began, at, HERE, f"uuid-{name}", found, details)

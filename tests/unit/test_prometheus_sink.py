@@ -1,0 +1,202 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+from libvirt_lifecycle_exporter.inventory import REMOVED_SHUTDOWN, Domain
+from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.text import clean
+from libvirt_lifecycle_exporter.transition import DomainDetails, Nova
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS
+from tests.unit.seen import HERE, transition
+
+EVENTS = "libvirt_domain_lifecycle_events_total"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def sink(series_limit: int = 1000) -> PrometheusSink:
+    return PrometheusSink((HERE,), series_limit=series_limit, series_ttl=900)
+
+
+def domain(name: str = "web", *, uuid: str = "", state: str = "running", present: bool = True) -> Domain:
+    removed_at = 0.0 if present else 1000.0
+    return Domain(HERE, uuid or f"uuid-{name}", name, state, "booted", 5.5, present=present, removed_at=removed_at)
+
+
+def samples(shown: PrometheusSink) -> Samples:
+    families = list(text_families(shown.render(openmetrics=False)))
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(shown: PrometheusSink, name: str, **labels: str) -> float | None:
+    return samples(shown).get((name, frozenset({"connection": HERE, **labels}.items())))
+
+
+def names(shown: PrometheusSink) -> set[str]:
+    return {dict(labels).get("domain", "") for _, labels in samples(shown)} - {""}
+
+
+def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
+    shown = sink()
+    shown.show(domain())
+    for event, reason in ALERT_PAIRS:
+        assert value(shown, EVENTS, domain="web", event=event, reason=reason) == 0
+    assert value(shown, EVENTS, domain="web", event="started", reason="booted") is None
+
+
+def test_a_connection_starts_with_zeros_for_every_pair_and_is_down() -> None:
+    shown = sink()
+    for event, reason in ALL_PAIRS:
+        assert value(shown, "libvirt_connection_lifecycle_events_total", event=event, reason=reason) == 0
+    assert value(shown, "libvirt_connection_up") == 0
+    assert value(shown, "libvirt_connection_reconnects_total") == 0
+    assert value(shown, "libvirt_domain_inventory_changes_total", change="removed", reason="shutdown") == 0
+
+
+def test_a_transition_is_counted_for_the_domain_and_the_connection() -> None:
+    shown = sink()
+    for at in (10.25, 20.5):
+        shown.count(transition("stopped", "crashed", at=at))
+    labels = {"event": "stopped", "reason": "crashed"}
+    assert value(shown, EVENTS, domain="web", **labels) == 2
+    assert value(shown, "libvirt_domain_last_event_timestamp_seconds", domain="web", **labels) == 20.5
+    assert value(shown, "libvirt_connection_lifecycle_events_total", **labels) == 2
+
+
+def test_exactly_one_state_is_set() -> None:
+    shown = sink()
+    shown.show(domain(state="paused"))
+    states = {dict(labels)["state"]: v for (name, labels), v in samples(shown).items() if name == "libvirt_domain_state"}
+    assert [state for state, is_set in states.items() if is_set] == ["paused"]
+    assert len(states) == 8
+
+
+def test_a_state_from_the_future_is_in_the_reason_and_no_state_is_set() -> None:
+    shown = sink()
+    shown.show(domain(state="unknown_8"))
+    assert value(shown, "libvirt_domain_state_reason", domain="web", state="unknown_8", reason="booted") == 1
+
+
+def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
+    shown = sink()
+    plain, cloud = domain("plain"), domain("cloud")
+    plain.details = DomainDetails("kvm", 'the "plain" one', None)
+    cloud.details = DomainDetails("kvm", "", Nova("shop", "m1", "retail", "p", "eve", "u"))
+    shown.show(plain)
+    shown.show(cloud)
+    found = [dict(labels) for name, labels in samples(shown) if name == "libvirt_domain_openstack_meta"]
+    assert [(one["domain"], one["instance_name"], one["user_id"]) for one in found] == [("cloud", "shop", "u")]
+    metas = {dict(labels)["domain"]: dict(labels) for name, labels in samples(shown) if name == "libvirt_domain_meta"}
+    assert metas["plain"]["title"] == 'the "plain" one'
+
+
+def test_reconnects_do_not_count_the_first_connect() -> None:
+    shown = sink()
+    for up in (True, False, False, True):
+        shown.link(HERE, up=up)
+    assert value(shown, "libvirt_connection_up") == 1
+    assert value(shown, "libvirt_connection_reconnects_total") == 1
+
+
+def test_series_of_a_removed_domain_leave_together_after_their_time() -> None:
+    shown = sink()
+    shown.show(domain())
+    shown.count(transition("stopped", "destroyed"))
+    shown.note(HERE, REMOVED_SHUTDOWN)
+    shown.show(domain(state="shutoff", present=False))
+    shown.expire(1000.0 + 899)
+    assert names(shown) == {"web"}
+    shown.expire(1000.0 + 900)
+    assert names(shown) == set()
+    assert shown.series == 0
+    labels = {"event": "stopped", "reason": "destroyed"}
+    assert value(shown, "libvirt_connection_lifecycle_events_total", **labels) == 1
+
+
+def test_a_domain_that_comes_back_in_time_keeps_its_counts() -> None:
+    shown = sink()
+    shown.show(domain())
+    shown.count(transition("stopped", "crashed"))
+    shown.show(domain(present=False))
+    shown.show(domain(uuid="another"))
+    shown.show(domain(present=False))  # old news about the first bearer of the name
+    shown.expire(1e9)
+    assert value(shown, EVENTS, domain="web", event="stopped", reason="crashed") == 1
+
+
+def test_a_renamed_domain_leaves_its_old_name() -> None:
+    shown = sink()
+    shown.show(domain())
+    shown.show(domain("www", uuid="uuid-web"))
+    assert names(shown) == {"web", "www"}
+    shown.expire(1e9)
+    assert names(shown) == {"www"}
+
+
+def test_over_the_limit_transitions_are_counted_under_other() -> None:
+    shown = sink(series_limit=60)
+    for number in range(10):
+        shown.show(domain(f"vm-{number}"))
+        shown.count(transition("stopped", "crashed", name=f"vm-{number}"))
+    labels = {"event": "stopped", "reason": "crashed"}
+    own = [value(shown, EVENTS, domain=f"vm-{number}", **labels) for number in range(10)]
+    rest = value(shown, EVENTS, domain="_other", **labels)
+    assert rest is not None
+    assert sum(count for count in own if count) + rest == 10
+    assert value(shown, "libvirt_connection_lifecycle_events_total", **labels) == 10
+    assert shown.series_limited > 0
+    assert shown.series <= 60 + 2
+    assert shown.series == sum("domain" in dict(labels) for _, labels in samples(shown))
+
+
+def test_room_that_becomes_free_is_given_to_those_who_wait() -> None:
+    shown = sink(series_limit=25)
+    shown.show(domain("first"))
+    shown.show(domain("second"))
+    assert names(shown) == {"first"}
+    shown.show(domain("first", present=False))
+    shown.expire(1e9)
+    shown.show(domain("second"))
+    assert names(shown) == {"second"}
+
+
+HOSTILE = st.text(st.characters(exclude_categories=()), min_size=1, max_size=40) | st.sampled_from(
+    ['"', "\\", "\n", "\\n", '\\"', "🐎", "\udcff", "x" * 10_000, "{}", " ", "\r", "\x85", "\u2028", "_other"]
+)
+
+
+@given(found=st.lists(HOSTILE, max_size=6, unique=True), openmetrics=st.booleans())
+def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *, openmetrics: bool) -> None:
+    shown = sink()
+    for name in found:
+        one = domain(clean(name))
+        one.details = DomainDetails("kvm", clean(name), None)
+        shown.show(one)
+        shown.count(transition("stopped", "crashed", name=clean(name)))
+    written = shown.render(openmetrics=openmetrics).encode().decode()
+    families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
+    counted = {
+        s.labels["domain"] for f in families for s in f.samples if s.name == EVENTS and s.labels["event"] == "stopped"
+    }
+    assert counted == {clean(name) for name in found}
+    titles = {s.labels["title"] for f in families if f.name == "libvirt_domain_meta" for s in f.samples}
+    assert titles == counted
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> None:
+    shown = sink()
+    one = domain()
+    one.details = DomainDetails("kvm", "", Nova("", "", "", "", "", ""))
+    shown.show(one)
+    shown.count(transition("stopped", "crashed"))
+    written = shown.render(openmetrics=openmetrics)
+    families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
+    contract = {family.name.removesuffix("_total"): family for family in (*DOMAIN_FAMILIES, *CONNECTION_FAMILIES)}
+    assert {family.name for family in families} == set(contract)
+    for family in families:
+        assert family.type == contract[family.name].type
+        for one_sample in family.samples:
+            assert tuple(one_sample.labels) == contract[family.name].labels

@@ -1,0 +1,38 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.text import LABEL_LIMIT, OTHER, clean
+
+ANYTHING = st.text(st.characters(exclude_categories=()), max_size=2 * LABEL_LIMIT)
+
+
+def test_ordinary_names_stay_as_they_are() -> None:
+    for name in ("web-1", 'say "hi"', "back\\slash", "two\nlines", "žluťoučký", "🐎" * 64, ""):
+        assert clean(name) == name
+
+
+@given(ANYTHING)
+def test_what_comes_out_is_utf8_and_bounded(name: str) -> None:
+    cleaned = clean(name)
+    cleaned.encode()
+    assert len(cleaned) <= LABEL_LIMIT
+
+
+@given(ANYTHING, ANYTHING)
+def test_different_names_stay_different(one: str, other: str) -> None:
+    assert (clean(one) == clean(other)) == (one == other)
+
+
+def test_long_names_with_the_same_beginning_stay_different() -> None:
+    one, other = clean("x" * 10_000), clean("x" * 9_999)
+    assert one != other
+    assert one.startswith("x" * 100)
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    assert clean("a\udcffb").startswith("a?b~")
+    assert clean("a\udcffb") != clean("a\udcfeb")
+
+
+def test_no_domain_can_claim_the_label_of_the_excess() -> None:
+    assert clean(OTHER) != OTHER

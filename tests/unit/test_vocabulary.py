@@ -1,0 +1,166 @@
+"""The tables against libvirt's own: the module's constants and the API description, both ways."""
+
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
+
+import libvirt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter import states, vocabulary
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS, EVENTS, REASONS, lifecycle_pair, numbered
+
+# libvirt's enum, the constants' prefix, the table
+ENUMS: list[tuple[str, str, dict[str, int]]] = [
+    ("virDomainEventType", "VIR_DOMAIN_EVENT_", {name: number for number, name in EVENTS.items()}),
+    *(
+        (
+            f"virDomainEvent{enum}DetailType",
+            f"VIR_DOMAIN_EVENT_{event.upper()}_",
+            {reason: number for number, reason in enumerate(REASONS[event])},
+        )
+        for event, enum in {
+            "defined": "Defined",
+            "undefined": "Undefined",
+            "started": "Started",
+            "suspended": "Suspended",
+            "resumed": "Resumed",
+            "stopped": "Stopped",
+            "shutdown": "Shutdown",
+            "pmsuspended": "PMSuspended",
+            "crashed": "Crashed",
+        }.items()
+    ),
+    (
+        "virDomainEventWatchdogAction",
+        "VIR_DOMAIN_EVENT_WATCHDOG_",
+        {name: number for number, name in enumerate(vocabulary.WATCHDOG_ACTIONS)},
+    ),
+    (
+        "virDomainEventIOErrorAction",
+        "VIR_DOMAIN_EVENT_IO_ERROR_",
+        {name: number for number, name in enumerate(vocabulary.IO_ERROR_ACTIONS)},
+    ),
+    ("virDomainState", "VIR_DOMAIN_", {name: number for number, name in enumerate(states.STATES)}),
+    *(
+        (
+            f"virDomain{enum}Reason",
+            f"VIR_DOMAIN_{state.upper()}_",
+            {reason: number for number, reason in enumerate(states.STATE_REASONS[state])},
+        )
+        for state, enum in {
+            "nostate": "Nostate",
+            "running": "Running",
+            "blocked": "Blocked",
+            "paused": "Paused",
+            "shutdown": "Shutdown",
+            "shutoff": "Shutoff",
+            "crashed": "Crashed",
+            "pmsuspended": "PMSuspended",
+        }.items()
+    ),
+]
+IDS = [enum for enum, _, _ in ENUMS]
+
+SPELT_APART = {"injectnmi": "inject_nmi"}
+"""libvirt runs two words together where the vocabulary does not."""
+
+
+def description() -> Path:
+    found = subprocess.run(
+        ["pkg-config", "--variable", "libvirt_api", "libvirt"], check=True, capture_output=True, text=True
+    )
+    return Path(found.stdout.strip())
+
+
+def described(api: Path, enum: str, prefix: str) -> dict[str, int]:
+    """The enum's words and numbers as that libvirt documents them."""
+    found = {}
+    for entry in ElementTree.parse(api).iter("enum"):  # noqa: S314 - installed with libvirt
+        if entry.get("type") == enum and not entry.get("name", "").endswith("_LAST"):
+            word = entry.get("name", "").removeprefix(prefix).lower()
+            found[SPELT_APART.get(word, word)] = int(entry.get("value", ""))
+    return found
+
+
+def since(enum: str, prefix: str, word: str) -> int:
+    """The libvirt version that brought the word; 0 where every supported one has it."""
+    subject = prefix.removeprefix("VIR_DOMAIN_EVENT_" if "Event" in enum else "VIR_DOMAIN_").rstrip("_").lower()
+    table = vocabulary.SINCE if "Event" in enum else states.SINCE
+    return table.get((subject, word), 0)
+
+
+@pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
+def test_every_word_that_libvirt_documents_is_in_the_table(enum: str, prefix: str, table: dict[str, int]) -> None:
+    known = described(description(), enum, prefix)
+    assert known
+    assert known.items() <= table.items()
+
+
+@pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
+def test_every_word_of_the_table_is_documented_by_libvirt(enum: str, prefix: str, table: dict[str, int]) -> None:
+    version = libvirt.getVersion()
+    known = described(description(), enum, prefix)
+    expected = {word: number for word, number in table.items() if since(enum, prefix, word) <= version}
+    assert expected.items() <= known.items()
+
+
+@pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
+def test_the_module_has_the_same_numbers(enum: str, prefix: str, table: dict[str, int]) -> None:
+    spelling = {apart: together for together, apart in SPELT_APART.items()}
+    for word, number in table.items():
+        if since(enum, prefix, word) <= libvirt.getVersion():
+            assert getattr(libvirt, prefix + spelling.get(word, word).upper()) == number
+
+
+@pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
+def test_the_module_has_no_word_that_the_table_lacks(enum: str, prefix: str, table: dict[str, int]) -> None:
+    numbers = set(described(description(), enum, prefix).values())
+    assert numbers <= set(table.values())
+
+
+def test_every_observed_kind_is_an_event_id_of_libvirt() -> None:
+    for kind in vocabulary.OBSERVED_KINDS:
+        assert hasattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{kind.upper()}")
+
+
+def test_every_pair_has_its_place_and_is_named_once() -> None:
+    assert len(set(ALL_PAIRS)) == len(ALL_PAIRS)
+    for number, event in EVENTS.items():
+        for detail, reason in enumerate(REASONS[event]):
+            assert lifecycle_pair(number, detail) == (event, reason)
+
+
+def test_pairs_worth_an_alert_are_events_that_exist() -> None:
+    # stopped/hung is a diagnosis: libvirt has no word for it.
+    assert set(ALERT_PAIRS) - set(ALL_PAIRS) == {("stopped", "hung")}
+
+
+@given(st.integers(), st.integers())
+def test_numbers_from_the_future_survive(event: int, detail: int) -> None:
+    named = lifecycle_pair(event, detail)
+    assert named in ALL_PAIRS or f"unknown_{detail}" == named[1]
+    assert named[0] in REASONS or f"unknown_{event}" == named[0]
+    assert numbered((), detail) == f"unknown_{detail}"
+    assert states.state_pair(event, detail)[0] in (*states.STATES, f"unknown_{event}")
+
+
+def test_every_pair_has_its_state_or_changes_none() -> None:
+    stateless = {("crashed", "crashloaded")}
+    for event, reason in ALL_PAIRS:
+        after = states.state_after(event, reason)
+        if event in ("defined", "undefined", "rebooted", "watchdog", "io_error", "control_error"):
+            assert after is None
+        elif (event, reason) in stateless:
+            assert after is None
+        else:
+            assert after is not None
+            assert after[1] in states.STATE_REASONS[after[0]]
+
+
+def test_an_event_with_a_reason_from_the_future_still_tells_the_state() -> None:
+    assert states.state_after("stopped", "unknown_99") == ("shutoff", "unknown")
+    assert states.state_after("crashed", "unknown_99") is None
+    assert states.state_after("unknown_9", "unknown_1") is None
