@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
@@ -75,6 +75,10 @@ class App:
     def down(self) -> list[str]:
         """Name the connections that are down."""
         return self._worker.down()
+
+    def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
+        """Return how many transitions of these (event, reason) pairs were counted on a connection."""
+        return self._sink.counted(connection, pairs)
 
     def start(self) -> None:
         """Begin: first who listens, then who speaks."""

@@ -16,7 +16,9 @@ from tests.lab.exporter import free_port
 from tests.lab.page import Page
 
 COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER")}
+CLEAN = {
+    name: value for name, value in os.environ.items() if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER")
+}
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -43,10 +45,13 @@ def test_help_names_every_flag_its_variable_and_its_default(arguments: list[str]
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--web.listen-address", "10177"], 'write it as :10177'),
+        (["--web.listen-address", "10177"], "write it as :10177"),
         (["--series.ttl", "15"], "write it as 15s, 2m"),
         (["--libvirt.uri", "qemu"], "is no libvirt URI"),
-        (["--libvirt.uri", "qemu:///system", "--libvirt.uri", "qemu+unix:///system"], "share the connection label"),
+        (
+            ["--libvirt.uri", "qemu:///system", "--libvirt.uri", "qemu+unix:///system"],
+            "share the connection label",
+        ),
         (["--domain.include", "("], "is no regular expression"),
         (["--series.limit", "-1"], "--series.limit"),
         (["--log.level", "loud"], "--log.level"),
@@ -120,7 +125,10 @@ def test_a_second_instance_on_the_same_port_gets_one_sentence() -> None:
         port = taken.getsockname()[1]
         said = run("--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{port}")
     assert said.returncode == 1
-    assert said.stderr == f"libvirt-lifecycle-exporter: cannot listen on 127.0.0.1:{port}: address already in use\n"
+    assert (
+        said.stderr
+        == f"libvirt-lifecycle-exporter: cannot listen on 127.0.0.1:{port}: address already in use\n"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -128,12 +136,14 @@ def test_the_demo_plays_until_it_is_told_to_stop(number: signal.Signals) -> None
     ports = (free_port(), free_port())
     addresses = [word for port in ports for word in ("--web.listen-address", f"127.0.0.1:{port}")]
     with subprocess.Popen(
-        [*COMMAND, "demo", "--pace", "10ms", *addresses], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "demo", "--pace", "10ms", *addresses],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as demo:
         try:
             pages = [Page(port) for port in ports]
-            for page in pages:
-                page.wait_until(lambda page=page: page.status("/-/ready") == 200)
+            pages[0].wait_until(lambda: all(page.status("/-/ready") == 200 for page in pages))
             crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}
             pages[0].wait_until(
                 lambda: (pages[0].value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 4, 30

@@ -20,7 +20,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 DOMAIN = """<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><title>front "page" \\ 🐎</title>
 <memory unit='MiB'>64</memory><os><type arch='i686'>hvm</type></os><metadata>
 <nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'><nova:name>shop</nova:name>
-<nova:flavor name='m1'/><nova:owner><nova:user uuid='u'>eve</nova:user><nova:project uuid='p'>retail</nova:project>
+<nova:flavor name='m1'/>
+<nova:owner><nova:user uuid='u'>eve</nova:user><nova:project uuid='p'>retail</nova:project>
 </nova:owner></nova:instance></metadata></domain>"""
 
 
@@ -62,7 +63,7 @@ def test_promtool_would_find_something_to_say() -> None:
 
 
 def test_both_formats_say_the_same_and_keep_the_contract(lived: Exporter) -> None:
-    """The golden file is the contract. To change it: write what the test shows, and say so in CHANGELOG.md."""
+    """The golden file is the contract. Who changes it says so in CHANGELOG.md."""
     text = list(text_families(lived.text()))
     openmetrics = list(openmetrics_families(lived.get("/metrics", Accept=OPENMETRICS)[2].decode()))
     assert contract(text) == contract(openmetrics)
@@ -85,7 +86,9 @@ def test_a_real_prometheus_scrapes_it_and_answers(lived: Exporter, tmp_path: Pat
         joined = f"({crashed}) * on(connection, domain) group_left(title, uuid) libvirt_domain_meta"
         ((labels, _),) = prometheus.query(joined)
         assert labels["title"] == 'front "page" \\ 🐎'
-        recent = 'time() - libvirt_domain_last_event_timestamp_seconds{event="stopped",reason="crashed"} < 900'
+        recent = (
+            'time() - libvirt_domain_last_event_timestamp_seconds{event="stopped",reason="crashed"} < 900'
+        )
         assert len(prometheus.query(recent)) == 1
         (target,) = prometheus.ask("targets")["activeTargets"]
         assert (target["health"], target["lastError"]) == ("up", "")

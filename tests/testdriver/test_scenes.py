@@ -31,7 +31,11 @@ def test_in_this_process(
 
 @BY_NAME
 def test_through_a_daemon(
-    scene: Scene, session_daemon: Daemon, driver_witness: Witness, driver_exporter: Exporter, open_folder: Path
+    scene: Scene,
+    session_daemon: Daemon,
+    driver_witness: Witness,
+    driver_exporter: Exporter,
+    open_folder: Path,
 ) -> None:
     connection = libvirt.open(session_daemon.test_uri)
     try:

@@ -80,10 +80,23 @@ def opened_used_and_closed(holding: list[Any]) -> Connection:
     kept = Connection("here", IN_PROCESS, inbox, ConnectionSettings(), opener)
     kept.start()
     messages: list[object] = []
-    until(lambda: messages.extend(inbox.take(10, 0.1)) or any(isinstance(m, Snapshot) for m in messages), 10, "a list")
+
+    def arrived(kind: type) -> bool:
+        messages.extend(inbox.take(10, 0.1))
+        return any(isinstance(message, kind) for message in messages)
+
+    until(
+        lambda: messages.extend(inbox.take(10, 0.1)) or any(isinstance(m, Snapshot) for m in messages),
+        10,
+        "a list",
+    )
     listed = next(m for m in messages if isinstance(m, Snapshot))
     kept.want_looks({domain.uuid for domain in listed.domains})
-    until(lambda: messages.extend(inbox.take(10, 0.1)) or any(isinstance(m, Look) for m in messages), 10, "a look")
+    until(
+        lambda: messages.extend(inbox.take(10, 0.1)) or any(isinstance(m, Look) for m in messages),
+        10,
+        "a look",
+    )
     kept.stop()
     assert kept.join(10)
     return kept
@@ -106,7 +119,9 @@ def test_the_same_daemon_through_two_connections_is_counted_by_each(
 ) -> None:
     uris = [f"one={session_daemon.test_uri}", f"two={session_daemon.test_uri}"]
     with Exporter(tmp_path, uris) as exporter:
-        exporter.wait_until(lambda: exporter.value(UP, connection="one") == exporter.value(UP, connection="two") == 1)
+        exporter.wait_until(
+            lambda: exporter.value(UP, connection="one") == exporter.value(UP, connection="two") == 1
+        )
         connection = libvirt.open(session_daemon.test_uri)
         try:
             domain = boot(connection, "twofold", open_folder)
@@ -115,8 +130,8 @@ def test_the_same_daemon_through_two_connections_is_counted_by_each(
             del domain
         finally:
             connection.close()
-        for name in ("one", "two"):
-            exporter.wait_until(lambda name=name: exporter.lifecycle_counts("twofold", name).total() == 4)
+        exporter.wait_until(lambda: exporter.lifecycle_counts("twofold", "one").total() == 4)
+        exporter.wait_until(lambda: exporter.lifecycle_counts("twofold", "two").total() == 4)
 
 
 def test_a_renamed_or_retitled_domain_is_seen_without_a_restart(
@@ -196,14 +211,18 @@ def test_hostile_names_are_counted_each_for_itself(start: Callable[..., Page], c
     def counted() -> list[str]:
         family = page.metrics()["libvirt_domain_lifecycle_events"]
         return [
-            s.labels["domain"] for s in family.samples if s.name == started and s.labels["event"] == "started" and s.value
+            s.labels["domain"]
+            for s in family.samples
+            if s.name == started and s.labels["event"] == "started" and s.value
         ]
 
     page.wait_until(lambda: len(counted()) == len(names))
     assert {name for name in names if len(name) < 100} <= set(counted())
 
 
-def test_scrapes_do_not_disturb_the_counting(start: Callable[..., Page], connection: Any, tmp_path: Path) -> None:
+def test_scrapes_do_not_disturb_the_counting(
+    start: Callable[..., Page], connection: Any, tmp_path: Path
+) -> None:
     page = start()
     page.wait_until(lambda: page.status("/-/ready") == 200)
     domain = boot(connection, "busy", tmp_path)

@@ -31,10 +31,14 @@ def observation(
     word: str = "",
     connection: str = HERE,
 ) -> Observation:
-    return Observation(order(), at, connection, kind, uuid or f"uuid-{name}", name, 1, event, detail, "", word)
+    return Observation(
+        order(), at, connection, kind, uuid or f"uuid-{name}", name, 1, event, detail, "", word
+    )
 
 
-def lifecycle(event: str, reason: str, *, name: str = "web", uuid: str | None = None, at: float = 1000.0) -> Observation:
+def lifecycle(
+    event: str, reason: str, *, name: str = "web", uuid: str | None = None, at: float = 1000.0
+) -> Observation:
     number = next(number for number, word in EVENTS.items() if word == event)
     return observation("lifecycle", number, REASONS[event].index(reason), name=name, uuid=uuid, at=at)
 
@@ -62,7 +66,9 @@ def facts(
     return DomainFacts(uuid or f"uuid-{name}", name, 1, state, reason, persistent, autostart=False)
 
 
-def snapshot(*domains: DomainFacts, at: float = 1000.0, began: int | None = None, connection: str = HERE) -> Snapshot:
+def snapshot(
+    *domains: DomainFacts, at: float = 1000.0, began: int | None = None, connection: str = HERE
+) -> Snapshot:
     return Snapshot(order() if began is None else began, at, connection, domains)
 
 

@@ -11,7 +11,9 @@ def pair(seen: Observation, diagnosis: Diagnosis | None = None) -> tuple[str, st
     return concluded and (concluded.event, concluded.reason)
 
 
-@pytest.mark.parametrize(("event", "reason"), [(event, reason) for event in REASONS for reason in REASONS[event]])
+@pytest.mark.parametrize(
+    ("event", "reason"), [(event, reason) for event in REASONS for reason in REASONS[event]]
+)
 def test_every_lifecycle_pair_is_a_transition(event: str, reason: str) -> None:
     assert pair(lifecycle(event, reason)) == (event, reason)
 
@@ -27,14 +29,21 @@ def test_a_watchdog_is_named_by_its_action(number: int, action: str) -> None:
 def test_an_io_error_keeps_libvirts_own_word_beside_the_reason(word: str, reason: str) -> None:
     concluded = Diagnosis().conclude(observation("io_error_reason", 1, word=word))
     assert concluded is not None
-    assert (concluded.event, concluded.reason, concluded.detail, concluded.detail_code) == ("io_error", reason, word, 1)
+    assert (concluded.event, concluded.reason, concluded.detail, concluded.detail_code) == (
+        "io_error",
+        reason,
+        word,
+        1,
+    )
 
 
 def test_a_control_error_is_a_transition() -> None:
     assert pair(observation("control_error")) == ("control_error", "control_error")
 
 
-@pytest.mark.parametrize("kind", ["agent_lifecycle", "job_completed", "metadata_change", "memory_failure", "new_one"])
+@pytest.mark.parametrize(
+    "kind", ["agent_lifecycle", "job_completed", "metadata_change", "memory_failure", "new_one"]
+)
 def test_other_kinds_are_none(kind: str) -> None:
     assert pair(observation(kind)) is None
 

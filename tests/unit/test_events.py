@@ -91,7 +91,13 @@ def test_what_is_said_is_copied(kind: str, said: tuple[object, ...], copied: tup
     connection, inbox, losses = listening()
     connection.send(kind, Domain(), *said)
     (seen,) = taken(inbox)
-    assert (seen.connection, seen.kind, seen.uuid, seen.name, seen.domain_id) == ("here", kind, "u-1", "web", 7)
+    assert (seen.connection, seen.kind, seen.uuid, seen.name, seen.domain_id) == (
+        "here",
+        kind,
+        "u-1",
+        "web",
+        7,
+    )
     assert (seen.event, seen.detail, seen.subject, seen.word) == copied
     assert (inbox.received[kind], losses.count) == (1, 0)
 
@@ -133,7 +139,10 @@ def test_an_id_that_the_driver_lacks_is_skipped_with_one_line(caplog: pytest.Log
         registered = listener.register(Connection(frozenset({"memory_failure", "reboot"})))
         assert len(registered) == len(OBSERVED_KINDS) - 2
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == [f"connection here sends no {kind} events: unsupported event ID" for kind in ("reboot", "memory_failure")]
+    assert lines == [
+        f"connection here sends no {kind} events: unsupported event ID"
+        for kind in ("reboot", "memory_failure")
+    ]
 
 
 def test_without_lifecycle_events_there_is_nothing_to_listen_to() -> None:

@@ -22,7 +22,9 @@ def sink(series_limit: int = 1000) -> PrometheusSink:
 
 def domain(name: str = "web", *, uuid: str = "", state: str = "running", present: bool = True) -> Domain:
     removed_at = 0.0 if present else 1000.0
-    return Domain(HERE, uuid or f"uuid-{name}", name, state, "booted", 5.5, present=present, removed_at=removed_at)
+    return Domain(
+        HERE, uuid or f"uuid-{name}", name, state, "booted", 5.5, present=present, removed_at=removed_at
+    )
 
 
 def samples(shown: PrometheusSink) -> Samples:
@@ -68,7 +70,11 @@ def test_a_transition_is_counted_for_the_domain_and_the_connection() -> None:
 def test_exactly_one_state_is_set() -> None:
     shown = sink()
     shown.show(domain(state="paused"))
-    states = {dict(labels)["state"]: v for (name, labels), v in samples(shown).items() if name == "libvirt_domain_state"}
+    states = {
+        dict(labels)["state"]: v
+        for (name, labels), v in samples(shown).items()
+        if name == "libvirt_domain_state"
+    }
     assert [state for state, is_set in states.items() if is_set] == ["paused"]
     assert len(states) == 8
 
@@ -87,8 +93,14 @@ def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
     shown.show(plain)
     shown.show(cloud)
     found = [dict(labels) for name, labels in samples(shown) if name == "libvirt_domain_openstack_meta"]
-    assert [(one["domain"], one["instance_name"], one["user_id"]) for one in found] == [("cloud", "shop", "u")]
-    metas = {dict(labels)["domain"]: dict(labels) for name, labels in samples(shown) if name == "libvirt_domain_meta"}
+    assert [(one["domain"], one["instance_name"], one["user_id"]) for one in found] == [
+        ("cloud", "shop", "u")
+    ]
+    metas = {
+        dict(labels)["domain"]: dict(labels)
+        for name, labels in samples(shown)
+        if name == "libvirt_domain_meta"
+    }
     assert metas["plain"]["title"] == 'the "plain" one'
 
 
@@ -178,7 +190,10 @@ def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *,
     written = shown.render(openmetrics=openmetrics).encode().decode()
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
     counted = {
-        s.labels["domain"] for f in families for s in f.samples if s.name == EVENTS and s.labels["event"] == "stopped"
+        s.labels["domain"]
+        for f in families
+        for s in f.samples
+        if s.name == EVENTS and s.labels["event"] == "stopped"
     }
     assert counted == {clean(name) for name in found}
     titles = {s.labels["title"] for f in families if f.name == "libvirt_domain_meta" for s in f.samples}
@@ -194,7 +209,9 @@ def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> No
     shown.count(transition("stopped", "crashed"))
     written = shown.render(openmetrics=openmetrics)
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
-    contract = {family.name.removesuffix("_total"): family for family in (*DOMAIN_FAMILIES, *CONNECTION_FAMILIES)}
+    contract = {
+        family.name.removesuffix("_total"): family for family in (*DOMAIN_FAMILIES, *CONNECTION_FAMILIES)
+    }
     assert {family.name for family in families} == set(contract)
     for family in families:
         assert family.type == contract[family.name].type

@@ -51,7 +51,9 @@ def test_the_look_has_the_last_word() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
     rig.feed(look("web", facts("web", "shutoff", "crashed"), details=DomainDetails("kvm", "hello", None)))
-    assert value(rig.sink, "libvirt_domain_state_reason", domain="web", state="shutoff", reason="crashed") == 1
+    assert (
+        value(rig.sink, "libvirt_domain_state_reason", domain="web", state="shutoff", reason="crashed") == 1
+    )
 
 
 def test_changed_metadata_is_looked_into_and_counts_as_nothing() -> None:
@@ -135,10 +137,16 @@ def test_5000_domains_may_come_and_go() -> None:
     labels = {"event": "stopped", "reason": "destroyed"}
     assert value(rig.sink, "libvirt_connection_lifecycle_events_total", **labels) == 5000
     shown = samples(rig.sink)
-    counted = {dict(has)["domain"]: n for (name, has), n in shown.items() if name == EVENTS and labels.items() <= dict(has).items()}
+    counted = {
+        dict(has)["domain"]: n
+        for (name, has), n in shown.items()
+        if name == EVENTS and labels.items() <= dict(has).items()
+    }
     assert sum(counted.values()) == 5000
     assert 0 < counted["_other"] < 5000
-    assert value(rig.sink, "libvirt_domain_inventory_changes_total", change="removed", reason="shutdown") == 5000
+    assert (
+        value(rig.sink, "libvirt_domain_inventory_changes_total", change="removed", reason="shutdown") == 5000
+    )
     rig.now = 1e9
     rig.worker.tick()
     assert names(rig.sink) == {"_other"}

@@ -81,7 +81,11 @@ def test_metrics_are_openmetrics_where_asked_for(page: Page, accept: str) -> Non
     _, headers, body = page.get("/metrics", Accept=accept)
     assert headers["content-type"] == OPENMETRICS
     assert body.endswith(b"# EOF\n")
-    assert {family.name for family in openmetrics_families(body.decode())} == {"fish", "depth", "took_seconds"}
+    assert {family.name for family in openmetrics_families(body.decode())} == {
+        "fish",
+        "depth",
+        "took_seconds",
+    }
 
 
 def test_metrics_are_compressed_where_asked_for(page: Page) -> None:

@@ -160,18 +160,18 @@ _WRITERS = {
 class ConnectionPage(Page):
     """One ``connection`` label value."""
 
-    __slots__ = ("_changes", "_counts", "_labels", "_links", "_up")
+    __slots__ = ("_changes", "_labels", "_links", "_up", "counts")
 
     def __init__(self, connection: str) -> None:
         super().__init__(len(CONNECTION_FAMILIES))
         self._labels = labels({"connection": connection})
-        self._counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
+        self.counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
         self._changes: dict[Pair, int] = dict.fromkeys(_INVENTORY_PAIRS, 0)
         self._up = False
         self._links = 0
 
     def count(self, pair: Pair) -> None:
-        self._counts[pair] = self._counts.get(pair, 0) + 1
+        self.counts[pair] = self.counts.get(pair, 0) + 1
         self.touch(_C_EVENTS)
 
     def note(self, change: InventoryChange) -> None:
@@ -186,7 +186,7 @@ class ConnectionPage(Page):
     def write(self, family: int) -> str:
         name = CONNECTION_FAMILIES[family].name
         if name == CONNECTION_EVENTS.name:
-            return _pairs(name, self._labels, "event", self._counts)
+            return _pairs(name, self._labels, "event", self.counts)
         if name == INVENTORY_CHANGES.name:
             return _pairs(name, self._labels, "change", self._changes)
         if name == CONNECTION_UP.name:

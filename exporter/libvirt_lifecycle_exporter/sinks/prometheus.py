@@ -5,6 +5,7 @@ Law: a domain's series come together and leave together; what is over the limit 
 """
 
 import threading
+from collections.abc import Sequence
 
 from libvirt_lifecycle_exporter.inventory import Domain
 from libvirt_lifecycle_exporter.sinks.exposition import render
@@ -48,6 +49,11 @@ class PrometheusSink:
             page = self._domains.get((change.connection, change.name))
             if page is None or not page.again(pair, change.at):
                 self._count_first(change, pair)
+
+    def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
+        """Return how many transitions of these pairs were counted on a connection."""
+        with self._lock:
+            return sum(self._connections[connection].counts[pair] for pair in pairs)
 
     def note(self, connection: str, change: InventoryChange) -> None:
         """Count a change of the inventory."""

@@ -1,0 +1,86 @@
+"""Events per second, and how late: a callback that does nothing against the whole exporter.
+
+``python -m tests.bench.floor nothing|exporter`` in a process of its own each; prints one JSON object.
+Both run on libvirt's in-process test driver, with the caller in the same process: this is the price of
+Python and of the binding as well, which the one that does nothing pays too.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import libvirt
+
+from libvirt_lifecycle_exporter.app import App
+from libvirt_lifecycle_exporter.settings import Settings, target
+from libvirt_lifecycle_exporter.sources.loop import LOOP
+
+URI = "test:///default"
+EVENTS = 100_000
+SINGLES = 2000
+EVERY_EVENT_FITS = 1_000_000
+PAIRS = [("suspended", "paused"), ("resumed", "unpaused")]
+
+Counted = Callable[[], int]
+
+
+def nothing() -> Counted:
+    """A callback that only counts."""
+    count = 0
+
+    def callback(*_arguments: Any) -> None:
+        nonlocal count
+        count += 1
+
+    connection = libvirt.openReadOnly(URI)
+    connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, callback, None)
+    return lambda: count
+
+
+def exporter() -> Counted:
+    """The exporter, all of it but the web server."""
+    app = App(Settings(targets=(target(URI),), queue_size=EVERY_EVENT_FITS), sockets=[])
+    app.start()
+    while not app.ready():
+        time.sleep(0.01)
+    return lambda: app.counted(URI, PAIRS)
+
+
+def measure(counted: Counted) -> dict[str, float]:
+    domain = libvirt.open(URI).lookupByName("test")
+    started = time.perf_counter()
+    for _ in range(EVENTS // 2):
+        domain.suspend()
+        domain.resume()
+    while counted() < EVENTS:
+        time.sleep(0.001)
+    took = time.perf_counter() - started
+    late = sorted(one_by_one(domain, counted))
+    return {
+        "events_per_second": EVENTS / took,
+        "latency_p50_ms": 1000 * statistics.median(late),
+        "latency_p99_ms": 1000 * late[len(late) * 99 // 100],
+    }
+
+
+def one_by_one(domain: Any, counted: Counted) -> list[float]:
+    """From the call to the count, one event at a time, with time to breathe in between."""
+    late = []
+    for number in range(SINGLES):
+        act = domain.resume if number % 2 else domain.suspend
+        before = counted()
+        started = time.perf_counter()
+        act()
+        while counted() == before:
+            time.sleep(0.00002)
+        late.append(time.perf_counter() - started)
+        time.sleep(0.001)
+    return late
+
+
+if __name__ == "__main__":
+    LOOP.start()
+    print(json.dumps(measure({"nothing": nothing, "exporter": exporter}[sys.argv[1]]())))
