@@ -16,15 +16,17 @@ from tests.lab.programs import Programs
 SCRIPT = Path(__file__).with_name("newer-libvirt.sh")
 CANNOT_BE_HAD = 3
 
-# A new root, not merely chroot(2): inside of one the kernel refuses user namespaces, which is how private.py and
-# this module go without root; and private.py makes / private, which only a mount point can be.
+# A new root, not merely chroot(2): inside of one the kernel refuses user namespaces, which is how private.py
+# and this module go without root; and private.py makes / private, which only a mount point can be.
 # What is bound keeps its path, so that sockets and images have one name for both sides; users and hosts, too,
 # have the names that they have outside: libvirt does not start for a user without one.
 ENTER = """
 set -e
 chroot=$1; shift
 mount --rbind "$chroot" "$chroot"
-for shared in /proc /sys /dev /etc/passwd /etc/group /etc/hosts; do mount --rbind $shared "$chroot$shared"; done
+for shared in /proc /sys /dev /etc/passwd /etc/group /etc/hosts; do
+  mount --rbind $shared "$chroot$shared"
+done
 while [ "$1" != -- ]; do
   mkdir -p "$chroot$1"; mount --rbind "$1" "$chroot$1"; shift
 done

@@ -85,18 +85,10 @@ def opened_used_and_closed(holding: list[Any]) -> Connection:
         messages.extend(inbox.take(10, 0.1))
         return any(isinstance(message, kind) for message in messages)
 
-    until(
-        lambda: messages.extend(inbox.take(10, 0.1)) or any(isinstance(m, Snapshot) for m in messages),
-        10,
-        "a list",
-    )
+    until(lambda: arrived(Snapshot), 10, "a list")
     listed = next(m for m in messages if isinstance(m, Snapshot))
     kept.want_looks({domain.uuid for domain in listed.domains})
-    until(
-        lambda: messages.extend(inbox.take(10, 0.1)) or any(isinstance(m, Look) for m in messages),
-        10,
-        "a look",
-    )
+    until(lambda: arrived(Look), 10, "a look")
     kept.stop()
     assert kept.join(10)
     return kept

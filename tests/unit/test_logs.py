@@ -33,9 +33,9 @@ def test_logfmt_quotes_only_what_needs_it() -> None:
 def test_json_is_json_and_carries_the_trace() -> None:
     broken = record("broken")
     try:
-        _ = {}["so"]
-    except KeyError:
+        [].pop()
+    except IndexError:
         broken.exc_info = sys.exc_info()
     said = json.loads(Json().format(broken))
     assert said["msg"] == "broken"
-    assert "KeyError: 'so'" in said["trace"]
+    assert "IndexError: pop from empty list" in said["trace"]
