@@ -25,6 +25,9 @@ ADDED_DEFINED = InventoryChange("added", "defined")
 REMOVED_SHUTDOWN = InventoryChange("removed", "shutdown")
 REMOVED_UNDEFINED = InventoryChange("removed", "undefined")
 
+BEGINS = frozenset({"started", "resumed"})
+"""Events that a transient domain begins with. Others may name one that never ran: libvirt 11 sends a lone
+shutdown/host for an incoming migration that was refused."""
 ENDS = frozenset({"stopped", "undefined"})
 """Events after which a domain may be gone."""
 
@@ -153,12 +156,12 @@ class Inventory:
         self._domains[change.connection, change.uuid] = domain
         if change.event == "defined":
             changes.append(ADDED_DEFINED)
-        elif change.event not in ENDS and change.connection in self._listed:
+        elif change.connection not in self._listed:
+            domain.origin_open = True
+        elif change.event in BEGINS:
             # All persistent domains are known, so this one is transient.
             changes.append(ADDED_STARTED)
             domain.persistent = False
-        else:
-            domain.origin_open = True
         return domain
 
     def _update(

@@ -100,6 +100,7 @@ AFTER_EVENT: Final[Mapping[tuple[str, str], tuple[str, str]]] = MappingProxyType
         ("suspended", "api_error"): ("paused", "api_error"),
         ("suspended", "postcopy"): ("paused", "postcopy"),
         ("suspended", "postcopy_failed"): ("paused", "postcopy_failed"),
+        ("suspended", "guest_shutdown"): ("paused", "shutting_down"),
         ("resumed", "unpaused"): ("running", "unpaused"),
         ("resumed", "migrated"): ("running", "migrated"),
         ("resumed", "from_snapshot"): ("running", "from_snapshot"),

@@ -58,6 +58,7 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "api_error",
             "postcopy",
             "postcopy_failed",
+            "guest_shutdown",
         ),
         "resumed": ("unpaused", "migrated", "from_snapshot", "postcopy", "postcopy_failed"),
         "stopped": (
@@ -78,7 +79,11 @@ REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """virDomainEvent*DetailType: the reason's number is its place."""
 
 SINCE: Final[Mapping[tuple[str, str], int]] = MappingProxyType(
-    {("started", "recreated"): 11_006_000, ("stopped", "recreated"): 11_006_000}
+    {
+        ("started", "recreated"): 11_006_000,
+        ("stopped", "recreated"): 11_006_000,
+        ("suspended", "guest_shutdown"): 11_010_000,
+    }
 )
 """The libvirt version (as virGetVersion counts) that brought a pair younger than the oldest supported one."""
 

@@ -111,6 +111,20 @@ def test_an_undefine_told_after_the_domain_was_found_gone_is_counted_once(invent
     assert live(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
 
 
+def test_a_domain_that_never_ran_is_neither_added_nor_removed(inventory: Inventory) -> None:
+    """An incoming migration that libvirt refuses: 11.3 tells shutdown/host, and nothing before or after."""
+    assert live(inventory, ("shutdown", "host")) == []
+    assert inventory.correct(look("web", None))[1] == []
+    assert live(inventory, ("stopped", "failed"), name="db") == []
+    assert inventory.correct(look("db", None))[1] == []
+
+
+def test_a_transient_domain_that_was_there_before_and_ends_before_the_listing_is_removed() -> None:
+    inventory = Inventory()
+    assert live(inventory, ("stopped", "destroyed")) == []
+    assert inventory.take(snapshot())[1] == [REMOVED_SHUTDOWN]
+
+
 def test_events_set_the_state_and_its_time(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     domain = web(inventory)
