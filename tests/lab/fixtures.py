@@ -1,5 +1,7 @@
 """The lab as pytest fixtures. The shared ones are for tests which leave the daemon as they found it."""
 
+import os
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from tests.lab.daemon import Daemon, short_root
 from tests.lab.exporter import Exporter
 from tests.lab.guests import Guests
 from tests.lab.hosts import Host, Hosts
+from tests.lab.newer import newer_libvirt_or_skip, newer_programs
 from tests.lab.private import PrivateDaemon
 from tests.lab.programs import HOST, Programs
 from tests.lab.session import SessionDaemon
@@ -23,8 +26,11 @@ def _libvirt_raises_and_does_not_print() -> None:
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    """Which libvirt the tests of real guests run against."""
-    return HOST
+    """Which libvirt the daemons of the lab are: the machine's own, or with LAB_LIBVIRT=newer the second one."""
+    if os.environ.get("LAB_LIBVIRT") != "newer":
+        return HOST
+    newer_libvirt_or_skip()
+    return newer_programs()
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +78,11 @@ def own_witness(own_daemon: Daemon) -> Iterator[Witness]:
 
 @pytest.fixture(scope="session")
 def hosts(lab_root: Path, programs: Programs) -> Iterator[Hosts]:
-    """Two privileged libvirts, for migration, each with a witness; one exporter watches both."""
+    """Two libvirts that migrate, privileged ones for root, each with a witness; one exporter on both."""
+    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
     with (
-        PrivateDaemon(lab_root / "here", programs, hostname="here") as here,
-        PrivateDaemon(lab_root / "there", programs, hostname="there") as there,
+        kind(lab_root / "here", programs, hostname="here") as here,
+        kind(lab_root / "there", programs, hostname="there") as there,
         Witness(here.uri) as seen_here,
         Witness(there.uri) as seen_there,
         Exporter(lab_root, [f"here={here.uri}", f"there={there.uri}"]) as exporter,
