@@ -1,7 +1,6 @@
 """The lab as pytest fixtures. The shared ones are for tests which leave the daemon as they found it."""
 
 import os
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def _libvirt_raises_and_does_not_print() -> None:
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    """Which libvirt the daemons of the lab are: the machine's own, or with LAB_LIBVIRT=newer the second one."""
+    """Which libvirt the lab's daemons are: the machine's own, or with LAB_LIBVIRT=newer another."""
     if os.environ.get("LAB_LIBVIRT") != "newer":
         return HOST
     newer_libvirt_or_skip()
