@@ -114,7 +114,13 @@ class Transition(NamedTuple):
     """libvirt's own word for it."""
     detail_code: int
     source: str
-    """``callback``: libvirt said so."""
+    """``callback``: libvirt said so; ``reconcile``: two states prove it."""
+    message: str = ""
+    """Why, in words, where there is evidence."""
+    run_id: str = ""
+    """Names the domain's run, from start to stop."""
+    incident_id: str = ""
+    """The incident that it belongs to, if any."""
 
 
 class InventoryChange(NamedTuple):

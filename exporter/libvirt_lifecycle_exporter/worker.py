@@ -1,22 +1,28 @@
-"""The one thread that owns diagnosis and inventory: takes messages, tells the sink.
+"""The one thread that owns diagnosis and inventory: takes messages, writes the journal, tells the sink.
 
-Law: nothing here blocks but waiting for messages, and no message can stop it: what fails is logged,
-counted and followed by a new snapshot.
+Law: what happened is in the journal before it is shown. Nothing here blocks but waiting for messages, and
+no message can stop it: what fails is logged, counted and followed by a new snapshot.
 """
 
 import logging
-import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from libvirt_lifecycle_exporter.diagnosis import Diagnosis
+from libvirt_lifecycle_exporter.diagnosis import Diagnosis, named
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.doubts import Doubts
+from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
+from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.inventory import Domain, Inventory
+from libvirt_lifecycle_exporter.inventory import Inventory, Update
+from libvirt_lifecycle_exporter.reconcile import missed
 from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    DomainFacts,
     InventoryChange,
     LinkDown,
     LinkUp,
@@ -25,15 +31,18 @@ from libvirt_lifecycle_exporter.transition import (
     Snapshot,
     Transition,
 )
+from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE
 
 log = logging.getLogger(__name__)
 
 _BATCH = 1000
-_TICK = 1.0
+_TICK = 0.25
+"""Seconds; a verdict, a second question and the journal's mending wait for it."""
 _GATHER = 0.002
 """Seconds of rest after more than one message. libvirt's binding lets go of the interpreter lock several
 times per callback; a worker that snatches it each time makes every event cost two thread switches."""
-_NAMES_REMEMBERED = 65_536
+_MANY = 10
+"""Domains in doubt from which on a new listing costs less than a look at each."""
 
 
 class Sink(Protocol):
@@ -42,9 +51,20 @@ class Sink(Protocol):
     def count(self, change: Transition) -> None: ...
     def note(self, connection: str, change: InventoryChange) -> None: ...
     def link(self, connection: str, *, up: bool) -> None: ...
+    def reconnect(self, connection: str) -> None: ...
+    def blind(self, connection: str, seconds: float) -> None: ...
     def show(self, domain: Domain) -> None: ...
-    def forget(self, domain: Domain) -> None: ...
-    def expire(self, now: float) -> None: ...
+    def retire(self, connection: str, name: str, uuid: str, at: float) -> None: ...
+    def expire(self, now: float) -> list[tuple[str, str]]: ...
+    def restore(self, memory: Memory, now: float) -> None: ...
+    def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]: ...
+
+
+class Remembers(Protocol):
+    """The journal, or what stands in its place."""
+
+    def append(self, effects: Effects) -> None: ...
+    def tend(self, now: Callable[[], Memory]) -> None: ...
 
 
 class Asker(Protocol):
@@ -54,17 +74,21 @@ class Asker(Protocol):
     def want_looks(self, uuids: set[str]) -> None: ...
 
 
-class DomainFilter:
-    """Which domains are of interest, by name; expressions match the whole name, as in Prometheus."""
+_WATCH_NOTED = 1.0
+"""Seconds between notes of until when a connection was watched."""
 
-    def __init__(self, include: str = ".*", exclude: str = "") -> None:
-        wanted, unwanted = re.compile(include, re.DOTALL), re.compile(exclude, re.DOTALL)
 
-        @lru_cache(maxsize=_NAMES_REMEMBERED)
-        def passes(name: str) -> bool:
-            return wanted.fullmatch(name) is not None and unwanted.fullmatch(name) is None
+@dataclass(slots=True)
+class Watch:
+    """What is known of a connection itself."""
 
-        self.passes: Callable[[str], bool] = passes
+    up: bool = False
+    lost: bool = False
+    """It was up, and is to be opened again."""
+    listed: bool = False
+    """By this process."""
+    until: float = 0.0
+    """Until when nothing was missed; 0: it was never watched."""
 
 
 class Worker:
@@ -74,23 +98,29 @@ class Worker:
         self,
         inbox: Inbox,
         sink: Sink,
+        journal: Remembers,
         askers: Mapping[str, Asker],
         names: DomainFilter,
         *,
         memory: float,
+        turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``memory``: seconds that a removed domain is remembered."""
+        """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._inbox = inbox
         self._sink = sink
+        self._journal = journal
         self._askers = askers
         self._names = names
         self._memory = memory
+        self._turns = turns
         self._clock = clock
         self._diagnosis = Diagnosis()
         self._inventory = Inventory()
+        self._doubts = Doubts()
+        self._effects = Effects()
         self._looks: dict[str, set[str]] = defaultdict(set)
-        self._up: dict[str, bool] = dict.fromkeys(askers, False)
+        self._watch = {name: Watch() for name in askers}
         self._stopping = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -100,6 +130,22 @@ class Worker:
             LinkDown: self._on_link_down,
         }
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def restore(self, memory: Memory) -> None:
+        """Take over what was known before a restart; before ``start``."""
+        here = memory.only(self._askers)
+        self._inventory.restore(here.domains, here.watched_until)
+        self._sink.restore(here, self._clock())
+        for domain in here.domains:
+            self._sink.show(domain)
+        for name, until in here.watched_until.items():
+            self._watch[name].until = until
+
+    def _remember(self) -> Memory:
+        """Say everything that is to outlive a restart, as it is now."""
+        counts, totals = self._sink.counted()
+        watched = {name: watch.until for name, watch in self._watch.items() if watch.until}
+        return Memory(counts, totals, self._inventory.all(), watched)
 
     def start(self) -> None:
         """Begin."""
@@ -116,11 +162,11 @@ class Worker:
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
-        return any(self._inventory.is_listed(name) for name in self._askers)
+        return any(watch.listed for watch in self._watch.values())
 
     def down(self) -> list[str]:
         """Name the connections that are down."""
-        return [name for name, up in self._up.items() if not up]
+        return [name for name, watch in self._watch.items() if not watch.up]
 
     def work(self, timeout: float = 0.0) -> int:
         """Take in what is queued (wait up to ``timeout`` seconds for it); return how many messages it was."""
@@ -132,67 +178,194 @@ class Worker:
                 log.exception("could not take in %s", type(message).__name__)
                 self._inbox.dropped["worker_error"] += 1
                 self._askers[message.connection].want_snapshot()
-        for connection, uuids in self._looks.items():
-            self._askers[connection].want_looks(uuids)
-        self._looks.clear()
+        self._finish()
         return len(batch)
 
     def tick(self) -> None:
-        """Let go of what is long gone."""
+        """Do what is due: verdicts, second questions, the end of what is long gone, the journal's mending."""
         now = self._clock()
-        self._sink.expire(now)
+        self._count(self._diagnosis.tick(now))
+        self._ask_again(now)
         for domain in self._inventory.forget(now - self._memory):
-            self._sink.forget(domain)
+            self._effects.forgotten.append(domain)
+            self._diagnosis.forget(domain.connection, domain.uuid)
+        self._effects.expired.extend(self._sink.expire(now))
+        for name, watch in self._watch.items():
+            if watch.up and watch.listed and now - watch.until >= _WATCH_NOTED:
+                watch.until = self._effects.watched_until[name] = now
+        self._finish()
+        self._journal.tend(self._remember)
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
         while (handled := self.work(_TICK)) or not self._stopping.is_set():
-            if handled > 1:
-                time.sleep(_GATHER)
             if time.monotonic() >= due:
                 self.tick()
                 due = time.monotonic() + _TICK
+            if handled > 1:
+                time.sleep(_GATHER)
+        self._count(self._diagnosis.tick(float("inf")))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Write what the batch came to, then show it, then ask for what is not known."""
+        effects = self._effects
+        if effects:
+            for key in self._diagnosis.pending() & effects.domains.keys():
+                # Its verdict is open: after a crash of ours, the old state is what finds the stop again.
+                del effects.domains[key]
+            self._journal.append(effects)
+        effects.show()
+        self._effects = Effects()
+        for connection, uuids in self._looks.items():
+            self._askers[connection].want_looks(uuids)
+        self._looks.clear()
 
     def _on_observation(self, seen: Observation) -> None:
         if not self._names.passes(seen.name):
             return
         self._looks[seen.connection].add(seen.uuid)
-        change = self._diagnosis.conclude(seen)
-        if change is None:
-            return
-        self._sink.count(change)
-        domain, changes = self._inventory.apply(change, seen.order)
-        self._tell(domain, changes)
+        known = self._inventory.find(seen.connection, seen.uuid)
+        state, reason = (known.state, known.reason) if known is not None and known.present else ("", "")
+        change = named(seen) if seen.kind == LIFECYCLE else None
+        if change is not None:
+            self._tell(self._inventory.apply(change, seen.order), seen.at)
+        elif known is not None:
+            known.newest = seen.order
+        self._count(self._diagnosis.see(seen, state, reason))
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
-        wanted = tuple(facts for facts in snapshot.domains if self._names.passes(facts.name))
-        touched, changes = self._inventory.take(snapshot._replace(domains=wanted))
-        for change in changes:
-            self._sink.note(snapshot.connection, change)
-        for domain in touched:
-            self._sink.show(domain)
-        self._looks[snapshot.connection].update(
+        wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
+        connection = snapshot.connection
+        known = {domain.uuid for domain in self._inventory.of(connection) if domain.present}
+        first = not self._inventory.is_listed(connection)
+        for uuid in [*wanted, *(known - wanted.keys())]:
+            self._learn(connection, uuid, wanted.get(uuid), None, snapshot.began, snapshot.at, first=first)
+        self._inventory.note_listed(connection)
+        self._watch[connection].listed = True
+        self._looks[connection].update(
             domain.uuid
-            for domain in self._inventory.of(snapshot.connection)
-            if domain.present and (domain.details is None or domain.newest > snapshot.began)
+            for domain in self._inventory.of(connection)
+            if domain.present and domain.details is None
         )
 
     def _on_look(self, look: Look) -> None:
         if look.facts is not None and not self._names.passes(look.facts.name):
             return
-        domain, changes = self._inventory.correct(look)
-        if domain is not None:
-            self._tell(domain, changes)
+        self._count(self._diagnosis.learn(look))
+        first = not self._inventory.is_listed(look.connection)
+        self._learn(look.connection, look.uuid, look.facts, look.details, look.began, look.at, first=first)
+
+    def _learn(
+        self,
+        connection: str,
+        uuid: str,
+        facts: DomainFacts | None,
+        details: DomainDetails | None,
+        began: int,
+        at: float,
+        *,
+        first: bool,
+    ) -> None:
+        """Take in libvirt's answer about a domain, if nothing newer is known."""
+        domain = self._inventory.find(connection, uuid)
+        if domain is not None and domain.newest > began:
+            self._looks[connection].add(uuid)
+            return
+        if first:
+            self._adopt(connection, domain, facts, at)
+            return
+        pairs = missed(domain, facts)
+        newest = domain.newest if domain is not None else 0
+        if not pairs:
+            self._doubts.clear((connection, uuid))
+        elif self._doubts.confirm(
+            (connection, uuid), newest=newest, began=began, now=self._clock(), turn=self._turns()
+        ):
+            self._believe(connection, domain, facts, pairs, began, at)
+        else:
+            return
+        known = self._inventory.find(connection, uuid)
+        if known is not None and facts is not None and self._inventory.refine(known, facts, details):
+            self._tell(Update(known, [], None), at)
+
+    def _adopt(self, connection: str, domain: Domain | None, facts: DomainFacts | None, at: float) -> None:
+        if facts is not None:
+            self._tell(self._inventory.adopt(connection, facts, at), at)
+        elif domain is not None:
+            self._tell(Update(domain, self._inventory.depart(domain, at), None), at)
+
+    def _believe(
+        self,
+        connection: str,
+        domain: Domain | None,
+        facts: DomainFacts | None,
+        pairs: Iterable[tuple[str, str]],
+        began: int,
+        at: float,
+    ) -> None:
+        """Count what must have happened unseen."""
+        who = facts if facts is not None else domain
+        assert who is not None
+        for event, reason in pairs:
+            name = (
+                domain.name
+                if domain is not None and (event, reason) == ("undefined", "renamed")
+                else who.name
+            )
+            change = Transition(
+                at, connection, who.uuid, name, who.domain_id, event, reason, reason, -1, "reconcile"
+            )
+            self._tell(self._inventory.apply(change, began), at)
+            self._count([change])
+
+    def _ask_again(self, now: float) -> None:
+        for connection, uuids in self._doubts.ask(self._inbox.next_order(), now, self._turns()).items():
+            if len(uuids) > _MANY:
+                self._askers[connection].want_snapshot()
+            else:
+                self._looks[connection] |= uuids
 
     def _on_link_up(self, link: LinkUp) -> None:
-        self._up[link.connection] = True
-        self._sink.link(link.connection, up=True)
+        watch = self._watch[link.connection]
+        if watch.lost:
+            self._effects.totals[link.connection, "reconnect", "", ""] += 1
+            self._effects.then(self._sink.reconnect, link.connection)
+        watch.up, watch.lost = True, False
+        if watch.until:
+            blind = max(0.0, link.at - watch.until)
+            self._effects.totals[link.connection, "unobserved", "", ""] += blind
+            self._effects.then(self._sink.blind, link.connection, blind)
+        watch.until = self._effects.watched_until[link.connection] = link.at
+        self._effects.then(self._show_link, link.connection)
 
     def _on_link_down(self, link: LinkDown) -> None:
-        self._up[link.connection] = False
-        self._sink.link(link.connection, up=False)
+        watch = self._watch[link.connection]
+        if watch.up:
+            watch.until = self._effects.watched_until[link.connection] = link.at
+            self._doubts.clear_all(link.connection)
+            watch.lost = True
+        watch.up = False
+        self._effects.then(self._show_link, link.connection)
 
-    def _tell(self, domain: Domain, changes: list[InventoryChange]) -> None:
+    def _show_link(self, connection: str) -> None:
+        self._sink.link(connection, up=self._watch[connection].up)
+
+    def _count(self, changes: Iterable[Transition]) -> None:
         for change in changes:
-            self._sink.note(domain.connection, change)
-        self._sink.show(domain)
+            domain = self._inventory.find(change.connection, change.uuid)
+            if domain is not None:
+                change = change._replace(run_id=domain.run_id)
+                self._effects.touch(domain)
+            self._effects.count(change)
+            self._effects.then(self._sink.count, change)
+
+    def _tell(self, update: Update, at: float) -> None:
+        domain = update.domain
+        for change in update.changes:
+            self._effects.note(domain.connection, change)
+            self._effects.then(self._sink.note, domain.connection, change)
+        if update.left is not None:
+            self._effects.then(self._sink.retire, domain.connection, update.left, domain.uuid, at)
+        self._effects.touch(domain)
+        self._effects.then(self._sink.show, domain)

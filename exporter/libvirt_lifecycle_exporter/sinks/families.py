@@ -84,4 +84,10 @@ RECONNECTS: Final = Family(
     ("connection",),
     "Times the connection to libvirt was opened again after it had been lost.",
 )
-CONNECTION_FAMILIES: Final = (CONNECTION_EVENTS, INVENTORY_CHANGES, CONNECTION_UP, RECONNECTS)
+UNOBSERVED: Final = Family(
+    "libvirt_connection_unobserved_seconds_total",
+    "counter",
+    ("connection",),
+    "Time in which events could have been missed: the connection was down, or the exporter was.",
+)
+CONNECTION_FAMILIES: Final = (CONNECTION_EVENTS, INVENTORY_CHANGES, CONNECTION_UP, RECONNECTS, UNOBSERVED)

@@ -5,7 +5,7 @@ Law: a page only formats what it was told; it decides nothing.
 
 from functools import cache
 
-from libvirt_lifecycle_exporter.inventory import Domain
+from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.sinks.exposition import Page, labels, sample
 from libvirt_lifecycle_exporter.sinks.families import (
     CONNECTION_EVENTS,
@@ -20,6 +20,7 @@ from libvirt_lifecycle_exporter.sinks.families import (
     STATE,
     STATE_REASON,
     STATE_SINCE,
+    UNOBSERVED,
 )
 from libvirt_lifecycle_exporter.states import STATES
 from libvirt_lifecycle_exporter.transition import InventoryChange
@@ -31,7 +32,7 @@ _COUNTED = 0b11
 """The bits of DOMAIN_FAMILIES that a transition changes; all others are facts."""
 _FACTS = (1 << len(DOMAIN_FAMILIES)) - 1 & ~_COUNTED
 
-_C_EVENTS, _C_INVENTORY, _C_LINK = 0b0001, 0b0010, 0b1100
+_C_EVENTS, _C_INVENTORY, _C_LINK, _C_BLIND = 0b00001, 0b00010, 0b01100, 0b10000
 """The bits of CONNECTION_FAMILIES."""
 
 _INVENTORY_PAIRS: tuple[Pair, ...] = (
@@ -76,6 +77,12 @@ class DomainPage(Page):
         """Count a pair for the first time: this brings series."""
         self.counts[pair] = 1
         self.last[pair] = at
+        self.touch(_COUNTED)
+
+    def restore(self, pair: Pair, count: int, at: float) -> None:
+        """Take over a count from before a restart."""
+        self.counts[pair] = self.counts.get(pair, 0) + count
+        self.last[pair] = max(at, self.last.get(pair, at))
         self.touch(_COUNTED)
 
     def show(self, domain: Domain) -> int:
@@ -160,18 +167,19 @@ _WRITERS = {
 class ConnectionPage(Page):
     """One ``connection`` label value."""
 
-    __slots__ = ("_changes", "_labels", "_links", "_up", "counts")
+    __slots__ = ("_changes", "_counts", "_labels", "_reconnects", "_unobserved", "_up")
 
     def __init__(self, connection: str) -> None:
         super().__init__(len(CONNECTION_FAMILIES))
         self._labels = labels({"connection": connection})
-        self.counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
+        self._counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
         self._changes: dict[Pair, int] = dict.fromkeys(_INVENTORY_PAIRS, 0)
         self._up = False
-        self._links = 0
+        self._reconnects = 0
+        self._unobserved = 0.0
 
     def count(self, pair: Pair) -> None:
-        self.counts[pair] = self.counts.get(pair, 0) + 1
+        self._counts[pair] = self._counts.get(pair, 0) + 1
         self.touch(_C_EVENTS)
 
     def note(self, change: InventoryChange) -> None:
@@ -180,15 +188,44 @@ class ConnectionPage(Page):
 
     def link(self, *, up: bool) -> None:
         self._up = up
-        self._links += up
         self.touch(_C_LINK)
+
+    def reconnect(self) -> None:
+        self._reconnects += 1
+        self.touch(_C_LINK)
+
+    def blind(self, seconds: float) -> None:
+        self._unobserved += seconds
+        self.touch(_C_BLIND)
+
+    def restore(self, kind: str, pair: Pair, total: float) -> None:
+        """Take over a total from before a restart."""
+        if kind == "unobserved":
+            self._unobserved = total
+        elif kind == "reconnect":
+            self._reconnects = int(total)
+        else:
+            {"event": self._counts, "inventory": self._changes}[kind][pair] = int(total)
+        self.touch(_C_EVENTS | _C_INVENTORY | _C_LINK | _C_BLIND)
+
+    def totals(self) -> dict[tuple[str, str, str], float]:
+        """Return what outlives a restart, by kind and pair."""
+        found: dict[tuple[str, str, str], float] = {
+            ("unobserved", "", ""): self._unobserved,
+            ("reconnect", "", ""): self._reconnects,
+        }
+        found.update({("event", *pair): count for pair, count in self._counts.items() if count})
+        found.update({("inventory", *pair): count for pair, count in self._changes.items() if count})
+        return found
 
     def write(self, family: int) -> str:
         name = CONNECTION_FAMILIES[family].name
         if name == CONNECTION_EVENTS.name:
-            return _pairs(name, self._labels, "event", self.counts)
+            return _pairs(name, self._labels, "event", self._counts)
         if name == INVENTORY_CHANGES.name:
             return _pairs(name, self._labels, "change", self._changes)
         if name == CONNECTION_UP.name:
             return sample(name, self._labels, self._up)
-        return sample(name, self._labels, max(0, self._links - 1))
+        if name == UNOBSERVED.name:
+            return sample(name, self._labels, self._unobserved)
+        return sample(name, self._labels, self._reconnects)

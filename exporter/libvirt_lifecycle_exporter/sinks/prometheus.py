@@ -5,9 +5,9 @@ Law: a domain's series come together and leave together; what is over the limit 
 """
 
 import threading
-from collections.abc import Sequence
 
-from libvirt_lifecycle_exporter.inventory import Domain
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
 from libvirt_lifecycle_exporter.sinks.exposition import render
 from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
 from libvirt_lifecycle_exporter.sinks.pages import ConnectionPage, DomainPage
@@ -34,7 +34,6 @@ class PrometheusSink:
         self._connections = {name: ConnectionPage(name) for name in connections}
         self._domains: dict[tuple[str, str], DomainPage] = {}
         self._others: dict[str, DomainPage] = {}
-        self._names: dict[tuple[str, str], str] = {}
         self._refused: set[tuple[str, ...]] = set()
         self.series = 0
         """Domain series there are now."""
@@ -50,10 +49,42 @@ class PrometheusSink:
             if page is None or not page.again(pair, change.at):
                 self._count_first(change, pair)
 
-    def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
-        """Return how many transitions of these pairs were counted on a connection."""
+    def restore(self, memory: Memory, now: float) -> None:
+        """Take over the counters from before a restart; the names nobody bears any more leave in time."""
         with self._lock:
-            return sum(self._connections[connection].counts[pair] for pair in pairs)
+            for (connection, name, *pair), (count, last) in memory.counts.items():
+                page = self._admit(connection, name) or self._other(connection)
+                before = page.series
+                page.restore((pair[0], pair[1]), count, last)
+                page.expires = now + self._ttl
+                self.series += page.series - before
+            for (connection, kind, what, reason), total in memory.totals.items():
+                self._connections[connection].restore(kind, (what, reason), total)
+
+    def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
+        """Return all counters as they are."""
+        with self._lock:
+            counts = {
+                (connection, name, *pair): (page.counts[pair], last)
+                for (connection, name), page in self._domains.items()
+                for pair, last in page.last.items()
+            }
+            totals = {
+                (connection, *key): total
+                for connection, page in self._connections.items()
+                for key, total in page.totals().items()
+            }
+        return counts, totals
+
+    def reconnect(self, connection: str) -> None:
+        """Count that a lost connection was opened again."""
+        with self._lock:
+            self._connections[connection].reconnect()
+
+    def blind(self, connection: str, seconds: float) -> None:
+        """Count time in which events could have been missed."""
+        with self._lock:
+            self._connections[connection].blind(seconds)
 
     def note(self, connection: str, change: InventoryChange) -> None:
         """Count a change of the inventory."""
@@ -67,37 +98,33 @@ class PrometheusSink:
 
     def show(self, domain: Domain) -> None:
         """Show what is known of a domain now; start the end of its series if it is gone."""
-        identity = (domain.connection, domain.uuid)
         with self._lock:
-            former = self._names.get(identity, domain.name)
-            if former != domain.name:
-                self._retire(domain.connection, former, domain.uuid, domain.since)
-            self._names[identity] = domain.name
-            if not domain.present:
+            if domain.present:
+                page = self._admit(domain.connection, domain.name)
+            else:
                 self._retire(domain.connection, domain.name, domain.uuid, domain.removed_at)
                 page = self._domains.get((domain.connection, domain.name))
-            else:
-                page = self._admit(domain.connection, domain.name)
             if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
                 return
             self.series += page.show(domain)
             if domain.present:
                 page.expires = None
 
-    def forget(self, domain: Domain) -> None:
-        """Drop what is remembered of a domain that is long gone."""
+    def retire(self, connection: str, name: str, uuid: str, at: float) -> None:
+        """Start the end of the series of a name that the domain no longer bears."""
         with self._lock:
-            name = self._names.pop((domain.connection, domain.uuid), domain.name)
-            self._refused = {key for key in self._refused if key[:2] != (domain.connection, name)}
+            self._retire(connection, name, uuid, at)
 
-    def expire(self, now: float) -> None:
-        """Let the series leave whose time has come."""
+    def expire(self, now: float) -> list[tuple[str, str]]:
+        """Let the series leave whose time has come; return their (connection, name)."""
         with self._lock:
             over = [
                 key for key, page in self._domains.items() if page.expires is not None and page.expires <= now
             ]
             for key in over:
                 self.series -= self._domains.pop(key).series
+                self._refused = {what for what in self._refused if what[:2] != key}
+        return over
 
     def render(self, *, openmetrics: bool) -> str:
         """Write everything in one of the two formats (without OpenMetrics' EOF)."""
