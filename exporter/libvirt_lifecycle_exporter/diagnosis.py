@@ -60,10 +60,8 @@ class _Run:
     arriving: bool = False
     """Whether it is an incoming migration that has not arrived."""
     ran: bool = False
-    told: str = ""
-    """The word of the last shutdown event."""
-    unfed: float | None = None
-    """When a watchdog switched it off."""
+    told: str = ""  # the last shutdown event's word
+    unfed: float | None = None  # when a watchdog switched it off
     hung: bool = False
 
     def recall(self, state: str, reason: str) -> None:
@@ -131,7 +129,7 @@ AT_ONCE: Final = (
     Rule("shutdown", lambda run, _: run.told == "host", "quit"),
     Rule("destroyed", lambda run, _: run.hung, "hung"),
 )
-"""The first rule that fits gives the verdict. What none fits stays as sent, or is doubtful."""
+"""The first rule that fits gives the verdict; a stop that none fits stays as sent, or is doubtful."""
 
 DOUBTFUL: Final = "failed"
 """The one word for a stop that libvirt uses both for what it gave up and for what died on it."""

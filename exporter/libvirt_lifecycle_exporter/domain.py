@@ -16,6 +16,8 @@ class Domain:
     reason: str
     since: float
     """When it entered this state (or was first seen in it); Unix time, seconds."""
+    confirmed: bool = False
+    """Whether the reason is libvirt's answer; else it is what the newest event makes likely."""
     domain_id: int = -1
     """libvirt's number for this run; another number is another run."""
     persistent: bool | None = None
@@ -35,4 +37,4 @@ class Domain:
         """Note the state it is in now."""
         if state != self.state:
             self.since = at
-        self.state, self.reason = state, reason
+        self.state, self.reason, self.confirmed = state, reason, False

@@ -89,7 +89,7 @@ class Incidents:
         """What of each hung domain does not answer now."""
 
     def take(self, change: Transition) -> tuple[str, list[Incident]]:
-        """Return the id of the incident that ``change`` belongs to ("" if none), and what it opened or closed."""
+        """Return the id of the incident that ``change`` belongs to, if any, and what it opened or closed."""
         key = (change.connection, change.uuid)
         self._watch(key, change)
         kind = _kind(change)

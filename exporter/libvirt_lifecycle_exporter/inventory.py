@@ -121,14 +121,22 @@ class Inventory:
     @staticmethod
     def refine(domain: Domain, facts: DomainFacts, details: DomainDetails | None) -> bool:
         """Take in what no event tells of a domain in a state that is known; tell if anything is new."""
-        before = (domain.reason, domain.persistent, domain.autostart, domain.details, domain.domain_id)
-        domain.reason = facts.reason
+        before = (
+            domain.reason,
+            domain.confirmed,
+            domain.persistent,
+            domain.autostart,
+            domain.details,
+            domain.domain_id,
+        )
+        domain.reason, domain.confirmed = facts.reason, True
         domain.persistent = facts.persistent
         domain.autostart = facts.autostart
         domain.domain_id = facts.domain_id
         domain.details = details or domain.details
         return before != (
             domain.reason,
+            domain.confirmed,
             domain.persistent,
             domain.autostart,
             domain.details,

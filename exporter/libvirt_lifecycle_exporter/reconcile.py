@@ -85,7 +85,12 @@ def missed(known: Domain | None, found: DomainFacts | None) -> list[Pair]:
         return [] if found is None else _appeared(found)
     if found is None:
         return _vanished(known)
-    return [*_defined(known, found), *_lived(known, found), *_undefined(known, found)]
+    return [
+        *_renamed(known, found),
+        *_defined(known, found),
+        *_lived(known, found),
+        *_undefined(known, found),
+    ]
 
 
 def _appeared(found: DomainFacts) -> list[Pair]:
@@ -96,6 +101,10 @@ def _appeared(found: DomainFacts) -> list[Pair]:
 def _vanished(known: Domain) -> list[Pair]:
     pairs: list[Pair] = [] if known.state == INACTIVE else [("stopped", UNKNOWN)]
     return [*pairs, ("undefined", "removed")] if known.persistent else pairs
+
+
+def _renamed(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [] if known.name == found.name else [("undefined", "renamed"), ("defined", "renamed")]
 
 
 def _defined(known: Domain, found: DomainFacts) -> list[Pair]:
@@ -109,7 +118,7 @@ def _undefined(known: Domain, found: DomainFacts) -> list[Pair]:
 def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
     was, now = known.state != INACTIVE, found.state != INACTIVE
     if not was and not now:
-        return _while_off(known.reason, found.reason)
+        return _while_off(known, found.reason)
     if not was:
         return _began(found)
     if not now:
@@ -120,9 +129,9 @@ def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
     return _moved(known.state, found)
 
 
-def _while_off(before: str, after: str) -> list[Pair]:
+def _while_off(known: Domain, after: str) -> list[Pair]:
     """Off then and off now: another reason is another end, and so another beginning."""
-    if after == before or after not in STOPPED or before == UNKNOWN:
+    if not known.confirmed or known.reason in (after, UNKNOWN) or after not in STOPPED:
         return []
     # A start that failed never was one.
     return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from libvirt_lifecycle_exporter.diagnosis import Diagnosis, named
@@ -119,6 +119,8 @@ class Worker:
         self._inventory = Inventory()
         self._doubts = Doubts()
         self._effects = Effects()
+        self._before: dict[tuple[str, str], Domain] = {}
+        """Domains as they were before a stop whose verdict may still be open."""
         self._looks: dict[str, set[str]] = defaultdict(set)
         self._watch = {name: Watch() for name in askers}
         self._stopping = threading.Event()
@@ -212,11 +214,14 @@ class Worker:
         effects = self._effects
         if effects:
             for key in self._diagnosis.pending() & effects.domains.keys():
-                # Its verdict is open: after a crash of ours, the old state is what finds the stop again.
-                del effects.domains[key]
+                # Its verdict is open: should we die now, the state before is what finds the stop again.
+                effects.domains[key] = self._before.get(key, effects.domains[key])
             self._journal.append(effects)
         effects.show()
         self._effects = Effects()
+        self._before = {
+            key: domain for key, domain in self._before.items() if key in self._diagnosis.pending()
+        }
         for connection, uuids in self._looks.items():
             self._askers[connection].want_looks(uuids)
         self._looks.clear()
@@ -229,6 +234,8 @@ class Worker:
         state, reason = (known.state, known.reason) if known is not None and known.present else ("", "")
         change = named(seen) if seen.kind == LIFECYCLE else None
         if change is not None:
+            if change.event == "stopped" and known is not None:
+                self._before[seen.connection, seen.uuid] = replace(known)
             self._tell(self._inventory.apply(change, seen.order), seen.at)
         elif known is not None:
             known.newest = seen.order

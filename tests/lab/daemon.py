@@ -61,6 +61,9 @@ def accepts(path: Path) -> bool:
 class Daemon(ABC):
     """One daemon under one sub-reaper; the reaper outlives restarts, so that guests stay in the house."""
 
+    needs = ""
+    """What it cannot do without, for the message when it did not start."""
+
     def __init__(self, root: Path, programs: Programs = HOST) -> None:
         self.root = root
         self.programs = programs
@@ -147,7 +150,7 @@ class Daemon(ABC):
 
     def _listens(self) -> bool:
         if self.reaper.exited(self.pid):
-            raise RuntimeError(f"{self.programs.daemon} did not start:\n{self._last_words()}")
+            raise RuntimeError(f"{self.programs.daemon} did not start{self.needs}:\n{self._last_words()}")
         return accepts(self.socket)
 
     def _last_words(self) -> str:

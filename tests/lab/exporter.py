@@ -23,10 +23,17 @@ def free_port() -> int:
 
 
 class Exporter(Page):
-    """`folder` is its working directory and keeps its log. Started by `with`, or by start()."""
+    """`folder` is its working directory and keeps its log. `with` starts it and waits until it is ready, or
+    with ready=False, for a libvirt that is not there yet, until it serves."""
 
     def __init__(
-        self, folder: Path, uris: Iterable[str], *, port: int = 0, extra_args: Sequence[str] = ()
+        self,
+        folder: Path,
+        uris: Iterable[str],
+        *,
+        port: int = 0,
+        extra_args: Sequence[str] = (),
+        ready: bool = True,
     ) -> None:
         super().__init__(port or free_port())
         self.folder = folder
@@ -37,12 +44,13 @@ class Exporter(Page):
             *(sys.executable, "-m", "libvirt_lifecycle_exporter", *flags),
             *("--web.listen-address", f"127.0.0.1:{self.port}", *extra_args),
         ]
+        self._ready = ready
         self._reaper = Reaper()
 
     def __enter__(self) -> Self:
         try:
             self.start()
-            self.wait_ready()
+            self.wait_ready() if self._ready else self.wait_serving()
         except BaseException:
             self._reaper.close()
             raise
@@ -75,7 +83,7 @@ class Exporter(Page):
         self.wait_until(lambda: self.status("/-/healthy") == 200, READY_WITHIN, "the exporter to serve")
 
     def wait_until(
-        self, told: Callable[[], object], timeout: float = 10.0, what: str = "the exporter"
+        self, told: Callable[[], object], timeout: float = READY_WITHIN, what: str = "the exporter"
     ) -> None:
         def told_and_alive() -> object:
             if self._reaper.exited(self.pid):

@@ -1,5 +1,6 @@
 """The lab as pytest fixtures. The shared ones are for tests which leave the daemon as they found it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,10 +73,11 @@ def own_witness(own_daemon: Daemon) -> Iterator[Witness]:
 
 @pytest.fixture(scope="session")
 def hosts(lab_root: Path, programs: Programs) -> Iterator[Hosts]:
-    """Two privileged libvirts, for migration, each with a witness; one exporter watches both."""
+    """Two libvirts that migrate, privileged ones for root, each with a witness; one exporter on both."""
+    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
     with (
-        PrivateDaemon(lab_root / "here", programs, hostname="here") as here,
-        PrivateDaemon(lab_root / "there", programs, hostname="there") as there,
+        kind(lab_root / "here", programs, hostname="here") as here,
+        kind(lab_root / "there", programs, hostname="there") as there,
         Witness(here.uri) as seen_here,
         Witness(there.uri) as seen_there,
         Exporter(lab_root, [f"here={here.uri}", f"there={there.uri}"]) as exporter,

@@ -1,7 +1,8 @@
 """The privileged libvirt, private: its own mount and host name, so that several live on one machine.
 
-Its folders are compiled in, so ours are mounted over them. Ordinary users get there through a user
-namespace, where root is nobody but themselves.
+Its folders are compiled in, so ours are mounted over them. It takes real root: in a user namespace of one's
+own the daemon starts, but may not give its emulators their groups. For ordinary users SessionDaemon migrates
+as well.
 """
 
 import os
@@ -52,6 +53,8 @@ unix_sock_group = "root"
 
 class PrivateDaemon(Daemon):
     def __init__(self, root: Path, programs: Programs = HOST, *, hostname: str) -> None:
+        if os.getuid() != 0:
+            raise PermissionError("the privileged libvirt needs root; SessionDaemon(hostname=...) does not")
         super().__init__(root, programs)
         self.hostname = hostname
         self._furnish()
@@ -69,11 +72,8 @@ class PrivateDaemon(Daemon):
         return self.root / "run/qemu"
 
     def argv(self) -> list[str]:
-        namespaces = ["unshare", "--mount", "--uts"]
-        if os.getuid() != 0:
-            namespaces.append("--map-root-user")
         return [
-            *namespaces,
+            *("unshare", "--mount", "--uts"),
             *("sh", "-c", HOUSE, "sh", self.hostname, str(self.root)),
             *(self.programs.daemon, "-f", str(self._conf), "-p", str(self.root / "daemon.pid")),
         ]

@@ -13,12 +13,14 @@ NOBODY = 65534
 class SessionDaemon(Daemon):
     """Runs as the user of the tests; as uid 65534 when that is root, whom libvirt would take for privileged.
 
-    `hostname` (for migration between two of them) needs root or user namespaces.
+    With `hostname` two of them migrate to each other; that takes root or user namespaces.
     """
 
     def __init__(self, root: Path, programs: Programs = HOST, *, hostname: str | None = None) -> None:
         super().__init__(root, programs)
         self.hostname = hostname
+        if hostname is not None and os.getuid() != 0:
+            self.needs = " (a host name of its own takes root, or a kernel that gives users namespaces)"
         self.uid = os.getuid() or NOBODY
         self._furnish()
 

@@ -9,6 +9,7 @@ import libvirt
 
 from tests.lab.guests import IDLE, Guest
 from tests.lab.pairs import Pair
+from tests.lab.waiting import until
 from tests.qemu.plays import fails
 from tests.qemu.road import Road
 from tests.qemu.scenario import complaints
@@ -27,6 +28,10 @@ class Migration:
     never: tuple[str, ...] = ()
     guest: Guest = IDLE
     libvirt: int = 0
+    dies_of_it: tuple[int, ...] = ()
+    """Releases whose daemon does not survive this: it is libvirt's bug, and nobody's transition."""
+    fetches_pages: bool = False
+    """Post-copy: the arriving emulator needs userfaultfd, which kernels keep for root."""
 
     def complaints(self, here: Counter[Pair], there: Counter[Pair]) -> list[str]:
         return [
@@ -116,7 +121,8 @@ def post_copy_recovered(road: Road) -> None:
     journey = road.set_out(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_SLOWLY).to_postcopy()
     journey.aborted(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY).fails()
     road.here.sees("suspended/postcopy_failed")
-    road.migrate(libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME)
+    road.there.sees("resumed/postcopy_failed")
+    until(road.takes_up_post_copy, 30, "the migration to be taken up again")
 
 
 POSTCOPY_SLOWLY = {libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY: 1}
@@ -162,6 +168,7 @@ MIGRATIONS = (
         (*LEFT, "suspended/postcopy"),
         (*ARRIVED, "resumed/postcopy"),
         guest=RESTLESS,
+        fetches_pages=True,
     ),
     Migration(
         "post-copy-lost",
@@ -170,6 +177,7 @@ MIGRATIONS = (
         ("resumed/postcopy", "stopped/failed"),
         never=LEFT,
         guest=RESTLESS,
+        fetches_pages=True,
     ),
     Migration(
         "post-copy-recovered",
@@ -177,5 +185,7 @@ MIGRATIONS = (
         (*LEFT, "suspended/postcopy_failed"),
         (*ARRIVED, "resumed/postcopy_failed", "resumed/migrated"),
         guest=RESTLESS,
+        dies_of_it=(11_003_000,),
+        fetches_pages=True,
     ),
 )

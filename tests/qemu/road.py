@@ -43,10 +43,26 @@ class Road:
         peer = LIVE | libvirt.VIR_MIGRATE_PEER2PEER | flags
         self.here.domain.migrateToURI3(self.there.daemon.uri, NEARBY, peer)
 
+    def takes_up_post_copy(self) -> bool:
+        """False while the emulators have not both noticed that they are apart."""
+        try:
+            self.migrate(libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
+                return False
+            raise
+        return True
+
     def set_out(self, flags: int = 0, **parameters: Any) -> "Journey":
         """A slow migration, under way when this returns."""
         journey = Journey(self, flags, NEARBY | SLOWLY | parameters)
-        self.here.sees("migration_iteration")
+        until(
+            lambda: journey.ended or self.here.heard("migration_iteration"),
+            PATIENCE,
+            "the migration to begin",
+        )
+        if journey.ended:
+            journey.arrives()  # it has not: this says why
         return journey
 
     def clear(self) -> None:
@@ -67,6 +83,10 @@ class Journey:
         self._parameters = parameters
         self._end: Future[None] = Future()
         threading.Thread(target=self._run, name="migration", daemon=True).start()
+
+    @property
+    def ended(self) -> bool:
+        return self._end.done()
 
     def arrives(self) -> None:
         self._end.result(PATIENCE)
@@ -92,7 +112,7 @@ class Journey:
         try:
             self._road.here.domain.migrateStartPostCopy(0)
         except libvirt.libvirtError:
-            if self._end.done():
+            if self.ended:
                 raise
             return False
         return True

@@ -59,12 +59,17 @@ def redefined_after(stage: Stage) -> None:
 
 
 def external(stage: Stage) -> None:
-    """Reverting to a snapshot in a file of its own: libvirt 9.9 and later."""
+    """Reverting to a snapshot in files of its own: libvirt 9.9 and later.
+
+    The overlay is named, for the names that libvirt gives are made of seconds, and reverting within the same
+    one would want the same name again.
+    """
     domain = stage.boot()
-    memory = stage.file("memory")
+    memory, overlay = stage.file("memory"), stage.file("overlay")
     snapshot = domain.snapshotCreateXML(
         f"<domainsnapshot><memory snapshot='external' file='{memory}'/>"
-        f"<disks><disk name='hda' snapshot='external'/></disks></domainsnapshot>"
+        f"<disks><disk name='hda' snapshot='external'><source file='{overlay}'/></disk></disks>"
+        "</domainsnapshot>"
     )
     domain.revertToSnapshot(snapshot)
 

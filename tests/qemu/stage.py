@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,9 @@ class Stage:
         event, _, reason = pair.partition("/")
         self.witness.wait_for(self.name, event, reason or None, count=count, timeout=PATIENCE)
 
+    def heard(self, kind: str) -> bool:
+        return any(event.kind == kind for event in self.witness.events(self.name))
+
     def hears(self, letter: str, count: int = 1) -> None:
         """The guest itself, on its serial port."""
         until(
@@ -91,5 +96,20 @@ class Stage:
             if persistent:
                 domain.undefineFlags(UNDEFINE_ALL)
 
+    def reopen(self) -> None:
+        """After the daemon has been started again."""
+        self.close()
+        self.connection = self.daemon.connect()
+
     def close(self) -> None:
-        self.connection.close()
+        with suppress(libvirt.libvirtError):  # the daemon may be another by now
+            self.connection.close()
+
+
+@contextmanager
+def on_stage(stage: Stage) -> Iterator[Stage]:
+    try:
+        yield stage
+    finally:
+        stage.clear()
+        stage.close()

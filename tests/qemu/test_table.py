@@ -10,7 +10,7 @@ from tests.lab.guests import Guests
 from tests.lab.witness import Witness
 from tests.qemu.ledger import counts_agree
 from tests.qemu.scenario import Scenario
-from tests.qemu.stage import Stage
+from tests.qemu.stage import Stage, on_stage
 from tests.qemu.table import SCENARIOS
 
 
@@ -22,14 +22,10 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 
 @pytest.fixture
 def stage(scenario: Scenario, session_daemon: Daemon, guests: Guests, witness: Witness) -> Iterator[Stage]:
-    stage = Stage(scenario.name, scenario.guest, session_daemon, guests, witness)
-    try:
+    with on_stage(Stage(scenario.name, scenario.guest, session_daemon, guests, witness)) as stage:
         if stage.connection.getLibVersion() < scenario.libvirt:
             pytest.skip(f"needs libvirt {scenario.libvirt}")
         yield stage
-    finally:
-        stage.clear()
-        stage.close()
 
 
 def test_what_is_counted_is_what_libvirt_sent(
@@ -44,7 +40,8 @@ def test_what_is_counted_is_what_libvirt_sent(
     finally:
         stage.clear()
         witness.settle()
-        account(scenario.name, witness.story(scenario.name))
+        for domain in (scenario.name, *stage.others):
+            account(domain, witness.story(domain))
     assert not scenario.complaints(witness.pairs(scenario.name)), witness.story(scenario.name)
     for domain in (scenario.name, *stage.others):
         counts_agree(exporter, witness, domain)

@@ -17,6 +17,7 @@ DOMAIN = (
     "state",
     "reason",
     "since",
+    "confirmed",
     "domain_id",
     "persistent",
     "autostart",
@@ -42,7 +43,7 @@ def domain_row(domain: Domain) -> tuple[Any, ...]:
 def domain_from(row: tuple[Any, ...]) -> Domain:
     """Read a row of ``domains``."""
     fields = dict(zip(DOMAIN, row, strict=True))
-    for name in ("persistent", "autostart", "present"):
+    for name in ("confirmed", "persistent", "autostart", "present"):
         fields[name] = None if fields[name] is None else bool(fields[name])
     if fields["details"] is not None:
         kind, title, nova = json.loads(fields["details"])

@@ -50,6 +50,7 @@ CREATE TABLE domains (
     state TEXT NOT NULL,
     reason TEXT NOT NULL,
     since REAL NOT NULL,
+    confirmed INTEGER NOT NULL,
     domain_id INTEGER NOT NULL,
     persistent INTEGER,
     autostart INTEGER,

@@ -1,0 +1,153 @@
+"""libvirtd that is not there, goes away, dies or freezes: afterwards events flow again, which is proven by
+an event that is counted, once. "Reconnected, but deaf" is the classic bug of this field."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.lab.daemon import Daemon
+from tests.lab.exporter import Exporter
+from tests.lab.guests import IDLE, Guests
+from tests.lab.witness import Witness
+from tests.qemu.ledger import counts_agree
+from tests.qemu.stage import Stage, on_stage
+
+IMPATIENT = (
+    *("--libvirt.keepalive-interval", "1s", "--libvirt.keepalive-count", "2"),
+    *("--libvirt.reconnect-max-delay", "1s"),
+)
+PATIENCE = 60.0
+SHOWN_WITHIN = 1.0
+
+
+@dataclass(frozen=True)
+class Post:
+    """A daemon to lose, who watches it, and who watches the watcher."""
+
+    daemon: Daemon
+    witness: Witness
+    guests: Guests
+    exporter: Exporter
+
+    def stage(self, name: str) -> Stage:
+        return Stage(name, IDLE, self.daemon, self.guests, self.witness)
+
+    def sees_connection(self, *, up: bool, lost: int = 0) -> None:
+        """`lost`: how often it was, and has been opened again."""
+
+        def told() -> bool:
+            again = self.exporter.value("libvirt_connection_reconnects_total") or 0
+            return self.exporter.value("libvirt_connection_up") == up and again >= lost
+
+        self.exporter.wait_until(told, PATIENCE, f"the connection to be {'up' if up else 'down'}")
+
+    def proves_that_events_flow(self) -> None:
+        with on_stage(self.stage("after")) as stage:
+            stage.boot()
+        assert self.witness.pairs("after")["started", "booted"] == 1
+        counts_agree(self.exporter, self.witness, "after")
+
+
+@pytest.fixture
+def post(own_daemon: Daemon, own_witness: Witness, guests: Guests) -> Iterator[Post]:
+    with Exporter(own_daemon.root, [own_daemon.uri], extra_args=IMPATIENT) as exporter:
+        yield Post(own_daemon, own_witness, guests, exporter)
+
+
+def killed_and_started_again(daemon: Daemon) -> None:
+    daemon.kill()
+    daemon.start()
+
+
+LOSSES = {"restarted": Daemon.restart, "killed": killed_and_started_again}
+
+
+@pytest.fixture(params=LOSSES)
+def lose(request: pytest.FixtureRequest) -> Callable[[Daemon], None]:
+    return LOSSES[request.param]
+
+
+def test_events_flow_again_after_a_loss_and_after_the_next(
+    post: Post, lose: Callable[[Daemon], None]
+) -> None:
+    for times in (1, 2):
+        lose(post.daemon)
+        post.witness.wait_connected(times + 1)
+        post.sees_connection(up=True, lost=times)
+    post.proves_that_events_flow()
+
+
+def test_a_guest_that_outlives_its_daemon_is_heard_again(post: Post, lose: Callable[[Daemon], None]) -> None:
+    with on_stage(post.stage("outlives")) as stage:
+        stage.boot()
+        emulator = post.daemon.emulator_pid("outlives")
+        stage.close()
+        lose(post.daemon)
+        post.witness.wait_connected(2)
+        post.sees_connection(up=True, lost=1)
+        assert post.daemon.emulator_pid("outlives") == emulator
+        stage.reopen()
+        stage.emulator(signal.SIGKILL)
+        stage.sees("stopped/failed")
+    counts_agree(post.exporter, post.witness, "outlives")
+
+
+def test_a_loss_shows_and_the_page_stays(post: Post) -> None:
+    post.daemon.kill()
+    post.sees_connection(up=False)
+    assert post.exporter.status("/-/healthy") == 200
+    post.daemon.start()
+    post.witness.wait_connected(2)
+    post.sees_connection(up=True, lost=1)
+    post.proves_that_events_flow()
+
+
+def test_a_frozen_daemon_is_noticed_and_found_again_when_it_thaws(post: Post) -> None:
+    post.daemon.freeze()
+    post.sees_connection(up=False)
+    post.daemon.thaw()
+    post.sees_connection(up=True, lost=1)
+    post.proves_that_events_flow()
+
+
+def test_a_daemon_that_dies_of_its_frost_is_found_again(post: Post) -> None:
+    """The attempt to connect hangs in the frozen one; it must not hang the next."""
+    post.daemon.freeze()
+    post.sees_connection(up=False)
+    post.daemon.kill()
+    post.daemon.start()
+    post.witness.wait_connected(2)
+    post.sees_connection(up=True, lost=1)
+    post.proves_that_events_flow()
+
+
+def test_a_daemon_that_comes_up_later_is_found(
+    own_daemon: Daemon, own_witness: Witness, guests: Guests
+) -> None:
+    own_daemon.stop()
+    with Exporter(own_daemon.root, [own_daemon.uri], extra_args=IMPATIENT, ready=False) as exporter:
+        post = Post(own_daemon, own_witness, guests, exporter)
+        post.sees_connection(up=False)
+        assert exporter.status("/-/ready") == 503
+        own_daemon.start()
+        own_witness.wait_connected(2)
+        exporter.wait_ready()
+        post.sees_connection(up=True)
+        post.proves_that_events_flow()
+
+
+def test_a_killed_emulator_is_shown_within_a_second(post: Post) -> None:
+    """Counted from when libvirt said so: how soon it does is libvirt's affair."""
+    with on_stage(post.stage("killed")) as stage:
+        stage.boot()
+        stage.emulator(signal.SIGKILL)
+        post.exporter.wait_until(
+            lambda: post.exporter.lifecycle_counts("killed")["stopped", "failed"], PATIENCE, "the stop"
+        )
+        shown = time.monotonic()
+        said = post.witness.wait_for("killed", "stopped").time
+    print(f"shown {shown - said:.3f} s after libvirt said so")
+    assert shown - said < SHOWN_WITHIN
