@@ -5,14 +5,16 @@ from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 
 TotalKey = tuple[str, str, str, str]
-"""connection, kind (``event``, ``inventory``, ``reconnect``, ``unobserved``), what, reason"""
+"""connection, kind (``event``, ``inventory``, ``operation``, ``reconnect``, ``unobserved``), what, reason"""
 
 
 CountKey = tuple[str, str, str, str]
-"""connection, domain's name, event, reason"""
+"""connection, domain's name, event, reason; or ``incident`` and its kind"""
 
 
 class Memory(NamedTuple):
@@ -23,6 +25,8 @@ class Memory(NamedTuple):
     totals: dict[TotalKey, float]
     domains: list[Domain]
     watched_until: dict[str, float]
+    incidents: list[Incident]
+    """Those that are open."""
 
     def only(self, connections: Container[str]) -> "Memory":
         """Return what concerns these connections."""
@@ -31,10 +35,11 @@ class Memory(NamedTuple):
             {key: count for key, count in self.totals.items() if key[0] in connections},
             [domain for domain in self.domains if domain.connection in connections],
             {name: until for name, until in self.watched_until.items() if name in connections},
+            [incident for incident in self.incidents if incident.connection in connections],
         )
 
 
-NOTHING = Memory({}, {}, [], {})
+NOTHING = Memory({}, {}, [], {}, [])
 
 
 class Effects:
@@ -46,6 +51,9 @@ class Effects:
         """What the totals grow by."""
         self.domains: dict[tuple[str, str], Domain] = {}
         """Domains about which something new is known."""
+        self.incidents: dict[str, Incident] = {}
+        """Incidents that were opened or closed, by id."""
+        self.opened: list[Incident] = []
         self.forgotten: list[Domain] = []
         """Domains that are long gone."""
         self.expired: list[tuple[str, str]] = []
@@ -68,6 +76,18 @@ class Effects:
         """A transition happened."""
         self.transitions.append(change)
         self.totals[change.connection, "event", change.event, change.reason] += 1
+
+    def incident(self, incident: Incident) -> None:
+        """An incident was opened or closed."""
+        self.incidents[incident.id] = incident
+        if incident.closed_at is None:
+            self.opened.append(incident)
+
+    def took(self, duration: Duration) -> None:
+        """An operation came to an end."""
+        what = f"{duration.operation}/{duration.outcome}"
+        self.totals[duration.connection, "operation", what, str(duration.bucket)] += 1
+        self.totals[duration.connection, "operation", what, "sum"] += duration.seconds
 
     def note(self, connection: str, change: InventoryChange) -> None:
         """A domain came to exist, or ceased to."""

@@ -12,6 +12,7 @@ Outcomes:
     timeout     somebody lost patience with it, and destroyed the domain
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -45,6 +46,9 @@ OPERATIONS: Final = ("shutdown", "pause", "save", "restore", "migrate_in", "migr
 
 OUTAGES: Final = frozenset({CRASHED, FAILED})
 """Kinds of incident in which the domain does not run."""
+
+BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+"""Upper bounds in seconds: a pause for a snapshot is short, an outage may last for hours."""
 
 MEMORY: Final = 65_536
 """Domains whose operations are remembered before the oldest are let go."""
@@ -181,6 +185,11 @@ class Duration(NamedTuple):
     operation: str
     outcome: str
     seconds: float
+
+    @property
+    def bucket(self) -> int:
+        """The place in ``BUCKETS`` (or behind them) that it falls into."""
+        return bisect_left(BUCKETS, self.seconds)
 
 
 @dataclass(slots=True)

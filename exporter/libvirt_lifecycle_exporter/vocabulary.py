@@ -122,6 +122,9 @@ ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
 )
 """The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
 
+INCIDENT_KINDS: Final = ("crashed", "hung", "io_error", "failed")
+"""What an incident can be."""
+
 _LIFECYCLE_PAIRS: Final[dict[tuple[int, int], tuple[str, str]]] = {
     (number, detail): (event, reason)
     for number, event in EVENTS.items()

@@ -18,7 +18,9 @@ from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
+from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.reconcile import missed
 from libvirt_lifecycle_exporter.transition import (
     DomainDetails,
@@ -51,6 +53,8 @@ class Sink(Protocol):
     def count(self, change: Transition) -> None: ...
     def note(self, connection: str, change: InventoryChange) -> None: ...
     def link(self, connection: str, *, up: bool) -> None: ...
+    def incident(self, incident: Incident, more: int = 1) -> None: ...
+    def took(self, duration: Duration) -> None: ...
     def reconnect(self, connection: str) -> None: ...
     def blind(self, connection: str, seconds: float) -> None: ...
     def show(self, domain: Domain) -> None: ...
@@ -118,6 +122,8 @@ class Worker:
         self._diagnosis = Diagnosis()
         self._inventory = Inventory()
         self._doubts = Doubts()
+        self._incidents = Incidents()
+        self._operations = Operations()
         self._effects = Effects()
         self._before: dict[tuple[str, str], Domain] = {}
         """Domains as they were before a stop whose verdict may still be open."""
@@ -140,6 +146,9 @@ class Worker:
         self._sink.restore(here, self._clock())
         for domain in here.domains:
             self._sink.show(domain)
+        self._incidents.restore(here.incidents)
+        for incident in here.incidents:
+            self._sink.incident(incident, more=0)
         for name, until in here.watched_until.items():
             self._watch[name].until = until
 
@@ -147,7 +156,7 @@ class Worker:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
         watched = {name: watch.until for name, watch in self._watch.items() if watch.until}
-        return Memory(counts, totals, self._inventory.all(), watched)
+        return Memory(counts, totals, self._inventory.all(), watched, self._incidents.open())
 
     def start(self) -> None:
         """Begin."""
@@ -191,6 +200,7 @@ class Worker:
         for domain in self._inventory.forget(now - self._memory):
             self._effects.forgotten.append(domain)
             self._diagnosis.forget(domain.connection, domain.uuid)
+            self._operations.forget(domain.connection, domain.uuid)
         self._effects.expired.extend(self._sink.expire(now))
         for name, watch in self._watch.items():
             if watch.up and watch.listed and now - watch.until >= _WATCH_NOTED:
@@ -361,11 +371,29 @@ class Worker:
     def _count(self, changes: Iterable[Transition]) -> None:
         for change in changes:
             domain = self._inventory.find(change.connection, change.uuid)
+            run_id = "" if domain is None else domain.run_id
+            incident_id, incidents = self._incidents.take(change)
+            whole = change._replace(run_id=run_id, incident_id=incident_id)
             if domain is not None:
-                change = change._replace(run_id=domain.run_id)
                 self._effects.touch(domain)
-            self._effects.count(change)
-            self._effects.then(self._sink.count, change)
+            self._effects.count(whole)
+            self._effects.then(self._sink.count, whole)
+            self._took(self._operations.take(whole))
+            self._note_incidents(incidents)
+            if domain is None or not domain.present:
+                gone = self._incidents.removed(change.connection, change.uuid, change.at)
+                self._note_incidents(gone, removed=True)
+
+    def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
+        for incident in incidents:
+            self._effects.incident(incident)
+            self._effects.then(self._sink.incident, incident)
+            self._took(self._operations.incident_closed(incident, removed=removed))
+
+    def _took(self, durations: Iterable[Duration]) -> None:
+        for duration in durations:
+            self._effects.took(duration)
+            self._effects.then(self._sink.took, duration)
 
     def _tell(self, update: Update, at: float) -> None:
         domain = update.domain

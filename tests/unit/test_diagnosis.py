@@ -295,7 +295,10 @@ class TestShutdown:
         assert running().sees(f"shutdown/{how}", "stopped/shutdown").last == "stopped/shutdown"
 
     def test_to_disk_by_the_guest(self) -> None:
-        assert running().sees("pmsuspended/disk", "stopped/shutdown").last == "stopped/shutdown"
+        assert (
+            running().sees("pmsuspended/disk", "shutdown/guest", "stopped/shutdown").last
+            == "stopped/shutdown"
+        )
 
     def test_without_a_word_before_is_what_libvirt_says(self) -> None:
         assert Scene("running", "booted").sees("stopped/shutdown").last == "stopped/shutdown"

@@ -74,7 +74,9 @@ def account(*pairs: str) -> Account:
             id="panic, on_crash=coredump-destroy, 11.3",
         ),
         pytest.param(
-            ("crashed/panicked", "rebooted/guest", "resumed/unpaused"), "crashed", id="panic, on_crash=restart"
+            ("crashed/panicked", "rebooted/guest", "resumed/unpaused"),
+            "crashed",
+            id="panic, on_crash=restart",
         ),
         pytest.param(
             ("crashed/panicked", "stopped/destroyed", *BOOT), "crashed", id="panic, preserved, started anew"
@@ -153,7 +155,9 @@ def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str
         pytest.param(("shutdown/host", "stopped/quit"), id="told to quit"),
         pytest.param(("stopped/destroyed",), id="destroy, 9.0"),
         pytest.param(("shutdown/host", "stopped/destroyed"), id="destroy, 11.3"),
-        pytest.param(("suspended/paused", "stopped/saved", "started/restored", "resumed/unpaused"), id="save"),
+        pytest.param(
+            ("suspended/paused", "stopped/saved", "started/restored", "resumed/unpaused"), id="save"
+        ),
         pytest.param(("shutdown/host", "stopped/saved"), id="save, 11.3"),
         pytest.param(("suspended/migrated", "stopped/migrated"), id="migration out"),
         pytest.param(("shutdown/host", "stopped/migrated"), id="migration out, 11.3"),
@@ -194,9 +198,7 @@ def test_a_host_that_shuts_its_guests_down_is_no_burst() -> None:
 def test_it_says_what_of_whom_since_when_and_why() -> None:
     (opened,) = account("crashed/panicked").opened
     named = incident_id(HERE, "uuid-web", "crashed", 3600.0)
-    assert opened == Incident(
-        named, HERE, "uuid-web", "web", "crashed", 3600.0, None, "crashed/panicked"
-    )
+    assert opened == Incident(named, HERE, "uuid-web", "web", "crashed", 3600.0, None, "crashed/panicked")
 
 
 def test_its_id_is_the_same_in_every_process_and_of_no_other() -> None:
@@ -212,7 +214,9 @@ def test_its_id_is_the_same_in_every_process_and_of_no_other() -> None:
 
 
 def test_all_that_happens_meanwhile_belongs_to_it() -> None:
-    told = account("crashed/panicked", "control_error/control_error", "shutdown/host", "stopped/crashed", *BOOT)
+    told = account(
+        "crashed/panicked", "control_error/control_error", "shutdown/host", "stopped/crashed", *BOOT
+    )
     (opened,) = told.opened
     assert told.ids == [opened.id] * 5 + [""]
 

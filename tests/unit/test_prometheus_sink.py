@@ -168,7 +168,7 @@ def test_over_the_limit_transitions_are_counted_under_other() -> None:
 
 
 def test_room_that_becomes_free_is_given_to_those_who_wait() -> None:
-    shown = sink(series_limit=25)
+    shown = sink(series_limit=35)
     shown.show(domain("first"))
     shown.show(domain("second"))
     assert names(shown) == {"first"}

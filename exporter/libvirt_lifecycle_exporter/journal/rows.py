@@ -4,6 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, Transition
 
 TRANSITION = Transition._fields
@@ -29,6 +30,22 @@ DOMAIN = (
 UPSERT_DOMAIN = (
     f"INSERT OR REPLACE INTO domains ({', '.join(DOMAIN)}) VALUES ({', '.join('?' * len(DOMAIN))})"  # noqa: S608
 )
+
+
+INCIDENT = Incident._fields
+UPSERT_INCIDENT = (
+    f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608
+)
+
+
+def incident_row(incident: Incident) -> tuple[Any, ...]:
+    """Spell an incident as a row of ``incidents``."""
+    return tuple(incident)
+
+
+def incident_from(row: tuple[Any, ...]) -> Incident:
+    """Read a row of ``incidents``."""
+    return Incident(*row)
 
 
 def domain_row(domain: Domain) -> tuple[Any, ...]:

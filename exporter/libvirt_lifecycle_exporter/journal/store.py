@@ -16,10 +16,14 @@ from libvirt_lifecycle_exporter.effects import NOTHING, CountKey, Effects, Memor
 from libvirt_lifecycle_exporter.journal.file import File, TakenError, is_corrupt, set_aside, size_of
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
+    INCIDENT,
     INSERT_TRANSITION,
     UPSERT_DOMAIN,
+    UPSERT_INCIDENT,
     domain_from,
     domain_row,
+    incident_from,
+    incident_row,
 )
 from libvirt_lifecycle_exporter.journal.schema import FutureError
 
@@ -177,6 +181,9 @@ class Journal:
             try:
                 for batch in kept:
                     database.executemany(INSERT_TRANSITION, batch.transitions)
+                    database.executemany(
+                        UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()]
+                    )
                     self.events += len(batch.transitions)
                 _replace(database, state)
                 database.execute("COMMIT")
@@ -200,7 +207,13 @@ class Journal:
             for row in database.execute(f"SELECT {', '.join(DOMAIN)} FROM domains")  # noqa: S608 - names
         ]
         watched = dict(database.execute("SELECT connection, watched_until FROM watches").fetchall())
-        return Memory(counts, totals, domains, watched)
+        incidents = [
+            incident_from(row)
+            for row in database.execute(
+                f"SELECT {', '.join(INCIDENT)} FROM incidents WHERE closed_at IS NULL"  # noqa: S608 - names
+            )
+        ]
+        return Memory(counts, totals, domains, watched, incidents)
 
 
 def _append(database: sqlite3.Connection, batch: Effects) -> None:
@@ -211,6 +224,11 @@ def _append(database: sqlite3.Connection, batch: Effects) -> None:
         key = (change.connection, change.name, change.event, change.reason)
         grown[key] += 1
         newest[key] = change.at
+    for opened in batch.opened:
+        key = (opened.connection, opened.name, "incident", opened.kind)
+        grown[key] += 1
+        newest[key] = opened.opened_at
+    database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()])
     database.executemany(
         "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET count = count + excluded.count, last = excluded.last",
@@ -241,6 +259,7 @@ def _replace(database: sqlite3.Connection, state: Memory) -> None:
     )
     database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in state.domains])
     database.executemany("INSERT INTO watches VALUES (?, ?)", state.watched_until.items())
+    database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in state.incidents])
 
 
 def _roll_back(database: sqlite3.Connection) -> None:

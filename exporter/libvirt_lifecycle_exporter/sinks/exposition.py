@@ -11,6 +11,7 @@ https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
@@ -65,6 +66,18 @@ def labels(values: Mapping[str, str]) -> str:
 def sample(name: str, rendered_labels: str, value: float) -> str:
     """Render one sample line."""
     return f"{name}{{{rendered_labels}}} {number(value)}\n"
+
+
+@cache
+def _pair_labels(first: str, pair: tuple[str, str]) -> str:
+    return labels({first: pair[0], "reason": pair[1]})
+
+
+def pairs(name: str, subject: str, first: str, values: Mapping[tuple[str, str], float]) -> str:
+    """Render a sample for each pair; ``first`` is the name of the label beside ``reason``."""
+    return "".join(
+        sample(name, f"{subject},{_pair_labels(first, pair)}", value) for pair, value in values.items()
+    )
 
 
 def number(value: float) -> str:

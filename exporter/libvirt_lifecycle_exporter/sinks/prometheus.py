@@ -8,15 +8,18 @@ import threading
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
+from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.operations import Duration
+from libvirt_lifecycle_exporter.sinks.connection_page import ConnectionPage
+from libvirt_lifecycle_exporter.sinks.domain_page import DomainPage
 from libvirt_lifecycle_exporter.sinks.exposition import render
 from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
-from libvirt_lifecycle_exporter.sinks.pages import ConnectionPage, DomainPage
 from libvirt_lifecycle_exporter.states import STATES
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
 
-_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4
+_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4 + 2 * len(INCIDENT_KINDS)
 """Series that a new domain brings; admission asks for this much room."""
 
 _PAIR_SERIES = 2
@@ -55,7 +58,10 @@ class PrometheusSink:
             for (connection, name, *pair), (count, last) in memory.counts.items():
                 page = self._admit(connection, name) or self._other(connection)
                 before = page.series
-                page.restore((pair[0], pair[1]), count, last)
+                if pair[0] == "incident":
+                    page.incident(pair[1], last, is_open=False, more=count)
+                else:
+                    page.restore((pair[0], pair[1]), count, last)
                 page.expires = now + self._ttl
                 self.series += page.series - before
             for (connection, kind, what, reason), total in memory.totals.items():
@@ -69,12 +75,31 @@ class PrometheusSink:
                 for (connection, name), page in self._domains.items()
                 for pair, last in page.last.items()
             }
+            counts |= {
+                (connection, name, "incident", kind): (page.incidents[kind], began)
+                for (connection, name), page in self._domains.items()
+                for kind, (began, _) in page.opened.items()
+            }
             totals = {
                 (connection, *key): total
                 for connection, page in self._connections.items()
                 for key, total in page.totals().items()
             }
         return counts, totals
+
+    def incident(self, incident: Incident, more: int = 1) -> None:
+        """Show that an incident was opened or closed; ``more``: how many it is more if it is open."""
+        is_open = incident.closed_at is None
+        with self._lock:
+            page = self._admit(incident.connection, incident.name) or self._other(incident.connection)
+            before = page.series
+            page.incident(incident.kind, incident.opened_at, is_open=is_open, more=more * is_open)
+            self.series += page.series - before
+
+    def took(self, duration: Duration) -> None:
+        """Count how long an operation took."""
+        with self._lock:
+            self._connections[duration.connection].took(duration)
 
     def reconnect(self, connection: str) -> None:
         """Count that a lost connection was opened again."""
