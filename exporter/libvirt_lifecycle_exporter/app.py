@@ -47,6 +47,7 @@ class App:
             keepalive_count=settings.keepalive_count,
             longest_wait=settings.reconnect_max_delay,
             snapshot_interval=settings.snapshot_interval,
+            log_dir=settings.log_dir,
         )
         self._connections = [
             Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets

@@ -54,6 +54,8 @@ class Effects:
         self.incidents: dict[str, Incident] = {}
         """Incidents that were opened or closed, by id."""
         self.opened: list[Incident] = []
+        self.messages: list[tuple[str, str, float, str]] = []
+        """connection, uuid, since when, evidence: for transitions that were written without any."""
         self.forgotten: list[Domain] = []
         """Domains that are long gone."""
         self.expired: list[tuple[str, str]] = []
@@ -67,6 +69,7 @@ class Effects:
             self.transitions
             or self.totals
             or self.domains
+            or self.messages
             or self.forgotten
             or self.expired
             or self.watched_until

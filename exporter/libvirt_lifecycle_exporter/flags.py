@@ -91,6 +91,14 @@ FLAGS: tuple[Flag, ...] = (
         "Time between complete listings of all domains, beside the one after each connect; 0 for none.",
     ),
     Flag(
+        "--libvirt.log-dir",
+        "log_dir",
+        str,
+        "",
+        "Folder of the emulators' logs (NAME.log), where the reasons are read that libvirt does not tell. Without "
+        "this flag: where libvirt has them, /var/log/libvirt/qemu for qemu:///system.",
+    ),
+    Flag(
         "--domain.include",
         "domain_include",
         str,

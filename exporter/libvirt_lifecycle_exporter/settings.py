@@ -118,6 +118,8 @@ class Settings:
     keepalive_count: int = 3
     reconnect_max_delay: float = 10
     snapshot_interval: float = 300
+    log_dir: str = ""
+    """Where the emulators' logs are; empty: where libvirt has them."""
     domain_include: str = ".*"
     domain_exclude: str = ""
     series_ttl: float = 900

@@ -79,6 +79,16 @@ class Look(NamedTuple):
     uuid: str
     facts: DomainFacts | None
     details: DomainDetails | None
+    evidence: str = ""
+    """Why, in words, if that was asked for and anything could be found."""
+
+
+class Subject(NamedTuple):
+    """Of whom evidence is asked for."""
+
+    name: str
+    domain_id: int
+    """Of the run that ended."""
 
 
 class LinkUp(NamedTuple):

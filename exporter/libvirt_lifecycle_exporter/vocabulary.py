@@ -122,6 +122,23 @@ ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
 )
 """The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
 
+EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
+    {
+        ("stopped", "crashed"),
+        ("stopped", "failed"),
+        ("stopped", "hung"),
+        ("stopped", "quit"),
+        ("crashed", "panicked"),
+        ("crashed", "crashloaded"),
+        ("suspended", "ioerror"),
+        ("suspended", "watchdog"),
+        ("suspended", "api_error"),
+        ("suspended", "postcopy_failed"),
+        ("control_error", "control_error"),
+    }
+)
+"""The pairs for which evidence is looked for, in words."""
+
 INCIDENT_KINDS: Final = ("crashed", "hung", "io_error", "failed")
 """What an incident can be."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from libvirt_lifecycle_exporter.diagnosis import Diagnosis, named
+from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
@@ -31,9 +31,10 @@ from libvirt_lifecycle_exporter.transition import (
     Look,
     Observation,
     Snapshot,
+    Subject,
     Transition,
 )
-from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE
+from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, LIFECYCLE
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +76,11 @@ class Asker(Protocol):
     """Whom the worker asks for more: a connection."""
 
     def want_snapshot(self) -> None: ...
-    def want_looks(self, uuids: set[str]) -> None: ...
+    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None: ...
 
 
+_EVIDENCE_FOR = 5.0
+"""Seconds before an answer in which what happened may be explained by the evidence that came with it."""
 _WATCH_NOTED = 1.0
 """Seconds between notes of until when a connection was watched."""
 
@@ -127,7 +130,7 @@ class Worker:
         self._effects = Effects()
         self._before: dict[tuple[str, str], Domain] = {}
         """Domains as they were before a stop whose verdict may still be open."""
-        self._looks: dict[str, set[str]] = defaultdict(set)
+        self._looks: dict[str, dict[str, Subject | None]] = defaultdict(dict)
         self._watch = {name: Watch() for name in askers}
         self._stopping = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -239,13 +242,15 @@ class Worker:
     def _on_observation(self, seen: Observation) -> None:
         if not self._names.passes(seen.name):
             return
-        self._looks[seen.connection].add(seen.uuid)
+        self._looks[seen.connection].setdefault(seen.uuid, None)
         known = self._inventory.find(seen.connection, seen.uuid)
         state, reason = (known.state, known.reason) if known is not None and known.present else ("", "")
         change = named(seen) if seen.kind == LIFECYCLE else None
         if change is not None:
             if change.event == "stopped" and known is not None:
                 self._before[seen.connection, seen.uuid] = replace(known)
+                if change.reason == DOUBTFUL:
+                    self._looks[seen.connection][seen.uuid] = Subject(known.name, known.domain_id)
             self._tell(self._inventory.apply(change, seen.order), seen.at)
         elif known is not None:
             known.newest = seen.order
@@ -260,16 +265,18 @@ class Worker:
             self._learn(connection, uuid, wanted.get(uuid), None, snapshot.began, snapshot.at, first=first)
         self._inventory.note_listed(connection)
         self._watch[connection].listed = True
-        self._looks[connection].update(
-            domain.uuid
-            for domain in self._inventory.of(connection)
-            if domain.present and domain.details is None
-        )
+        for domain in self._inventory.of(connection):
+            if domain.present and domain.details is None:
+                self._looks[connection].setdefault(domain.uuid, None)
 
     def _on_look(self, look: Look) -> None:
         if look.facts is not None and not self._names.passes(look.facts.name):
             return
-        self._count(self._diagnosis.learn(look))
+        self._count(self._diagnosis.learn(look), look.evidence)
+        if look.evidence:
+            self._effects.messages.append(
+                (look.connection, look.uuid, look.at - _EVIDENCE_FOR, look.evidence)
+            )
         first = not self._inventory.is_listed(look.connection)
         self._learn(look.connection, look.uuid, look.facts, look.details, look.began, look.at, first=first)
 
@@ -287,7 +294,7 @@ class Worker:
         """Take in libvirt's answer about a domain, if nothing newer is known."""
         domain = self._inventory.find(connection, uuid)
         if domain is not None and domain.newest > began:
-            self._looks[connection].add(uuid)
+            self._looks[connection].setdefault(uuid, None)
             return
         if first:
             self._adopt(connection, domain, facts, at)
@@ -341,7 +348,7 @@ class Worker:
             if len(uuids) > _MANY:
                 self._askers[connection].want_snapshot()
             else:
-                self._looks[connection] |= uuids
+                self._looks[connection].update(dict.fromkeys(uuids))
 
     def _on_link_up(self, link: LinkUp) -> None:
         watch = self._watch[link.connection]
@@ -368,12 +375,14 @@ class Worker:
     def _show_link(self, connection: str) -> None:
         self._sink.link(connection, up=self._watch[connection].up)
 
-    def _count(self, changes: Iterable[Transition]) -> None:
+    def _count(self, changes: Iterable[Transition], message: str = "") -> None:
         for change in changes:
             domain = self._inventory.find(change.connection, change.uuid)
             run_id = "" if domain is None else domain.run_id
             incident_id, incidents = self._incidents.take(change)
-            whole = change._replace(run_id=run_id, incident_id=incident_id)
+            whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
+            if not whole.message and (change.event, change.reason) in EXPLAINED:
+                self._looks[change.connection][change.uuid] = Subject(change.name, change.domain_id)
             if domain is not None:
                 self._effects.touch(domain)
             self._effects.count(whole)

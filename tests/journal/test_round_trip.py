@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 from tests.journal.model import Writer
 from tests.journal.values import DOMAINS, TIMES, TRANSITIONS, WORDS, batch, history, transition
@@ -97,8 +98,6 @@ def test_sequence_numbers_are_never_used_again(writer: Writer) -> None:
     writer.append(3)
     writer.journal.close()
     before = history(writer.path)[-1].seq
-    from libvirt_lifecycle_exporter.journal.file import connect  # noqa: PLC0415
-
     database = connect(writer.path)
     database.execute("DELETE FROM transitions")
     database.close()

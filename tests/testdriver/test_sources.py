@@ -87,7 +87,7 @@ def opened_used_and_closed(holding: list[Any]) -> Connection:
 
     until(lambda: arrived(Snapshot), 10, "a list")
     listed = next(m for m in messages if isinstance(m, Snapshot))
-    kept.want_looks({domain.uuid for domain in listed.domains})
+    kept.want_looks({domain.uuid: None for domain in listed.domains})
     until(lambda: arrived(Look), 10, "a look")
     kept.stop()
     assert kept.join(10)

@@ -250,6 +250,15 @@ class TestDoubt:
         scene = running().sees("stopped/destroyed", "stopped/failed").waits()
         assert scene.last == "stopped/failed"
 
+    def test_a_second_stop_hides_no_first(self) -> None:
+        scene = running().sees("stopped/failed", "stopped/failed").waits()
+        assert words(scene.told) == [*BOOT, "stopped/crashed", "stopped/failed"]
+
+    def test_found_shutting_down_it_did_not_crash(self) -> None:
+        scene = running()
+        scene.state = ("shutdown", "unknown")
+        assert scene.sees("stopped/failed").waits().last == "stopped/failed"
+
     def test_what_is_no_transition_does_not_hurry_it(self) -> None:
         scene = running().sees("stopped/failed")
         assert scene.diagnosis.see(observation("agent_lifecycle"), "running", "booted") == []
@@ -359,6 +368,11 @@ class TestHung:
         scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
         scene.sees("stopped/destroyed", *BOOT, "stopped/destroyed")
         assert scene.last == "stopped/destroyed"
+
+    def test_destroyed_in_the_next_run_though_the_stop_was_lost(self) -> None:
+        scene = running()
+        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        assert scene.sees(*BOOT, "stopped/destroyed").last == "stopped/destroyed"
 
     def test_found_hung_before_any_event_of_it(self) -> None:
         scene = Scene("running", "booted")

@@ -283,6 +283,12 @@ def test_a_removed_domain_has_no_open_incidents() -> None:
     assert len(told.closed) == 3
 
 
+def test_what_hung_of_a_removed_domain_says_nothing_of_the_next_one() -> None:
+    told = account("hung/vcpu").is_removed().takes("suspended/watchdog", "resumed/unpaused")
+    assert told.kinds == ["hung", "hung"]
+    assert told.still_open == []
+
+
 def test_a_clock_that_steps_back_closes_nothing_before_it_was_opened() -> None:
     incidents = Incidents()
     incidents.take(happened("stopped/crashed", at=5000.0))

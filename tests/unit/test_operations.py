@@ -168,6 +168,8 @@ def test_nothing_lasts_beyond_a_stop() -> None:
 def test_what_was_only_inferred_has_no_duration() -> None:
     assert figures("suspended/paused", "resumed/unpaused", source="reconcile") == []
     operations = Operations()
+    operations.take(transition("suspended", "paused")._replace(source="reconcile"))
+    assert operations.take(transition("resumed", "unpaused")) == []
     operations.take(transition("suspended", "paused"))
     assert operations.take(transition("resumed", "unknown")._replace(source="reconcile")) == []
     assert operations.take(transition("stopped", "destroyed")) == []

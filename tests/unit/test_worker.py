@@ -1,6 +1,6 @@
 """The pipeline without threads: messages in, journal written, the sink told, the connection asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from libvirt_lifecycle_exporter.domain import Domain
@@ -8,7 +8,14 @@ from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import DomainDetails, LinkDown, LinkUp, Message, Transition
+from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    LinkDown,
+    LinkUp,
+    Message,
+    Subject,
+    Transition,
+)
 from libvirt_lifecycle_exporter.worker import Worker
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, names, samples, value
@@ -19,13 +26,13 @@ class Asked:
 
     def __init__(self) -> None:
         self.snapshots = 0
-        self.looks: set[str] = set()
+        self.looks: dict[str, Subject | None] = {}
 
     def want_snapshot(self) -> None:
         self.snapshots += 1
 
-    def want_looks(self, uuids: set[str]) -> None:
-        self.looks |= uuids
+    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+        self.looks.update(uuids)
 
 
 class Notebook:
@@ -81,7 +88,7 @@ def test_a_transition_is_counted_and_looked_into() -> None:
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "crashed"))
     assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
     assert value(rig.sink, "libvirt_domain_state", domain="web", state="shutoff") == 1
-    assert rig.asked.looks == {"uuid-web"}
+    assert set(rig.asked.looks) == {"uuid-web"}
 
 
 def test_a_verdict_waits_for_libvirts_answer_and_the_state_does_not() -> None:
@@ -192,18 +199,18 @@ def test_changed_metadata_is_looked_into_and_counts_as_nothing() -> None:
     rig = Rig()
     rig.feed(snapshot())
     rig.feed(observation("metadata_change", 1))
-    assert rig.asked.looks == {"uuid-web"}
+    assert set(rig.asked.looks) == {"uuid-web"}
     assert names(rig.sink) == set()
 
 
 def test_details_are_fetched_once_for_every_listed_domain() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web"), facts("db")))
-    assert rig.asked.looks == {"uuid-web", "uuid-db"}
+    assert set(rig.asked.looks) == {"uuid-web", "uuid-db"}
     rig.asked.looks.clear()
     rig.feed(look("web", facts("web"), details=DomainDetails("kvm", "", None)))
     rig.feed(snapshot(facts("web"), facts("db")))
-    assert rig.asked.looks == {"uuid-db"}
+    assert set(rig.asked.looks) == {"uuid-db"}
 
 
 def test_ready_once_listed_and_down_until_up() -> None:
@@ -222,7 +229,7 @@ def test_only_wanted_domains_are_counted_shown_and_looked_at() -> None:
     rig.feed(*(lifecycle("stopped", "crashed", name=name) for name in (*wanted, *unwanted)))
     rig.feed(*(look(name, facts(name)) for name in (*wanted, *unwanted)))
     assert names(rig.sink) == set(wanted)
-    assert rig.asked.looks == {f"uuid-{name}" for name in wanted}
+    assert set(rig.asked.looks) == {f"uuid-{name}" for name in wanted}
     labels = {"event": "stopped", "reason": "crashed"}
     assert value(rig.sink, "libvirt_connection_lifecycle_events_total", **labels) == len(wanted)
 

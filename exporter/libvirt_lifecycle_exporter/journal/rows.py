@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, Transition
+from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
 
 TRANSITION = Transition._fields
 INSERT_TRANSITION = (
@@ -32,6 +33,12 @@ UPSERT_DOMAIN = (
 )
 
 
+EXPLAIN = (
+    "UPDATE transitions SET message = ? WHERE seq > (SELECT max(seq) FROM transitions) - 5000 "  # noqa: S608
+    "AND connection = ? AND uuid = ? AND at >= ? AND message = '' AND (event, reason) IN "
+    f"(VALUES {', '.join(f'({pair[0]!r}, {pair[1]!r})' for pair in sorted(EXPLAINED))})"
+)
+"""Evidence comes after the fact, by at most a few thousand transitions."""
 INCIDENT = Incident._fields
 UPSERT_INCIDENT = (
     f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608

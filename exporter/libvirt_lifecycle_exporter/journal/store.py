@@ -16,6 +16,7 @@ from libvirt_lifecycle_exporter.effects import NOTHING, CountKey, Effects, Memor
 from libvirt_lifecycle_exporter.journal.file import File, TakenError, is_corrupt, set_aside, size_of
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
+    EXPLAIN,
     INCIDENT,
     INSERT_TRANSITION,
     UPSERT_DOMAIN,
@@ -218,6 +219,9 @@ class Journal:
 
 def _append(database: sqlite3.Connection, batch: Effects) -> None:
     database.executemany(INSERT_TRANSITION, batch.transitions)
+    database.executemany(
+        EXPLAIN, [(words, connection, uuid, since) for connection, uuid, since, words in batch.messages]
+    )
     grown: Counter[CountKey] = Counter()
     newest: dict[CountKey, float] = {}
     for change in batch.transitions:
