@@ -11,6 +11,7 @@ from tests.lab.daemon import Daemon, short_root
 from tests.lab.exporter import Exporter
 from tests.lab.guests import Guests
 from tests.lab.hosts import Host, Hosts
+from tests.lab.newer import newer_libvirt_or_skip, newer_programs
 from tests.lab.private import PrivateDaemon
 from tests.lab.programs import HOST, Programs
 from tests.lab.session import SessionDaemon
@@ -24,8 +25,11 @@ def _libvirt_raises_and_does_not_print() -> None:
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    """Which libvirt the tests of real guests run against."""
-    return HOST
+    """Which libvirt the lab's daemons are: the machine's own, or with LAB_LIBVIRT=newer another."""
+    if os.environ.get("LAB_LIBVIRT") != "newer":
+        return HOST
+    newer_libvirt_or_skip()
+    return newer_programs()
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from tests.lab.programs import Programs
 SCRIPT = Path(__file__).with_name("newer-libvirt.sh")
 CANNOT_BE_HAD = 3
 
-# A new root, not merely chroot(2): inside of one the kernel refuses user namespaces, which is how private.py
-# and this module go without root; and private.py makes / private, which only a mount point can be.
+# A new root, not merely chroot(2): inside of one the kernel refuses user namespaces, which is how this
+# module goes without root; and private.py makes / private, which only a mount point can be.
 # What is bound keeps its path, so that sockets and images have one name for both sides; users and hosts, too,
 # have the names that they have outside: libvirt does not start for a user without one.
 ENTER = """
