@@ -131,7 +131,7 @@ def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
 
 def _while_off(known: Domain, after: str) -> list[Pair]:
     """Off then and off now: another reason is another end, and so another beginning."""
-    if not known.confirmed or known.reason in (after, UNKNOWN) or after not in STOPPED:
+    if not known.confirmed or known.reason == after or after not in STOPPED:
         return []
     # A start that failed never was one.
     return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]

@@ -54,7 +54,7 @@ def found(
         ),
         # a start that failed
         (known("shutoff", "shutdown"), found("shutoff", "failed"), [("stopped", "failed")]),
-        (known("shutoff", "unknown"), found("shutoff", "failed"), []),
+        (known("shutoff", "unknown"), found("shutoff", "failed"), [("stopped", "failed")]),
         # halted, and on again
         (known(), found("paused", "ioerror"), [("suspended", "ioerror")]),
         (known(), found("paused", "dump"), [("suspended", "unknown")]),
