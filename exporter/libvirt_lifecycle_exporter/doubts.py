@@ -56,7 +56,7 @@ class Doubts:
             del self._doubts[key]
 
     def ask(self, order: int, now: float, turn: int) -> dict[str, set[str]]:
-        """Return the domains, by connection, that libvirt is to be asked about now, ``order`` being drawn for it."""
+        """Return the domains, by connection, to ask libvirt about now; ``order``: drawn for the question."""
         found: dict[str, set[str]] = defaultdict(set)
         for (connection, uuid), doubt in self._doubts.items():
             if now - doubt.since >= GRACE and turn - doubt.turn >= TURNS:

@@ -1,7 +1,7 @@
 """Which domains are of interest, by name; expressions match the whole name, as in Prometheus."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
 from functools import lru_cache
 
 _NAMES_REMEMBERED = 65_536

@@ -95,8 +95,8 @@ FLAGS: tuple[Flag, ...] = (
         "log_dir",
         str,
         "",
-        "Folder of the emulators' logs (NAME.log), where the reasons are read that libvirt does not tell. Without "
-        "this flag: where libvirt has them, /var/log/libvirt/qemu for qemu:///system.",
+        "Folder of the emulators' logs (NAME.log), where the reasons are read that libvirt does not tell. "
+        "Without this flag: where libvirt has them, /var/log/libvirt/qemu for qemu:///system.",
     ),
     Flag(
         "--domain.include",
@@ -140,8 +140,8 @@ FLAGS: tuple[Flag, ...] = (
         "journal_path",
         str,
         "",
-        "File in which every transition is kept, so that a restart loses and resets nothing; none for no such "
-        "file. Without this flag: journal.sqlite in systemd's StateDirectory, else in the XDG state folder.",
+        "File in which every transition is kept, so that a restart loses and resets nothing; or none. "
+        "Without this flag: journal.sqlite in systemd's StateDirectory, else in the XDG state folder.",
     ),
     Flag(
         "--journal.retention", "journal_retention", DURATION, "30d", "How long history is kept; 0 for ever."

@@ -86,7 +86,8 @@ INACTIVE: Final = "shutoff"
 AFTER_EVENT: Final[Mapping[tuple[str, str], tuple[str, str]]] = MappingProxyType(
     {
         ("started", "booted"): ("running", "booted"),
-        ("started", "migrated"): ("running", "migrated"),
+        # The guest stands still until all of it is here.
+        ("started", "migrated"): ("paused", "migration"),
         ("started", "restored"): ("running", "restored"),
         ("started", "from_snapshot"): ("running", "from_snapshot"),
         ("started", "wakeup"): ("running", "wakeup"),

@@ -23,8 +23,6 @@ from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.reconcile import missed
 from libvirt_lifecycle_exporter.transition import (
-    DomainDetails,
-    DomainFacts,
     InventoryChange,
     LinkDown,
     LinkUp,
@@ -260,9 +258,9 @@ class Worker:
         wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
         connection = snapshot.connection
         known = {domain.uuid for domain in self._inventory.of(connection) if domain.present}
-        first = not self._inventory.is_listed(connection)
+        learn = self._learn if self._inventory.is_listed(connection) else self._adopt
         for uuid in [*wanted, *(known - wanted.keys())]:
-            self._learn(connection, uuid, wanted.get(uuid), None, snapshot.began, snapshot.at, first=first)
+            learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
         self._inventory.note_listed(connection)
         self._watch[connection].listed = True
         for domain in self._inventory.of(connection):
@@ -274,73 +272,75 @@ class Worker:
             return
         self._count(self._diagnosis.learn(look), look.evidence)
         if look.evidence:
-            self._effects.messages.append(
-                (look.connection, look.uuid, look.at - _EVIDENCE_FOR, look.evidence)
-            )
-        first = not self._inventory.is_listed(look.connection)
-        self._learn(look.connection, look.uuid, look.facts, look.details, look.began, look.at, first=first)
+            since = look.at - _EVIDENCE_FOR
+            self._effects.messages.append((look.connection, look.uuid, since, look.evidence))
+        if self._inventory.is_listed(look.connection):
+            self._learn(look)
 
-    def _learn(
-        self,
-        connection: str,
-        uuid: str,
-        facts: DomainFacts | None,
-        details: DomainDetails | None,
-        began: int,
-        at: float,
-        *,
-        first: bool,
-    ) -> None:
-        """Take in libvirt's answer about a domain, if nothing newer is known."""
-        domain = self._inventory.find(connection, uuid)
-        if domain is not None and domain.newest > began:
-            self._looks[connection].setdefault(uuid, None)
-            return
-        if first:
-            self._adopt(connection, domain, facts, at)
-            return
-        pairs = missed(domain, facts)
-        newest = domain.newest if domain is not None else 0
-        if not pairs:
-            self._doubts.clear((connection, uuid))
-        elif self._doubts.confirm(
-            (connection, uuid), newest=newest, began=began, now=self._clock(), turn=self._turns()
-        ):
-            self._believe(connection, domain, facts, pairs, began, at)
-        else:
-            return
-        known = self._inventory.find(connection, uuid)
-        if known is not None and facts is not None and self._inventory.refine(known, facts, details):
-            self._tell(Update(known, [], None), at)
+    def _is_stale(self, look: Look) -> bool:
+        """Tell whether something newer is known than this answer; then libvirt is asked again."""
+        domain = self._inventory.find(look.connection, look.uuid)
+        if domain is None or domain.newest <= look.began:
+            return False
+        self._looks[look.connection].setdefault(look.uuid, None)
+        return True
 
-    def _adopt(self, connection: str, domain: Domain | None, facts: DomainFacts | None, at: float) -> None:
-        if facts is not None:
-            self._tell(self._inventory.adopt(connection, facts, at), at)
+    def _adopt(self, look: Look) -> None:
+        """Take in a domain of the first listing ever: what was before nobody knows."""
+        if self._is_stale(look):
+            return
+        domain = self._inventory.find(look.connection, look.uuid)
+        if look.facts is not None:
+            self._tell(self._inventory.adopt(look.connection, look.facts, look.at), look.at)
         elif domain is not None:
-            self._tell(Update(domain, self._inventory.depart(domain, at), None), at)
+            self._tell(Update(domain, self._inventory.depart(domain, look.at), None), look.at)
 
-    def _believe(
-        self,
-        connection: str,
-        domain: Domain | None,
-        facts: DomainFacts | None,
-        pairs: Iterable[tuple[str, str]],
-        began: int,
-        at: float,
-    ) -> None:
+    def _learn(self, look: Look) -> None:
+        """Take in an answer about one domain: it refines what is known, or proves that something was missed."""
+        if self._is_stale(look):
+            return
+        key = (look.connection, look.uuid)
+        domain = self._inventory.find(*key)
+        pairs = missed(domain, look.facts)
+        if not pairs:
+            self._doubts.clear(key)
+        else:
+            newest = domain.newest if domain is not None else 0
+            now, turn = self._clock(), self._turns()
+            if not self._doubts.confirm(key, newest=newest, began=look.began, now=now, turn=turn):
+                return
+            self._believe(look, domain, pairs)
+        known = self._inventory.find(*key)
+        if known is None or look.facts is None:
+            return
+        if self._inventory.refine(known, look.facts, look.details):
+            self._tell(Update(known, [], None), look.at)
+
+    def _believe(self, look: Look, domain: Domain | None, pairs: Iterable[tuple[str, str]]) -> None:
         """Count what must have happened unseen."""
-        who = facts if facts is not None else domain
-        assert who is not None
+        old = look.facts if domain is None else domain
+        who = look.facts or domain
+        if old is None or who is None:
+            return
         for event, reason in pairs:
-            name = (
-                domain.name
-                if domain is not None and (event, reason) == ("undefined", "renamed")
-                else who.name
-            )
+            # A rename is told under both names.
+            name = old.name if (event, reason) == ("undefined", "renamed") else who.name
             change = Transition(
-                at, connection, who.uuid, name, who.domain_id, event, reason, reason, -1, "reconcile"
+                look.at,
+                look.connection,
+                look.uuid,
+                name,
+                who.domain_id,
+                event,
+                reason,
+                reason,
+                -1,
+                "reconcile",
             )
-            self._tell(self._inventory.apply(change, began), at)
+            self._tell(self._inventory.apply(change, look.began), look.at)
+            if event in ("started", "stopped"):
+                # What was seen of one run says nothing about another.
+                self._diagnosis.forget(look.connection, look.uuid)
             self._count([change])
 
     def _ask_again(self, now: float) -> None:
@@ -378,7 +378,10 @@ class Worker:
     def _count(self, changes: Iterable[Transition], message: str = "") -> None:
         for change in changes:
             domain = self._inventory.find(change.connection, change.uuid)
-            run_id = "" if domain is None else domain.run_id
+            before = self._before.get((change.connection, change.uuid), domain)
+            # A verdict may be given when the next run has begun already.
+            run = before if change.event == "stopped" else domain
+            run_id = "" if run is None else run.run_id
             incident_id, incidents = self._incidents.take(change)
             whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
             if not whole.message and (change.event, change.reason) in EXPLAINED:

@@ -36,8 +36,6 @@ def numbers(first: int) -> Iterator[int]:
 
 def main() -> None:
     writer = Writer(Path(sys.argv[1]))
-    writer.counted.counts = dict(writer.restored.counts)
-    writer.counted.totals.update({key: int(total) for key, total in writer.restored.totals.items()})
     writer.tend()
     keeper = Keeper(writer.journal, oldest=0, largest=0)
     for number in numbers(int(sys.argv[2])):

@@ -81,10 +81,6 @@ def test_no_garbage_stops_the_start(seed: int, path: Path, writes: Begin) -> Non
     for _ in range(dice.choice((1, 10, 200))):
         overwrite(path, dice.randrange(size), dice.randbytes(dice.choice((1, 2, 16))))
     writer = writes(path)
-    writer.counted.counts = dict(writer.restored.counts)
-    writer.counted.totals.update({key: int(total) for key, total in writer.restored.totals.items()})
-    writer.counted.domains = {(one.connection, one.uuid): one for one in writer.restored.domains}
-    writer.counted.watched = dict(writer.restored.watched_until)
     for _ in range(3):
         writer.append()
         writer.tend()

@@ -52,23 +52,6 @@ def test_the_first_is_not_disturbed(path: Path, writes: Callable[[Path], Writer]
     assert first.remembers_everything()
 
 
-def test_who_lost_the_file_to_another_for_a_while_comes_back_with_its_own_counters(
-    path: Path, writes: Callable[[Path], Writer]
-) -> None:
-    first = writes(path)
-    first.tend()
-    first.append(2)
-    first.journal.close()  # as after an error of the disk
-    second = writes(path)
-    second.tend()
-    second.append(5)
-    first.append()
-    first.tend()
-    second.journal.close()
-    first.tend()
-    assert first.remembers_everything()
-
-
 def test_a_predecessor_that_is_still_ending_is_waited_for(
     path: Path, writes: Callable[[Path], Writer]
 ) -> None:

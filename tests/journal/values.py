@@ -90,6 +90,7 @@ def counters(memory: Memory) -> dict[tuple[str, ...], float]:
 
 def history(path: Path) -> list[Entry]:
     database = connect(path)
+    database.text_factory = lambda raw: raw.decode(errors="replace")
     try:
         query = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions ORDER BY seq"  # noqa: S608 - our names
         return [entry_from(row) for row in database.execute(query)]

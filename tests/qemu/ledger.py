@@ -26,11 +26,15 @@ def counts_agree(exporter: Exporter, witness: Witness, domain: str, connection: 
     journal = exporter.journal
     for _ in range(2):
         wait_counted(exporter, witness.settle(), connection)
-        sent = witness.pairs(domain)
-        exporter.wait_until(lambda: journal.sent(domain, connection).total() >= sent.total(), what=domain)
-        assert journal.sent(domain, connection) == sent, f"{domain}: libvirt said {witness.story(domain)}"
-        shown = journal.counted(domain, connection)
-        exporter.wait_until(lambda: exporter.lifecycle_counts(domain, connection) == shown, what=domain)
+        exporter.wait_until(
+            lambda: journal.sent(domain, connection).total() >= witness.pairs(domain).total(), what=domain
+        )
+        story = f"{domain}: libvirt said {witness.story(domain)}"
+        assert journal.sent(domain, connection) == witness.pairs(domain), story
+        exporter.wait_until(
+            lambda: exporter.lifecycle_counts(domain, connection) == journal.counted(domain, connection),
+            what=domain,
+        )
     for row in journal.rows(domain, connection):
         if row.source == "reconcile":
             assert (row.event, row.reason) in INFERRED, row

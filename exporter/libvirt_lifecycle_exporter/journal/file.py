@@ -5,14 +5,23 @@ itself is replaced, and it ends with the process, however that ends.
 """
 
 import fcntl
+import itertools
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
-from libvirt_lifecycle_exporter.journal.schema import migrate
+from libvirt_lifecycle_exporter.journal.schema import VERSION, FutureError, migrate
 
 _BUSY_MS = 500
+_HEADER = slice(60, 64)
+"""Where the version stands in a file, https://www.sqlite.org/fileformat.html#user_version_number"""
+_MAGIC = b"SQLite format 3\x00"
+_LOCK_AGAIN = 0.05
+"""Seconds between attempts to have the lock."""
 _CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
@@ -20,39 +29,126 @@ class TakenError(Exception):
     """Another process writes this journal."""
 
 
+class Lock:
+    """One process's right to write a journal, held until it is let go or the process ends."""
+
+    def __init__(self, path: Path, patience: float = 0.0) -> None:
+        """Wait up to ``patience`` seconds for whoever has it. Raises TakenError, OSError."""
+        self._path = path.with_name(f"{path.name}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # For reading: a file system can become read-only under a lock, and be mended.
+        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + patience
+        while not self._take():
+            if time.monotonic() >= deadline:
+                self.close()
+                raise TakenError(f"another process writes {path.name}")
+            time.sleep(_LOCK_AGAIN)
+
+    def is_itself(self) -> bool:
+        """Tell whether others would meet this lock: somebody may have deleted its file."""
+        return _inode(self._path) == os.fstat(self._descriptor).st_ino
+
+    def close(self) -> None:
+        """Let others have it."""
+        os.close(self._descriptor)
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.close()
+            raise
+        return True
+
+
 class File:
-    """An open journal; raises OSError, sqlite3.Error, TakenError or schema.FutureError if it cannot be had."""
+    """An open journal; raises OSError, sqlite3.Error or schema.FutureError if it cannot be had."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path.with_name(f"{path.name}.lock"))
+        self.is_new = not path.exists() or path.stat().st_size == 0
+        _refuse_future(path)
+        self.database = connect(path)
         try:
-            self.is_new = not path.exists() or path.stat().st_size == 0
-            self.database = connect(path)
-            try:
-                migrate(self.database)
-                self._inode = path.stat().st_ino
-            except BaseException:
-                self.database.close()
-                raise
+            migrate(self.database)
+            self._inodes = self._find()
         except BaseException:
-            os.close(self._lock)
+            self.database.close()
             raise
 
     def is_itself(self) -> bool:
         """Tell whether the path still leads to what is open: somebody may have deleted or replaced it."""
-        try:
-            return self.path.stat().st_ino == self._inode
-        except OSError:
-            return False
+        return self._find() == self._inodes
 
     def close(self) -> None:
-        """Close it and let others have it."""
+        """Close it."""
+        self.database.close()
+
+    def _find(self) -> tuple[int, int]:
+        """Name the file and its write-ahead log, which holds what is newest."""
+        return _inode(self.path), _inode(self.path.with_name(f"{self.path.name}-wal"))
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _refuse_future(path: Path) -> None:
+    """Raise FutureError before SQLite has touched the file."""
+    try:
+        with path.open("rb") as file:
+            version = int.from_bytes(file.read(_HEADER.stop)[_HEADER], signed=True)
+            file.seek(0)
+            known = file.read(len(_MAGIC)) == _MAGIC
+    except FileNotFoundError:
+        return
+    if known and version > VERSION:
+        raise FutureError(version)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a journal that cannot be written: its file system is read-only or full. Raises sqlite3.Error."""
+    ways = ["mode=ro", "mode=rw&exclusive"]
+    wal = path.with_name(f"{path.name}-wal")
+    if not wal.exists() or wal.stat().st_size == 0:
+        # All of it is in the file; otherwise this would be to forget what is newest.
+        ways.append("mode=ro&immutable=1")
+    errors: list[Exception] = []
+    for way in ways:
         try:
-            self.database.close()
-        finally:
-            os.close(self._lock)
+            database = _open_for_reading(path, way)
+        except sqlite3.Error as error:
+            errors.append(error)
+            continue
+        with closing(database):
+            yield database
+        return
+    raise errors[0]
+
+
+def _open_for_reading(path: Path, way: str) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        f"file:{quote(str(path))}?{way}", uri=True, timeout=_BUSY_MS / 1000, isolation_level=None
+    )
+    try:
+        if "exclusive" in way:
+            # Needs no shared memory, for which a full disk has no room.
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        database.execute("SELECT count(*) FROM watches").fetchone()
+        if version != VERSION:
+            raise sqlite3.DatabaseError(f"it has version {version}, this release reads {VERSION}")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -79,7 +175,9 @@ def is_corrupt(error: Exception) -> bool:
 
 def set_aside(path: Path) -> Path:
     """Rename a corrupt journal and its companions; return the new path. Raises OSError."""
-    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+    stem = f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    aside = next(free for free in map(path.with_name, names) if not free.exists())
     for companion in ("-wal", "-shm", ""):
         part = path.with_name(path.name + companion)
         if part.exists():
@@ -96,13 +194,3 @@ def size_of(path: Path) -> int:
         except OSError:
             continue
     return total
-
-
-def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise TakenError(f"another process writes {path.name.removesuffix('.lock')}") from error
-    return descriptor

@@ -22,7 +22,7 @@ class Keeper:
     """Checkpoints the journal, and removes history that is older or larger than it may be."""
 
     def __init__(self, journal: Journal, *, oldest: float, largest: int) -> None:
-        """``oldest``: seconds that history is kept; ``largest``: bytes that the journal may have. 0: no limit."""
+        """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit."""
         self._journal = journal
         self._oldest = oldest
         self._largest = largest
@@ -40,7 +40,7 @@ class Keeper:
 
     def keep(self, now: float) -> None:
         """Do it once. Raises sqlite3.Error or OSError where the journal cannot be had."""
-        if not self._journal.path.exists():
+        if not self._journal.holds():
             return
         database = connect(self._journal.path)
         try:
@@ -52,29 +52,31 @@ class Keeper:
 
     def _remove_some(self, database: sqlite3.Connection, now: float) -> bool:
         """Remove one chunk of what is too much; False if nothing is."""
-        last = self._last_of_chunk(database, now)
-        if last is None:
-            return False
         with self._journal.lock:
-            done = database.execute("DELETE FROM transitions WHERE seq <= ?", (last,)).rowcount
+            if not self._journal.holds():
+                return False
+            done = self._remove_old(database, now) or self._remove_first(database)
             self._journal.events -= done
         return done > 0
 
-    def _last_of_chunk(self, database: sqlite3.Connection, now: float) -> int | None:
-        """Return the newest sequence number to remove now: history ends from its beginning."""
-        row = database.execute(
-            "SELECT seq, at FROM transitions ORDER BY seq LIMIT 1 OFFSET ?", (_CHUNK - 1,)
-        ).fetchone()
-        if self._oldest:
-            too_old = database.execute(
-                "SELECT max(seq) FROM (SELECT seq FROM transitions WHERE at < ? ORDER BY at LIMIT ?)",
-                (now - self._oldest, _CHUNK),
-            ).fetchone()[0]
-            if too_old is not None:
-                return int(too_old)
-        if self._largest and row is not None and _used(database) > self._largest:
-            return int(row[0])
-        return None
+    def _remove_old(self, database: sqlite3.Connection, now: float) -> int:
+        """By their own time: the clock may have been wrong for a while."""
+        if not self._oldest:
+            return 0
+        return database.execute(
+            "DELETE FROM transitions WHERE seq IN "
+            "(SELECT seq FROM transitions WHERE at < ? ORDER BY at LIMIT ?)",
+            (now - self._oldest, _CHUNK),
+        ).rowcount
+
+    def _remove_first(self, database: sqlite3.Connection) -> int:
+        if not self._largest or _used(database) <= self._largest:
+            return 0
+        # Not the last of them: it may be the counters that are large.
+        return database.execute(
+            "DELETE FROM transitions WHERE seq < (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?)",
+            (_CHUNK,),
+        ).rowcount
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY):

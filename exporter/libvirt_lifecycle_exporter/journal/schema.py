@@ -90,6 +90,9 @@ VERSION = len(_MIGRATIONS)
 class FutureError(Exception):
     """The file was written by a newer release."""
 
+    def __init__(self, version: int) -> None:
+        super().__init__(f"it has version {version}, this release knows {VERSION}")
+
 
 def migrate(database: sqlite3.Connection) -> None:
     """Bring the file to this release's version.
@@ -98,7 +101,7 @@ def migrate(database: sqlite3.Connection) -> None:
     """
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
-        raise FutureError(f"it has version {version}, this release knows {VERSION}")
+        raise FutureError(version)
     for number in range(version, VERSION):
         # One transaction each: a migration that is cut short did not happen.
         database.executescript(f"BEGIN;{_MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")

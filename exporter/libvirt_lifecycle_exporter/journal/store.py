@@ -8,23 +8,19 @@ lost on the way, is healed by writing the counters as they are now: Prometheus h
 import logging
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.effects import NOTHING, CountKey, Effects, Memory
-from libvirt_lifecycle_exporter.journal.file import File, TakenError, is_corrupt, set_aside, size_of
-from libvirt_lifecycle_exporter.journal.rows import (
-    DOMAIN,
-    EXPLAIN,
-    INCIDENT,
-    INSERT_TRANSITION,
-    UPSERT_DOMAIN,
-    UPSERT_INCIDENT,
-    domain_from,
-    domain_row,
-    incident_from,
-    incident_row,
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.file import (
+    File,
+    Lock,
+    TakenError,
+    is_corrupt,
+    reading,
+    set_aside,
+    size_of,
 )
 from libvirt_lifecycle_exporter.journal.schema import FutureError
 
@@ -33,6 +29,9 @@ log = logging.getLogger(__name__)
 _KEEP = 100_000
 """Transitions kept in memory while the journal cannot be written; older ones are lost from the history
 (not from the counters), and that is counted."""
+
+_PATIENCE = 2.0
+"""Seconds that a predecessor gets to end, before this begins to count in memory."""
 
 _ERRORS = (OSError, sqlite3.Error, TakenError, FutureError)
 
@@ -46,6 +45,8 @@ class Journal:
         """Failed attempts to write, and transitions that could not be kept."""
         self.events = 0
         """Transitions in the history."""
+        self._lock: Lock | None = None
+        """Held for good, whatever ails the file: nobody else is to write it meanwhile."""
         self._file: File | None = None
         self._in_step = False
         """Whether the file's counters plus what is kept are the counters that Prometheus has seen."""
@@ -58,12 +59,13 @@ class Journal:
     def restore(self) -> Memory:
         """Open the journal and return what it remembers; nothing, and a log line, where it cannot be read."""
         try:
-            self._open()
-            state = self._read()
+            file = self._open(patience=_PATIENCE)
+            state = tables.read(file.database)
         except _ERRORS as error:
             self._ail(error)
-            return NOTHING
-        self._in_step = True
+            state = NOTHING if self._is_not_ours(error) else self._peek()
+        else:
+            self._in_step = True
         return state
 
     def append(self, batch: Effects) -> None:
@@ -99,28 +101,66 @@ class Journal:
             log.info("the journal is well again")
             self._complaint = ""
 
+    def holds(self) -> bool:
+        """Tell whether the file is open, and still the one at its path."""
+        return self._file is not None and self._file.is_itself()
+
     def close(self) -> None:
-        """Close it."""
-        with self.lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        """Close it, for good."""
+        self._close_file()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def size(self) -> int:
         """Return its bytes on disk, write-ahead log included."""
         return size_of(self.path)
 
-    def _open(self) -> None:
+    def _open(self, patience: float = 0.0) -> File:
+        self._have_lock(patience)
         try:
-            self._file = File(self.path)
+            file = self._file = File(self.path)
         except sqlite3.Error as error:
             if not is_corrupt(error):
                 raise
             self._begin_anew(error)
-            self._file = File(self.path)
-        if self._file.is_new:
+            file = self._file = File(self.path)
+        if file.is_new:
             self._in_step = False
-        (self.events,) = self._file.database.execute("SELECT count(*) FROM transitions").fetchone()
+        (self.events,) = file.database.execute("SELECT count(*) FROM transitions").fetchone()
+        return file
+
+    def _have_lock(self, patience: float) -> None:
+        if self._lock is not None:
+            if self._lock.is_itself():
+                return
+            self._lock.close()
+            self._lock, self._in_step = None, False
+        try:
+            self._lock = Lock(self.path, patience)
+        except TakenError:
+            self._in_step = False
+            raise
+
+    def _is_not_ours(self, error: Exception) -> bool:
+        return isinstance(error, TakenError | FutureError) or is_corrupt(error)
+
+    def _peek(self) -> Memory:
+        """Return what a journal remembers that cannot be written now."""
+        try:
+            with reading(self.path) as database:
+                state = tables.read(database)
+        except _ERRORS as error:
+            log.debug("the journal cannot be read either: %s", error)
+            return NOTHING
+        self._in_step = True
+        return state
+
+    def _close_file(self) -> None:
+        with self.lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def _begin_anew(self, error: Exception) -> None:
         self.errors += 1
@@ -132,10 +172,7 @@ class Journal:
     def _ail(self, error: Exception) -> None:
         """Note that it cannot be used, once for each cause; whatever is open is closed."""
         self.errors += 1
-        with self.lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        self._close_file()
         if is_corrupt(error):
             try:
                 self._begin_anew(error)
@@ -167,7 +204,7 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 for batch in batches:
-                    _append(database, batch)
+                    tables.append(database, batch)
                     self.events += len(batch.transitions)
                 database.execute("COMMIT")
             except BaseException:
@@ -181,89 +218,13 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 for batch in kept:
-                    database.executemany(INSERT_TRANSITION, batch.transitions)
-                    database.executemany(
-                        UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()]
-                    )
+                    tables.write_history(database, batch)
                     self.events += len(batch.transitions)
-                _replace(database, state)
+                tables.replace(database, state)
                 database.execute("COMMIT")
             except BaseException:
                 _roll_back(database)
                 raise
-
-    def _read(self) -> Memory:
-        assert self._file is not None
-        database = self._file.database
-        counts = {
-            (row[0], row[1], row[2], row[3]): (row[4], row[5])
-            for row in database.execute("SELECT connection, name, event, reason, count, last FROM counts")
-        }
-        totals = {
-            (row[0], row[1], row[2], row[3]): row[4]
-            for row in database.execute("SELECT connection, kind, what, reason, count FROM totals")
-        }
-        domains = [
-            domain_from(row)
-            for row in database.execute(f"SELECT {', '.join(DOMAIN)} FROM domains")  # noqa: S608 - names
-        ]
-        watched = dict(database.execute("SELECT connection, watched_until FROM watches").fetchall())
-        incidents = [
-            incident_from(row)
-            for row in database.execute(
-                f"SELECT {', '.join(INCIDENT)} FROM incidents WHERE closed_at IS NULL"  # noqa: S608 - names
-            )
-        ]
-        return Memory(counts, totals, domains, watched, incidents)
-
-
-def _append(database: sqlite3.Connection, batch: Effects) -> None:
-    database.executemany(INSERT_TRANSITION, batch.transitions)
-    database.executemany(
-        EXPLAIN, [(words, connection, uuid, since) for connection, uuid, since, words in batch.messages]
-    )
-    grown: Counter[CountKey] = Counter()
-    newest: dict[CountKey, float] = {}
-    for change in batch.transitions:
-        key = (change.connection, change.name, change.event, change.reason)
-        grown[key] += 1
-        newest[key] = change.at
-    for opened in batch.opened:
-        key = (opened.connection, opened.name, "incident", opened.kind)
-        grown[key] += 1
-        newest[key] = opened.opened_at
-    database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()])
-    database.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-        "SET count = count + excluded.count, last = excluded.last",
-        [(*key, count, newest[key]) for key, count in grown.items()],
-    )
-    database.executemany(
-        "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        [(*key, count) for key, count in batch.totals.items()],
-    )
-    database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in batch.domains.values()])
-    database.executemany(
-        "DELETE FROM domains WHERE connection = ? AND uuid = ?",
-        [(domain.connection, domain.uuid) for domain in batch.forgotten],
-    )
-    database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
-    database.executemany("INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items())
-
-
-def _replace(database: sqlite3.Connection, state: Memory) -> None:
-    for table in ("counts", "totals", "domains", "watches"):
-        database.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
-    database.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?)",
-        [(*key, count, last) for key, (count, last) in state.counts.items()],
-    )
-    database.executemany(
-        "INSERT INTO totals VALUES (?, ?, ?, ?, ?)", [(*key, count) for key, count in state.totals.items()]
-    )
-    database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in state.domains])
-    database.executemany("INSERT INTO watches VALUES (?, ?)", state.watched_until.items())
-    database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in state.incidents])
 
 
 def _roll_back(database: sqlite3.Connection) -> None:

@@ -6,10 +6,14 @@ Law: all of it runs inside the caller's transaction. What SQLite can read and th
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, NoneType
+from typing import Any
 
 from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
+    EXPLAIN,
     INCIDENT,
     INSERT_TRANSITION,
     UPSERT_DOMAIN,
@@ -20,7 +24,30 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_row,
 )
 
-_NUMBER = (int, float)
+_DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(DOMAIN, (str,)),
+        **dict.fromkeys(("since", "removed_at"), (float,)),
+        **dict.fromkeys(("confirmed", "domain_id", "present"), (int,)),
+        **dict.fromkeys(("persistent", "autostart"), (int, NoneType)),
+        "details": (str, NoneType),
+    }
+)
+"""What SQLite may return for each column; it holds no column to its type."""
+_INCIDENT_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {**dict.fromkeys(INCIDENT, (str,)), "opened_at": (float,), "closed_at": (float, NoneType)}
+)
+_COUNT_KINDS = MappingProxyType(
+    {
+        **dict.fromkeys(("connection", "name", "event", "reason"), (str,)),
+        "count": (int,),
+        "last": (float,),
+    }
+)
+_TOTAL_KINDS = MappingProxyType(
+    {**dict.fromkeys(("connection", "kind", "what", "reason"), (str,)), "count": (float,)}
+)
+_WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)})
 
 
 class NonsenseError(sqlite3.DatabaseError):
@@ -32,15 +59,15 @@ class NonsenseError(sqlite3.DatabaseError):
 def write_history(database: sqlite3.Connection, batch: Effects) -> None:
     """Write down what happened, and no counter."""
     database.executemany(INSERT_TRANSITION, batch.transitions)
+    database.executemany(
+        EXPLAIN, [(words, connection, uuid, since) for connection, uuid, since, words in batch.messages]
+    )
     database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()])
 
 
 def append(database: sqlite3.Connection, batch: Effects) -> None:
     """Write a batch down, and let the counters grow by it."""
-    database.executemany(INSERT_TRANSITION, batch.transitions)
-    database.executemany(
-        EXPLAIN, [(words, connection, uuid, since) for connection, uuid, since, words in batch.messages]
-    )
+    write_history(database, batch)
     grown: Counter[CountKey] = Counter()
     newest: dict[CountKey, float] = {}
     for change in batch.transitions:
@@ -100,15 +127,27 @@ def read(database: sqlite3.Connection) -> Memory:
 
 
 def _read(database: sqlite3.Connection) -> Memory:
-    counts = {
-        (connection, name, event, reason): (_is(count, int), float(_is(last, _NUMBER)))
-        for connection, name, event, reason, count, last in database.execute(
-            "SELECT connection, name, event, reason, count, last FROM counts"
-        )
-    }
-    totals = {
-        (connection, kind, what, reason): float(_is(count, _NUMBER))
-        for connection, kind, what, reason, count in database.execute(
-            "SELECT connection, kind, what, reason, count FROM totals"
-        )
-    }
+    return Memory(
+        {
+            (row[0], row[1], row[2], row[3]): (row[4], row[5])
+            for row in _rows(database, "counts", _COUNT_KINDS)
+        },
+        {(row[0], row[1], row[2], row[3]): row[4] for row in _rows(database, "totals", _TOTAL_KINDS)},
+        [domain_from(row) for row in _rows(database, "domains", _DOMAIN_KINDS)],
+        {row[0]: row[1] for row in _rows(database, "watches", _WATCH_KINDS)},
+        [
+            incident_from(row)
+            for row in _rows(database, "incidents", _INCIDENT_KINDS, "WHERE closed_at IS NULL")
+        ],
+    )
+
+
+def _rows(
+    database: sqlite3.Connection, table: str, kinds: Mapping[str, tuple[type, ...]], which: str = ""
+) -> Iterator[tuple[Any, ...]]:
+    query = f"SELECT {', '.join(kinds)} FROM {table} {which}"  # noqa: S608 - names of our own
+    for row in database.execute(query):
+        for value, (column, kind) in zip(row, kinds.items(), strict=True):
+            if not isinstance(value, kind):
+                raise NonsenseError(f"{table}.{column} is {value!r:.40}")
+        yield row

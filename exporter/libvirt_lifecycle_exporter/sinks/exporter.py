@@ -78,7 +78,7 @@ class ExporterCollector(Collector):
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
-            "When the libvirt event loop last turned (at least every half second), in seconds since the epoch.",
+            "When the libvirt event loop last turned (about twice a second), in seconds since the epoch.",
             value=self._heartbeat(),
         )
         yield GaugeMetricFamily(

@@ -61,7 +61,7 @@ INCIDENTS: Final = Family(
     "libvirt_domain_incidents_total",
     "counter",
     (*_DOMAIN, "kind"),
-    "Incidents of a domain: all that belongs to one cause, from its first evidence until the domain runs again.",
+    "Incidents of a domain: all that belongs to one cause, from its first evidence until it runs again.",
 )
 INCIDENT_OPEN: Final = Family(
     "libvirt_domain_incident_open",
