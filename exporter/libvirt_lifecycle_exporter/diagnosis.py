@@ -287,7 +287,8 @@ def named(seen: Observation) -> Transition | None:
         return _transition(seen, event, reason, reason, seen.event)
     if seen.kind == "io_error_reason":
         reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
-        return _transition(seen, event, reason, seen.word, seen.event)
+        message = f"{seen.subject or 'a disk'}: {seen.word or 'error'}"
+        return _transition(seen, event, reason, seen.word, seen.event)._replace(message=message)
     return _transition(seen, event, reasons[0], reasons[0], 0)
 
 

@@ -10,7 +10,7 @@ from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 
 TotalKey = tuple[str, str, str, str]
-"""connection, kind (``event``, ``inventory``, ``operation``, ``reconnect``, ``unobserved``), what, reason"""
+"""connection, kind (``event``, ``inventory``, ``operation``, ``raw``, ``reconnect``, ``unobserved``), what, reason"""
 
 
 CountKey = tuple[str, str, str, str]
@@ -79,6 +79,10 @@ class Effects:
         """A transition happened."""
         self.transitions.append(change)
         self.totals[change.connection, "event", change.event, change.reason] += 1
+
+    def raw(self, sent: Transition) -> None:
+        """Count libvirt's own pair, as it was sent."""
+        self.totals[sent.connection, "raw", sent.event, sent.detail] += 1
 
     def incident(self, incident: Incident) -> None:
         """An incident was opened or closed."""

@@ -111,6 +111,19 @@ ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
 )
 """Every known (event, reason)."""
 
+DIAGNOSED: Final = (("stopped", "quit"), ("stopped", "hung"))
+"""What the exporter concludes and libvirt has no word for."""
+
+UNKNOWN: Final = "unknown"
+"""The reason of what only the comparison of two states proves, where the cause is not provable."""
+
+COUNTED_PAIRS: Final[tuple[tuple[str, str], ...]] = (
+    *ALL_PAIRS,
+    *DIAGNOSED,
+    *((event, UNKNOWN) for event in REASONS if event not in ("defined", "undefined")),
+)
+"""Every (event, reason) that can be counted, but for numbers from the future."""
+
 ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("stopped", "crashed"),
     ("stopped", "hung"),

@@ -1,11 +1,17 @@
 """Each test has a folder of its own on a real disk, and closes what it opened."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.journal.model import Writer
+
+
+@pytest.fixture(autouse=True)
+def _hears_everything(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
 
 
 @pytest.fixture

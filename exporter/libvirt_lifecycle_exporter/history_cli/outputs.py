@@ -125,10 +125,8 @@ def widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int |
     found[-1] = columns[-1].least
     room -= len(_GAP) * (len(columns) - 1)
     giving = [place for place, column in enumerate(columns) if column.gives]
-    while sum(found) > room and (widest := max(giving, key=found.__getitem__)) is not None:
-        if found[widest] <= _NARROWEST:
-            break
-        found[widest] -= 1
+    while sum(found) > room and any(found[place] > _NARROWEST for place in giving):
+        found[max(giving, key=found.__getitem__)] -= 1
     found[-1] = max(columns[-1].least, room - sum(found[:-1]))
     return found
 

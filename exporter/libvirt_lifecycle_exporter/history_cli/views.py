@@ -84,9 +84,7 @@ def incidents(now: float, *, connections: bool) -> View[Incident]:
 
 def is_failure(change: Transition) -> bool:
     """Tell whether a transition is one that nobody wished for."""
-    return (
-        (change.event, change.reason) in OPENS or change.event in OPENS_ANY or change.event in _ALSO_BAD
-    )
+    return (change.event, change.reason) in OPENS or change.event in OPENS_ANY or change.event in _ALSO_BAD
 
 
 def note(change: Transition) -> str:

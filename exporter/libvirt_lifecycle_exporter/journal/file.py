@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,8 +84,15 @@ class File:
         return self._find() == self._inodes
 
     def close(self) -> None:
-        """Close it."""
+        """Close it. If its path leads to another file by now, that one must not find our write-ahead log."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        lost = _inode(self.path) != self._inodes[0] and _inode(log) == self._inodes[1] != 0
+        if lost:
+            with suppress(sqlite3.Error):
+                self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.database.close()
+        if lost and _inode(log) == self._inodes[1]:
+            log.rename(_free(self.path, "replaced", "-wal")) if log.stat().st_size else log.unlink()
 
     def _find(self) -> tuple[int, int]:
         """Name the file and its write-ahead log, which holds what is newest."""
@@ -141,10 +148,8 @@ def _open_for_reading(path: Path, way: str) -> sqlite3.Connection:
         if "exclusive" in way:
             # Needs no shared memory, for which a full disk has no room.
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
+        # Only a file that can really be read, and has our tables, has this one.
         database.execute("SELECT count(*) FROM watches").fetchone()
-        if version != VERSION:
-            raise sqlite3.DatabaseError(f"it has version {version}, this release reads {VERSION}")
     except BaseException:
         database.close()
         raise
@@ -175,14 +180,19 @@ def is_corrupt(error: Exception) -> bool:
 
 def set_aside(path: Path) -> Path:
     """Rename a corrupt journal and its companions; return the new path. Raises OSError."""
-    stem = f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    aside = next(free for free in map(path.with_name, names) if not free.exists())
+    aside = _free(path, "corrupt")
     for companion in ("-wal", "-shm", ""):
         part = path.with_name(path.name + companion)
         if part.exists():
             part.rename(aside.with_name(aside.name + companion))
     return aside
+
+
+def _free(path: Path, fate: str, companion: str = "") -> Path:
+    """Return a path that nothing has yet, for what is never deleted."""
+    stem = f"{path.name}.{fate}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(free for free in (path.with_name(name + companion) for name in names) if not free.exists())
 
 
 def size_of(path: Path) -> int:

@@ -8,12 +8,14 @@ import sqlite3
 import threading
 import time
 
-from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
 from libvirt_lifecycle_exporter.journal.store import Journal
 
 log = logging.getLogger(__name__)
 
 _EVERY = 5.0
+_CHECK_EVERY = 60.0
 _CHUNK = 2000
 """Rows that one transaction removes."""
 
@@ -26,6 +28,7 @@ class Keeper:
         self._journal = journal
         self._oldest = oldest
         self._largest = largest
+        self._checked = float("-inf")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal-keeper", daemon=True)
 
@@ -40,15 +43,30 @@ class Keeper:
 
     def keep(self, now: float) -> None:
         """Do it once. Raises sqlite3.Error or OSError where the journal cannot be had."""
-        if not self._journal.holds():
-            return
+        with self._journal.keeping:
+            if self._journal.holds():
+                self._keep(now)
+
+    def _keep(self, now: float) -> None:
         database = connect(self._journal.path)
         try:
+            if abs(now - self._checked) >= _CHECK_EVERY:
+                self._checked = now
+                self._check(database)
             while self._remove_some(database, now) and not self._stopping.is_set():
                 pass
             database.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             database.close()
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        """Read what a restart would read: the writer has it in its cache, and would not notice damage."""
+        try:
+            tables.read(database)
+        except sqlite3.Error as error:
+            if is_corrupt(error):
+                self._journal.suspicion = error
+            raise
 
     def _remove_some(self, database: sqlite3.Connection, now: float) -> bool:
         """Remove one chunk of what is too much; False if nothing is."""

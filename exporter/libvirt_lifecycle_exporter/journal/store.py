@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
@@ -55,6 +56,10 @@ class Journal:
         self._complaint = ""
         self.lock = threading.Lock()
         """Held while the file is written or closed; the keeper respects it."""
+        self.keeping = threading.Lock()
+        """Held while the keeper has the file open: it is not closed meanwhile."""
+        self.suspicion: sqlite3.Error | None = None
+        """What the keeper found to be corrupt."""
 
     def restore(self) -> Memory:
         """Open the journal and return what it remembers; nothing, and a log line, where it cannot be read."""
@@ -72,7 +77,7 @@ class Journal:
         """Commit a batch."""
         if self._file is not None and not self._kept:
             try:
-                self._write([batch])
+                self._write(self._file, [batch])
             except _ERRORS as error:
                 self._ail(error)
             else:
@@ -80,19 +85,21 @@ class Journal:
         self._keep(batch)
 
     def tend(self, now: Callable[[], Memory]) -> None:
-        """Heal if need be. ``now`` tells the counters and states as they are, with all that is kept in them."""
+        """Heal if need be. ``now`` tells the counters and states as they are, with what is kept in them."""
+        suspicion, self.suspicion = self.suspicion, None
+        if self._file is not None and suspicion is not None:
+            self._ail(suspicion)
         if self._file is not None and not self._file.is_itself():
             self._ail(OSError("it was deleted or replaced while it was written"))
             self._in_step = False
         if self._file is not None and not self._kept:
             return
         try:
-            if self._file is None:
-                self._open()
+            file = self._file or self._open()
             if self._in_step:
-                self._write(self._kept)
+                self._write(file, self._kept)
             else:
-                self._rewrite(now(), self._kept)
+                self._rewrite(file, now(), self._kept)
         except _ERRORS as error:
             self._ail(error)
             return
@@ -157,10 +164,11 @@ class Journal:
         return state
 
     def _close_file(self) -> None:
-        with self.lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        with self.keeping, self.lock:
+            file, self._file = self._file, None
+            if file is not None:
+                with suppress(OSError, sqlite3.Error):
+                    file.close()
 
     def _begin_anew(self, error: Exception) -> None:
         self.errors += 1
@@ -197,9 +205,8 @@ class Journal:
             self._in_step = False
             self._kept.remove(oldest)
 
-    def _write(self, batches: Iterable[Effects]) -> None:
-        assert self._file is not None
-        database = self._file.database
+    def _write(self, file: File, batches: Iterable[Effects]) -> None:
+        database = file.database
         with self.lock:
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -211,9 +218,8 @@ class Journal:
                 _roll_back(database)
                 raise
 
-    def _rewrite(self, state: Memory, kept: list[Effects]) -> None:
-        assert self._file is not None
-        database = self._file.database
+    def _rewrite(self, file: File, state: Memory, kept: list[Effects]) -> None:
+        database = file.database
         with self.lock:
             database.execute("BEGIN IMMEDIATE")
             try:

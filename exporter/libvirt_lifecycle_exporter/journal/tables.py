@@ -1,6 +1,7 @@
 """What is done to the tables: a batch appended, everything replaced, everything read.
 
-Law: all of it runs inside the caller's transaction. What SQLite can read and the exporter cannot is corrupt too.
+Law: all of it runs inside the caller's transaction. What SQLite can read and the exporter cannot
+is corrupt too.
 """
 
 import sqlite3

@@ -11,11 +11,12 @@ from libvirt_lifecycle_exporter.sinks.families import (
     CONNECTION_UP,
     INVENTORY_CHANGES,
     OPERATIONS,
+    RAW_EVENTS,
     RECONNECTS,
     UNOBSERVED,
 )
 from libvirt_lifecycle_exporter.transition import InventoryChange
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS
 
 Pair = tuple[str, str]
 
@@ -32,6 +33,7 @@ def _bits(*families: Family) -> int:
 
 
 _EVENTS = _bits(CONNECTION_EVENTS)
+_RAW = _bits(RAW_EVENTS)
 _INVENTORY = _bits(INVENTORY_CHANGES)
 _LINK = _bits(CONNECTION_UP, RECONNECTS)
 _BLIND = _bits(UNOBSERVED)
@@ -47,6 +49,7 @@ class ConnectionPage(Page):
         "_changes",
         "_counts",
         "_labels",
+        "_raw",
         "_reconnects",
         "_unobserved",
         "_up",
@@ -55,10 +58,11 @@ class ConnectionPage(Page):
     def __init__(self, connection: str) -> None:
         super().__init__(len(CONNECTION_FAMILIES))
         self._labels = labels({"connection": connection})
-        self._counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
+        self._counts: dict[Pair, int] = dict.fromkeys(COUNTED_PAIRS, 0)
         self._changes: dict[Pair, int] = dict.fromkeys(_INVENTORY_PAIRS, 0)
         self._up = False
         self._reconnects = 0
+        self._raw: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
         self._unobserved = 0.0
         self._operations: dict[Pair, list[int]] = {}
         """Of each (operation, outcome): how many fell into each bucket."""
@@ -90,6 +94,10 @@ class ConnectionPage(Page):
     def _buckets(self, pair: Pair) -> list[int]:
         return self._operations.setdefault(pair, [0] * (len(BUCKETS) + 1))
 
+    def raw(self, pair: Pair) -> None:
+        self._raw[pair] = self._raw.get(pair, 0) + 1
+        self.touch(_RAW)
+
     def blind(self, seconds: float) -> None:
         self._unobserved += seconds
         self.touch(_BLIND)
@@ -103,8 +111,8 @@ class ConnectionPage(Page):
         elif kind == "operation":
             self._restore_operation(pair, total)
         else:
-            {"event": self._counts, "inventory": self._changes}[kind][pair] = int(total)
-        self.touch(_EVENTS | _INVENTORY | _LINK | _BLIND | _OPERATIONS)
+            {"event": self._counts, "inventory": self._changes, "raw": self._raw}[kind][pair] = int(total)
+        self.touch(_EVENTS | _INVENTORY | _LINK | _BLIND | _OPERATIONS | _RAW)
 
     def _restore_operation(self, pair: Pair, total: float) -> None:
         operation, _, outcome = pair[0].partition("/")
@@ -122,6 +130,7 @@ class ConnectionPage(Page):
             ("reconnect", "", ""): self._reconnects,
         }
         found.update({("event", *pair): count for pair, count in self._counts.items() if count})
+        found.update({("raw", *pair): count for pair, count in self._raw.items() if count})
         found.update({("inventory", *pair): count for pair, count in self._changes.items() if count})
         for pair, buckets in self._operations.items():
             what = "/".join(pair)
@@ -133,6 +142,8 @@ class ConnectionPage(Page):
         name = CONNECTION_FAMILIES[family].name
         if name == CONNECTION_EVENTS.name:
             return pairs(name, self._labels, "event", self._counts)
+        if name == RAW_EVENTS.name:
+            return pairs(name, self._labels, "event", self._raw, second="detail")
         if name == INVENTORY_CHANGES.name:
             return pairs(name, self._labels, "change", self._changes)
         if name == CONNECTION_UP.name:

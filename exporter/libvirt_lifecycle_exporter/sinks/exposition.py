@@ -69,14 +69,17 @@ def sample(name: str, rendered_labels: str, value: float) -> str:
 
 
 @cache
-def _pair_labels(first: str, pair: tuple[str, str]) -> str:
-    return labels({first: pair[0], "reason": pair[1]})
+def _pair_labels(first: str, second: str, pair: tuple[str, str]) -> str:
+    return labels({first: pair[0], second: pair[1]})
 
 
-def pairs(name: str, subject: str, first: str, values: Mapping[tuple[str, str], float]) -> str:
-    """Render a sample for each pair; ``first`` is the name of the label beside ``reason``."""
+def pairs(
+    name: str, subject: str, first: str, values: Mapping[tuple[str, str], float], second: str = "reason"
+) -> str:
+    """Render a sample for each pair; ``first`` and ``second`` are the names of their labels."""
     return "".join(
-        sample(name, f"{subject},{_pair_labels(first, pair)}", value) for pair, value in values.items()
+        sample(name, f"{subject},{_pair_labels(first, second, pair)}", value)
+        for pair, value in values.items()
     )
 
 

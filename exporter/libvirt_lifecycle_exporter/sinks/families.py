@@ -94,6 +94,12 @@ CONNECTION_EVENTS: Final = Family(
     ("connection", "event", "reason"),
     "Lifecycle transitions of all domains of a connection, by event and reason; outlives the domains.",
 )
+RAW_EVENTS: Final = Family(
+    "libvirt_connection_raw_events_total",
+    "counter",
+    ("connection", "event", "detail"),
+    "What libvirt sent, in its own words and at once, before any diagnosis.",
+)
 INVENTORY_CHANGES: Final = Family(
     "libvirt_domain_inventory_changes_total",
     "counter",
@@ -127,6 +133,7 @@ OPERATIONS: Final = Family(
 )
 CONNECTION_FAMILIES: Final = (
     CONNECTION_EVENTS,
+    RAW_EVENTS,
     INVENTORY_CHANGES,
     CONNECTION_UP,
     RECONNECTS,

@@ -52,6 +52,11 @@ class PrometheusSink:
             if page is None or not page.again(pair, change.at):
                 self._count_first(change, pair)
 
+    def raw(self, connection: str, event: str, detail: str) -> None:
+        """Count what libvirt sent, in its own words."""
+        with self._lock:
+            self._connections[connection].raw((event, detail))
+
     def restore(self, memory: Memory, now: float) -> None:
         """Take over the counters from before a restart; the names nobody bears any more leave in time."""
         with self._lock:
