@@ -10,7 +10,7 @@ from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 
 TotalKey = tuple[str, str, str, str]
-"""connection, kind (``event``, ``inventory``, ``operation``, ``raw``, ``reconnect``, ``unobserved``), what, reason"""
+"""connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
 
 
 CountKey = tuple[str, str, str, str]

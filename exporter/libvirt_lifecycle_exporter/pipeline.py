@@ -1,5 +1,7 @@
-"""What each message means: diagnosis, inventory, reconcile and incidents brought together. No thread, no clock
-of its own, no file: what it comes to is collected in ``Effects``, and somebody else writes and shows it.
+"""What each message means: diagnosis, inventory, reconcile and incidents brought together.
+
+No thread, no clock of its own, no file: what it comes to is collected in ``Effects``, and somebody else
+writes and shows it.
 
 Law: a message changes what is known, or nothing; what is counted is counted once.
 """
@@ -226,7 +228,7 @@ class Pipeline:
             self._tell(Update(domain, self._inventory.depart(domain, look.at), None), look.at)
 
     def _learn(self, look: Look) -> None:
-        """Take in an answer about one domain: it refines what is known, or proves that something was missed."""
+        """Take in an answer about one domain: it refines what is known, or proves what was missed."""
         if self._is_stale(look):
             return
         key = (look.connection, look.uuid)

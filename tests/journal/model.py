@@ -47,7 +47,9 @@ class Counted:
         return [incident for incident in self.incidents.values() if incident.closed_at is None]
 
     def memory(self) -> Memory:
-        return Memory(dict(self.counts), dict(self.totals), list(self.domains.values()), dict(self.watched), self.open())
+        return Memory(
+            dict(self.counts), dict(self.totals), list(self.domains.values()), dict(self.watched), self.open()
+        )
 
 
 class Writer:

@@ -13,7 +13,8 @@ from libvirt_lifecycle_exporter.effects import Effects
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 from tests.journal.model import Writer
-from tests.journal.values import DOMAINS, TIMES, TRANSITIONS, WORDS, batch, history, transition
+from tests.journal.strategies import DOMAINS, TIMES, TRANSITIONS, WORDS
+from tests.journal.values import batch, history, transition
 
 
 @contextmanager

@@ -86,7 +86,6 @@ def events(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - c
         output = FORMS[asked["output"]](views.entries(connections=several), sys.stdout)
         if follow:
             with until_told():
-                output.write([])
                 _go_on(output, endless(history, selection, span.start, Rest(_EVERY), _complain))
         else:
             _write(output, finished(history, selection, span), asked, history)
@@ -102,7 +101,7 @@ def events(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - c
 @_PATH
 @click.pass_context
 def incidents(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - click hands over any type
-    """Show the incidents in the journal, oldest first; with --since those that were open at some time since."""
+    """Show the incidents in the journal, oldest first; --since asks for those open at some time since."""
     history = _history(context, asked)
     with _answering(), written_out():
         selection, several = _selection(history, asked, "kind")
@@ -150,11 +149,11 @@ def _write(
 
 
 def _go_on(output: Output[Shown], parts: Iterator[Sequence[Shown]]) -> None:
-    """Write each part at once."""
-    for part in parts:
-        if part:
+    """Write each part at once; the first one also if it is empty, for the header."""
+    for number, part in enumerate(parts):
+        if part or not number:
             output.write(part)
-        sys.stdout.flush()
+            sys.stdout.flush()
 
 
 def _complain(sentence: str) -> None:
@@ -168,5 +167,5 @@ def _answering() -> Iterator[None]:
         yield
     except MissingError as error:
         raise UnreadableError(
-            f"{error}; if the exporter keeps it elsewhere, say where with {_JOURNAL.name} or {_JOURNAL.variable}"
+            f"{error}; if it is elsewhere, say where with {_JOURNAL.name} or {_JOURNAL.variable}"
         ) from None

@@ -9,7 +9,7 @@ _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def harmless(text: str) -> str:
-    """Spell what does not print as Python would: ``\\n``, ``\\x1b``, ``\\u202e``."""
+    r"""Spell what does not print as Python would: ``\n``, ``\x1b``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(
@@ -36,7 +36,7 @@ def local(at: float) -> str:
 def lasting(seconds: float) -> str:
     """Spell a duration by its two largest units: ``3m 12s``, ``2d 4h``."""
     rest = max(0, round(seconds))
-    parts = []
+    parts: list[str] = []
     for unit, size in _UNITS:
         number, rest = divmod(rest, size)
         if number or parts or unit == "s":

@@ -22,7 +22,8 @@ _HEADER = slice(60, 64)
 _MAGIC = b"SQLite format 3\x00"
 _LOCK_AGAIN = 0.05
 """Seconds between attempts to have the lock."""
-_CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+_CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"})
+"""The last is SQLite's answer to a statement that does not fit the tables; ours do, if these are ours."""
 
 
 class TakenError(Exception):
@@ -175,6 +176,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def is_corrupt(error: Exception) -> bool:
     """Tell whether an error means that the file's content is broken."""
+    if isinstance(error, UnicodeDecodeError):
+        # SQLite quotes what it cannot read, and the binding cannot read that.
+        return True
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") in _CORRUPT
 
 

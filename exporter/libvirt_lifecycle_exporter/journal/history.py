@@ -9,7 +9,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
@@ -59,10 +59,13 @@ class NewerError(UnreadableError):
     """A newer release wrote it."""
 
 
+Passes = Callable[[str], bool]
+
+
 class Selection(NamedTuple):
     """What is asked for; empty means everything."""
 
-    passes: Callable[[str], bool] | None = None
+    passes: Passes | None = None
     """Whether a domain of this name is wanted."""
     among: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """Column -> the words that are wanted in it."""
@@ -102,7 +105,7 @@ class History:
 
     def connections(self) -> list[str]:
         """Name the connections that the journal knows."""
-        return self._ask(lambda database: sorted(row[0] for row in database.execute(_CONNECTIONS)), [])
+        return self._ask(lambda database: sorted(row[0] for row in database.execute(_CONNECTIONS)), [], None)
 
     def span(self, selection: Selection, limit: int | None = None) -> Span:
         """Tell where all that fits lies now, or the newest ``limit`` of it."""
@@ -112,7 +115,7 @@ class History:
             first = _first(database, selection, limit)
             return Span(Place(file, last if first is None else first - 1), last)
 
-        return self._ask(question, Span(Place("", 0), 0))
+        return self._ask(question, Span(Place("", 0), 0), selection.passes)
 
     def page(self, selection: Selection, after: Place, last: int | None = None) -> Page:
         """Return what fits after a place, ``PAGE`` entries at the most; all of it if this is another file."""
@@ -121,41 +124,47 @@ class History:
             file, newest = _whereabouts(database)
             begin = after.seq if after.file == file else 0
             end = newest if last is None else min(last, newest)
-            where, values = _conditions(database, selection, f"seq > {begin}", f"seq <= {end}")
+            where, values = _conditions(selection, f"seq > {begin}", f"seq <= {end}")
             rows = database.execute(f"{_SELECT_ENTRIES} {where} ORDER BY seq LIMIT {PAGE}", values).fetchall()
             seen = rows[-1][0] if len(rows) == PAGE else max(begin, end)
             return Page([entry_from(row) for row in rows], Place(file, seen))
 
-        return self._ask(question, Page([], Place("", 0)))
+        return self._ask(question, Page([], Place("", 0)), selection.passes)
 
     def incidents(self, selection: Selection, *, only_open: bool) -> list[Incident]:
-        """Return the incidents that fit, in the order of opening; ``since``: that were open at some time since."""
+        """Return the incidents that fit, in the order of opening; ``since``: open at some time since."""
         conditions = ["closed_at IS NULL"] if only_open else []
         if selection.since is not None:
             conditions.append(f"(closed_at IS NULL OR closed_at >= {selection.since!r})")
 
         def question(database: sqlite3.Connection) -> list[Incident]:
-            where, values = _conditions(database, selection._replace(since=None), *conditions)
+            where, values = _conditions(selection._replace(since=None), *conditions)
             rows = database.execute(f"{_SELECT_INCIDENTS} {where} ORDER BY opened_at, id", values)
             return [incident_from(row) for row in rows]
 
-        return self._ask(question, [])
+        return self._ask(question, [], selection.passes)
 
-    def _ask(self, question: Callable[[sqlite3.Connection], Answer], nothing: Answer) -> Answer:
+    def _ask(
+        self, question: Callable[[sqlite3.Connection], Answer], nothing: Answer, passes: Passes | None
+    ) -> Answer:
         """Ask in one transaction; ``nothing`` is the answer of a journal that has only just been created."""
         quiet = self._is_quiet()
+        called = _Called(passes)
         try:
             with closing(self._open(quiet=quiet)) as database:
+                database.create_function("passes", 1, called, deterministic=True)
                 database.execute("BEGIN")
                 answer = question(database) if self._is_begun(database) else nothing
         except sqlite3.Error as error:
+            if called.raised is not None:
+                raise called.raised from None
             if not quiet or self._is_quiet():
                 raise self._sentence(error) from error
         else:
             if not quiet or self._is_quiet():
                 return answer
         # A writer came while the file was read as one that nobody writes.
-        return self._ask(question, nothing)
+        return self._ask(question, nothing, passes)
 
     def _open(self, *, quiet: bool) -> sqlite3.Connection:
         # Even mode=ro creates -wal and -shm where they are missing, and then whoever reads owns what the
@@ -220,6 +229,21 @@ class History:
         return UnreadableError(f"the journal {self.path} cannot be read: {_WHY.get(kind, error)}")
 
 
+class _Called:
+    """What SQLite calls for each name. It swallows what is raised there, an interrupt by the user included."""
+
+    def __init__(self, passes: Passes | None) -> None:
+        self._passes = passes
+        self.raised: BaseException | None = None
+
+    def __call__(self, name: str) -> bool:
+        try:
+            return self._passes is None or self._passes(name)
+        except BaseException as error:
+            self.raised = error
+            raise
+
+
 def _whereabouts(database: sqlite3.Connection) -> tuple[str, int]:
     """Return the journal's identity, and the newest sequence number."""
     row = database.execute("SELECT (SELECT id FROM identity), coalesce(max(seq), 0) FROM transitions")
@@ -234,15 +258,13 @@ def _first(database: sqlite3.Connection, selection: Selection, limit: int | None
         query = "SELECT min(seq) FROM transitions WHERE at >= ?"
         (first,) = database.execute(query, (selection.since,)).fetchone()
     if first is not None and limit is not None:
-        where, values = _conditions(database, selection, f"seq >= {first}")
-        newest = f"SELECT seq FROM transitions {where} ORDER BY seq DESC LIMIT {limit}"
-        (first,) = database.execute(f"SELECT min(seq) FROM ({newest})", values).fetchone()
+        where, values = _conditions(selection, f"seq >= {first}")
+        newest = f"SELECT seq FROM transitions {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+        (first,) = database.execute(f"SELECT min(seq) FROM ({newest})", values).fetchone()  # noqa: S608
     return first
 
 
-def _conditions(
-    database: sqlite3.Connection, selection: Selection, *conditions: str
-) -> tuple[str, list[Any]]:
+def _conditions(selection: Selection, *conditions: str) -> tuple[str, list[Any]]:
     """Spell a selection, and numbers of our own, as SQL."""
     found, values = list(conditions), list[Any]()
     for column, words in selection.among.items():
@@ -254,14 +276,8 @@ def _conditions(
         found.append("+at >= ?")
         values.append(selection.since)
     if selection.passes is not None:
-        database.create_function("passes", 1, selection.passes, deterministic=True)
         found.append("passes(name)")
-    return _joined(found), values
-
-
-def _joined(conditions: Iterable[str]) -> str:
-    joined = " AND ".join(conditions)
-    return f"WHERE {joined}" if joined else ""
+    return (f"WHERE {' AND '.join(found)}" if found else ""), values
 
 
 def _size(path: Path) -> int:

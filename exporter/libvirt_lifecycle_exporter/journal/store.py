@@ -34,7 +34,7 @@ _KEEP = 100_000
 _PATIENCE = 2.0
 """Seconds that a predecessor gets to end, before this begins to count in memory."""
 
-_ERRORS = (OSError, sqlite3.Error, TakenError, FutureError)
+_ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
 
 
 class Journal:
@@ -127,7 +127,7 @@ class Journal:
         self._have_lock(patience)
         try:
             file = self._file = File(self.path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             if not is_corrupt(error):
                 raise
             self._begin_anew(error)

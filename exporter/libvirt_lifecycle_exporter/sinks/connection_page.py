@@ -1,7 +1,11 @@
 """What is shown of one connection, and of all its domains together.
 
-Law: a page only formats what it was told; it decides nothing.
+Law: a page only formats what it was told; it decides nothing. Its totals go by kind, the same as in the
+journal: ``event``, ``raw``, ``inventory``, ``reconnect``, ``unobserved``, ``operation``.
 """
+
+from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
+from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.operations import BUCKETS, Duration
 from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, number, pairs, sample
@@ -15,151 +19,115 @@ from libvirt_lifecycle_exporter.sinks.families import (
     RECONNECTS,
     UNOBSERVED,
 )
-from libvirt_lifecycle_exporter.transition import InventoryChange
 from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS
 
 Pair = tuple[str, str]
 
-_INVENTORY_PAIRS: tuple[Pair, ...] = (
-    ("added", "started"),
-    ("added", "defined"),
-    ("removed", "shutdown"),
-    ("removed", "undefined"),
-)
+NO_PAIR: Pair = ("", "")
+"""Where a kind has but one total."""
+
+SUM = "sum"
+"""The place of an operation's seconds, beside those of its buckets."""
 
 
-def _bits(*families: Family) -> int:
-    return sum(1 << CONNECTION_FAMILIES.index(family) for family in families)
+class _Kind(NamedTuple):
+    """How one kind is shown: the family, the pairs that start at 0, the names of the labels."""
+
+    family: Family
+    zeros: tuple[Pair, ...]
+    first: str = ""
+    second: str = ""
 
 
-_EVENTS = _bits(CONNECTION_EVENTS)
-_RAW = _bits(RAW_EVENTS)
-_INVENTORY = _bits(INVENTORY_CHANGES)
-_LINK = _bits(CONNECTION_UP, RECONNECTS)
-_BLIND = _bits(UNOBSERVED)
-_OPERATIONS = _bits(OPERATIONS)
+_KINDS = {
+    "event": _Kind(CONNECTION_EVENTS, COUNTED_PAIRS, "event", "reason"),
+    "raw": _Kind(RAW_EVENTS, ALL_PAIRS, "event", "detail"),
+    "inventory": _Kind(
+        INVENTORY_CHANGES,
+        (("added", "started"), ("added", "defined"), ("removed", "shutdown"), ("removed", "undefined")),
+        "change",
+        "reason",
+    ),
+    "reconnect": _Kind(RECONNECTS, (NO_PAIR,)),
+    "unobserved": _Kind(UNOBSERVED, (NO_PAIR,)),
+    "operation": _Kind(OPERATIONS, ()),
+}
+
+_BITS = {kind: 1 << CONNECTION_FAMILIES.index(shown.family) for kind, shown in _KINDS.items()}
+_UP = 1 << CONNECTION_FAMILIES.index(CONNECTION_UP)
 
 
 class ConnectionPage(Page):
     """One ``connection`` label value."""
 
-    __slots__ = (
-        "_operations",
-        "_sums",
-        "_changes",
-        "_counts",
-        "_labels",
-        "_raw",
-        "_reconnects",
-        "_unobserved",
-        "_up",
-    )
+    __slots__ = ("_labels", "_totals", "_up", "_writers")
 
     def __init__(self, connection: str) -> None:
         super().__init__(len(CONNECTION_FAMILIES))
         self._labels = labels({"connection": connection})
-        self._counts: dict[Pair, int] = dict.fromkeys(COUNTED_PAIRS, 0)
-        self._changes: dict[Pair, int] = dict.fromkeys(_INVENTORY_PAIRS, 0)
         self._up = False
-        self._reconnects = 0
-        self._raw: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
-        self._unobserved = 0.0
-        self._operations: dict[Pair, list[int]] = {}
-        """Of each (operation, outcome): how many fell into each bucket."""
-        self._sums: dict[Pair, float] = {}
+        self._totals: dict[str, dict[Pair, float]] = {
+            kind: dict.fromkeys(shown.zeros, 0) for kind, shown in _KINDS.items()
+        }
+        self._writers: dict[str, Callable[[], str]] = {CONNECTION_UP.name: self._write_up}
+        for kind, shown in _KINDS.items():
+            self._writers[shown.family.name] = lambda kind=kind: self._write_totals(kind)  # type: ignore[misc]
+        self._writers[OPERATIONS.name] = self._write_operations
 
-    def count(self, pair: Pair) -> None:
-        self._counts[pair] = self._counts.get(pair, 0) + 1
-        self.touch(_EVENTS)
-
-    def note(self, change: InventoryChange) -> None:
-        self._changes[change.change, change.reason] += 1
-        self.touch(_INVENTORY)
-
-    def link(self, *, up: bool) -> None:
-        self._up = up
-        self.touch(_LINK)
-
-    def reconnect(self) -> None:
-        self._reconnects += 1
-        self.touch(_LINK)
+    def add(self, kind: str, pair: Pair = NO_PAIR, more: float = 1) -> None:
+        """Let a total grow."""
+        totals = self._totals[kind]
+        totals[pair] = totals.get(pair, 0) + more
+        self.touch(_BITS[kind])
 
     def took(self, duration: Duration) -> None:
         """Count an operation's duration."""
-        pair = (duration.operation, duration.outcome)
-        self._buckets(pair)[duration.bucket] += 1
-        self._sums[pair] = self._sums.get(pair, 0.0) + duration.seconds
-        self.touch(_OPERATIONS)
+        what = f"{duration.operation}/{duration.outcome}"
+        self.add("operation", (what, str(duration.bucket)))
+        self.add("operation", (what, SUM), duration.seconds)
 
-    def _buckets(self, pair: Pair) -> list[int]:
-        return self._operations.setdefault(pair, [0] * (len(BUCKETS) + 1))
-
-    def raw(self, pair: Pair) -> None:
-        self._raw[pair] = self._raw.get(pair, 0) + 1
-        self.touch(_RAW)
-
-    def blind(self, seconds: float) -> None:
-        self._unobserved += seconds
-        self.touch(_BLIND)
+    def link(self, *, up: bool) -> None:
+        self._up = up
+        self.touch(_UP)
 
     def restore(self, kind: str, pair: Pair, total: float) -> None:
         """Take over a total from before a restart."""
-        if kind == "unobserved":
-            self._unobserved = total
-        elif kind == "reconnect":
-            self._reconnects = int(total)
-        elif kind == "operation":
-            self._restore_operation(pair, total)
-        else:
-            {"event": self._counts, "inventory": self._changes, "raw": self._raw}[kind][pair] = int(total)
-        self.touch(_EVENTS | _INVENTORY | _LINK | _BLIND | _OPERATIONS | _RAW)
-
-    def _restore_operation(self, pair: Pair, total: float) -> None:
-        operation, _, outcome = pair[0].partition("/")
-        buckets = self._buckets((operation, outcome))
-        if pair[1] == "sum":
-            self._sums[operation, outcome] = total
-        else:
-            self._sums.setdefault((operation, outcome), 0.0)
-            buckets[int(pair[1])] = int(total)
+        self._totals[kind][pair] = total
+        self.touch(_BITS[kind])
 
     def totals(self) -> dict[tuple[str, str, str], float]:
         """Return what outlives a restart, by kind and pair."""
-        found: dict[tuple[str, str, str], float] = {
-            ("unobserved", "", ""): self._unobserved,
-            ("reconnect", "", ""): self._reconnects,
+        return {
+            (kind, *pair): total
+            for kind, totals in self._totals.items()
+            for pair, total in totals.items()
+            if total
         }
-        found.update({("event", *pair): count for pair, count in self._counts.items() if count})
-        found.update({("raw", *pair): count for pair, count in self._raw.items() if count})
-        found.update({("inventory", *pair): count for pair, count in self._changes.items() if count})
-        for pair, buckets in self._operations.items():
-            what = "/".join(pair)
-            found["operation", what, "sum"] = self._sums[pair]
-            found.update({("operation", what, str(n)): count for n, count in enumerate(buckets) if count})
-        return found
 
     def write(self, family: int) -> str:
-        name = CONNECTION_FAMILIES[family].name
-        if name == CONNECTION_EVENTS.name:
-            return pairs(name, self._labels, "event", self._counts)
-        if name == RAW_EVENTS.name:
-            return pairs(name, self._labels, "event", self._raw, second="detail")
-        if name == INVENTORY_CHANGES.name:
-            return pairs(name, self._labels, "change", self._changes)
-        if name == CONNECTION_UP.name:
-            return sample(name, self._labels, self._up)
-        if name == OPERATIONS.name:
-            return "".join(self._histogram(pair) for pair in self._operations)
-        if name == UNOBSERVED.name:
-            return sample(name, self._labels, self._unobserved)
-        return sample(name, self._labels, self._reconnects)
+        return self._writers[CONNECTION_FAMILIES[family].name]()
 
-    def _histogram(self, pair: Pair) -> str:
-        subject = f"{self._labels},{labels({'operation': pair[0], 'outcome': pair[1]})}"
-        total, lines = 0, []
-        for bound, count in zip((*map(number, BUCKETS), "+Inf"), self._operations[pair], strict=True):
-            total += count
+    def _write_up(self) -> str:
+        return sample(CONNECTION_UP.name, self._labels, self._up)
+
+    def _write_totals(self, kind: str) -> str:
+        shown, totals = _KINDS[kind], self._totals[kind]
+        if not shown.first:
+            return sample(shown.family.name, self._labels, totals[NO_PAIR])
+        return pairs(shown.family.name, self._labels, (shown.first, shown.second), totals)
+
+    def _write_operations(self) -> str:
+        totals = self._totals["operation"]
+        return "".join(self._histogram(what) for what in dict.fromkeys(pair[0] for pair in totals))
+
+    def _histogram(self, what: str) -> str:
+        operation, _, outcome = what.partition("/")
+        subject = f"{self._labels},{labels({'operation': operation, 'outcome': outcome})}"
+        totals = self._totals["operation"]
+        total, lines = 0.0, []
+        for place, bound in enumerate((*map(number, BUCKETS), "+Inf")):
+            total += totals.get((what, str(place)), 0)
             lines.append(sample(f"{OPERATIONS.name}_bucket", f'{subject},le="{bound}"', total))
-        lines.append(sample(f"{OPERATIONS.name}_sum", subject, self._sums[pair]))
+        lines.append(sample(f"{OPERATIONS.name}_sum", subject, totals.get((what, SUM), 0)))
         lines.append(sample(f"{OPERATIONS.name}_count", subject, total))
         return "".join(lines)

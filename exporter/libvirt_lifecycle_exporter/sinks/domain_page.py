@@ -24,6 +24,9 @@ from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
 Pair = tuple[str, str]
 
 
+_NAMES = ("event", "reason")
+
+
 def _bits(*families: Family) -> int:
     return sum(1 << DOMAIN_FAMILIES.index(family) for family in families)
 
@@ -98,9 +101,9 @@ class DomainPage(Page):
     def write(self, family: int) -> str:
         name = DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
-            return pairs(name, self._labels, "event", self.counts)
+            return pairs(name, self._labels, _NAMES, self.counts)
         if name == LAST_EVENT.name:
-            return pairs(name, self._labels, "event", self.last)
+            return pairs(name, self._labels, _NAMES, self.last)
         if name in _OF_INCIDENTS:
             return _OF_INCIDENTS[name](self._labels, self)
         return "" if self._domain is None else _WRITERS[name](self._labels, self._domain)

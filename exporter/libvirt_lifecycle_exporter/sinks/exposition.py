@@ -69,17 +69,14 @@ def sample(name: str, rendered_labels: str, value: float) -> str:
 
 
 @cache
-def _pair_labels(first: str, second: str, pair: tuple[str, str]) -> str:
-    return labels({first: pair[0], second: pair[1]})
+def _pair_labels(names: tuple[str, str], pair: tuple[str, str]) -> str:
+    return labels(dict(zip(names, pair, strict=True)))
 
 
-def pairs(
-    name: str, subject: str, first: str, values: Mapping[tuple[str, str], float], second: str = "reason"
-) -> str:
-    """Render a sample for each pair; ``first`` and ``second`` are the names of their labels."""
+def pairs(name: str, subject: str, names: tuple[str, str], values: Mapping[tuple[str, str], float]) -> str:
+    """Render a sample for each pair of label values; ``names`` are the labels' names."""
     return "".join(
-        sample(name, f"{subject},{_pair_labels(first, second, pair)}", value)
-        for pair, value in values.items()
+        sample(name, f"{subject},{_pair_labels(names, pair)}", value) for pair, value in values.items()
     )
 
 

@@ -47,7 +47,7 @@ class PrometheusSink:
         """Count a transition."""
         pair = (change.event, change.reason)
         with self._lock:
-            self._connections[change.connection].count(pair)
+            self._connections[change.connection].add("event", pair)
             page = self._domains.get((change.connection, change.name))
             if page is None or not page.again(pair, change.at):
                 self._count_first(change, pair)
@@ -55,7 +55,7 @@ class PrometheusSink:
     def raw(self, connection: str, event: str, detail: str) -> None:
         """Count what libvirt sent, in its own words."""
         with self._lock:
-            self._connections[connection].raw((event, detail))
+            self._connections[connection].add("raw", (event, detail))
 
     def restore(self, memory: Memory, now: float) -> None:
         """Take over the counters from before a restart; the names nobody bears any more leave in time."""
@@ -109,17 +109,17 @@ class PrometheusSink:
     def reconnect(self, connection: str) -> None:
         """Count that a lost connection was opened again."""
         with self._lock:
-            self._connections[connection].reconnect()
+            self._connections[connection].add("reconnect")
 
     def blind(self, connection: str, seconds: float) -> None:
         """Count time in which events could have been missed."""
         with self._lock:
-            self._connections[connection].blind(seconds)
+            self._connections[connection].add("unobserved", more=seconds)
 
     def note(self, connection: str, change: InventoryChange) -> None:
         """Count a change of the inventory."""
         with self._lock:
-            self._connections[connection].note(change)
+            self._connections[connection].add("inventory", (change.change, change.reason))
 
     def link(self, connection: str, *, up: bool) -> None:
         """Show that a connection is up or down."""
