@@ -124,7 +124,10 @@ class App:
         self._worker.stop(_PATIENCE)
         if self._keeper is not None:
             self._keeper.stop(_PATIENCE)
-        self._journal.close()
+        # SQLite waits for the disk as it closes; what is committed is safe without.
+        closing = threading.Thread(target=self._journal.close, name="journal-close", daemon=True)
+        closing.start()
+        closing.join(_PATIENCE)
         self._server.stop(_PATIENCE)
 
 

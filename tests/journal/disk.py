@@ -14,6 +14,7 @@ from typing import Self
 
 from tests.lab.exporter import Exporter
 
+ROOT = Path(__file__).parents[2]
 HOLD = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
 
 
@@ -48,7 +49,8 @@ class Disk:
     def enter(self) -> list[str]:
         """What makes a command run where the disk is."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
-        return ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--"]
+        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--"]
+        return [*inside, "sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)]
 
     def run(self, *command: str | Path, check: bool = True) -> str:
         return subprocess.run([*self.enter, *command], check=check, capture_output=True, text=True).stdout

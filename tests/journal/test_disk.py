@@ -12,7 +12,6 @@ import pytest
 from tests.journal import clerk_process
 from tests.journal.disk import Disk
 
-ROOT = Path(__file__).parents[2]
 APPENDED = 4000
 """More than fits."""
 
@@ -25,7 +24,7 @@ class Clerk:
         argv = disk.python("-m", clerk_process.__name__, disk.folder / "journal.sqlite")
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
             )
 
     def __enter__(self) -> Self:
@@ -34,7 +33,8 @@ class Clerk:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate()
+        if self._process.poll() is None:
+            self._process.communicate()
 
     def __call__(self, order: str) -> Any:
         assert self._process.stdin is not None
