@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.lab.exporter import Exporter
 
 ROOT = Path(__file__).parents[2]
 HOLD = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
@@ -62,10 +61,6 @@ class Disk:
     def make_room(self) -> None:
         self.run("rm", self._filler)
 
-    def is_free(self) -> bool:
-        """Whether nobody has a file of it open for writing: only then can it be made read-only."""
-        return "rw" not in self.options()
-
     def freeze(self) -> bool:
         """Read-only from now on; False while a file is open for writing."""
         self.run("mount", "-o", "remount,ro", self.folder, check=False)
@@ -80,13 +75,3 @@ class Disk:
 
     def python(self, *arguments: str | Path) -> list[str]:
         return [*self.enter, sys.executable, *map(str, arguments)]
-
-
-class ExporterOnDisk(Exporter):
-    """Runs where the disk is."""
-
-    def __init__(
-        self, disk: Disk, folder: Path, uris: Sequence[str], *, extra_args: Sequence[str] = ()
-    ) -> None:
-        super().__init__(folder, uris, extra_args=extra_args)
-        self._argv = [*disk.enter, *self._argv]

@@ -33,7 +33,7 @@ class Clerk:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
+        if self._process.returncode is None:
             self._process.communicate()
 
     def __call__(self, order: str) -> Any:
@@ -47,7 +47,7 @@ class Clerk:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def said(self, words: str) -> int:
         return self.log.read_text().count(words)

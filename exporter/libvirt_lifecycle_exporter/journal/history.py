@@ -230,7 +230,7 @@ class History:
 
 
 class _Called:
-    """What SQLite calls for each name. It swallows what is raised there, an interrupt by the user included."""
+    """What SQLite calls for each name; it swallows what is raised there, also an interrupt by the user."""
 
     def __init__(self, passes: Passes | None) -> None:
         self._passes = passes
