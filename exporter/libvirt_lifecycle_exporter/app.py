@@ -92,7 +92,7 @@ class App:
 
     def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
-        return sum(int(self._sink.counted()[1].get((connection, "event", *pair), 0)) for pair in pairs)
+        return self._sink.total(connection, pairs)
 
     def start(self) -> None:
         """Begin: first who listens, then who speaks."""

@@ -8,7 +8,7 @@ Law: a message changes what is known, or nothing; what is counted is counted onc
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
@@ -32,29 +32,15 @@ from libvirt_lifecycle_exporter.transition import (
     Transition,
 )
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, LIFECYCLE
+from libvirt_lifecycle_exporter.watches import Watches
 
 _EVIDENCE_FOR = 5.0
 """Seconds before an answer in which what happened may be explained by the evidence that came with it."""
-_WATCH_NOTED = 1.0
-"""Seconds between notes of until when a connection was watched."""
 MANY = 10
 """Domains in doubt from which on a new listing costs less than a look at each."""
 
 Key = tuple[str, str]
 """connection, uuid"""
-
-
-@dataclass(slots=True)
-class Watch:
-    """What is known of a connection itself."""
-
-    up: bool = False
-    lost: bool = False
-    """It was up, and is to be opened again."""
-    listed: bool = False
-    """By this process."""
-    until: float = 0.0
-    """Until when nothing was missed; 0: it was never watched."""
 
 
 class Wishes:
@@ -97,18 +83,18 @@ class Pipeline:
         self._wishes = Wishes()
         self._before: dict[Key, Domain] = {}
         """Domains as they were before a stop whose verdict may still be open."""
-        self._watch = {name: Watch() for name in connections}
+        self._watches = Watches(connections, sink)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
             Snapshot: self._on_snapshot,
             Look: self._on_look,
-            LinkUp: self._on_link_up,
+            LinkUp: lambda link: self._watches.found(link, self._effects),
             LinkDown: self._on_link_down,
         }
 
     def restore(self, memory: Memory) -> None:
         """Take over what was known before a restart; before ``start``."""
-        here = memory.only(self._watch)
+        here = memory.only(self._watches.names())
         self._inventory.restore(here.domains, here.watched_until)
         self._sink.restore(here, self._clock())
         for domain in here.domains:
@@ -116,22 +102,21 @@ class Pipeline:
         self._incidents.restore(here.incidents)
         for incident in here.incidents:
             self._sink.incident(incident, more=0)
-        for name, until in here.watched_until.items():
-            self._watch[name].until = until
+        self._watches.restore(here.watched_until)
 
     def remember(self) -> Memory:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
-        watched = {name: watch.until for name, watch in self._watch.items() if watch.until}
-        return Memory(counts, totals, self._inventory.all(), watched, self._incidents.open())
+        domains, incidents = self._inventory.all(), self._incidents.open()
+        return Memory(counts, totals, domains, self._watches.until(), incidents)
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
-        return any(watch.listed for watch in self._watch.values())
+        return self._watches.ready()
 
     def down(self) -> list[str]:
         """Name the connections that are down."""
-        return [name for name, watch in self._watch.items() if not watch.up]
+        return self._watches.down()
 
     def take(self, message: Message) -> None:
         """Take in one message."""
@@ -147,9 +132,7 @@ class Pipeline:
             self._diagnosis.forget(domain.connection, domain.uuid)
             self._operations.forget(domain.connection, domain.uuid)
         self._effects.expired.extend(self._sink.expire(now))
-        for name, watch in self._watch.items():
-            if watch.up and watch.listed and now - watch.until >= _WATCH_NOTED:
-                watch.until = self._effects.watched_until[name] = now
+        self._watches.note(now, self._effects)
 
     def conclude(self) -> None:
         """Give the verdicts that are open: there will be no more evidence."""
@@ -194,7 +177,7 @@ class Pipeline:
         for uuid in [*wanted, *(known - wanted.keys())]:
             learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
         self._inventory.note_listed(connection)
-        self._watch[connection].listed = True
+        self._watches.listed(connection)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._wishes.looks[connection].setdefault(domain.uuid, None)
@@ -282,30 +265,9 @@ class Pipeline:
             else:
                 self._wishes.looks[connection].update(dict.fromkeys(uuids))
 
-    def _on_link_up(self, link: LinkUp) -> None:
-        watch = self._watch[link.connection]
-        if watch.lost:
-            self._effects.totals[link.connection, "reconnect", "", ""] += 1
-            self._effects.then(self._sink.reconnect, link.connection)
-        watch.up, watch.lost = True, False
-        if watch.until:
-            blind = max(0.0, link.at - watch.until)
-            self._effects.totals[link.connection, "unobserved", "", ""] += blind
-            self._effects.then(self._sink.blind, link.connection, blind)
-        watch.until = self._effects.watched_until[link.connection] = link.at
-        self._effects.then(self._show_link, link.connection)
-
     def _on_link_down(self, link: LinkDown) -> None:
-        watch = self._watch[link.connection]
-        if watch.up:
-            watch.until = self._effects.watched_until[link.connection] = link.at
-            self._doubts.clear_all(link.connection)
-            watch.lost = True
-        watch.up = False
-        self._effects.then(self._show_link, link.connection)
-
-    def _show_link(self, connection: str) -> None:
-        self._sink.link(connection, up=self._watch[connection].up)
+        self._watches.lost(link, self._effects)
+        self._doubts.clear_all(link.connection)
 
     def _count(self, changes: Iterable[Transition], message: str = "") -> None:
         for change in changes:

@@ -37,9 +37,10 @@ class Mortal(Exporter):
         *,
         disk: Disk | None = None,
         extra_args: Sequence[str] = (),
+        ready: bool = True,
     ) -> None:
         flags = ("--journal.path", str(journal), *IMPATIENT, *extra_args)
-        super().__init__(folder, uris, extra_args=flags)
+        super().__init__(folder, uris, extra_args=flags, ready=ready)
         if disk is not None:
             self._argv = [*disk.enter, *self._argv]
 

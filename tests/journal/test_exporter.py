@@ -102,7 +102,7 @@ def test_corrupt_at_the_start(where: int, start: Start, guest: Guest, tmp_path: 
     assert exporter.figure(ERRORS) >= 1
     assert exporter.said("the journal was corrupt") == 1
     assert [aside.read_bytes() for aside in asides(path)] == [corrupt]
-    well(exporter)
+    exporter.wait_until(lambda: exporter.figure(EVENTS), what="the new journal")
     exporter.kill()
     exporter.again()
     assert guest.shown(exporter) == 1

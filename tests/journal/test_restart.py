@@ -143,15 +143,13 @@ def test_the_domains_that_were_there_first_were_never_transitions(
     """Killed at once, perhaps before the first listing is in the journal; the next start must not take them for new."""
     for name in DOMAINS:
         driver.define(name, running=True)
-    mortal = Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite")
-    mortal.start()
-    for _ in range(5):
-        up = mortal.said("is up")
-        until(lambda up=up: mortal.said("is up") > up or "", 30, "the connection")  # type: ignore[misc]
-        mortal.kill()
-        mortal.start()
-    with mortal:
-        pass
+    with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False) as mortal:
+        for _ in range(5):
+            lives = mortal.said("is up")
+            mortal.kill()
+            mortal.start()
+            mortal.wait_until(lambda: mortal.said("is up") > lives, what="the connection")  # noqa: B023
+        mortal.wait_ready()
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
 
 

@@ -365,5 +365,5 @@ def test_columns_share_the_room() -> None:
     assert widths(COLUMNS, rows, None) == [6, 40, 20, 45]
     assert widths(COLUMNS, rows, 200) == [6, 40, 20, 128]
     assert widths(COLUMNS, rows, 60) == [6, 19, 19, 10]
-    assert widths(COLUMNS, rows, 10) == [6, 8, 8, 10]
+    assert widths(COLUMNS, rows, 10) == [6, 10, 10, 10]
     assert widths(COLUMNS, [], 80) == [4, 4, 4, 62]

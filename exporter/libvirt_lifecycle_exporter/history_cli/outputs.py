@@ -22,7 +22,7 @@ Shown = TypeVar("Shown")
 Taken = TypeVar("Taken", contravariant=True)  # noqa: PLC0105 - as the others
 
 _GAP = "  "
-_NARROWEST = 8
+_NARROWEST = 10
 """Columns never become narrower."""
 
 

@@ -53,7 +53,7 @@ def entries(*, connections: bool) -> View[Entry]:
             Column("EVENT", 9),
             Column("REASON", 10),
             Column("INCIDENT", _SHORT),
-            Column("NOTE", 20),
+            Column("NOTE", 16),
         ),
         lambda entry: _entry_cells(entry, connections=connections),
         ("EVENT", "REASON"),

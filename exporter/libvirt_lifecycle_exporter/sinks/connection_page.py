@@ -95,6 +95,10 @@ class ConnectionPage(Page):
         self._totals[kind][pair] = total
         self.touch(_BITS[kind])
 
+    def total(self, kind: str, pair: Pair) -> int:
+        """Return one total."""
+        return int(self._totals[kind].get(pair, 0))
+
     def totals(self) -> dict[tuple[str, str, str], float]:
         """Return what outlives a restart, by kind and pair."""
         return {

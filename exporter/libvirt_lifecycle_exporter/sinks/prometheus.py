@@ -5,6 +5,7 @@ Law: a domain's series come together and leave together; what is over the limit 
 """
 
 import threading
+from collections.abc import Sequence
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
@@ -56,6 +57,11 @@ class PrometheusSink:
         """Count what libvirt sent, in its own words."""
         with self._lock:
             self._connections[connection].add("raw", (event, detail))
+
+    def total(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
+        """Return how many transitions of these pairs were counted on a connection."""
+        with self._lock:
+            return sum(self._connections[connection].total("event", pair) for pair in pairs)
 
     def restore(self, memory: Memory, now: float) -> None:
         """Take over the counters from before a restart; the names nobody bears any more leave in time."""
