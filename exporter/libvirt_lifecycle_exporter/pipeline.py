@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
-from libvirt_lifecycle_exporter.reconcile import missed
+from libvirt_lifecycle_exporter.reconcile import is_in_between, missed
 from libvirt_lifecycle_exporter.transition import (
     LinkDown,
     LinkUp,
@@ -177,7 +177,7 @@ class Pipeline:
         for uuid in [*wanted, *(known - wanted.keys())]:
             learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
         self._inventory.note_listed(connection)
-        self._watches.listed(connection)
+        self._watches.listed(connection, snapshot.at, self._effects)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._wishes.looks[connection].setdefault(domain.uuid, None)
@@ -212,7 +212,7 @@ class Pipeline:
 
     def _learn(self, look: Look) -> None:
         """Take in an answer about one domain: it refines what is known, or proves what was missed."""
-        if self._is_stale(look):
+        if is_in_between(look.facts) or self._is_stale(look):
             return
         key = (look.connection, look.uuid)
         domain = self._inventory.find(*key)

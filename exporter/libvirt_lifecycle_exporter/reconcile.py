@@ -76,6 +76,16 @@ _ENTERED: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
 """The state an active domain was found in -> the event that led there, and its reasons."""
 
 
+IN_BETWEEN: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_down")})
+"""States of a domain that libvirt is busy with. They pass, and the events that tell of it are yet to come: a
+start, or the way back to a snapshot, takes seconds on a busy host."""
+
+
+def is_in_between(found: DomainFacts | None) -> bool:
+    """Tell whether an answer says nothing yet."""
+    return found is not None and (found.state, found.reason) in IN_BETWEEN
+
+
 def missed(known: Domain | None, found: DomainFacts | None) -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between the two, in order.
 
@@ -138,6 +148,9 @@ def _while_off(known: Domain, after: str) -> list[Pair]:
 
 
 def _began(found: DomainFacts) -> list[Pair]:
+    if (found.state, found.reason) == ("paused", "starting_up"):
+        # Not yet: libvirt will say so when it has.
+        return []
     if found.state == "running":
         return [("started", STARTED.get(found.reason, UNKNOWN))]
     return [("started", UNKNOWN), *_moved("running", found)]

@@ -54,9 +54,10 @@ class Watches:
         """Return until when each was watched."""
         return {name: watch.until for name, watch in self._watches.items() if watch.until}
 
-    def listed(self, connection: str) -> None:
+    def listed(self, connection: str, at: float, effects: Effects) -> None:
         """Note that all domains of a connection are known."""
         self._watches[connection].listed = True
+        self._note(connection, at, effects)
 
     def found(self, link: LinkUp, effects: Effects) -> None:
         """A connection is open, and its callbacks are registered."""
@@ -88,7 +89,10 @@ class Watches:
                 self._note(name, now, effects)
 
     def _note(self, connection: str, moment: float, effects: Effects) -> None:
-        self._watches[connection].until = effects.watched_until[connection] = moment
+        watch = self._watches[connection]
+        # What was there before the first listing is not new: until that is written, nothing was watched.
+        if watch.listed or watch.until:
+            watch.until = effects.watched_until[connection] = moment
 
     def _show(self, connection: str) -> None:
         self._sink.link(connection, up=self._watches[connection].up)

@@ -3,7 +3,7 @@
 import pytest
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.reconcile import missed
+from libvirt_lifecycle_exporter.reconcile import is_in_between, missed
 from libvirt_lifecycle_exporter.states import STATE_REASONS
 from libvirt_lifecycle_exporter.transition import DomainFacts
 from libvirt_lifecycle_exporter.vocabulary import REASONS
@@ -83,6 +83,12 @@ def test_a_reason_that_an_event_only_made_likely_contradicts_nothing() -> None:
     likely = known("shutoff", "failed")
     likely.confirmed = False
     assert missed(likely, found("shutoff", "crashed", number=-1)) == []
+
+
+def test_a_domain_that_libvirt_is_busy_with_says_nothing_yet() -> None:
+    assert is_in_between(found("paused", "starting_up"))
+    assert not is_in_between(found("paused", "user"))
+    assert not is_in_between(None)
 
 
 def test_a_rename_is_two_transitions() -> None:

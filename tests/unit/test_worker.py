@@ -154,6 +154,17 @@ def test_a_domain_that_vanished_unseen_is_stopped_and_removed() -> None:
     assert value(rig.sink, changes, change="removed", reason="undefined") == 1
 
 
+def test_a_slow_start_is_no_start_that_was_missed() -> None:
+    """On a busy host libvirt answers "starting up" for seconds before it tells of the start."""
+    rig = Rig()
+    rig.feed(snapshot(), lifecycle("defined", "added"))
+    settle(rig, look("web", facts("web", "paused", "starting_up")))
+    rig.feed(lifecycle("resumed", "unpaused"), lifecycle("started", "booted"))
+    settle(rig, look("web", facts("web")))
+    assert rig.notebook.pairs("reconcile") == []
+    assert value(rig.sink, "libvirt_domain_state", domain="web", state="running") == 1
+
+
 def test_the_first_listing_ever_counts_nothing() -> None:
     rig = Rig()
     settle(rig, snapshot(facts("web"), facts("db", "crashed", "panicked")))

@@ -72,6 +72,8 @@ class File:
         self.path = path
         self.is_new = not path.exists() or path.stat().st_size == 0
         _refuse_future(path)
+        # Names, titles and the emulators' last words are nobody else's business.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         self.database = connect(path)
         try:
             migrate(self.database)
