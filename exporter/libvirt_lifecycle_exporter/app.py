@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _STALLED = 30.0
 """Seconds without a heartbeat after which the event loop is taken to be stuck."""
+_TURN = 0.25
+"""Seconds between looks whether a signal has come."""
 _PATIENCE = 0.5
 """Seconds that each part gets to end; together less than the 2 s in which SIGTERM must have worked."""
 
@@ -37,6 +39,7 @@ class App:
 
     def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
         self._over = threading.Event()
+        self._asked = False
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -107,11 +110,13 @@ class App:
 
     def wait(self) -> None:
         """Wait until it is asked to stop or the web server has ended."""
-        self._over.wait()
+        # With a limit: a signal that comes just before the wait interrupts nothing, and would be forgotten.
+        while not self._asked and not self._over.wait(_TURN):
+            pass
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        """Ask it to stop; usable as a signal handler."""
-        self._over.set()
+        """Ask it to stop; usable as a signal handler: it takes no lock, which the interrupted may hold."""
+        self._asked = True
 
     def stop(self) -> None:
         """End all parts, in the order in which data flows; a part that hangs in libvirt is left behind."""

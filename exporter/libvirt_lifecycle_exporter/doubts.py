@@ -2,10 +2,12 @@
 
 Law: an answer can overtake the event that explains it. So a contradiction is believed only if it is still
 there in an answer to a question that was asked a while later, and after the event loop had turned: what
-libvirt had sent by then has been taken in.
+libvirt had sent by then has been taken in. Still there means the very same: another answer is about something
+newer, whose event may be under way again.
 """
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 GRACE = 1.0
@@ -20,6 +22,7 @@ Key = tuple[str, str]
 @dataclass(slots=True)
 class _Doubt:
     newest: int
+    found: Hashable
     since: float
     turn: int
     asked: int | None = None
@@ -31,15 +34,18 @@ class Doubts:
     def __init__(self) -> None:
         self._doubts: dict[Key, _Doubt] = {}
 
-    def confirm(self, key: Key, *, newest: int, began: int, now: float, turn: int) -> bool:
+    def confirm(
+        self, key: Key, *, newest: int, began: int, now: float, turn: int, found: Hashable = None
+    ) -> bool:
         """Note a contradiction; True if it is to be believed now.
 
         ``newest``: the order of the newest observation of the domain; after another one it is another
         contradiction. ``began``: the order at which libvirt was asked. ``turn``: of the event loop.
+        ``found``: what libvirt answered.
         """
         doubt = self._doubts.get(key)
-        if doubt is None or doubt.newest != newest:
-            self._doubts[key] = _Doubt(newest, now, turn)
+        if doubt is None or (doubt.newest, doubt.found) != (newest, found):
+            self._doubts[key] = _Doubt(newest, found, now, turn)
             return False
         if doubt.asked is None or began < doubt.asked:
             return False

@@ -121,27 +121,13 @@ class Inventory:
     @staticmethod
     def refine(domain: Domain, facts: DomainFacts, details: DomainDetails | None) -> bool:
         """Take in what no event tells of a domain in a state that is known; tell if anything is new."""
-        before = (
-            domain.reason,
-            domain.confirmed,
-            domain.persistent,
-            domain.autostart,
-            domain.details,
-            domain.domain_id,
-        )
+        before = _answered(domain)
         domain.reason, domain.confirmed = facts.reason, True
         domain.persistent = facts.persistent
         domain.autostart = facts.autostart
         domain.domain_id = facts.domain_id
         domain.details = details or domain.details
-        return before != (
-            domain.reason,
-            domain.confirmed,
-            domain.persistent,
-            domain.autostart,
-            domain.details,
-            domain.domain_id,
-        )
+        return before != _answered(domain)
 
     def forget(self, before: float) -> list[Domain]:
         """Drop and return the domains that were removed before ``before`` (Unix time, seconds)."""
@@ -166,6 +152,18 @@ class Inventory:
             changes.append(ADDED_STARTED)
             domain.persistent = False
         return domain
+
+
+def _answered(domain: Domain) -> tuple[object, ...]:
+    """Return what only answers tell."""
+    return (
+        domain.reason,
+        domain.confirmed,
+        domain.persistent,
+        domain.autostart,
+        domain.domain_id,
+        domain.details,
+    )
 
 
 def _leave(domain: Domain, at: float) -> None:

@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
-from libvirt_lifecycle_exporter.reconcile import is_in_between, missed
+from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
 from libvirt_lifecycle_exporter.transition import (
     LinkDown,
     LinkUp,
@@ -204,9 +204,9 @@ class Pipeline:
         """Take in a domain of the first listing ever: what was before nobody knows."""
         if self._is_stale(look):
             return
-        domain = self._inventory.find(look.connection, look.uuid)
-        if look.facts is not None:
-            self._tell(self._inventory.adopt(look.connection, look.facts, look.at), look.at)
+        domain, facts = self._inventory.find(look.connection, look.uuid), at_first_sight(look.facts)
+        if facts is not None:
+            self._tell(self._inventory.adopt(look.connection, facts, look.at), look.at)
         elif domain is not None:
             self._tell(Update(domain, self._inventory.depart(domain, look.at), None), look.at)
 
@@ -222,7 +222,10 @@ class Pipeline:
         else:
             newest = domain.newest if domain is not None else 0
             now, turn = self._clock(), self._turns()
-            if not self._doubts.confirm(key, newest=newest, began=look.began, now=now, turn=turn):
+            found = None if look.facts is None else look.facts._replace(autostart=False)
+            if not self._doubts.confirm(
+                key, newest=newest, began=look.began, now=now, turn=turn, found=found
+            ):
                 return
             self._believe(look, domain, pairs)
         known = self._inventory.find(*key)

@@ -86,6 +86,14 @@ def is_in_between(found: DomainFacts | None) -> bool:
     return found is not None and (found.state, found.reason) in IN_BETWEEN
 
 
+def at_first_sight(found: DomainFacts | None) -> DomainFacts | None:
+    """Return what is sure of a domain of which nothing was known: one that is being started is still off."""
+    if found is None or (found.state, found.reason) != ("paused", "starting_up"):
+        return found
+    off = found._replace(state=INACTIVE, reason=UNKNOWN, domain_id=-1)
+    return off if found.persistent else None
+
+
 def missed(known: Domain | None, found: DomainFacts | None) -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between the two, in order.
 

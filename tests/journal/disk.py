@@ -7,11 +7,9 @@ started inside. Root, or a kernel that gives users namespaces.
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
 
 ROOT = Path(__file__).parents[2]
 HOLD = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'

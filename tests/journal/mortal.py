@@ -1,4 +1,4 @@
-"""The exporter as a process that dies and comes back, on a journal of its own; and who watches its counters."""
+"""The exporter as a process that dies and comes back, and who watches its counters meanwhile."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ class Mortal(Exporter):
 
 
 class Onlooker:
-    """Prometheus, impatient: reads the page for as long as it lives, and notes each counter that ever fell."""
+    """Prometheus, impatient: reads the page for as long as it lives, and notes each counter that fell."""
 
     def __init__(self, page: Page) -> None:
         self._page = page

@@ -1,6 +1,5 @@
-"""A journal that is corrupt, from the future, deleted, replaced or out of reach: counting goes on, and right."""
+"""A journal that is corrupt, from the future, deleted, replaced or out of reach: counting goes on."""
 
-import os
 import random
 import shutil
 import sqlite3
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.schema import VERSION
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects
 from tests.journal.model import Writer, alike
 from tests.journal.values import AT, asides, messages
 
@@ -96,8 +95,9 @@ def test_rows_that_mean_nothing_are_corruption_too(path: Path, writes: Begin) ->
     database = connect(path)
     database.execute("UPDATE counts SET count = 'many', last = x'00'")
     database.execute(
-        "INSERT INTO domains (connection, uuid, name, state, reason, since, confirmed, domain_id, details, "
-        "present, removed_at, run_id) VALUES ('c', 'u', 'n', 'running', 'booted', 0, 1, 1, 'no json', 1, 0, '')"
+        "INSERT INTO domains (connection, uuid, name, state, reason, since, confirmed, domain_id, "
+        "details, present, removed_at, run_id) "
+        "VALUES ('c', 'u', 'n', 'running', 'booted', 0, 1, 1, 'no json', 1, 0, '')"
     )
     database.close()
     writer = writes(path)
@@ -184,7 +184,7 @@ def test_replaced_under_the_running_process_the_other_file_goes_on_with_our_coun
     closed_journal(other, 7)
     writer.tend()
     writer.append(3)
-    os.replace(other, path)
+    other.replace(path)
     writer.tend()
     writer.append()
     assert messages(path) == [*map(str, range(7)), "3"]
@@ -196,7 +196,7 @@ def test_replaced_by_garbage_it_is_set_aside(path: Path, writer: Writer) -> None
     writer.append(3)
     other = path.with_name("other")
     other.write_bytes(GARBAGE)
-    os.replace(other, path)
+    other.replace(path)
     writer.tend()
     writer.append()
     assert [aside.read_bytes() for aside in asides(path)] == [GARBAGE]

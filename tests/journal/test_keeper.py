@@ -1,6 +1,5 @@
 """Retention cuts the history, at its old end, and no counter."""
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -86,12 +85,12 @@ def test_a_file_that_is_not_the_journals_is_not_touched(writer: Writer) -> None:
     other = writer.path.with_name("other")
     database = sqlite3.connect(other)
     database.executescript(
-        f"CREATE TABLE transitions (seq INTEGER PRIMARY KEY, at REAL);"
-        f"INSERT INTO transitions VALUES (1, 0); PRAGMA user_version = {VERSION + 1};"
+        "CREATE TABLE transitions (seq INTEGER PRIMARY KEY, at REAL); INSERT INTO transitions VALUES (1, 0);"
     )
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
     database.close()
     before = other.read_bytes()
-    os.replace(other, writer.path)
+    other.replace(writer.path)
     keep(writer, oldest=DAY, now=AT + 100 * DAY)
     assert writer.path.read_bytes() == before
 

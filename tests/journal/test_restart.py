@@ -140,7 +140,7 @@ def test_what_happened_meanwhile_is_counted_once_and_with_the_reason_that_libvir
 def test_the_domains_that_were_there_first_were_never_transitions(
     driver: Driver, own_daemon: Daemon, tmp_path: Path
 ) -> None:
-    """Killed at once, perhaps before the first listing is in the journal; the next start must not take them for new."""
+    """Killed at once, perhaps before the first listing is in the journal: they are not new."""
     for name in DOMAINS:
         driver.define(name, running=True)
     with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False) as mortal:

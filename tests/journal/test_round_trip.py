@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.domain import Domain
@@ -15,6 +15,9 @@ from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 from tests.journal.model import Writer
 from tests.journal.strategies import DOMAINS, TIMES, TRANSITIONS, WORDS
 from tests.journal.values import batch, history, transition
+
+# A disk takes its time when others use it too.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextmanager
@@ -28,6 +31,7 @@ def fresh() -> Iterator[Writer]:
             writer.journal.close()
 
 
+@UNHURRIED
 @given(st.lists(TRANSITIONS, max_size=5))
 def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transition]) -> None:
     with fresh() as writer:
@@ -37,6 +41,7 @@ def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transi
     assert [entry.seq for entry in entries] == sorted({entry.seq for entry in entries})
 
 
+@UNHURRIED
 @given(DOMAINS)
 def test_every_domain_comes_back_as_it_was(domain: Domain) -> None:
     effects = Effects()
@@ -71,9 +76,10 @@ def effects(draw: st.DrawFn) -> Effects:
 ACTS = ("append", "tend", "restart", "delete", "close")
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.sampled_from(ACTS), effects()), max_size=10))
 def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[str, Effects]]) -> None:
-    """A deletion is noticed when it is tended; who restarts before that, begins anew, and so is not asked here."""
+    """A deletion is noticed when it is tended; who restarts before that, begins anew: not asked here."""
     with fresh() as writer:
         for act, given_effects in acts:
             writer.give(given_effects)

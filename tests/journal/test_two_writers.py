@@ -12,7 +12,12 @@ from tests.journal.model import Writer
 from tests.journal.test_kill import scribe
 from tests.journal.values import messages
 
-HOLDS = "import fcntl, os, sys; f = os.open(sys.argv[1], os.O_RDWR); fcntl.flock(f, fcntl.LOCK_EX); print(); input()"
+HOLDS = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
 
 
 def test_the_second_takes_over_from_one_that_was_killed(

@@ -20,8 +20,7 @@ def nothing(_stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class Unseen:
-    """`before` is seen, `meanwhile` is not: each ends when it is done. `counted` is all that comes of it, each
-    pair once."""
+    """`before` is seen, `meanwhile` is not: each ends when it is done. `counted` is all that comes of it."""
 
     name: str
     before: Play
@@ -38,6 +37,9 @@ class Unseen:
     """The changes of the inventory, as change/reason."""
     renamed: tuple[str, ...] = ()
     """What is counted under the name that the domain has afterwards."""
+
+    in_order: bool = True
+    """Whether `counted` is to come in its order: two domains have none between them."""
 
     def expected(self, *, libvirt_is_there: bool) -> tuple[str, ...]:
         return self.counted if libvirt_is_there else self.without_libvirt or self.counted
@@ -199,6 +201,7 @@ BY_LIBVIRT = (
         replace,
         ("undefined/removed", "defined/added"),
         inventory=("removed/undefined", "added/defined"),
+        in_order=False,
     ),
 )
 

@@ -68,9 +68,10 @@ class Journal:
             state = tables.read(file.database)
         except _ERRORS as error:
             self._ail(error)
-            state = NOTHING if self._is_not_ours(error) else self._peek()
-        else:
-            self._in_step = True
+            if is_corrupt(error):
+                self.tend(lambda: NOTHING)
+            return NOTHING if self._is_not_ours(error) else self._peek()
+        self._in_step = True
         return state
 
     def append(self, batch: Effects) -> None:
@@ -172,6 +173,7 @@ class Journal:
 
     def _begin_anew(self, error: Exception) -> None:
         self.errors += 1
+        self.events = 0
         self._in_step = False
         log.error(
             "the journal was corrupt (%s); it is now %s, and a new one begins", error, set_aside(self.path)
@@ -186,6 +188,8 @@ class Journal:
                 self._begin_anew(error)
             except OSError as worse:
                 error = worse
+            else:
+                return
         if str(error) != self._complaint:
             self._complaint = str(error)
             log.error(

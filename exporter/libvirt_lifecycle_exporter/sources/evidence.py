@@ -7,6 +7,7 @@ a bounded piece of it, and what leaves here is one clean line of plain text.
 import os
 import re
 import stat
+from collections import deque
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ _LENGTH = 800
 """Lines and characters of evidence."""
 _KERNEL_LOG = Path("/dev/kmsg")
 _KERNEL_RECORDS = 4000
+_KERNEL_READS = 200_000
+"""A kernel that writes faster than it is read is not read for ever."""
 
 _STARTING = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: starting up ")
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: ")
@@ -91,21 +94,25 @@ def _tail(path: Path) -> str:
         os.close(opened)
 
 
-def _kernel_lines(path: Path) -> list[str]:
-    """Read what the kernel's log holds now, without waiting for more."""
+def _kernel_lines(path: Path) -> deque[str]:
+    """Read what the kernel's log holds now, without waiting for more; the newest of it is kept."""
+    lines: deque[str] = deque(maxlen=_KERNEL_RECORDS)
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return []
-    lines: list[str] = []
+        return lines
     try:
-        while len(lines) < _KERNEL_RECORDS:
-            record = os.read(opened, 8192)
+        for _ in range(_KERNEL_READS):
+            try:
+                record = os.read(opened, 8192)
+            except BrokenPipeError:
+                # Overwritten while it was read: the next one is there.
+                continue
             if not record:
                 break
             lines.extend(record.decode("utf-8", "replace").splitlines())
     except OSError:
-        # Nothing more for now, or overwritten while it was read.
+        # Nothing more for now.
         pass
     finally:
         os.close(opened)
