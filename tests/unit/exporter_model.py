@@ -104,7 +104,7 @@ class Exporter:
 
     def rows(self) -> list[Transition]:
         fields = ", ".join(Transition._fields)
-        words = f"SELECT {fields} FROM transitions ORDER BY seq"  # noqa: S608 - names of our own
+        words = f"SELECT {fields} FROM transitions ORDER BY seq"
         return [Transition(*row) for row in self._query(words)]
 
     def incidents(self) -> list[tuple[str, str, bool]]:

@@ -84,6 +84,11 @@ def test_line_separators_of_every_kind_make_no_new_line(log: Path) -> None:
     assert says(log) == "a; b; c; d"
 
 
+def test_nothing_invisible_passes(log: Path) -> None:
+    log.write_text("safe\u202eevil\u2066x\u200by\u00adz\ufeff ok\u00a0fine žluť 🐎\n")
+    assert says(log) == "safe evil x y z ok fine žluť 🐎"
+
+
 def test_invalid_utf8_is_shown_as_such(log: Path) -> None:
     log.write_bytes(b"caf\xe9 \xff\xfe \xed\xa0\x80 end\n")
     assert says(log).startswith("caf\ufffd")

@@ -221,7 +221,7 @@ class Libvirt(RuleBasedStateMachine):
 
 
 Libvirt.TestCase.settings = settings(
-    max_examples=EXAMPLES or 250,
+    max_examples=EXAMPLES or 150,
     stateful_step_count=40,
     derandomize=not EXAMPLES,
     database=None,

@@ -25,7 +25,6 @@ _KERNEL_READS = 200_000
 
 _STARTING = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: starting up ")
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: ")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\U0010ffff]+")
 _COMMAND_LINE = re.compile(r"^(?:[A-Z][A-Z0-9_]*=\S* \\|/\S+ \\|-\S+.*)$")
 """libvirt writes the emulator's whole command line into its log, an argument a line."""
 
@@ -73,7 +72,8 @@ def kernel_says(domain_id: int, path: Path = _KERNEL_LOG) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(_UNPRINTABLE.sub(" ", text).split())
+    # Unprintable are also the invisible marks that turn the direction of what follows.
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _tail(path: Path) -> str:
