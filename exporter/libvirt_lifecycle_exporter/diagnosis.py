@@ -284,7 +284,8 @@ def named(seen: Observation) -> Transition | None:
     event, reasons = OTHER_IDS[seen.kind]
     if seen.kind == "watchdog":
         reason = numbered(WATCHDOG_ACTIONS, seen.event)
-        return _transition(seen, event, reason, reason, seen.event)
+        message = f"the guest's watchdog ran out; its action is {reason}"
+        return _transition(seen, event, reason, reason, seen.event)._replace(message=message)
     if seen.kind == "io_error_reason":
         reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
         message = f"{seen.subject or 'a disk'}: {seen.word or 'error'}"

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.domain import Domain  # noqa: TC001 - a small price for one way of importing
+from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.journal.store import Journal

@@ -47,7 +47,7 @@ def counters(memory: Memory) -> dict[tuple[str, ...], float]:
 def history(path: Path) -> list[Entry]:
     database = connect(path)
     try:
-        query = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions ORDER BY seq"  # noqa: S608 - our names
+        query = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions ORDER BY seq"
         return [entry_from(row) for row in database.execute(query)]
     finally:
         database.close()

@@ -123,7 +123,6 @@ def test_a_pause_by_a_full_disk_names_the_disk(teller: Teller) -> None:
     assert "blank.qcow2" in row.message
 
 
-@pytest.mark.xfail(raises=TimeoutError, reason="the action is the reason, but not yet the message")
 def test_a_watchdog_is_told_with_its_action(teller: Teller) -> None:
     unfed = Guest("watchdog", hardware=Hardware(watchdog="pause"))
     row = teller.row(boot_and_wait("watchdog/pause"), "watchdog/pause", unfed)
