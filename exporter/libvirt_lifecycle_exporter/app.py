@@ -9,8 +9,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.none import NoJournal
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.settings import Settings, journal_file
 from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
@@ -18,14 +22,14 @@ from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from libvirt_lifecycle_exporter.web.site import site
-from libvirt_lifecycle_exporter.worker import DomainFilter, Worker
+from libvirt_lifecycle_exporter.worker import Worker
 
 log = logging.getLogger(__name__)
 
 _STALLED = 30.0
 """Seconds without a heartbeat after which the event loop is taken to be stuck."""
 _TURN = 0.25
-"""Seconds in which a signal is noticed."""
+"""Seconds between looks whether a signal has come."""
 _PATIENCE = 0.5
 """Seconds that each part gets to end; together less than the 2 s in which SIGTERM must have worked."""
 
@@ -46,19 +50,29 @@ class App:
             keepalive_count=settings.keepalive_count,
             longest_wait=settings.reconnect_max_delay,
             snapshot_interval=settings.snapshot_interval,
+            log_dir=settings.log_dir,
         )
         self._connections = [
             Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets
         ]
+        file = journal_file(settings.journal_path)
+        self._journal = Journal(file) if file else NoJournal()
+        self._keeper = (
+            Keeper(self._journal, oldest=settings.journal_retention, largest=settings.journal_retention_size)
+            if isinstance(self._journal, Journal)
+            else None
+        )
         self._worker = Worker(
             self._inbox,
             self._sink,
+            self._journal,
             {connection.label: connection for connection in self._connections},
             DomainFilter(settings.domain_include, settings.domain_exclude),
             memory=settings.series_ttl,
+            turns=LOOP.turns,
         )
         own, duration = registry(
-            ExporterCollector(self._inbox, self._sink, LOOP.heartbeat, libvirt_version())
+            ExporterCollector(self._inbox, self._sink, self._journal, LOOP.heartbeat, libvirt_version())
         )
         self._server = Server(
             site(endpoint(self._sink, own, duration), self, __version__), sockets, on_end=self._over.set
@@ -81,12 +95,15 @@ class App:
 
     def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
-        return self._sink.counted(connection, pairs)
+        return self._sink.total(connection, pairs)
 
     def start(self) -> None:
         """Begin: first who listens, then who speaks."""
         LOOP.start()
+        self._worker.restore(self._journal.restore())
         self._worker.start()
+        if self._keeper is not None:
+            self._keeper.start()
         self._server.start()
         for connection in self._connections:
             connection.start()
@@ -110,6 +127,12 @@ class App:
             if not connection.join(max(0.0, deadline - time.monotonic())):
                 log.info("connection %s is busy in libvirt and is left behind", connection.label)
         self._worker.stop(_PATIENCE)
+        if self._keeper is not None:
+            self._keeper.stop(_PATIENCE)
+        # SQLite waits for the disk as it closes; what is committed is safe without.
+        closing = threading.Thread(target=self._journal.close, name="journal-close", daemon=True)
+        closing.start()
+        closing.join(_PATIENCE)
         self._server.stop(_PATIENCE)
 
 

@@ -13,6 +13,7 @@ import click
 
 from libvirt_lifecycle_exporter import __version__, app, logs, settings
 from libvirt_lifecycle_exporter.flags import DURATION, common
+from libvirt_lifecycle_exporter.history_cli import events, incidents
 from libvirt_lifecycle_exporter.settings import Settings
 
 NAME = "libvirt-lifecycle-exporter"
@@ -89,6 +90,8 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
     from libvirt_lifecycle_exporter.sources.demo import URI, Cast  # noqa: PLC0415 - only here
 
     given["targets"] = (settings.target(URI),)
+    # Each performance is the first one, unless somebody wants to keep it.
+    given["journal_path"] = given["journal_path"] or "none"
     read = _read(context, given)
 
     def begin() -> Callable[[], None]:
@@ -101,6 +104,10 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
         return cast.stop
 
     app.run(read, on_start=begin)
+
+
+command.add_command(events)
+command.add_command(incidents)
 
 
 def main() -> NoReturn:

@@ -1,9 +1,22 @@
 """Pure: what was seen, and when, becomes what it means.
 
-Law: no clock, no I/O, no libvirt; the same observations in the same order give the same transitions.
+Law: no clock, no I/O, no libvirt; the same values in the same order give the same transitions. Each
+observation that is a transition comes out exactly once, in the order of its domain, never more than
+``VERDICT_WAIT`` and a tick late. libvirt's own word stays in ``detail``; ``reason`` is the verdict.
+
+                       +-- a rule of AT_ONCE fits, or no doubt --------------------> Transition
+    Observation --name-+
+                       +-- DOUBTFUL: open until a look (PROVEN), the domain's next
+                           transition or the end of the wait (what the run tells) --> Transition
 """
 
-from libvirt_lifecycle_exporter.transition import Observation, Transition
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
+
+from libvirt_lifecycle_exporter.states import INACTIVE
+from libvirt_lifecycle_exporter.transition import DomainFacts, Look, Observation, Transition
 from libvirt_lifecycle_exporter.vocabulary import (
     IO_ERROR_REASONS,
     LIFECYCLE,
@@ -13,62 +26,275 @@ from libvirt_lifecycle_exporter.vocabulary import (
     numbered,
 )
 
+VERDICT_WAIT = 1.5
+"""Seconds that a verdict waits for evidence. Ticks at most 0.5 s apart keep it within 2 s."""
+
+UNFED_WINDOW = 5.0
+"""Seconds in which a stop is the work of the watchdog whose action is poweroff: QEMU quits at once."""
+
 REBOOT_WINDOW = 0.5
 """Seconds in which further REBOOT events belong to the same reboot: QEMU sends one for each reset
 that a single guest reboot causes, two or three within milliseconds."""
 
-_REBOOT_MEMORY = 4096
-"""Domains whose last reboot is remembered before old ones are forgotten."""
+MEMORY = 65_536
+"""Domains of which a run, a reboot or an open verdict is remembered before the oldest is let go."""
+
+ACTIVE: Final = frozenset({"running", "blocked", "paused", "pmsuspended", "crashed"})
+"""States in which the emulator lives and has not been told to end."""
+
+ARRIVING: Final = frozenset({("paused", "migration"), ("paused", "starting_up")})
+"""The (state, reason) of a domain that is still coming in. The source is in the first one, too, but only
+for the last moments of its migration, and after it was seen to run."""
+
+Key = tuple[str, str]
+"""connection, uuid"""
+_Kept = TypeVar("_Kept")
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of a domain's present run, from start to stop."""
+
+    newest: int = 0
+    """The order of the newest transition that told something."""
+    arriving: bool = False
+    """Whether it is an incoming migration that has not arrived."""
+    ran: bool = False
+    told: str = ""  # the last shutdown event's word
+    unfed: float | None = None  # when a watchdog switched it off
+    hung: bool = False
+
+    def recall(self, state: str, reason: str) -> None:
+        """Take in what was known before: the run may be older than this process."""
+        if not (self.ran or self.arriving):
+            self.arriving = (state, reason) in ARRIVING
+            self.ran = state in ACTIVE and not self.arriving
+        if state == "shutdown":
+            self.told = self.told or "unknown"
+
+
+def _started(run: _Run, change: Transition) -> None:
+    run.told = ""
+    if change.reason != "wakeup":
+        run.arriving = change.reason == "migrated"
+        run.ran = not run.arriving
+        run.unfed, run.hung = None, False
+
+
+def _resumed(run: _Run, _: Transition) -> None:
+    run.arriving, run.ran, run.told = False, True, ""
+
+
+def _halted(run: _Run, _: Transition) -> None:
+    # Only what runs is halted. A domain that was paused when it left is told to be so when it arrives.
+    run.arriving, run.ran = False, True
+
+
+def _shut_down(run: _Run, change: Transition) -> None:
+    run.told = change.reason
+
+
+def _barked(run: _Run, change: Transition) -> None:
+    if change.reason == "poweroff":
+        run.unfed = change.at
+
+
+_TELLS: Final[Mapping[str, Callable[[_Run, Transition], None]]] = MappingProxyType(
+    {
+        "started": _started,
+        "resumed": _resumed,
+        "suspended": _halted,
+        "pmsuspended": _halted,
+        "crashed": _halted,
+        "shutdown": _shut_down,
+        "watchdog": _barked,
+    }
+)
+"""Event -> what it tells of the run. A stop ends the run; the others tell nothing."""
+
+
+class Rule(NamedTuple):
+    """How libvirt's word for a stop is read in the light of the run."""
+
+    word: str
+    holds: Callable[[_Run, Transition], bool]
+    verdict: str
+
+
+AT_ONCE: Final = (
+    Rule("failed", lambda run, stop: _soon_after(run.unfed, stop.at), "hung"),
+    # Whether the emulator died or was given up: the migration failed.
+    Rule("failed", lambda run, _: run.arriving, "failed"),
+    # From libvirt 11 on its own way to end QEMU says "host" too, but then the stop has another word.
+    Rule("shutdown", lambda run, _: run.told == "host", "quit"),
+    Rule("destroyed", lambda run, _: run.hung, "hung"),
+)
+"""The first rule that fits gives the verdict; a stop that none fits stays as sent, or is doubtful."""
+
+DOUBTFUL: Final = "failed"
+"""The one word for a stop that libvirt uses both for what it gave up and for what died on it."""
+
+PROVEN: Final[Mapping[str, str]] = MappingProxyType({"crashed": "crashed", "failed": "failed"})
+"""Why libvirt says that the domain is shut off -> the verdict. Other answers prove nothing."""
+
+DIAGNOSED: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
+    {
+        ("stopped", "failed"): frozenset({"failed", "crashed", "hung"}),
+        ("stopped", "shutdown"): frozenset({"shutdown", "quit"}),
+        ("stopped", "destroyed"): frozenset({"destroyed", "hung"}),
+    }
+)
+"""libvirt's pair -> every reason that it can come out with. All other pairs pass as sent."""
+
+
+class _Doubt(NamedTuple):
+    """A stop whose verdict is open."""
+
+    order: int
+    stop: Transition
+    otherwise: str
+    """The verdict if no answer of libvirt proves one."""
 
 
 class Diagnosis:
     """Turns observations into transitions."""
 
     def __init__(self) -> None:
-        self._reboots: dict[tuple[str, str], float] = {}
+        self._runs: dict[Key, _Run] = {}
+        self._reboots: dict[Key, float] = {}
+        self._doubts: dict[Key, _Doubt] = {}
 
-    def conclude(self, seen: Observation) -> Transition | None:
-        """Return the transition that ``seen`` is evidence of, if any."""
-        if seen.kind == LIFECYCLE:
-            event, reason = lifecycle_pair(seen.event, seen.detail)
-            return _transition(seen, event, reason, reason, seen.detail)
-        if seen.kind not in OTHER_IDS or (seen.kind == "reboot" and self._is_echo(seen)):
-            return None
-        event = OTHER_IDS[seen.kind][0]
-        if seen.kind == "watchdog":
-            reason = numbered(WATCHDOG_ACTIONS, seen.event)
-            return _transition(seen, event, reason, reason, seen.event)
-        if seen.kind == "io_error_reason":
-            reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
-            return _transition(seen, event, reason, seen.word, seen.event)
-        reason = OTHER_IDS[seen.kind][1][0]
-        return _transition(seen, event, reason, reason, 0)
+    def see(self, seen: Observation, state: str, reason: str) -> list[Transition]:
+        """Return what ``seen`` brings to an end: open verdicts, and the transition that it is evidence of.
+
+        ``state``, ``reason``: what was known of the domain before it; empty if nothing was.
+        """
+        change = named(seen)
+        if change is None or (seen.kind == "reboot" and self._is_echo(seen)):
+            return []
+        key = (seen.connection, seen.uuid)
+        settled = self._settle(key, "")
+        if change.event == "stopped":
+            return settled + self._conclude(seen.order, change, state, reason)
+        tell = _TELLS.get(change.event)
+        if tell is not None:
+            run = self._run(key)
+            run.recall(state, reason)
+            run.newest = seen.order
+            tell(run, change)
+        return [*settled, change]
+
+    def learn(self, look: Look) -> list[Transition]:
+        """Return the transition whose verdict libvirt's answer gives, if one is open."""
+        key = (look.connection, look.uuid)
+        run, doubt = self._runs.get(key), self._doubts.get(key)
+        if run is not None and run.arriving and look.began > run.newest and _has_arrived(look.facts):
+            run.arriving, run.ran = False, True
+        if doubt is None or look.began <= doubt.order:
+            return []
+        return self._settle(key, _proven(look.facts))
+
+    def tick(self, now: float) -> list[Transition]:
+        """Return the transitions whose verdict has waited long enough (or since a time yet to come)."""
+        due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.stop.at < VERDICT_WAIT]
+        return [change for key in due for change in self._settle(key, "")]
+
+    def pending(self) -> frozenset[Key]:
+        """Name the domains, by connection and uuid, whose verdict is open."""
+        return frozenset(self._doubts)
+
+    def note_hung(self, connection: str, uuid: str, is_hung: bool) -> None:  # noqa: FBT001 - a state, not a switch
+        """Take in that a domain hangs, or does no longer."""
+        key = (connection, uuid)
+        if is_hung or key in self._runs:
+            self._run(key).hung = is_hung
+
+    def forget(self, connection: str, uuid: str) -> None:
+        """Let go of what is known of a domain's run. A verdict that is open will still be told."""
+        self._runs.pop((connection, uuid), None)
+        self._reboots.pop((connection, uuid), None)
+
+    def _conclude(self, order: int, stop: Transition, state: str, reason: str) -> list[Transition]:
+        key = (stop.connection, stop.uuid)
+        run = self._runs.pop(key, None) or _Run()
+        run.recall(state, reason)
+        for rule in AT_ONCE:
+            if rule.word == stop.reason and rule.holds(run, stop):
+                return [stop._replace(reason=rule.verdict)]
+        if stop.reason != DOUBTFUL:
+            return [stop]
+        displaced = self._settle(next(iter(self._doubts)), "") if len(self._doubts) >= MEMORY else []
+        self._doubts[key] = _Doubt(order, stop, _likely(run))
+        return displaced
+
+    def _settle(self, key: Key, verdict: str) -> list[Transition]:
+        """Close an open verdict; where nothing is proven, by what is known of the run."""
+        doubt = self._doubts.pop(key, None)
+        return [] if doubt is None else [doubt.stop._replace(reason=verdict or doubt.otherwise)]
+
+    def _run(self, key: Key) -> _Run:
+        run = self._runs.get(key)
+        if run is None:
+            run = _Run()
+            _remember(self._runs, key, run)
+        return run
 
     def _is_echo(self, seen: Observation) -> bool:
         """Tell whether a REBOOT belongs to a reboot that was counted already."""
-        domain = (seen.connection, seen.uuid)
-        counted = self._reboots.get(domain)
+        key = (seen.connection, seen.uuid)
+        counted = self._reboots.pop(key, None)
         # abs(): a clock that steps back must not turn every later reboot into an echo.
-        if counted is not None and abs(seen.at - counted) < REBOOT_WINDOW:
-            return True
-        self._reboots.pop(domain, None)
-        if len(self._reboots) >= _REBOOT_MEMORY:
-            del self._reboots[next(iter(self._reboots))]
-        self._reboots[domain] = seen.at
-        return False
+        echo = counted is not None and abs(seen.at - counted) < REBOOT_WINDOW
+        _remember(self._reboots, key, counted if counted is not None and echo else seen.at)
+        return echo
 
 
-def _transition(seen: Observation, event: str, reason: str, detail: str, code: int) -> Transition:
+def _remember(memory: dict[Key, _Kept], key: Key, value: _Kept) -> None:
+    if len(memory) >= MEMORY:
+        del memory[next(iter(memory))]
+    memory[key] = value
+
+
+def _likely(run: _Run) -> str:
+    # libvirt's src/qemu/qemu_driver.c, processMonitorEOFEvent: when the monitor of an active domain closes
+    # and no SHUTDOWN came over it, the emulator is taken for crashed; the event that goes out says FAILED.
+    # After a SHUTDOWN it says SHUTDOWN: then a FAILED comes from elsewhere, and means what it says.
+    return "crashed" if run.ran and not run.told else "failed"
+
+
+def _proven(facts: DomainFacts | None) -> str:
+    return PROVEN.get(facts.reason, "") if facts is not None and facts.state == INACTIVE else ""
+
+
+def _has_arrived(facts: DomainFacts | None) -> bool:
+    return facts is not None and facts.state in ACTIVE and (facts.state, facts.reason) not in ARRIVING
+
+
+def _soon_after(cause: float | None, at: float) -> bool:
+    return cause is not None and abs(at - cause) <= UNFED_WINDOW
+
+
+def named(seen: Observation) -> Transition | None:
+    """Return the transition in libvirt's own words; None for what is no transition."""
+    if seen.kind == LIFECYCLE:
+        event, reason = lifecycle_pair(seen.event, seen.detail)
+        return _transition(seen, event, reason, reason, seen.detail)
+    if seen.kind not in OTHER_IDS:
+        return None
+    event, reasons = OTHER_IDS[seen.kind]
+    if seen.kind == "watchdog":
+        reason = numbered(WATCHDOG_ACTIONS, seen.event)
+        message = f"the guest's watchdog ran out; its action is {reason}"
+        return _transition(seen, event, reason, reason, seen.event)._replace(message=message)
+    if seen.kind == "io_error_reason":
+        reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
+        message = f"{seen.subject or 'a disk'}: {seen.word or 'error'}"
+        return _transition(seen, event, reason, seen.word, seen.event)._replace(message=message)
+    return _transition(seen, event, reasons[0], reasons[0], 0)
+
+
+def _transition(seen: Observation, event: str, reason: str, word: str, code: int) -> Transition:
     # By place, not by name: half the time, on the hot path.
     return Transition(
-        seen.at,
-        seen.connection,
-        seen.uuid,
-        seen.name,
-        seen.domain_id,
-        event,
-        reason,
-        detail,
-        code,
-        "callback",
+        seen.at, seen.connection, seen.uuid, seen.name, seen.domain_id, event, reason, word, code, "callback"
     )

@@ -50,6 +50,7 @@ class Flag(NamedTuple):
 DURATION = Parsed("duration", settings.duration)
 LISTEN = Parsed("address", settings.listen)
 TARGET = Parsed("uri", settings.target)
+SIZE = Parsed("size", settings.size)
 
 FLAGS: tuple[Flag, ...] = (
     Flag(
@@ -90,6 +91,14 @@ FLAGS: tuple[Flag, ...] = (
         "Time between complete listings of all domains, beside the one after each connect; 0 for none.",
     ),
     Flag(
+        "--libvirt.log-dir",
+        "log_dir",
+        str,
+        "",
+        "Folder of the emulators' logs (NAME.log), where the reasons are read that libvirt does not tell. "
+        "Without this flag: where libvirt has them, /var/log/libvirt/qemu for qemu:///system.",
+    ),
+    Flag(
         "--domain.include",
         "domain_include",
         str,
@@ -125,6 +134,24 @@ FLAGS: tuple[Flag, ...] = (
         click.IntRange(1),
         "100000",
         "Most events that may wait; one that finds no room is counted as dropped and forces a new listing.",
+    ),
+    Flag(
+        "--journal.path",
+        "journal_path",
+        str,
+        "",
+        "File in which every transition is kept, so that a restart loses and resets nothing; or none. "
+        "Without this flag: journal.sqlite in systemd's StateDirectory, else in the XDG state folder.",
+    ),
+    Flag(
+        "--journal.retention", "journal_retention", DURATION, "30d", "How long history is kept; 0 for ever."
+    ),
+    Flag(
+        "--journal.retention-size",
+        "journal_retention_size",
+        SIZE,
+        "512MB",
+        "How large the journal may become before its oldest history goes; 0 for any size.",
     ),
     Flag(
         "--log.level", "log_level", click.Choice(["debug", "info", "warning", "error"]), "info", "Log level."

@@ -3,8 +3,10 @@
 Law: what is accepted here works later; what is refused is refused in one sentence (``ValueError``).
 """
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 DEFAULT_PORT = 10177
@@ -36,40 +38,28 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything the exporter can be told. Times are in seconds."""
+def journal_file(path: str) -> Path | None:
+    """Return the journal's file; None where there is to be none.
 
-    targets: tuple[Target, ...] = field(default_factory=lambda: (target(DEFAULT_URI),))
-    listen: tuple[Listen, ...] = (Listen("", DEFAULT_PORT),)
-    keepalive_interval: float = 5
-    keepalive_count: int = 3
-    reconnect_max_delay: float = 10
-    snapshot_interval: float = 300
-    domain_include: str = ".*"
-    domain_exclude: str = ""
-    series_ttl: float = 900
-    series_limit: int = 50_000
-    queue_size: int = 100_000
-    log_level: str = "info"
-    log_format: str = "logfmt"
+    An empty path is the usual place: systemd's StateDirectory, else the XDG state folder.
+    """
+    if path:
+        return None if path == "none" else Path(path).expanduser().absolute()
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state:
+        return Path(state) / "journal.sqlite"
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(home) / "libvirt-lifecycle-exporter" / "journal.sqlite"
 
-    def __post_init__(self) -> None:
-        labels = [target.label for target in self.targets]
-        for twice in sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(
-                f'two libvirt URIs would share the connection label "{twice}"; '
-                "give each a name of its own, as in --libvirt.uri NAME=URI"
-            )
-        if self.keepalive_interval != int(self.keepalive_interval):
-            raise ValueError("--libvirt.keepalive-interval must be whole seconds")
-        for flag, expression in (("include", self.domain_include), ("exclude", self.domain_exclude)):
-            try:
-                re.compile(expression)
-            except re.error as error:
-                raise ValueError(
-                    f'--domain.{flag}: "{expression}" is no regular expression: {error}'
-                ) from None
+
+def size(text: str) -> int:
+    """Read a size as Prometheus writes it (``512MB``, ``1GB``, ``0``); return bytes."""
+    found = re.fullmatch(r"([0-9]+)(B|KB|MB|GB|TB)", text)
+    if text == "0":
+        return 0
+    if found is None:
+        raise ValueError(f'"{text}" is no size; write it as 512MB or 1GB')
+    return int(found[1]) << 10 * ("B", "KB", "MB", "GB", "TB").index(found[2])
 
 
 def duration(text: str) -> float:
@@ -116,3 +106,45 @@ def canonical(uri: str) -> str:
     host = f"[{host}]" if ":" in host else host
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme.partition('+')[0]}://{host}{port}{parts.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the exporter can be told. Times are in seconds."""
+
+    targets: tuple[Target, ...] = field(default_factory=lambda: (target(DEFAULT_URI),))
+    listen: tuple[Listen, ...] = (Listen("", DEFAULT_PORT),)
+    keepalive_interval: float = 5
+    keepalive_count: int = 3
+    reconnect_max_delay: float = 10
+    snapshot_interval: float = 300
+    log_dir: str = ""
+    """Where the emulators' logs are; empty: where libvirt has them."""
+    domain_include: str = ".*"
+    domain_exclude: str = ""
+    series_ttl: float = 900
+    series_limit: int = 50_000
+    queue_size: int = 100_000
+    journal_path: str = ""
+    """A file; empty: the usual place; ``none``: no journal."""
+    journal_retention: float = 30 * 86_400
+    journal_retention_size: int = 512 * 1024 * 1024
+    log_level: str = "info"
+    log_format: str = "logfmt"
+
+    def __post_init__(self) -> None:
+        labels = [target.label for target in self.targets]
+        for twice in sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(
+                f'two libvirt URIs would share the connection label "{twice}"; '
+                "give each a name of its own, as in --libvirt.uri NAME=URI"
+            )
+        if self.keepalive_interval != int(self.keepalive_interval):
+            raise ValueError("--libvirt.keepalive-interval must be whole seconds")
+        for flag, expression in (("include", self.domain_include), ("exclude", self.domain_exclude)):
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise ValueError(
+                    f'--domain.{flag}: "{expression}" is no regular expression: {error}'
+                ) from None

@@ -79,6 +79,16 @@ class Look(NamedTuple):
     uuid: str
     facts: DomainFacts | None
     details: DomainDetails | None
+    evidence: str = ""
+    """Why, in words, if that was asked for and anything could be found."""
+
+
+class Subject(NamedTuple):
+    """Of whom evidence is asked for."""
+
+    name: str
+    domain_id: int
+    """Of the run that ended."""
 
 
 class LinkUp(NamedTuple):
@@ -114,7 +124,13 @@ class Transition(NamedTuple):
     """libvirt's own word for it."""
     detail_code: int
     source: str
-    """``callback``: libvirt said so."""
+    """``callback``: libvirt said so; ``reconcile``: two states prove it."""
+    message: str = ""
+    """Why, in words, where there is evidence."""
+    run_id: str = ""
+    """Names the domain's run, from start to stop."""
+    incident_id: str = ""
+    """The incident that it belongs to, if any."""
 
 
 class InventoryChange(NamedTuple):

@@ -111,6 +111,19 @@ ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
 )
 """Every known (event, reason)."""
 
+DIAGNOSED: Final = (("stopped", "quit"), ("stopped", "hung"))
+"""What the exporter concludes and libvirt has no word for."""
+
+UNKNOWN: Final = "unknown"
+"""The reason of what only the comparison of two states proves, where the cause is not provable."""
+
+COUNTED_PAIRS: Final[tuple[tuple[str, str], ...]] = (
+    *ALL_PAIRS,
+    *DIAGNOSED,
+    *((event, UNKNOWN) for event in REASONS if event not in ("defined", "undefined")),
+)
+"""Every (event, reason) that can be counted, but for numbers from the future."""
+
 ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("stopped", "crashed"),
     ("stopped", "hung"),
@@ -121,6 +134,26 @@ ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("suspended", "watchdog"),
 )
 """The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
+
+EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
+    {
+        ("stopped", "crashed"),
+        ("stopped", "failed"),
+        ("stopped", "hung"),
+        ("stopped", "quit"),
+        ("crashed", "panicked"),
+        ("crashed", "crashloaded"),
+        ("suspended", "ioerror"),
+        ("suspended", "watchdog"),
+        ("suspended", "api_error"),
+        ("suspended", "postcopy_failed"),
+        ("control_error", "control_error"),
+    }
+)
+"""The pairs for which evidence is looked for, in words."""
+
+INCIDENT_KINDS: Final = ("crashed", "hung", "io_error", "failed")
+"""What an incident can be."""
 
 _LIFECYCLE_PAIRS: Final[dict[tuple[int, int], tuple[str, str]]] = {
     (number, detail): (event, reason)

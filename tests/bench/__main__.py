@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.bench import journal
 from tests.bench.size import figures
 
 ROUNDS = 5
@@ -26,12 +27,32 @@ def one(what: str) -> dict[str, float]:
 
 def throughput() -> None:
     """In turn, so that a machine whose speed drifts is as slow for the one as for the other."""
-    rounds = [(one("nothing"), one("exporter")) for _ in range(ROUNDS)]
+    rounds = [(one("nothing"), one("unjournalled"), one("exporter")) for _ in range(ROUNDS)]
     print(f"\nthe event path, {ROUNDS} rounds in turn, medians (least to most)")
     for figure in rounds[0][0]:
-        floor, whole = ([measured[figure] for measured in column] for column in zip(*rounds, strict=True))
-        ratios = [of / against for of, against in zip(whole, floor, strict=True)]
-        print(f"  {figure:20} nothing {spread(floor)}   exporter {spread(whole)}   ratio {spread(ratios)}")
+        floor, bare, whole = (
+            [measured[figure] for measured in column] for column in zip(*rounds, strict=True)
+        )
+        print(f"  {figure}")
+        print(f"    a callback that does nothing {spread(floor)}")
+        print(
+            f"    the exporter                 {spread(whole)}   against that {spread(ratio(whole, floor))}"
+        )
+        print(
+            f"    without a journal            {spread(bare)}   with / without {spread(ratio(whole, bare))}"
+        )
+
+
+def ratio(these: list[float], those: list[float]) -> list[float]:
+    return [this / that for this, that in zip(these, those, strict=True)]
+
+
+def history() -> None:
+    print("\nthe journal")
+    with tempfile.TemporaryDirectory() as folder:
+        print(
+            "  " + ", ".join(f"{name} {value:.2f}" for name, value in journal.figures(Path(folder)).items())
+        )
 
 
 def spread(values: list[float]) -> str:
@@ -50,4 +71,5 @@ def sizes() -> None:
 
 if __name__ == "__main__":
     sizes()
+    history()
     throughput()

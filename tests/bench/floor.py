@@ -1,13 +1,16 @@
 """Events per second, and how late: a callback that does nothing against the whole exporter.
 
-``python -m tests.bench.floor nothing|exporter`` in a process of its own each; prints one JSON object.
+``python -m tests.bench.floor nothing|exporter|unjournalled`` in a process of its own; prints one JSON object.
 Both run on libvirt's in-process test driver, with the caller in the same process: this is the price of
 Python and of the binding as well, which the one that does nothing pays too.
 """
 
+import atexit
 import json
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +45,19 @@ def nothing() -> Counted:
 
 def exporter() -> Counted:
     """The exporter, all of it but the web server."""
-    app = App(Settings(targets=(target(URI),), queue_size=EVERY_EVENT_FITS), sockets=[])
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return whole(f"{folder}/journal.sqlite")
+
+
+def unjournalled() -> Counted:
+    """The same without a journal."""
+    return whole("none")
+
+
+def whole(journal: str) -> Counted:
+    settings = Settings(targets=(target(URI),), queue_size=EVERY_EVENT_FITS, journal_path=journal)
+    app = App(settings, sockets=[])
     app.start()
     while not app.ready():
         time.sleep(0.01)
@@ -83,4 +98,8 @@ def one_by_one(domain: Any, counted: Counted) -> list[float]:
 
 if __name__ == "__main__":
     LOOP.start()
-    print(json.dumps(measure({"nothing": nothing, "exporter": exporter}[sys.argv[1]]())))
+    print(
+        json.dumps(
+            measure({"nothing": nothing, "exporter": exporter, "unjournalled": unjournalled}[sys.argv[1]]())
+        )
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.lab.journal import JournalFile
 from tests.lab.page import Page
 from tests.lab.reaper import Reaper
 
@@ -40,8 +41,10 @@ class Exporter(Page):
         self.log = folder / f"exporter-{self.port}.log"
         self.pid = 0
         flags = [word for uri in uris for word in ("--libvirt.uri", uri)]
+        self.journal = JournalFile(folder / f"journal-{self.port}.sqlite")
         self._argv = [
             *(sys.executable, "-m", "libvirt_lifecycle_exporter", *flags),
+            *("--journal.path", str(self.journal.path)),
             *("--web.listen-address", f"127.0.0.1:{self.port}", *extra_args),
         ]
         self._ready = ready

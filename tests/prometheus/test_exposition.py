@@ -34,6 +34,8 @@ def lived(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
             name = 'li"v\\ed'
             domain = connection.defineXML(DOMAIN.format(name=name, uuid=uuid5(NAMESPACE_URL, name)))
             domain.create()
+            domain.suspend()
+            domain.resume()
             domain.coreDump("/dev/null", libvirt.VIR_DUMP_CRASH)
             exporter.wait_until(lambda: exporter.lifecycle_counts(name)["stopped", "crashed"] == 1)
             exporter.wait_until(lambda: exporter.value("libvirt_domain_openstack_meta", domain=name) == 1)

@@ -27,6 +27,10 @@ class Scenario:
     """At least once: how often is up to the guest's patience."""
     never: tuple[str, ...] = ()
     guest: Guest = IDLE
+    diagnosed: tuple[str, ...] = ()
+    """What the exporter must make of it, where that is not libvirt's own word."""
+    incidents: tuple[str, ...] = ()
+    """The kinds of the incidents that it is; none but these."""
     libvirt: int = 0
     """The oldest libvirt that can do it, as virConnectGetLibVersion gives it."""
 

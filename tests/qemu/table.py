@@ -68,12 +68,21 @@ EMULATOR = (
         emulator_gets(signal.SIGKILL, "stopped"),
         ("stopped/failed",),
         never=("stopped/destroyed", "stopped/shutdown"),
+        diagnosed=("stopped/crashed",),
+        incidents=("crashed",),
     ),
-    Scenario("emulator-segfault", emulator_gets(signal.SIGSEGV, "stopped"), ("stopped/failed",)),
+    Scenario(
+        "emulator-segfault",
+        emulator_gets(signal.SIGSEGV, "stopped"),
+        ("stopped/failed",),
+        diagnosed=("stopped/crashed",),
+        incidents=("crashed",),
+    ),
     Scenario(
         "emulator-terminated",
         emulator_gets(signal.SIGTERM, "stopped"),
         ("shutdown/host", "stopped/shutdown"),
+        diagnosed=("stopped/quit",),
     ),
     Scenario("failed-start", plays.failed_start, ("defined/added",), guest=Guest(hardware=UNDEFINED_OPTION)),
     Scenario(
@@ -91,34 +100,57 @@ PANIC = (
         boot_and_wait("stopped/crashed"),
         ("crashed/panicked", "stopped/crashed"),
         guest=panics("destroy"),
+        incidents=("crashed",),
     ),
     Scenario(
-        "panic-preserve", boot_and_wait("crashed/panicked"), ("crashed/panicked",), guest=panics("preserve")
+        "panic-preserve",
+        boot_and_wait("crashed/panicked"),
+        ("crashed/panicked",),
+        guest=panics("preserve"),
+        incidents=("crashed",),
     ),
     Scenario(
         "panic-preserve-then-restarted",
         plays.panic_and_resume,
         ("crashed/panicked", "started/booted", "started/booted"),
         guest=panics("preserve"),
+        incidents=("crashed",),
     ),
-    Scenario("panic-restart", plays.boot_twice, ("crashed/panicked",), guest=panics("restart")),
+    Scenario(
+        "panic-restart",
+        plays.boot_twice,
+        ("crashed/panicked",),
+        guest=panics("restart"),
+        incidents=("crashed",),
+    ),
     Scenario(
         "panic-coredump-destroy",
         boot_and_wait("stopped/crashed"),
         ("crashed/panicked", "stopped/crashed"),
         guest=panics("coredump-destroy"),
+        incidents=("crashed",),
     ),
     Scenario(
-        "panic-coredump-restart", plays.boot_twice, ("crashed/panicked",), guest=panics("coredump-restart")
+        "panic-coredump-restart",
+        plays.boot_twice,
+        ("crashed/panicked",),
+        guest=panics("coredump-restart"),
+        incidents=("crashed",),
     ),
     Scenario(
         "crashloaded",
         boot_and_wait("crashed/crashloaded"),
         ("crashed/crashloaded",),
         guest=panics("destroy", "crashload"),
+        incidents=("crashed",),
     ),
     Scenario("dump", dump(), never=("stopped/crashed",)),
-    Scenario("dump-crash", dump(libvirt.VIR_DUMP_CRASH), ("stopped/crashed",)),
+    Scenario(
+        "dump-crash",
+        dump(libvirt.VIR_DUMP_CRASH),
+        ("stopped/crashed",),
+        incidents=("crashed",),
+    ),
     Scenario("dump-live", dump(libvirt.VIR_DUMP_LIVE), never=("stopped/crashed",)),
     Scenario("dump-cannot-resume", plays.dump_cannot_resume, ("suspended/api_error",)),
     Scenario("dump-reset", dump(libvirt.VIR_DUMP_RESET)),
@@ -131,6 +163,7 @@ WATCHDOG = (
         boot_and_wait("suspended/watchdog"),
         ("watchdog/pause", "suspended/watchdog"),
         guest=unfed("pause"),
+        incidents=("hung",),
     ),
     Scenario("watchdog-reset", plays.boot_twice, ("watchdog/reset", "rebooted/guest"), guest=unfed("reset")),
     Scenario(
@@ -138,6 +171,8 @@ WATCHDOG = (
         boot_and_wait("stopped"),
         ("watchdog/poweroff", "stopped/failed"),
         guest=unfed("poweroff"),
+        diagnosed=("stopped/hung",),
+        incidents=("hung",),
     ),
     Scenario(
         "watchdog-shutdown",
@@ -151,7 +186,13 @@ WATCHDOG = (
         ("watchdog/inject_nmi",),
         guest=unfed("inject-nmi"),
     ),
-    Scenario("watchdog-dump", boot_and_wait("watchdog"), some=("watchdog/pause",), guest=unfed("dump")),
+    Scenario(
+        "watchdog-dump",
+        boot_and_wait("watchdog"),
+        some=("watchdog/pause",),
+        guest=unfed("dump"),
+        incidents=("hung",),
+    ),
 )
 
 SAVED = (
@@ -197,12 +238,14 @@ STORAGE = (
         disks.writes_to(disks.full, "stop", "io_error/enospc", "suspended/ioerror"),
         ("io_error/enospc", "suspended/ioerror"),
         guest=WRITER,
+        incidents=("io_error",),
     ),
     Scenario(
         "enospc-stop-resume",
         disks.full_again_after_resume,
         ("io_error/enospc", "io_error/enospc", "suspended/ioerror", "suspended/ioerror"),
         guest=WRITER,
+        incidents=("io_error", "io_error"),
     ),
     Scenario(
         "enospc-report",
@@ -223,12 +266,14 @@ STORAGE = (
         disks.writes_to(disks.full, "enospace", "io_error"),
         ("io_error/enospc", "suspended/ioerror"),
         guest=WRITER,
+        incidents=("io_error",),
     ),
     Scenario(
         "eio-stop",
         disks.writes_to(disks.corrupt, "stop", "io_error/other", "suspended/ioerror"),
         ("io_error/other", "suspended/ioerror"),
         guest=WRITER,
+        incidents=("io_error",),
     ),
     Scenario(
         "eio-report",
@@ -249,6 +294,7 @@ STORAGE = (
         disks.server_of_the_disk_dies,
         ("suspended/ioerror",),
         guest=WRITER,
+        incidents=("io_error",),
     ),
 )
 

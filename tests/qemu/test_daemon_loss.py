@@ -145,7 +145,7 @@ def test_a_killed_emulator_is_shown_within_a_second(post: Post) -> None:
         stage.boot()
         stage.emulator(signal.SIGKILL)
         post.exporter.wait_until(
-            lambda: post.exporter.lifecycle_counts("killed")["stopped", "failed"], PATIENCE, "the stop"
+            lambda: post.exporter.lifecycle_counts("killed")["stopped", "crashed"], PATIENCE, "the stop"
         )
         shown = time.monotonic()
         said = post.witness.wait_for("killed", "stopped").time

@@ -45,3 +45,8 @@ def test_what_is_counted_is_what_libvirt_sent(
     assert not scenario.complaints(witness.pairs(scenario.name)), witness.story(scenario.name)
     for domain in (scenario.name, *stage.others):
         counts_agree(exporter, witness, domain)
+    counted = {"/".join(pair) for pair in exporter.journal.counted(scenario.name)}
+    assert set(scenario.diagnosed) <= counted
+    incidents = exporter.journal.incidents(scenario.name)
+    assert tuple(incident.kind for incident in incidents) == scenario.incidents, incidents
+    assert all(incident.closed_at is not None for incident in incidents), "it is gone, and so nothing is open"

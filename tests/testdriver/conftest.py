@@ -76,7 +76,7 @@ def start() -> Iterator[Callable[..., Page]]:
     def begin(*uris: str, **settings: Any) -> Page:
         sockets = bind("127.0.0.1", 0)
         targets = tuple(target(uri) for uri in uris or (IN_PROCESS,))
-        app = App(Settings(targets=targets, **settings), sockets)
+        app = App(Settings(targets=targets, **{"journal_path": "none", **settings}), sockets)
         running.append(app)
         app.start()
         page = Page(sockets[0].getsockname()[1])

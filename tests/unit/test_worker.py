@@ -1,9 +1,22 @@
-"""The pipeline without threads: messages in, the sink told, the connection asked."""
+"""The pipeline without threads: messages in, journal written, the sink told, the connection asked."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import DomainDetails, LinkDown, LinkUp, Message
-from libvirt_lifecycle_exporter.worker import DomainFilter, Worker
+from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    LinkDown,
+    LinkUp,
+    Message,
+    Subject,
+    Transition,
+)
+from libvirt_lifecycle_exporter.worker import Worker
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, names, samples, value
 
@@ -13,24 +26,50 @@ class Asked:
 
     def __init__(self) -> None:
         self.snapshots = 0
-        self.looks: set[str] = set()
+        self.looks: dict[str, Subject | None] = {}
 
     def want_snapshot(self) -> None:
         self.snapshots += 1
 
-    def want_looks(self, uuids: set[str]) -> None:
-        self.looks |= uuids
+    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+        self.looks.update(uuids)
+
+
+class Notebook:
+    """A journal in memory: what a file would hold."""
+
+    def __init__(self) -> None:
+        self.transitions: list[Transition] = []
+        self.domains: dict[tuple[str, str], Domain] = {}
+        self.memory: Callable[[], Memory] = lambda: NOTHING
+
+    def append(self, effects: Effects) -> None:
+        self.transitions += effects.transitions
+        self.domains |= {key: replace(domain) for key, domain in effects.domains.items()}
+
+    def tend(self, now: Callable[[], Memory]) -> None:
+        self.memory = now
+
+    def pairs(self, source: str) -> list[tuple[str, str]]:
+        return [(change.event, change.reason) for change in self.transitions if change.source == source]
 
 
 class Rig:
-    def __init__(self, include: str = ".*", exclude: str = "") -> None:
-        self.now = 1000.0
-        self.inbox, self.asked = Inbox(1000), Asked()
+    def __init__(self, include: str = ".*", exclude: str = "", restored: Memory = NOTHING) -> None:
+        self.now, self.turn = 1000.0, 0
+        self.inbox, self.asked, self.notebook = Inbox(1000), Asked(), Notebook()
         self.sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
-        names_wanted = DomainFilter(include, exclude)
         self.worker = Worker(
-            self.inbox, self.sink, {HERE: self.asked}, names_wanted, memory=900, clock=lambda: self.now
+            self.inbox,
+            self.sink,
+            self.notebook,
+            {HERE: self.asked},
+            DomainFilter(include, exclude),
+            memory=900,
+            turns=lambda: self.turn,
+            clock=lambda: self.now,
         )
+        self.worker.restore(restored)
 
     def feed(self, *messages: Message) -> None:
         for message in messages:
@@ -38,40 +77,151 @@ class Rig:
         while self.worker.work():
             pass
 
+    def later(self, seconds: float = 2.0) -> None:
+        self.now += seconds
+        self.turn += 10
+        self.worker.tick()
+
 
 def test_a_transition_is_counted_and_looked_into() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "crashed"))
     assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
     assert value(rig.sink, "libvirt_domain_state", domain="web", state="shutoff") == 1
-    assert rig.asked.looks == {"uuid-web"}
+    assert set(rig.asked.looks) == {"uuid-web"}
 
 
-def test_the_look_has_the_last_word() -> None:
+def test_a_verdict_waits_for_libvirts_answer_and_the_state_does_not() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
+    assert value(rig.sink, "libvirt_domain_state", domain="web", state="shutoff") == 1
+    assert rig.notebook.transitions == []
     rig.feed(look("web", facts("web", "shutoff", "crashed"), details=DomainDetails("kvm", "hello", None)))
+    assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
+    assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="failed") == 0
     assert (
         value(rig.sink, "libvirt_domain_state_reason", domain="web", state="shutoff", reason="crashed") == 1
     )
+    assert [(change.reason, change.detail) for change in rig.notebook.transitions] == [("crashed", "failed")]
+
+
+def test_while_a_verdict_is_open_the_journal_keeps_the_state_before() -> None:
+    """So that a crash of the exporter in between finds the stop again, by comparing."""
+    rig = Rig()
+    rig.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
+    assert rig.notebook.domains[HERE, "uuid-web"].state == "running"
+    rig.later(1.6)
+    assert rig.notebook.domains[HERE, "uuid-web"].state == "shutoff"
+    assert rig.notebook.pairs("callback") == [("stopped", "crashed")]
+
+
+def settle(rig: Rig, *answers: Message) -> None:
+    """libvirt says it, and says it again when asked later."""
+    rig.feed(*answers)
+    rig.later()
+    for answer in answers:
+        rig.feed(answer._replace(began=rig.inbox.next_order(), at=rig.now))  # type: ignore[call-arg]
+
+
+def test_what_happened_unseen_is_counted_once_it_is_sure() -> None:
+    rig = Rig()
+    rig.feed(snapshot(facts("web"), facts("db")))
+    settle(rig, snapshot(facts("web", "shutoff", "crashed"), facts("db")))
+    assert rig.notebook.pairs("reconcile") == [("stopped", "crashed")]
+    assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
+    assert value(rig.sink, "libvirt_domain_state", domain="web", state="shutoff") == 1
+    settle(rig, snapshot(facts("web", "shutoff", "crashed"), facts("db")))
+    assert len(rig.notebook.transitions) == 1
+
+
+def test_an_answer_that_overtakes_its_event_is_not_counted_twice() -> None:
+    rig = Rig()
+    rig.feed(snapshot(facts("web", persistent=False)))
+    rig.feed(look("web", None))
+    rig.feed(lifecycle("stopped", "destroyed"))
+    settle(rig, look("web", None))
+    assert rig.notebook.pairs("callback") == [("stopped", "destroyed")]
+    assert rig.notebook.pairs("reconcile") == []
+
+
+def test_a_domain_that_vanished_unseen_is_stopped_and_removed() -> None:
+    rig = Rig()
+    rig.feed(snapshot(facts("web", persistent=False), facts("db", "shutoff")))
+    settle(rig, snapshot())
+    assert sorted(rig.notebook.pairs("reconcile")) == [("stopped", "unknown"), ("undefined", "removed")]
+    changes = "libvirt_domain_inventory_changes_total"
+    assert value(rig.sink, changes, change="removed", reason="shutdown") == 1
+    assert value(rig.sink, changes, change="removed", reason="undefined") == 1
+
+
+def test_a_slow_start_is_no_start_that_was_missed() -> None:
+    """On a busy host libvirt answers "starting up" for seconds before it tells of the start."""
+    rig = Rig()
+    rig.feed(snapshot(), lifecycle("defined", "added"))
+    settle(rig, look("web", facts("web", "paused", "starting_up")))
+    rig.feed(lifecycle("resumed", "unpaused"), lifecycle("started", "booted"))
+    settle(rig, look("web", facts("web")))
+    assert rig.notebook.pairs("reconcile") == []
+    assert value(rig.sink, "libvirt_domain_state", domain="web", state="running") == 1
+
+
+def test_the_first_listing_ever_counts_nothing() -> None:
+    rig = Rig()
+    settle(rig, snapshot(facts("web"), facts("db", "crashed", "panicked")))
+    assert rig.notebook.transitions == []
+    assert value(rig.sink, "libvirt_domain_state", domain="db", state="crashed") == 1
+
+
+def test_a_rename_that_nobody_saw_is_told_under_both_names() -> None:
+    rig = Rig()
+    rig.feed(snapshot(facts("web", "shutoff")))
+    settle(rig, snapshot(facts("www", "shutoff", uuid="uuid-web")))
+    assert value(rig.sink, EVENTS, domain="web", event="undefined", reason="renamed") == 1
+    assert value(rig.sink, EVENTS, domain="www", event="defined", reason="renamed") == 1
+
+
+def test_after_a_restart_counters_go_on_and_what_happened_meanwhile_is_found() -> None:
+    before = Rig()
+    before.feed(LinkUp(1000.0, HERE), snapshot(facts("web"), facts("db")), lifecycle("suspended", "paused"))
+    before.later()
+    after = Rig(restored=before.notebook.memory())
+    after.now = 1012.0
+    assert value(after.sink, EVENTS, domain="web", event="suspended", reason="paused") == 1
+    assert value(after.sink, "libvirt_domain_state", domain="web", state="paused") == 1
+    after.feed(LinkUp(1012.0, HERE))
+    settle(after, snapshot(facts("web", "paused", "user"), facts("db", "shutoff", "crashed")))
+    assert after.notebook.pairs("reconcile") == [("stopped", "crashed")]
+    assert value(after.sink, "libvirt_connection_unobserved_seconds_total") == 10.0
+    assert (
+        value(after.sink, "libvirt_connection_lifecycle_events_total", event="suspended", reason="paused")
+        == 1
+    )
+
+
+def test_time_without_a_connection_is_counted_as_unobserved() -> None:
+    rig = Rig()
+    rig.feed(LinkUp(1000.0, HERE), snapshot(), LinkDown(1010.0, HERE, "x"), LinkDown(1020.0, HERE, "x"))
+    rig.feed(LinkUp(1034.5, HERE))
+    assert value(rig.sink, "libvirt_connection_unobserved_seconds_total") == 24.5
+    assert value(rig.sink, "libvirt_connection_reconnects_total") == 1
 
 
 def test_changed_metadata_is_looked_into_and_counts_as_nothing() -> None:
     rig = Rig()
     rig.feed(snapshot())
     rig.feed(observation("metadata_change", 1))
-    assert rig.asked.looks == {"uuid-web"}
+    assert set(rig.asked.looks) == {"uuid-web"}
     assert names(rig.sink) == set()
 
 
 def test_details_are_fetched_once_for_every_listed_domain() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web"), facts("db")))
-    assert rig.asked.looks == {"uuid-web", "uuid-db"}
+    assert set(rig.asked.looks) == {"uuid-web", "uuid-db"}
     rig.asked.looks.clear()
     rig.feed(look("web", facts("web"), details=DomainDetails("kvm", "", None)))
     rig.feed(snapshot(facts("web"), facts("db")))
-    assert rig.asked.looks == {"uuid-db"}
+    assert set(rig.asked.looks) == {"uuid-db"}
 
 
 def test_ready_once_listed_and_down_until_up() -> None:
@@ -90,7 +240,7 @@ def test_only_wanted_domains_are_counted_shown_and_looked_at() -> None:
     rig.feed(*(lifecycle("stopped", "crashed", name=name) for name in (*wanted, *unwanted)))
     rig.feed(*(look(name, facts(name)) for name in (*wanted, *unwanted)))
     assert names(rig.sink) == set(wanted)
-    assert rig.asked.looks == {f"uuid-{name}" for name in wanted}
+    assert set(rig.asked.looks) == {f"uuid-{name}" for name in wanted}
     labels = {"event": "stopped", "reason": "crashed"}
     assert value(rig.sink, "libvirt_connection_lifecycle_events_total", **labels) == len(wanted)
 

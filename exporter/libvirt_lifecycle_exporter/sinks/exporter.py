@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,15 +22,30 @@ from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 PREFIX = "libvirt_lifecycle_exporter"
 
 
+class JournalFigures(Protocol):
+    """What the journal says about itself."""
+
+    events: int
+    errors: int
+
+    def size(self) -> int: ...
+
+
 class ExporterCollector(Collector):
     """What the exporter says about itself."""
 
     def __init__(
-        self, inbox: Inbox, sink: PrometheusSink, heartbeat: Callable[[], float], libvirt_version: str
+        self,
+        inbox: Inbox,
+        sink: PrometheusSink,
+        journal: JournalFigures,
+        heartbeat: Callable[[], float],
+        libvirt_version: str,
     ) -> None:
         """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
         self._inbox = inbox
         self._sink = sink
+        self._journal = journal
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
 
@@ -62,8 +78,19 @@ class ExporterCollector(Collector):
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
-            "When the libvirt event loop last turned (about once a second), in seconds since the epoch.",
+            "When the libvirt event loop last turned (about twice a second), in seconds since the epoch.",
             value=self._heartbeat(),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_journal_events", "Transitions in the journal.", value=self._journal.events
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_journal_bytes", "Size of the journal on disk.", value=self._journal.size()
+        )
+        yield CounterMetricFamily(
+            f"{PREFIX}_journal_errors",
+            "Failed attempts to use the journal, and transitions that are missing in it.",
+            value=self._journal.errors,
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_series", "Series about domains that there are now.", value=self._sink.series

@@ -11,6 +11,7 @@ https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
@@ -65,6 +66,18 @@ def labels(values: Mapping[str, str]) -> str:
 def sample(name: str, rendered_labels: str, value: float) -> str:
     """Render one sample line."""
     return f"{name}{{{rendered_labels}}} {number(value)}\n"
+
+
+@cache
+def _pair_labels(names: tuple[str, str], pair: tuple[str, str]) -> str:
+    return labels(dict(zip(names, pair, strict=True)))
+
+
+def pairs(name: str, subject: str, names: tuple[str, str], values: Mapping[tuple[str, str], float]) -> str:
+    """Render a sample for each pair of label values; ``names`` are the labels' names."""
+    return "".join(
+        sample(name, f"{subject},{_pair_labels(names, pair)}", value) for pair, value in values.items()
+    )
 
 
 def number(value: float) -> str:

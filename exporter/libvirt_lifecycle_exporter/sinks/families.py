@@ -57,13 +57,48 @@ OPENSTACK_META: Final = Family(
     ),
     "Always 1; what OpenStack Nova says of the domain, to join with.",
 )
-DOMAIN_FAMILIES: Final = (EVENTS, LAST_EVENT, STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
+INCIDENTS: Final = Family(
+    "libvirt_domain_incidents_total",
+    "counter",
+    (*_DOMAIN, "kind"),
+    "Incidents of a domain: all that belongs to one cause, from its first evidence until it runs again.",
+)
+INCIDENT_OPEN: Final = Family(
+    "libvirt_domain_incident_open",
+    "gauge",
+    (*_DOMAIN, "kind"),
+    "1 while an incident of the domain is open, else 0.",
+)
+LAST_INCIDENT: Final = Family(
+    "libvirt_domain_last_incident_timestamp_seconds",
+    "gauge",
+    (*_DOMAIN, "kind"),
+    "When the newest incident of this kind began, in seconds since the epoch.",
+)
+DOMAIN_FAMILIES: Final = (
+    EVENTS,
+    LAST_EVENT,
+    STATE,
+    STATE_REASON,
+    STATE_SINCE,
+    META,
+    OPENSTACK_META,
+    INCIDENTS,
+    INCIDENT_OPEN,
+    LAST_INCIDENT,
+)
 
 CONNECTION_EVENTS: Final = Family(
     "libvirt_connection_lifecycle_events_total",
     "counter",
     ("connection", "event", "reason"),
     "Lifecycle transitions of all domains of a connection, by event and reason; outlives the domains.",
+)
+RAW_EVENTS: Final = Family(
+    "libvirt_connection_raw_events_total",
+    "counter",
+    ("connection", "event", "detail"),
+    "What libvirt sent, in its own words and at once, before any diagnosis.",
 )
 INVENTORY_CHANGES: Final = Family(
     "libvirt_domain_inventory_changes_total",
@@ -84,4 +119,24 @@ RECONNECTS: Final = Family(
     ("connection",),
     "Times the connection to libvirt was opened again after it had been lost.",
 )
-CONNECTION_FAMILIES: Final = (CONNECTION_EVENTS, INVENTORY_CHANGES, CONNECTION_UP, RECONNECTS)
+UNOBSERVED: Final = Family(
+    "libvirt_connection_unobserved_seconds_total",
+    "counter",
+    ("connection",),
+    "Time in which events could have been missed: the connection was down, or the exporter was.",
+)
+OPERATIONS: Final = Family(
+    "libvirt_domain_operation_duration_seconds",
+    "histogram",
+    ("connection", "operation", "outcome"),
+    "How long operations and outages of domains took.",
+)
+CONNECTION_FAMILIES: Final = (
+    CONNECTION_EVENTS,
+    RAW_EVENTS,
+    INVENTORY_CHANGES,
+    CONNECTION_UP,
+    RECONNECTS,
+    UNOBSERVED,
+    OPERATIONS,
+)

@@ -7,16 +7,20 @@ Law: a domain's series come together and leave together; what is over the limit 
 import threading
 from collections.abc import Sequence
 
-from libvirt_lifecycle_exporter.inventory import Domain
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
+from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.operations import Duration
+from libvirt_lifecycle_exporter.sinks.connection_page import ConnectionPage
+from libvirt_lifecycle_exporter.sinks.domain_page import DomainPage
 from libvirt_lifecycle_exporter.sinks.exposition import render
 from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
-from libvirt_lifecycle_exporter.sinks.pages import ConnectionPage, DomainPage
 from libvirt_lifecycle_exporter.states import STATES
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
 
-_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4
+_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4 + 2 * len(INCIDENT_KINDS)
 """Series that a new domain brings; admission asks for this much room."""
 
 _PAIR_SERIES = 2
@@ -34,7 +38,6 @@ class PrometheusSink:
         self._connections = {name: ConnectionPage(name) for name in connections}
         self._domains: dict[tuple[str, str], DomainPage] = {}
         self._others: dict[str, DomainPage] = {}
-        self._names: dict[tuple[str, str], str] = {}
         self._refused: set[tuple[str, ...]] = set()
         self.series = 0
         """Domain series there are now."""
@@ -45,20 +48,84 @@ class PrometheusSink:
         """Count a transition."""
         pair = (change.event, change.reason)
         with self._lock:
-            self._connections[change.connection].count(pair)
+            self._connections[change.connection].add("event", pair)
             page = self._domains.get((change.connection, change.name))
             if page is None or not page.again(pair, change.at):
                 self._count_first(change, pair)
 
-    def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
+    def raw(self, connection: str, event: str, detail: str) -> None:
+        """Count what libvirt sent, in its own words."""
+        with self._lock:
+            self._connections[connection].add("raw", (event, detail))
+
+    def total(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these pairs were counted on a connection."""
         with self._lock:
-            return sum(self._connections[connection].counts[pair] for pair in pairs)
+            return sum(self._connections[connection].total("event", pair) for pair in pairs)
+
+    def restore(self, memory: Memory, now: float) -> None:
+        """Take over the counters from before a restart; the names nobody bears any more leave in time."""
+        with self._lock:
+            for (connection, name, *pair), (count, last) in memory.counts.items():
+                page = self._admit(connection, name) or self._other(connection)
+                before = page.series
+                if pair[0] == "incident":
+                    page.incident(pair[1], last, is_open=False, more=count)
+                else:
+                    page.restore((pair[0], pair[1]), count, last)
+                page.expires = now + self._ttl
+                self.series += page.series - before
+            for (connection, kind, what, reason), total in memory.totals.items():
+                self._connections[connection].restore(kind, (what, reason), total)
+
+    def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
+        """Return all counters as they are."""
+        with self._lock:
+            counts = {
+                (connection, name, *pair): (page.counts[pair], last)
+                for (connection, name), page in self._domains.items()
+                for pair, last in page.last.items()
+            }
+            counts |= {
+                (connection, name, "incident", kind): (page.incidents[kind], began)
+                for (connection, name), page in self._domains.items()
+                for kind, (began, _) in page.opened.items()
+            }
+            totals = {
+                (connection, *key): total
+                for connection, page in self._connections.items()
+                for key, total in page.totals().items()
+            }
+        return counts, totals
+
+    def incident(self, incident: Incident, more: int = 1) -> None:
+        """Show that an incident was opened or closed; ``more``: how many it is more if it is open."""
+        is_open = incident.closed_at is None
+        with self._lock:
+            page = self._admit(incident.connection, incident.name) or self._other(incident.connection)
+            before = page.series
+            page.incident(incident.kind, incident.opened_at, is_open=is_open, more=more * is_open)
+            self.series += page.series - before
+
+    def took(self, duration: Duration) -> None:
+        """Count how long an operation took."""
+        with self._lock:
+            self._connections[duration.connection].took(duration)
+
+    def reconnect(self, connection: str) -> None:
+        """Count that a lost connection was opened again."""
+        with self._lock:
+            self._connections[connection].add("reconnect")
+
+    def blind(self, connection: str, seconds: float) -> None:
+        """Count time in which events could have been missed."""
+        with self._lock:
+            self._connections[connection].add("unobserved", more=seconds)
 
     def note(self, connection: str, change: InventoryChange) -> None:
         """Count a change of the inventory."""
         with self._lock:
-            self._connections[connection].note(change)
+            self._connections[connection].add("inventory", (change.change, change.reason))
 
     def link(self, connection: str, *, up: bool) -> None:
         """Show that a connection is up or down."""
@@ -67,37 +134,33 @@ class PrometheusSink:
 
     def show(self, domain: Domain) -> None:
         """Show what is known of a domain now; start the end of its series if it is gone."""
-        identity = (domain.connection, domain.uuid)
         with self._lock:
-            former = self._names.get(identity, domain.name)
-            if former != domain.name:
-                self._retire(domain.connection, former, domain.uuid, domain.since)
-            self._names[identity] = domain.name
-            if not domain.present:
+            if domain.present:
+                page = self._admit(domain.connection, domain.name)
+            else:
                 self._retire(domain.connection, domain.name, domain.uuid, domain.removed_at)
                 page = self._domains.get((domain.connection, domain.name))
-            else:
-                page = self._admit(domain.connection, domain.name)
             if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
                 return
             self.series += page.show(domain)
             if domain.present:
                 page.expires = None
 
-    def forget(self, domain: Domain) -> None:
-        """Drop what is remembered of a domain that is long gone."""
+    def retire(self, connection: str, name: str, uuid: str, at: float) -> None:
+        """Start the end of the series of a name that the domain no longer bears."""
         with self._lock:
-            name = self._names.pop((domain.connection, domain.uuid), domain.name)
-            self._refused = {key for key in self._refused if key[:2] != (domain.connection, name)}
+            self._retire(connection, name, uuid, at)
 
-    def expire(self, now: float) -> None:
-        """Let the series leave whose time has come."""
+    def expire(self, now: float) -> list[tuple[str, str]]:
+        """Let the series leave whose time has come; return their (connection, name)."""
         with self._lock:
             over = [
                 key for key, page in self._domains.items() if page.expires is not None and page.expires <= now
             ]
             for key in over:
                 self.series -= self._domains.pop(key).series
+                self._refused = {what for what in self._refused if what[:2] != key}
+        return over
 
     def render(self, *, openmetrics: bool) -> str:
         """Write everything in one of the two formats (without OpenMetrics' EOF)."""

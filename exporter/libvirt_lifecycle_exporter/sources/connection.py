@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import libvirt
@@ -18,8 +18,9 @@ import libvirt
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.backoff import Backoff
 from libvirt_lifecycle_exporter.sources.events import Listener
+from libvirt_lifecycle_exporter.sources.evidence import emulator_says, kernel_says, log_folder
 from libvirt_lifecycle_exporter.sources.snapshot import list_domains, look_at
-from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot
+from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot, Subject
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class ConnectionSettings(NamedTuple):
     longest_wait: float = 10.0
     snapshot_interval: float = 300.0
     """Between snapshots of a quiet connection; 0: never."""
+    log_dir: str = ""
+    """Where the emulators' logs are; empty: where libvirt has them."""
 
 
 class Connection:
@@ -61,7 +64,8 @@ class Connection:
         self._backoff = Backoff(settings.longest_wait)
         self._listener = Listener(label, inbox, self.want_snapshot)
         self._wishes = threading.Condition()
-        self._looks: set[str] = set()
+        self._looks: dict[str, Subject | None] = {}
+        self._logs = log_folder(uri, settings.log_dir)
         self._snapshot_wanted = False
         self._lost: str | None = None
         self._stopping = False
@@ -89,10 +93,11 @@ class Connection:
             self._snapshot_wanted = True
             self._wishes.notify()
 
-    def want_looks(self, uuids: set[str]) -> None:
-        """Ask for a close look at these domains soon; returns at once."""
+    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+        """Ask for a close look at these domains soon, and for evidence where a subject is given."""
         with self._wishes:
-            self._looks |= uuids
+            for uuid, subject in uuids.items():
+                self._looks[uuid] = subject or self._looks.get(uuid)
             self._wishes.notify()
 
     def _run(self) -> None:
@@ -166,7 +171,7 @@ class Connection:
                 if self._snapshot_wanted:
                     due = min(due, last + _SNAPSHOT_PAUSE)
                     self._snapshot_wanted = False
-                looks, self._looks = self._looks, set()
+                looks, self._looks = self._looks, {}
             if not connection.isAlive():
                 self._lost = "lost (no longer alive)"
                 return
@@ -194,10 +199,10 @@ class Connection:
         self._last_complaint = ""
         return self._settings.snapshot_interval or math.inf
 
-    def _take_looks(self, connection: Any, uuids: set[str]) -> None:
+    def _take_looks(self, connection: Any, uuids: Mapping[str, Subject | None]) -> None:
         """Look at each; afterwards rest as long as that took, so that a storm costs at most half a core."""
         started = time.monotonic()
-        for uuid in uuids:
+        for uuid, subject in uuids.items():
             if self._stopping or self._lost is not None:
                 return
             began = self._inbox.next_order()
@@ -207,10 +212,15 @@ class Connection:
                 # Events and snapshots tell the state as well; one odd domain must not cost the connection.
                 log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
                 continue
-            self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details))
+            evidence = self._evidence(subject) if subject is not None else ""
+            self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details, evidence))
         took = time.monotonic() - started
         with self._wishes:
             self._wishes.wait_for(lambda: self._stopping or self._lost is not None, max(_LOOK_PAUSE, took))
+
+    def _evidence(self, subject: Subject) -> str:
+        found = (kernel_says(subject.domain_id), emulator_says(self._logs, subject.name))
+        return "; ".join(words for words in found if words)
 
     def _close(self, connection: Any, registered: list[int]) -> None:
         """Let go of everything; libvirt keeps (and feeds) a connection that anything still refers to."""

@@ -11,7 +11,7 @@ import libvirt
 
 log = logging.getLogger(__name__)
 
-_BEAT_MS = 1000
+_BEAT_MS = 500
 
 
 class EventLoop:
@@ -20,6 +20,7 @@ class EventLoop:
     def __init__(self) -> None:
         self._beat = time.time()
         self._turned = time.monotonic()
+        self._turns = 0
         self._started = False
         self._lock = threading.Lock()
 
@@ -44,7 +45,12 @@ class EventLoop:
         """Return the seconds since the loop last turned, whatever the wall clock did."""
         return time.monotonic() - self._turned
 
+    def turns(self) -> int:
+        """Return how often the heartbeat has come; each time, all that libvirt had sent was delivered."""
+        return self._turns
+
     def _on_beat(self, _timer: int, _opaque: object) -> None:
+        self._turns += 1
         self._beat, self._turned = time.time(), time.monotonic()
 
     def _run(self) -> None:

@@ -1,20 +1,17 @@
-"""What is shown of one domain and of one connection.
+"""What is shown of one domain.
 
 Law: a page only formats what it was told; it decides nothing.
 """
 
-from functools import cache
-
-from libvirt_lifecycle_exporter.inventory import Domain
-from libvirt_lifecycle_exporter.sinks.exposition import Page, labels, sample
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, pairs, sample
 from libvirt_lifecycle_exporter.sinks.families import (
-    CONNECTION_EVENTS,
-    CONNECTION_FAMILIES,
-    CONNECTION_UP,
     DOMAIN_FAMILIES,
     EVENTS,
-    INVENTORY_CHANGES,
+    INCIDENT_OPEN,
+    INCIDENTS,
     LAST_EVENT,
+    LAST_INCIDENT,
     META,
     OPENSTACK_META,
     STATE,
@@ -22,35 +19,27 @@ from libvirt_lifecycle_exporter.sinks.families import (
     STATE_SINCE,
 )
 from libvirt_lifecycle_exporter.states import STATES
-from libvirt_lifecycle_exporter.transition import InventoryChange
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS
+from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
 
 Pair = tuple[str, str]
 
-_COUNTED = 0b11
-"""The bits of DOMAIN_FAMILIES that a transition changes; all others are facts."""
-_FACTS = (1 << len(DOMAIN_FAMILIES)) - 1 & ~_COUNTED
 
-_C_EVENTS, _C_INVENTORY, _C_LINK = 0b0001, 0b0010, 0b1100
-"""The bits of CONNECTION_FAMILIES."""
-
-_INVENTORY_PAIRS: tuple[Pair, ...] = (
-    ("added", "started"),
-    ("added", "defined"),
-    ("removed", "shutdown"),
-    ("removed", "undefined"),
-)
+_NAMES = ("event", "reason")
 
 
-@cache
-def _pair_labels(first: str, pair: Pair) -> str:
-    return labels({first: pair[0], "reason": pair[1]})
+def _bits(*families: Family) -> int:
+    return sum(1 << DOMAIN_FAMILIES.index(family) for family in families)
+
+
+_COUNTED = _bits(EVENTS, LAST_EVENT)
+_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
+_INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
 class DomainPage(Page):
     """One ``domain`` label value of one connection; several domains may bear the name in turn."""
 
-    __slots__ = ("_domain", "_facts", "_labels", "counts", "expires", "last", "uuid")
+    __slots__ = ("_domain", "_facts", "_labels", "counts", "expires", "incidents", "last", "opened", "uuid")
 
     def __init__(self, connection: str, name: str, *, zeros: tuple[Pair, ...] = ALERT_PAIRS) -> None:
         super().__init__(len(DOMAIN_FAMILIES))
@@ -59,6 +48,10 @@ class DomainPage(Page):
         self._facts = 0
         self.counts: dict[Pair, int] = dict.fromkeys(zeros, 0)
         self.last: dict[Pair, float] = {}
+        self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if zeros else (), 0)
+        """How many of each kind."""
+        self.opened: dict[str, tuple[float, bool]] = {}
+        """Of the newest of each kind: when it began, and whether it is open."""
         self.uuid = ""
         self.expires: float | None = None
         """When all its series leave, if the domain is gone; Unix time, seconds."""
@@ -78,6 +71,18 @@ class DomainPage(Page):
         self.last[pair] = at
         self.touch(_COUNTED)
 
+    def incident(self, kind: str, at: float, *, is_open: bool, more: int) -> None:
+        """Show the newest incident of a kind; ``more``: how many it is more than before."""
+        self.incidents[kind] = self.incidents.get(kind, 0) + more
+        self.opened[kind] = (at, is_open)
+        self.touch(_INCIDENTS)
+
+    def restore(self, pair: Pair, count: int, at: float) -> None:
+        """Take over a count from before a restart."""
+        self.counts[pair] = self.counts.get(pair, 0) + count
+        self.last[pair] = max(at, self.last.get(pair, at))
+        self.touch(_COUNTED)
+
     def show(self, domain: Domain) -> int:
         """Take over what is known of the domain now; return how many series that brings."""
         self._domain = domain
@@ -91,21 +96,17 @@ class DomainPage(Page):
     @property
     def series(self) -> int:
         """How many series it has."""
-        return len(self.counts) + len(self.last) + self._facts
+        return len(self.counts) + len(self.last) + self._facts + 2 * len(self.incidents) + len(self.opened)
 
     def write(self, family: int) -> str:
         name = DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
-            return _pairs(name, self._labels, "event", self.counts)
+            return pairs(name, self._labels, _NAMES, self.counts)
         if name == LAST_EVENT.name:
-            return _pairs(name, self._labels, "event", self.last)
+            return pairs(name, self._labels, _NAMES, self.last)
+        if name in _OF_INCIDENTS:
+            return _OF_INCIDENTS[name](self._labels, self)
         return "" if self._domain is None else _WRITERS[name](self._labels, self._domain)
-
-
-def _pairs(name: str, subject: str, first: str, values: dict[Pair, int] | dict[Pair, float]) -> str:
-    return "".join(
-        sample(name, f"{subject},{_pair_labels(first, pair)}", value) for pair, value in values.items()
-    )
 
 
 def _state(subject: str, domain: Domain) -> str:
@@ -157,38 +158,27 @@ _WRITERS = {
 }
 
 
-class ConnectionPage(Page):
-    """One ``connection`` label value."""
+def _incidents(subject: str, page: DomainPage) -> str:
+    return "".join(
+        sample(INCIDENTS.name, f'{subject},kind="{kind}"', n) for kind, n in page.incidents.items()
+    )
 
-    __slots__ = ("_changes", "_labels", "_links", "_up", "counts")
 
-    def __init__(self, connection: str) -> None:
-        super().__init__(len(CONNECTION_FAMILIES))
-        self._labels = labels({"connection": connection})
-        self.counts: dict[Pair, int] = dict.fromkeys(ALL_PAIRS, 0)
-        self._changes: dict[Pair, int] = dict.fromkeys(_INVENTORY_PAIRS, 0)
-        self._up = False
-        self._links = 0
+def _incident_open(subject: str, page: DomainPage) -> str:
+    return "".join(
+        sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', page.opened.get(kind, (0, False))[1])
+        for kind in page.incidents
+    )
 
-    def count(self, pair: Pair) -> None:
-        self.counts[pair] = self.counts.get(pair, 0) + 1
-        self.touch(_C_EVENTS)
 
-    def note(self, change: InventoryChange) -> None:
-        self._changes[change.change, change.reason] += 1
-        self.touch(_C_INVENTORY)
+def _last_incident(subject: str, page: DomainPage) -> str:
+    return "".join(
+        sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at) for kind, (at, _) in page.opened.items()
+    )
 
-    def link(self, *, up: bool) -> None:
-        self._up = up
-        self._links += up
-        self.touch(_C_LINK)
 
-    def write(self, family: int) -> str:
-        name = CONNECTION_FAMILIES[family].name
-        if name == CONNECTION_EVENTS.name:
-            return _pairs(name, self._labels, "event", self.counts)
-        if name == INVENTORY_CHANGES.name:
-            return _pairs(name, self._labels, "change", self._changes)
-        if name == CONNECTION_UP.name:
-            return sample(name, self._labels, self._up)
-        return sample(name, self._labels, max(0, self._links - 1))
+_OF_INCIDENTS = {
+    INCIDENTS.name: _incidents,
+    INCIDENT_OPEN.name: _incident_open,
+    LAST_INCIDENT.name: _last_incident,
+}

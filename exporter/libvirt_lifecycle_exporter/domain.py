@@ -1,0 +1,40 @@
+"""What is known of one domain. The one value that changes: the worker's thread owns it."""
+
+from dataclasses import dataclass
+
+from libvirt_lifecycle_exporter.transition import DomainDetails
+
+
+@dataclass(slots=True)
+class Domain:
+    """One domain of one connection."""
+
+    connection: str
+    uuid: str
+    name: str
+    state: str
+    reason: str
+    since: float
+    """When it entered this state (or was first seen in it); Unix time, seconds."""
+    confirmed: bool = False
+    """Whether the reason is libvirt's answer; else it is what the newest event makes likely."""
+    domain_id: int = -1
+    """libvirt's number for this run; another number is another run."""
+    persistent: bool | None = None
+    """None: not known yet."""
+    autostart: bool | None = None
+    details: DomainDetails | None = None
+    present: bool = True
+    removed_at: float = 0.0
+    newest: int = 0
+    """The order of the newest observation about it."""
+    origin_open: bool = False
+    """Whether it is still open if this domain is new (added) or was there before the exporter looked."""
+    run_id: str = ""
+    """Names this run, from start to stop, in the journal."""
+
+    def enter(self, state: str, reason: str, at: float) -> None:
+        """Note the state it is in now."""
+        if state != self.state:
+            self.since = at
+        self.state, self.reason, self.confirmed = state, reason, False

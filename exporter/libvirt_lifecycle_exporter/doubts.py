@@ -1,0 +1,71 @@
+"""Pure: contradictions between what is known and what libvirt answers, and when they are believed.
+
+Law: an answer can overtake the event that explains it. So a contradiction is believed only if it is still
+there in an answer to a question that was asked a while later, and after the event loop had turned: what
+libvirt had sent by then has been taken in. Still there means the very same: another answer is about something
+newer, whose event may be under way again.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+GRACE = 1.0
+"""Seconds before libvirt is asked again about a contradiction."""
+TURNS = 2
+"""Turns of the event loop before libvirt is asked again."""
+
+Key = tuple[str, str]
+"""connection, uuid"""
+
+
+@dataclass(slots=True)
+class _Doubt:
+    newest: int
+    found: Hashable
+    since: float
+    turn: int
+    asked: int | None = None
+
+
+class Doubts:
+    """Remembers contradictions."""
+
+    def __init__(self) -> None:
+        self._doubts: dict[Key, _Doubt] = {}
+
+    def confirm(
+        self, key: Key, *, newest: int, began: int, now: float, turn: int, found: Hashable = None
+    ) -> bool:
+        """Note a contradiction; True if it is to be believed now.
+
+        ``newest``: the order of the newest observation of the domain; after another one it is another
+        contradiction. ``began``: the order at which libvirt was asked. ``turn``: of the event loop.
+        ``found``: what libvirt answered.
+        """
+        doubt = self._doubts.get(key)
+        if doubt is None or (doubt.newest, doubt.found) != (newest, found):
+            self._doubts[key] = _Doubt(newest, found, now, turn)
+            return False
+        if doubt.asked is None or began < doubt.asked:
+            return False
+        del self._doubts[key]
+        return True
+
+    def clear(self, key: Key) -> None:
+        """Note that there is no contradiction (any more)."""
+        self._doubts.pop(key, None)
+
+    def clear_all(self, connection: str) -> None:
+        """Drop the contradictions of a connection: it is lost, and will be listed anew."""
+        for key in [key for key in self._doubts if key[0] == connection]:
+            del self._doubts[key]
+
+    def ask(self, order: int, now: float, turn: int) -> dict[str, set[str]]:
+        """Return the domains, by connection, to ask libvirt about now; ``order``: drawn for the question."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for (connection, uuid), doubt in self._doubts.items():
+            if now - doubt.since >= GRACE and turn - doubt.turn >= TURNS:
+                doubt.asked = doubt.asked or order
+                found[connection].add(uuid)
+        return found

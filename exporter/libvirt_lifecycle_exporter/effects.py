@@ -1,0 +1,115 @@
+"""What a batch of messages comes to: collected, written to the journal at once, then shown in order."""
+
+from collections import defaultdict
+from collections.abc import Callable, Container
+from typing import Any, NamedTuple
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.operations import Duration
+from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
+
+TotalKey = tuple[str, str, str, str]
+"""connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
+
+
+CountKey = tuple[str, str, str, str]
+"""connection, domain's name, event, reason; or ``incident`` and its kind"""
+
+
+class Memory(NamedTuple):
+    """Everything that outlives a restart but the history."""
+
+    counts: dict[CountKey, tuple[int, float]]
+    """How often, and when last."""
+    totals: dict[TotalKey, float]
+    domains: list[Domain]
+    watched_until: dict[str, float]
+    incidents: list[Incident]
+    """Those that are open."""
+
+    def only(self, connections: Container[str]) -> "Memory":
+        """Return what concerns these connections."""
+        return Memory(
+            {key: count for key, count in self.counts.items() if key[0] in connections},
+            {key: count for key, count in self.totals.items() if key[0] in connections},
+            [domain for domain in self.domains if domain.connection in connections],
+            {name: until for name, until in self.watched_until.items() if name in connections},
+            [incident for incident in self.incidents if incident.connection in connections],
+        )
+
+
+NOTHING = Memory({}, {}, [], {}, [])
+
+
+class Effects:
+    """Filled by the worker while it takes in a batch."""
+
+    def __init__(self) -> None:
+        self.transitions: list[Transition] = []
+        self.totals: dict[TotalKey, float] = defaultdict(float)
+        """What the totals grow by."""
+        self.domains: dict[tuple[str, str], Domain] = {}
+        """Domains about which something new is known."""
+        self.incidents: dict[str, Incident] = {}
+        """Incidents that were opened or closed, by id."""
+        self.opened: list[Incident] = []
+        self.messages: list[tuple[str, str, float, str]] = []
+        """connection, uuid, since when, evidence: for transitions that were written without any."""
+        self.forgotten: list[Domain] = []
+        """Domains that are long gone."""
+        self.expired: list[tuple[str, str]] = []
+        """(connection, name) whose series have left."""
+        self.watched_until: dict[str, float] = {}
+        """Until when nothing was missed on a connection; Unix time, seconds."""
+        self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.transitions
+            or self.totals
+            or self.domains
+            or self.messages
+            or self.forgotten
+            or self.expired
+            or self.watched_until
+        )
+
+    def count(self, change: Transition) -> None:
+        """A transition happened."""
+        self.transitions.append(change)
+        self.totals[change.connection, "event", change.event, change.reason] += 1
+
+    def raw(self, sent: Transition) -> None:
+        """Count libvirt's own pair, as it was sent."""
+        self.totals[sent.connection, "raw", sent.event, sent.detail] += 1
+
+    def incident(self, incident: Incident) -> None:
+        """An incident was opened or closed."""
+        self.incidents[incident.id] = incident
+        if incident.closed_at is None:
+            self.opened.append(incident)
+
+    def took(self, duration: Duration) -> None:
+        """An operation came to an end."""
+        what = f"{duration.operation}/{duration.outcome}"
+        self.totals[duration.connection, "operation", what, str(duration.bucket)] += 1
+        self.totals[duration.connection, "operation", what, "sum"] += duration.seconds
+
+    def note(self, connection: str, change: InventoryChange) -> None:
+        """A domain came to exist, or ceased to."""
+        self.totals[connection, "inventory", change.change, change.reason] += 1
+
+    def touch(self, domain: Domain) -> None:
+        """Something new is known about a domain."""
+        self.domains[domain.connection, domain.uuid] = domain
+
+    def then(self, show: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - of the callable
+        """Call this once the journal has it all."""
+        self._shown.append((show, arguments))
+
+    def show(self) -> None:
+        """Call what waits for the journal, in order."""
+        for show, arguments in self._shown:
+            show(*arguments)
+        self._shown.clear()

@@ -1,0 +1,48 @@
+"""The words that a selection may name: tables of the rooms that make them, joined."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from libvirt_lifecycle_exporter.diagnosis import DIAGNOSED
+from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.history_cli.spelling import harmless
+from libvirt_lifecycle_exporter.reconcile import UNKNOWN
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS
+
+_HANGS: Final = ("emulator", "watchdog", "guest_agent", "vcpu")
+"""What can hang: the reasons of ``hung`` and ``recovered``."""
+
+EVENTS: Final = tuple(dict.fromkeys([*(event for event, _ in ALL_PAIRS), "hung", "recovered"]))
+"""Every event that a journal can hold, but for unknown ones."""
+
+REASONS: Final = tuple(
+    dict.fromkeys(
+        [
+            *(reason for _, reason in ALL_PAIRS),
+            *sorted(set().union(*DIAGNOSED.values())),
+            *_HANGS,
+            UNKNOWN,
+        ]
+    )
+)
+"""Every reason, but for unknown numbers."""
+
+
+def one_of(what: str, known: Sequence[str]) -> Callable[[str], str]:
+    """Make a reader of words that are known, or ``unknown_<n>``; it raises ValueError for others."""
+
+    def read(text: str) -> str:
+        if text in known or re.fullmatch(r"unknown_-?[0-9]+", text):
+            return text
+        raise ValueError(f'"{harmless(text)}" is no {what}; there are {", ".join(map(harmless, known))}')
+
+    return read
+
+
+def names(expression: str) -> Callable[[str], bool]:
+    """Read a regular expression that a domain's whole name is to match; raises ValueError."""
+    try:
+        return DomainFilter(expression).passes
+    except re.error as error:
+        raise ValueError(f'"{harmless(expression)}" is no regular expression: {error}') from None

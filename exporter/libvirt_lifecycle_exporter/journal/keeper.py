@@ -1,0 +1,113 @@
+"""What may wait for the disk, on a thread of its own: checkpoints, and the end of old history.
+
+Law: it never holds the journal for longer than one small transaction, and its failures stop nothing.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+
+from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
+from libvirt_lifecycle_exporter.journal.store import Journal
+
+log = logging.getLogger(__name__)
+
+_EVERY = 5.0
+_CHECK_EVERY = 60.0
+_CHUNK = 2000
+"""Rows that one transaction removes."""
+
+
+class Keeper:
+    """Checkpoints the journal, and removes history that is older or larger than it may be."""
+
+    def __init__(self, journal: Journal, *, oldest: float, largest: int) -> None:
+        """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit."""
+        self._journal = journal
+        self._oldest = oldest
+        self._largest = largest
+        self._checked = float("-inf")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def keep(self, now: float) -> None:
+        """Do it once. Raises sqlite3.Error or OSError where the journal cannot be had."""
+        with self._journal.keeping:
+            if self._journal.holds():
+                self._keep(now)
+
+    def _keep(self, now: float) -> None:
+        database = connect(self._journal.path)
+        try:
+            if abs(now - self._checked) >= _CHECK_EVERY:
+                self._checked = now
+                self._check(database)
+            while self._remove_some(database, now) and not self._stopping.is_set():
+                pass
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            database.close()
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        """Read what a restart would read: the writer has it in its cache, and would not notice damage."""
+        try:
+            tables.read(database)
+        except sqlite3.Error as error:
+            if is_corrupt(error):
+                self._journal.suspicion = error
+            raise
+
+    def _remove_some(self, database: sqlite3.Connection, now: float) -> bool:
+        """Remove one chunk of what is too much; False if nothing is."""
+        with self._journal.lock:
+            if not self._journal.holds():
+                return False
+            done = self._remove_old(database, now) or self._remove_first(database)
+            self._journal.events -= done
+        return done > 0
+
+    def _remove_old(self, database: sqlite3.Connection, now: float) -> int:
+        """By their own time: the clock may have been wrong for a while."""
+        if not self._oldest:
+            return 0
+        return database.execute(
+            "DELETE FROM transitions WHERE seq IN "
+            "(SELECT seq FROM transitions WHERE at < ? ORDER BY at LIMIT ?)",
+            (now - self._oldest, _CHUNK),
+        ).rowcount
+
+    def _remove_first(self, database: sqlite3.Connection) -> int:
+        if not self._largest or _used(database) <= self._largest:
+            return 0
+        # Not the last of them: it may be the counters that are large.
+        return database.execute(
+            "DELETE FROM transitions WHERE seq < (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?)",
+            (_CHUNK,),
+        ).rowcount
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_EVERY):
+            try:
+                self.keep(time.time())
+            except (sqlite3.Error, OSError) as error:
+                log.debug("the journal could not be kept: %s", error)
+
+
+def _used(database: sqlite3.Connection) -> int:
+    """Bytes in use: free pages are used again before the file grows."""
+    pages, free, size = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size

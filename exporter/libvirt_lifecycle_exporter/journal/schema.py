@@ -1,0 +1,107 @@
+"""The tables of the journal. Migrations go forward only; a file from the future is left alone.
+
+``transitions`` is the history, in order. ``counts`` and ``totals`` are the counters as Prometheus sees
+them; they are kept beside the history because retention cuts the history and may not cut a counter.
+``domains`` is the last known state of each domain, with which the first listing after a restart is compared.
+``identity`` names this file for ever: a sequence number means something only together with it.
+"""
+
+import sqlite3
+
+_V1 = """
+CREATE TABLE transitions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    connection TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    name TEXT NOT NULL,
+    domain_id INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    detail_code INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    message TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    incident_id TEXT NOT NULL
+);
+CREATE INDEX transitions_at ON transitions (at);
+CREATE TABLE counts (
+    connection TEXT NOT NULL,
+    name TEXT NOT NULL,
+    event TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last REAL NOT NULL,
+    PRIMARY KEY (connection, name, event, reason)
+) WITHOUT ROWID;
+CREATE TABLE totals (
+    connection TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    what TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    count REAL NOT NULL,
+    PRIMARY KEY (connection, kind, what, reason)
+) WITHOUT ROWID;
+CREATE TABLE domains (
+    connection TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since REAL NOT NULL,
+    confirmed INTEGER NOT NULL,
+    domain_id INTEGER NOT NULL,
+    persistent INTEGER,
+    autostart INTEGER,
+    details TEXT,
+    present INTEGER NOT NULL,
+    removed_at REAL NOT NULL,
+    run_id TEXT NOT NULL,
+    PRIMARY KEY (connection, uuid)
+) WITHOUT ROWID;
+CREATE TABLE incidents (
+    id TEXT PRIMARY KEY,
+    connection TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    opened_at REAL NOT NULL,
+    closed_at REAL
+) WITHOUT ROWID;
+CREATE INDEX incidents_opened_at ON incidents (opened_at);
+CREATE TABLE identity (
+    id TEXT NOT NULL
+);
+INSERT INTO identity VALUES (lower(hex(randomblob(16))));
+CREATE TABLE watches (
+    connection TEXT PRIMARY KEY,
+    watched_until REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = (_V1,)
+"""Entry n takes a file from version n to n + 1."""
+
+VERSION = len(_MIGRATIONS)
+
+
+class FutureError(Exception):
+    """The file was written by a newer release."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"it has version {version}, this release knows {VERSION}")
+
+
+def migrate(database: sqlite3.Connection) -> None:
+    """Bring the file to this release's version.
+
+    Raises FutureError for a newer one, sqlite3.Error where the file cannot be read or written.
+    """
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise FutureError(version)
+    for number in range(version, VERSION):
+        # One transaction each: a migration that is cut short did not happen.
+        database.executescript(f"BEGIN;{_MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")

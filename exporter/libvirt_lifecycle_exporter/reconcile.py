@@ -1,0 +1,176 @@
+"""Pure: last known state + what libvirt says now -> the transitions that were missed, and nothing else.
+
+Law: totals are exact and causes are never invented. A transition comes out only where the two states
+prove that it happened, with the reason that libvirt itself now gives, else ``unknown``. What libvirt forgot
+(inactive reasons fall back to unknown when the daemon restarts) proves nothing.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.states import INACTIVE
+from libvirt_lifecycle_exporter.transition import DomainFacts
+
+Pair = tuple[str, str]
+UNKNOWN = "unknown"
+
+STOPPED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "shutdown": "shutdown",
+        "destroyed": "destroyed",
+        "crashed": "crashed",
+        "migrated": "migrated",
+        "saved": "saved",
+        "failed": "failed",
+        "from_snapshot": "from_snapshot",
+    }
+)
+"""The reason for being shut off -> the reason of the stop."""
+
+STARTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "booted": "booted",
+        "migrated": "migrated",
+        "restored": "restored",
+        "from_snapshot": "from_snapshot",
+        "wakeup": "wakeup",
+    }
+)
+"""The reason for running -> the reason of the start."""
+
+SUSPENDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "user": "paused",
+        "migration": "migrated",
+        "ioerror": "ioerror",
+        "watchdog": "watchdog",
+        "from_snapshot": "from_snapshot",
+        "postcopy": "postcopy",
+        "postcopy_failed": "postcopy_failed",
+        "api_error": "api_error",
+    }
+)
+"""The reason for being paused -> the reason of the suspension."""
+
+RESUMED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "unpaused": "unpaused",
+        "migrated": "migrated",
+        "from_snapshot": "from_snapshot",
+        "postcopy": "postcopy",
+        "postcopy_failed": "postcopy_failed",
+    }
+)
+"""The reason for running -> the reason of the resumption."""
+
+_ENTERED: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
+    {
+        "paused": ("suspended", SUSPENDED),
+        "pmsuspended": ("pmsuspended", {}),
+        "crashed": ("crashed", {"panicked": "panicked"}),
+        "shutdown": ("shutdown", {}),
+    }
+)
+"""The state an active domain was found in -> the event that led there, and its reasons."""
+
+
+IN_BETWEEN: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_down")})
+"""States of a domain that libvirt is busy with. They pass, and the events that tell of it are yet to come: a
+start, or the way back to a snapshot, takes seconds on a busy host."""
+
+
+def is_in_between(found: DomainFacts | None) -> bool:
+    """Tell whether an answer says nothing yet."""
+    return found is not None and (found.state, found.reason) in IN_BETWEEN
+
+
+def at_first_sight(found: DomainFacts | None) -> DomainFacts | None:
+    """Return what is sure of a domain of which nothing was known: one that is being started is still off."""
+    if found is None or (found.state, found.reason) != ("paused", "starting_up"):
+        return found
+    off = found._replace(state=INACTIVE, reason=UNKNOWN, domain_id=-1)
+    return off if found.persistent else None
+
+
+def missed(known: Domain | None, found: DomainFacts | None) -> list[Pair]:
+    """Return the (event, reason) pairs that must have happened between the two, in order.
+
+    ``known`` is None for a domain that was not there; ``found`` is None for one that is not there now.
+    """
+    if known is None or not known.present:
+        return [] if found is None else _appeared(found)
+    if found is None:
+        return _vanished(known)
+    return [
+        *_renamed(known, found),
+        *_defined(known, found),
+        *_lived(known, found),
+        *_undefined(known, found),
+    ]
+
+
+def _appeared(found: DomainFacts) -> list[Pair]:
+    pairs: list[Pair] = [("defined", "added")] if found.persistent else []
+    return pairs if found.state == INACTIVE else [*pairs, *_began(found)]
+
+
+def _vanished(known: Domain) -> list[Pair]:
+    pairs: list[Pair] = [] if known.state == INACTIVE else [("stopped", UNKNOWN)]
+    return [*pairs, ("undefined", "removed")] if known.persistent else pairs
+
+
+def _renamed(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [] if known.name == found.name else [("undefined", "renamed"), ("defined", "renamed")]
+
+
+def _defined(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [("defined", "added")] if known.persistent is False and found.persistent else []
+
+
+def _undefined(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [("undefined", "removed")] if known.persistent and not found.persistent else []
+
+
+def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
+    was, now = known.state != INACTIVE, found.state != INACTIVE
+    if not was and not now:
+        return _while_off(known, found.reason)
+    if not was:
+        return _began(found)
+    if not now:
+        return [("stopped", STOPPED.get(found.reason, UNKNOWN))]
+    if known.domain_id > 0 and found.domain_id != known.domain_id:
+        # libvirt numbers each run anew.
+        return [("stopped", UNKNOWN), *_began(found)]
+    return _moved(known.state, found)
+
+
+def _while_off(known: Domain, after: str) -> list[Pair]:
+    """Off then and off now: another reason is another end, and so another beginning."""
+    if not known.confirmed or known.reason == after or after not in STOPPED:
+        return []
+    # A start that failed never was one.
+    return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]
+
+
+def _began(found: DomainFacts) -> list[Pair]:
+    if (found.state, found.reason) == ("paused", "starting_up"):
+        # Not yet: libvirt will say so when it has.
+        return []
+    if found.state == "running":
+        return [("started", STARTED.get(found.reason, UNKNOWN))]
+    return [("started", UNKNOWN), *_moved("running", found)]
+
+
+def _moved(before: str, found: DomainFacts) -> list[Pair]:
+    """One state of a run to another."""
+    if found.state == before:
+        return []
+    if found.state == "running":
+        if before == "pmsuspended":
+            return [("started", "wakeup")] if found.reason == "wakeup" else [("started", UNKNOWN)]
+        return [("resumed", RESUMED.get(found.reason, UNKNOWN))]
+    event, reasons = _ENTERED.get(found.state, ("", {}))
+    return [(event, reasons.get(found.reason, UNKNOWN))] if event else []

@@ -1,0 +1,98 @@
+"""Pure: until when each connection was watched, and how long it was not.
+
+Law: time in which events could have been missed is counted once: from the last moment that nothing was
+missed to the moment when callbacks were registered again, whether the connection was away or the exporter.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.ports import Sink
+from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
+
+NOTED = 1.0
+"""Seconds between notes of until when a connection was watched."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    up: bool = False
+    lost: bool = False
+    """It was up, and is to be opened again."""
+    listed: bool = False
+    """By this process."""
+    until: float = 0.0
+    """Until when nothing was missed; 0: it was never watched."""
+
+
+class Watches:
+    """The connections, and since when they are watched."""
+
+    def __init__(self, connections: Iterable[str], sink: Sink) -> None:
+        self._sink = sink
+        self._watches = {name: _Watch() for name in connections}
+
+    def names(self) -> frozenset[str]:
+        """Name the connections."""
+        return frozenset(self._watches)
+
+    def ready(self) -> bool:
+        """Tell whether at least one connection has been listed completely."""
+        return any(watch.listed for watch in self._watches.values())
+
+    def down(self) -> list[str]:
+        """Name the connections that are down."""
+        return [name for name, watch in self._watches.items() if not watch.up]
+
+    def restore(self, until: Mapping[str, float]) -> None:
+        """Take over until when each was watched before a restart."""
+        for name, moment in until.items():
+            self._watches[name].until = moment
+
+    def until(self) -> dict[str, float]:
+        """Return until when each was watched."""
+        return {name: watch.until for name, watch in self._watches.items() if watch.until}
+
+    def listed(self, connection: str, at: float, effects: Effects) -> None:
+        """Note that all domains of a connection are known."""
+        self._watches[connection].listed = True
+        self._note(connection, at, effects)
+
+    def found(self, link: LinkUp, effects: Effects) -> None:
+        """A connection is open, and its callbacks are registered."""
+        watch = self._watches[link.connection]
+        if watch.lost:
+            effects.totals[link.connection, "reconnect", "", ""] += 1
+            effects.then(self._sink.reconnect, link.connection)
+        watch.up, watch.lost = True, False
+        if watch.until:
+            blind = max(0.0, link.at - watch.until)
+            effects.totals[link.connection, "unobserved", "", ""] += blind
+            effects.then(self._sink.blind, link.connection, blind)
+        self._note(link.connection, link.at, effects)
+        effects.then(self._show, link.connection)
+
+    def lost(self, link: LinkDown, effects: Effects) -> None:
+        """A connection is lost, or could not be opened."""
+        watch = self._watches[link.connection]
+        if watch.up:
+            self._note(link.connection, link.at, effects)
+            watch.lost = True
+        watch.up = False
+        effects.then(self._show, link.connection)
+
+    def note(self, now: float, effects: Effects) -> None:
+        """Note, now and then, that nothing was missed until now."""
+        for name, watch in self._watches.items():
+            if watch.up and watch.listed and now - watch.until >= NOTED:
+                self._note(name, now, effects)
+
+    def _note(self, connection: str, moment: float, effects: Effects) -> None:
+        watch = self._watches[connection]
+        # What was there before the first listing is not new: until that is written, nothing was watched.
+        if watch.listed or watch.until:
+            watch.until = effects.watched_until[connection] = moment
+
+    def _show(self, connection: str) -> None:
+        self._sink.link(connection, up=self._watches[connection].up)

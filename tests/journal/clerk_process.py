@@ -1,0 +1,44 @@
+"""Does to a journal what it is told, one order a line, and answers with the figures.
+
+Run as a script with the journal's path: for journals that only another process can reach.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from tests.journal.model import Writer
+from tests.journal.values import messages
+
+
+def answer(writer: Writer, order: str) -> dict[str, object]:
+    match order.split():
+        case ["append", count]:
+            writer.append(int(count))
+        case ["tend"]:
+            writer.tend()
+        case ["restart"]:
+            writer.restart()
+        case ["remembers"]:
+            return {"remembers": writer.remembers_everything()}
+        case ["messages"]:
+            return {"messages": messages(writer.path)}
+    return {
+        "errors": writer.journal.errors,
+        "well": writer.journal.holds(),
+        "counted": sum(count for count, _ in writer.restored.counts.values()),
+    }
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    writer = Writer(Path(sys.argv[1]))
+    for line in sys.stdin:
+        os.write(1, json.dumps(answer(writer, line)).encode() + b"\n")
+    writer.journal.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""A small disk of the test's own: a tmpfs in a mount namespace that one process holds.
+
+It ends with that process, and that process with the test, however that ends. What is to use the disk is
+started inside. Root, or a kernel that gives users namespaces.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+HOLD = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
+
+
+class Disk:
+    def __init__(self, folder: Path, size: str = "512k") -> None:
+        self.folder = folder
+        self._filler = folder / "filler"
+        folder.mkdir()
+        user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+        self._holder = subprocess.Popen(
+            ["unshare", *user, "--mount", "sh", "-c", HOLD, "sh", folder, size],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stderr is not None
+        if self._holder.stdout.readline() != b"held\n":
+            raise PermissionError(
+                f"no disk: {self._holder.stderr.read().decode()} (it takes root, or user namespaces)"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._holder.communicate()
+
+    @property
+    def enter(self) -> list[str]:
+        """What makes a command run where the disk is."""
+        user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
+        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--"]
+        return [*inside, "sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)]
+
+    def run(self, *command: str | Path, check: bool = True) -> str:
+        return subprocess.run([*self.enter, *command], check=check, capture_output=True, text=True).stdout
+
+    def fill(self) -> None:
+        """Not a byte is left."""
+        self.run("sh", "-c", f"cat /dev/zero > {self._filler} 2> /dev/null", check=False)
+
+    def make_room(self) -> None:
+        self.run("rm", self._filler)
+
+    def freeze(self) -> bool:
+        """Read-only from now on; False while a file is open for writing."""
+        self.run("mount", "-o", "remount,ro", self.folder, check=False)
+        return "ro" in self.options()
+
+    def thaw(self) -> None:
+        self.run("mount", "-o", "remount,rw", self.folder)
+
+    def options(self) -> list[str]:
+        mounts = (line.split() for line in self.run("cat", "/proc/self/mounts").splitlines())
+        return next(words[3].split(",") for words in mounts if words[1] == str(self.folder))
+
+    def python(self, *arguments: str | Path) -> list[str]:
+        return [*self.enter, sys.executable, *map(str, arguments)]

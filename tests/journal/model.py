@@ -1,0 +1,97 @@
+"""What the exporter itself would know: the counters that Prometheus has seen, kept beside the journal."""
+
+from collections import Counter
+from pathlib import Path
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
+from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.journal.store import Journal
+from tests.journal.values import batch, transition
+
+
+class Counted:
+    """Takes every batch that the journal is given."""
+
+    def __init__(self) -> None:
+        self.counts: dict[CountKey, tuple[int, float]] = {}
+        self.totals: Counter[TotalKey] = Counter()
+        self.domains: dict[tuple[str, str], Domain] = {}
+        self.watched: dict[str, float] = {}
+        self.incidents: dict[str, Incident] = {}
+
+    def take(self, effects: Effects) -> None:
+        for change in effects.transitions:
+            key = (change.connection, change.name, change.event, change.reason)
+            self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, change.at)
+        for total, count in effects.totals.items():
+            self.totals[total] += int(count)
+        self.domains |= effects.domains
+        for domain in effects.forgotten:
+            self.domains.pop((domain.connection, domain.uuid), None)
+        for opened in effects.opened:
+            key = (opened.connection, opened.name, "incident", opened.kind)
+            self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, opened.opened_at)
+        self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
+        self.watched |= effects.watched_until
+        self.incidents |= effects.incidents
+
+    def recall(self, memory: Memory) -> None:
+        """Begin with what was restored, as the exporter does."""
+        self.counts, self.watched = dict(memory.counts), dict(memory.watched_until)
+        self.totals.update({key: int(total) for key, total in memory.totals.items()})
+        self.domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
+        self.incidents = {incident.id: incident for incident in memory.incidents}
+
+    def open(self) -> list[Incident]:
+        return [incident for incident in self.incidents.values() if incident.closed_at is None]
+
+    def memory(self) -> Memory:
+        return Memory(
+            dict(self.counts), dict(self.totals), list(self.domains.values()), dict(self.watched), self.open()
+        )
+
+
+class Writer:
+    """A journal and its exporter: appends numbered transitions, tends, and restarts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counted = Counted()
+        self.number = 0
+        self.journal = Journal(path)
+        self.restored = self.journal.restore()
+        self.counted.recall(self.restored)
+
+    def append(self, transitions: int = 1) -> None:
+        numbers = range(self.number, self.number + transitions)
+        self.give(batch(transition(number) for number in numbers))
+        self.number += transitions
+
+    def give(self, effects: Effects) -> None:
+        self.counted.take(effects)
+        self.journal.append(effects)
+
+    def tend(self) -> None:
+        self.journal.tend(self.counted.memory)
+
+    def restart(self) -> Memory:
+        self.journal.close()
+        self.journal = Journal(self.path)
+        self.restored = self.journal.restore()
+        return self.restored
+
+    def remembers_everything(self) -> bool:
+        return alike(self.restart(), self.counted.memory())
+
+
+def alike(one: Memory, other: Memory) -> bool:
+    """Domains in any order."""
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(memory: Memory) -> tuple[object, ...]:
+    domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
+    totals = {key: total for key, total in memory.totals.items() if total}
+    incidents = {incident.id: incident for incident in memory.incidents}
+    return memory.counts, totals, domains, memory.watched_until, incidents

@@ -1,0 +1,101 @@
+"""The exporter as a process that dies and comes back, and who watches its counters meanwhile."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.journal.disk import Disk
+from tests.lab.exporter import STOPS_WITHIN, Exporter
+from tests.lab.page import Page
+
+IMPATIENT = (
+    *("--libvirt.keepalive-interval", "1s", "--libvirt.keepalive-count", "2"),
+    *("--libvirt.reconnect-max-delay", "1s", "--libvirt.snapshot-interval", "5s"),
+)
+ERRORS = "libvirt_lifecycle_exporter_journal_errors_total"
+EVENTS = "libvirt_lifecycle_exporter_journal_events"
+COUNTERS = (
+    "libvirt_domain_lifecycle_events_total",
+    "libvirt_connection_lifecycle_events_total",
+    "libvirt_domain_inventory_changes_total",
+    "libvirt_connection_reconnects_total",
+)
+
+
+class Mortal(Exporter):
+    """`journal` is its --journal.path."""
+
+    def __init__(
+        self,
+        folder: Path,
+        uris: Iterable[str],
+        journal: Path | str,
+        *,
+        disk: Disk | None = None,
+        extra_args: Sequence[str] = (),
+        ready: bool = True,
+    ) -> None:
+        flags = ("--journal.path", str(journal), *IMPATIENT, *extra_args)
+        super().__init__(folder, uris, extra_args=flags, ready=ready)
+        if disk is not None:
+            self._argv = [*disk.enter, *self._argv]
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self._reaper.wait(self.pid, STOPS_WITHIN)
+
+    def again(self) -> None:
+        self.start()
+        self.wait_ready()
+
+    def figure(self, name: str) -> float:
+        value = self.value(name)
+        assert value is not None
+        return value
+
+    def said(self, words: str) -> int:
+        return self.log_text().count(words)
+
+
+class Onlooker:
+    """Prometheus, impatient: reads the page for as long as it lives, and notes each counter that fell."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._seen: dict[tuple[object, ...], float] = {}
+        self.falls: list[str] = []
+        self.scrapes = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="onlooker", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            try:
+                families = self._page.metrics()
+            except (OSError, ValueError):  # it is down, or died while it answered
+                continue
+            self.scrapes += 1
+            for family in families.values():
+                for sample in family.samples:
+                    if sample.name in COUNTERS:
+                        self._note((sample.name, *sorted(sample.labels.items())), sample.value)
+
+    def _note(self, series: tuple[object, ...], value: float) -> None:
+        before = self._seen.get(series, value)
+        if value < before:
+            self.falls.append(f"{series}: {before:g}, then {value:g}")
+        self._seen[series] = value

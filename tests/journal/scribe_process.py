@@ -1,0 +1,52 @@
+"""Appends to a journal for as long as it lives, and says each number once it is committed.
+
+Run as a script: the journal's path, and the number of its first batch. A batch has a size that its number
+gives; each of its transitions names the batch. It is what is killed.
+"""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from tests.journal.model import Writer
+from tests.journal.values import batch, transition
+
+MOST = 60
+
+
+def size(number: int) -> int:
+    """Of the batch with this number: mostly small, sometimes over many pages."""
+    dice = random.Random(number)  # noqa: S311 - no secret
+    return dice.choice((1, 1, 2, 5, MOST, 40 * MOST))
+
+
+def name(number: int) -> str:
+    return f"batch {number}"
+
+
+def numbers(first: int) -> Iterator[int]:
+    while True:
+        yield first
+        first += 1
+
+
+def main() -> None:
+    writer = Writer(Path(sys.argv[1]))
+    writer.tend()
+    keeper = Keeper(writer.journal, oldest=0, largest=0)
+    for number in numbers(int(sys.argv[2])):
+        writer.give(batch(transition()._replace(message=name(number)) for _ in range(size(number))))
+        if writer.journal.errors:
+            sys.exit(f"{writer.journal.errors} errors")
+        os.write(1, f"{number}\n".encode())
+        if number % 5 == 0:
+            keeper.keep(time.time())
+        writer.tend()
+
+
+if __name__ == "__main__":
+    main()

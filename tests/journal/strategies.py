@@ -1,0 +1,47 @@
+"""Values by hypothesis."""
+
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, Transition
+
+# What travels is clean (text.clean): anything but lone surrogates.
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TIMES = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.integers(-(2**31), 2**31 - 1)
+TRANSITIONS = st.builds(
+    Transition,
+    at=TIMES,
+    connection=WORDS,
+    uuid=WORDS,
+    name=WORDS,
+    domain_id=NUMBERS,
+    event=WORDS,
+    reason=WORDS,
+    detail=WORDS,
+    detail_code=NUMBERS,
+    source=WORDS,
+    message=WORDS,
+    run_id=WORDS,
+    incident_id=WORDS,
+)
+DETAILS = st.builds(
+    DomainDetails, WORDS, WORDS, st.none() | st.builds(Nova, WORDS, WORDS, WORDS, WORDS, WORDS, WORDS)
+)
+DOMAINS = st.builds(
+    Domain,
+    connection=WORDS,
+    uuid=WORDS,
+    name=WORDS,
+    state=WORDS,
+    reason=WORDS,
+    since=TIMES,
+    confirmed=st.booleans(),
+    domain_id=NUMBERS,
+    persistent=st.none() | st.booleans(),
+    autostart=st.none() | st.booleans(),
+    details=st.none() | DETAILS,
+    present=st.booleans(),
+    removed_at=TIMES,
+    run_id=WORDS,
+)

@@ -1,0 +1,253 @@
+"""A journal that is corrupt, from the future, deleted, replaced or out of reach: counting goes on."""
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects
+from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.none import NoJournal
+from libvirt_lifecycle_exporter.journal.schema import VERSION
+from tests.journal.model import Writer, alike
+from tests.journal.values import AT, asides, messages
+
+Begin = Callable[[Path], Writer]
+GARBAGE = b"this is no database \xff\x00" * 250
+
+
+def closed_journal(path: Path, transitions: int = 500) -> bytes:
+    """One that was closed in good order; its bytes."""
+    writer = Writer(path)
+    writer.tend()
+    writer.append(transitions)
+    writer.journal.close()
+    return path.read_bytes()
+
+
+def overwrite(path: Path, where: int, what: bytes = GARBAGE) -> None:
+    with path.open("r+b") as file:
+        file.seek(where)
+        file.write(what)
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    return sum(words in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("where", [0, 4096, 30_000], ids=["header", "schema", "middle"])
+def test_a_corrupt_file_is_set_aside_at_the_start_and_a_new_one_begins(
+    where: int, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed_journal(path)
+    overwrite(path, where, GARBAGE * 8)
+    corrupt = path.read_bytes()
+    writer = writes(path)
+    writer.append(3)
+    writer.tend()
+    assert [aside.read_bytes() for aside in asides(path)] == [corrupt]
+    assert messages(path) == ["0", "1", "2"]
+    assert writer.journal.errors > 0
+    assert said(caplog, "the journal was corrupt") == 1
+    assert writer.remembers_everything()
+
+
+@pytest.mark.parametrize("where", [0, 4096, 30_000], ids=["header", "schema", "middle"])
+def test_corrupted_while_it_is_written_the_counters_go_on(
+    where: int, path: Path, writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.tend()
+    writer.append(500)
+    writer.restart()
+    overwrite(path, where, GARBAGE * 8)
+    for _ in range(20):
+        writer.append()
+        writer.tend()
+    with suppress(sqlite3.Error):
+        Keeper(writer.journal, oldest=0, largest=0).keep(AT)  # who reads what writing need not touch
+    writer.tend()
+    assert writer.remembers_everything()
+    assert said(caplog, "the journal was corrupt") == len(asides(path)) <= 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_garbage_stops_the_start(seed: int, path: Path, writes: Begin) -> None:
+    """SQLite notices much, but not all: words may be no text any more, and numbers no numbers."""
+    closed_journal(path, 100)
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    size = path.stat().st_size
+    for _ in range(dice.choice((1, 10, 200))):
+        overwrite(path, dice.randrange(size), dice.randbytes(dice.choice((1, 2, 16))))
+    writer = writes(path)
+    for _ in range(3):
+        writer.append()
+        writer.tend()
+    assert writer.remembers_everything()
+
+
+def test_rows_that_mean_nothing_are_corruption_too(path: Path, writes: Begin) -> None:
+    closed_journal(path)
+    database = connect(path)
+    database.execute("UPDATE counts SET count = 'many', last = x'00'")
+    database.execute(
+        "INSERT INTO domains (connection, uuid, name, state, reason, since, confirmed, domain_id, "
+        "details, present, removed_at, run_id) "
+        "VALUES ('c', 'u', 'n', 'running', 'booted', 0, 1, 1, 'no json', 1, 0, '')"
+    )
+    database.close()
+    writer = writes(path)
+    assert writer.restored == NOTHING
+    writer.append()
+    writer.tend()
+    assert len(asides(path)) == 1
+    assert writer.remembers_everything()
+
+
+def test_a_corrupt_file_never_takes_anothers_place_among_those_set_aside(path: Path, writes: Begin) -> None:
+    for number in range(3):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(GARBAGE + bytes([number]))
+        writes(path).journal.close()
+    assert len(asides(path)) == 3
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_a_file_from_the_future_is_left_untouched(
+    mode: str, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed_journal(path)
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.execute(f"PRAGMA journal_mode = {mode}")
+    database.close()
+    before = path.read_bytes()
+    writer = writes(path)
+    for _ in range(3):
+        writer.append()
+        writer.tend()
+    writer.journal.close()
+    assert path.read_bytes() == before
+    assert asides(path) == []
+    assert writer.journal.errors >= 3
+    assert said(caplog, f"version {VERSION + 1}") == 1
+
+
+def test_it_is_well_once_the_file_from_the_future_is_gone(path: Path, writes: Begin) -> None:
+    path.parent.mkdir()
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+    writer = writes(path)
+    writer.append(3)
+    writer.tend()
+    path.rename(path.with_name("kept"))
+    writer.tend()
+    assert messages(path) == ["0", "1", "2"]
+    assert writer.remembers_everything()
+
+
+def test_deleted_under_the_running_process_it_is_made_anew(
+    path: Path, writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.tend()
+    writer.append(3)
+    for part in path.parent.iterdir():
+        part.unlink()
+    writer.append()
+    writer.tend()
+    writer.append(2)
+    assert messages(path) == ["4", "5"]
+    assert writer.journal.errors == 1
+    assert said(caplog, "deleted or replaced") == 1
+    assert writer.remembers_everything()
+
+
+def test_deleted_with_its_folder_it_is_made_anew(path: Path, writer: Writer) -> None:
+    writer.tend()
+    writer.append(3)
+    shutil.rmtree(path.parent)
+    writer.tend()
+    writer.append()
+    assert messages(path) == ["3"]
+    assert writer.remembers_everything()
+
+
+def test_replaced_under_the_running_process_the_other_file_goes_on_with_our_counters(
+    path: Path, writer: Writer
+) -> None:
+    other = path.parent.parent / "other.sqlite"
+    closed_journal(other, 7)
+    writer.tend()
+    writer.append(3)
+    other.replace(path)
+    writer.tend()
+    writer.append()
+    assert messages(path) == [*map(str, range(7)), "3"]
+    assert writer.remembers_everything()
+
+
+def test_replaced_by_garbage_it_is_set_aside(path: Path, writer: Writer) -> None:
+    writer.tend()
+    writer.append(3)
+    other = path.with_name("other")
+    other.write_bytes(GARBAGE)
+    other.replace(path)
+    writer.tend()
+    writer.append()
+    assert [aside.read_bytes() for aside in asides(path)] == [GARBAGE]
+    assert writer.remembers_everything()
+
+
+@pytest.mark.parametrize("companion", ["-wal", "-shm"])
+def test_a_companion_that_is_deleted_costs_no_counter(companion: str, path: Path, writer: Writer) -> None:
+    writer.tend()
+    writer.append(3)
+    path.with_name(path.name + companion).unlink()
+    writer.tend()
+    writer.append()
+    writer.tend()
+    copy = path.parent.parent / "copy"
+    shutil.copytree(path.parent, copy)  # as it would be found after a kill -9
+    found = Writer(copy / path.name)
+    assert alike(found.restored, writer.counted.memory())
+    found.journal.close()
+
+
+@pytest.mark.parametrize("what", ["a folder that cannot be", "a folder in its place"])
+def test_out_of_reach_it_is_said_once_and_counted_and_healed(
+    what: str, tmp_path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Permissions would not stop root, who runs such services."""
+    folder = tmp_path / "state"
+    path = folder / "journal.sqlite"
+    if what == "a folder in its place":
+        path.mkdir(parents=True)
+    else:
+        folder.write_text("a file")
+    writer = writes(path)
+    for _ in range(3):
+        writer.append()
+        writer.tend()
+    assert writer.journal.errors >= 4
+    assert said(caplog, "cannot be used") == 1
+    path.rmdir() if path.is_dir() else folder.unlink()
+    writer.tend()
+    writer.append()
+    assert messages(path) == ["0", "1", "2", "3"]
+    assert said(caplog, "well again") == 1
+    assert writer.remembers_everything()
+
+
+def test_without_a_journal_that_is_said_and_nothing_fails(caplog: pytest.LogCaptureFixture) -> None:
+    journal = NoJournal()
+    assert journal.restore() == NOTHING
+    journal.append(Effects())
+    journal.tend(lambda: NOTHING)
+    journal.close()
+    assert (journal.events, journal.errors, journal.size()) == (0, 0, 0)
+    assert said(caplog, "there is no journal") == 1

@@ -1,0 +1,191 @@
+"""The exporter as a process, and its journal in trouble: it counts, says once what is wrong, and heals."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.journal.schema import VERSION
+from tests.journal.disk import Disk
+from tests.journal.driver import Driver
+from tests.journal.mortal import ERRORS, EVENTS, Mortal
+from tests.journal.values import asides, messages
+from tests.lab.daemon import Daemon
+
+Start = Callable[..., Mortal]
+
+
+@pytest.fixture
+def driver(session_daemon: Daemon) -> Iterator[Driver]:
+    with Driver(session_daemon) as driver:
+        yield driver
+
+
+@pytest.fixture
+def start(session_daemon: Daemon, tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as running:
+
+        def begin(journal: Path | str, disk: Disk | None = None) -> Mortal:
+            return running.enter_context(Mortal(tmp_path, [session_daemon.test_uri], journal, disk=disk))
+
+        yield begin
+
+
+class Guest:
+    """One domain of a test; counts with the exporter what it did."""
+
+    def __init__(self, driver: Driver, name: str) -> None:
+        self.driver = driver
+        self.name = name
+        self.cycles = 0
+        self.domain = driver.define(name)
+
+    def cycle(self, *exporters: Mortal) -> None:
+        self.driver.cycle(self.name)
+        self.cycles += 1
+        for exporter in exporters:
+            exporter.wait_until(lambda: self.shown(exporter) == self.cycles, what=f"cycle {self.cycles}")  # noqa: B023
+
+    def shown(self, exporter: Mortal) -> int:
+        return exporter.lifecycle_counts(self.name)["stopped", "destroyed"]
+
+
+@pytest.fixture
+def guest(driver: Driver, request: pytest.FixtureRequest) -> Iterator[Guest]:
+    guest = Guest(driver, request.node.name.replace("[", "-").replace("]", ""))
+    yield guest
+    guest.domain.undefine()
+
+
+def well(exporter: Mortal) -> None:
+    """In trouble it errs again with every attempt."""
+    exporter.wait_until(lambda: exporter.said("well again"), what="the journal to heal")
+
+
+def history(path: Path, name: str) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        query = "SELECT count(*) FROM transitions WHERE name = ? AND event = 'stopped'"
+        return int(database.execute(query, (name,)).fetchone()[0])
+
+
+def test_deleted_with_its_folder(start: Start, guest: Guest, tmp_path: Path) -> None:
+    path = tmp_path / "state/journal.sqlite"
+    exporter = start(path)
+    guest.cycle(exporter)
+    shutil.rmtree(path.parent)
+    well(exporter)
+    assert exporter.figure(ERRORS) == 1
+    assert exporter.said("deleted or replaced") == 1
+    guest.cycle(exporter)
+    exporter.kill()
+    exporter.again()
+    assert guest.shown(exporter) == 2
+    assert history(path, guest.name) == 1
+
+
+@pytest.mark.parametrize("where", [0, 20_000], ids=["header", "middle"])
+def test_corrupt_at_the_start(where: int, start: Start, guest: Guest, tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    exporter = start(path)
+    guest.cycle(exporter)
+    exporter.stop()
+    with path.open("r+b") as file:
+        file.seek(where)
+        file.write(b"garbage" * 10_000)
+    corrupt = path.read_bytes()
+    exporter.again()
+    guest.cycles = 0
+    guest.cycle(exporter)
+    assert exporter.figure(ERRORS) >= 1
+    assert exporter.said("the journal was corrupt") == 1
+    assert [aside.read_bytes() for aside in asides(path)] == [corrupt]
+    exporter.wait_until(lambda: exporter.figure(EVENTS), what="the new journal")
+    exporter.kill()
+    exporter.again()
+    assert guest.shown(exporter) == 1
+
+
+def test_from_the_future(start: Start, guest: Guest, tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    exporter = start(path)
+    guest.cycle(exporter)
+    errors = exporter.figure(ERRORS)
+    exporter.wait_until(lambda: exporter.figure(ERRORS) > errors + 2, what="further attempts")
+    assert exporter.said(f"version {VERSION + 1}") == 1
+    assert path.read_bytes() == before
+    assert asides(path) == []
+
+
+def test_two_on_one_file(start: Start, guest: Guest, tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = start(path)
+    second = start(path)
+    guest.cycle(first, second)
+    assert first.figure(ERRORS) == 0
+    assert second.figure(ERRORS) > 0
+    assert second.said("another process") == 1
+    first.kill()
+    well(second)
+    guest.cycle(second)
+    second.kill()
+    second.again()
+    assert guest.shown(second) == 2
+    first.start()  # so that it can be stopped; it has no journal now
+    first.wait_ready()
+
+
+def test_full_disk(start: Start, guest: Guest, tmp_path: Path) -> None:
+    with Disk(tmp_path / "disk") as disk:
+        exporter = start(disk.folder / "journal.sqlite", disk)
+        guest.cycle(exporter)
+        disk.fill()
+        while not exporter.figure(ERRORS):
+            guest.cycle(exporter)
+        guest.cycle(exporter)
+        assert exporter.said("cannot be used") <= 2
+        disk.make_room()
+        well(exporter)
+        guest.cycle(exporter)
+        exporter.kill()
+        exporter.again()
+        assert guest.shown(exporter) == guest.cycles
+        stopped = [*disk.python("-c", COUNT), str(disk.folder / "journal.sqlite"), guest.name]
+        assert int(disk.run(*stopped[len(disk.enter) :])) == guest.cycles
+        exporter.stop()
+
+
+COUNT = (
+    "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM transitions "
+    'WHERE name = ? AND event = "stopped"\', sys.argv[2:]).fetchone()[0])'
+)
+
+
+def test_a_folder_that_cannot_be(start: Start, guest: Guest, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.write_text("a file")
+    exporter = start(folder / "journal.sqlite")
+    guest.cycle(exporter)
+    assert exporter.figure(ERRORS) > 0
+    assert exporter.said("cannot be used") == 1
+    folder.unlink()
+    well(exporter)
+    exporter.kill()
+    exporter.again()
+    assert guest.shown(exporter) == 1
+    assert exporter.figure(EVENTS) == len(messages(folder / "journal.sqlite"))
+
+
+def test_none_says_so(start: Start, guest: Guest) -> None:
+    exporter = start("none")
+    guest.cycle(exporter)
+    assert exporter.said("there is no journal") == 1
+    assert exporter.figure(ERRORS) == exporter.figure(EVENTS) == 0
+    exporter.kill()
+    exporter.again()
+    assert guest.shown(exporter) == 0

@@ -1,0 +1,90 @@
+"""Killed before its first listing is in the journal, the next start must not take what it finds for new."""
+
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Message, Snapshot
+from libvirt_lifecycle_exporter.worker import Worker
+from tests.journal.values import CONNECTION, UUID, messages
+
+
+class Deaf:
+    """A connection that answers nothing."""
+
+    def want_snapshot(self) -> None:
+        pass
+
+    def want_looks(self, looks: object) -> None:
+        pass
+
+
+class Life:
+    """An exporter without libvirt, from its start to a kill -9."""
+
+    def __init__(self, path: Path) -> None:
+        self.now, self.turn = 1000.0, 0
+        self.inbox, self.journal = Inbox(1000), Journal(path)
+        sink = PrometheusSink((CONNECTION,), series_limit=1000, series_ttl=900)
+        self.worker = Worker(
+            self.inbox,
+            sink,
+            self.journal,
+            {CONNECTION: Deaf()},
+            DomainFilter(".*", ""),
+            memory=900,
+            turns=lambda: self.turn,
+            clock=lambda: self.now,
+        )
+        self.worker.restore(self.journal.restore())
+
+    def live(self, *messages: Message) -> None:
+        for message in messages:
+            self.inbox.put(message)
+            self.worker.work()
+            self.now, self.turn = self.now + 2, self.turn + 5
+            self.worker.tick()
+
+    def snapshot(self) -> Snapshot:
+        facts = DomainFacts(UUID, "web-1", 1, "running", "booted", persistent=True, autostart=False)
+        return Snapshot(self.inbox.next_order(), self.now, CONNECTION, (facts,))
+
+    def ends(self) -> None:
+        self.journal.close()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [LinkUp(1000, CONNECTION)],
+        [LinkUp(1000, CONNECTION), LinkDown(1001, CONNECTION, "lost")],
+        [LinkDown(1000, CONNECTION, "refused")],
+    ],
+    ids=["connected", "lost", "refused"],
+)
+def test_what_was_there_is_never_new(before: list[Message], path: Path) -> None:
+    first = Life(path)
+    first.live(*before)
+    first.ends()
+    second = Life(path)
+    second.live(LinkUp(1010, CONNECTION))
+    for _ in range(3):
+        second.live(second.snapshot())
+    second.ends()
+    assert messages(path) == []
+
+
+def test_what_is_new_after_a_listing_is(path: Path) -> None:
+    first = Life(path)
+    first.live(LinkUp(1000, CONNECTION), Snapshot(1, 1000, CONNECTION, ()))
+    first.ends()
+    second = Life(path)
+    second.live(LinkUp(1010, CONNECTION))
+    for _ in range(3):
+        second.live(second.snapshot())
+    second.ends()
+    assert len(messages(path)) == 2

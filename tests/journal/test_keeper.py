@@ -1,0 +1,112 @@
+"""Retention cuts the history, at its old end, and no counter."""
+
+import sqlite3
+from pathlib import Path
+
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.schema import VERSION
+from tests.journal.model import Writer
+from tests.journal.values import AT, batch, messages, transition
+
+DAY = 86_400.0
+FOR_EVER = 0.0
+ANY_SIZE = 0
+
+
+def keep(writer: Writer, *, oldest: float = FOR_EVER, largest: int = ANY_SIZE, now: float = AT) -> None:
+    Keeper(writer.journal, oldest=oldest, largest=largest).keep(now)
+
+
+def test_what_is_older_than_its_age_goes_and_the_counters_stay(writer: Writer) -> None:
+    writer.tend()
+    writer.append(10)
+    keep(writer, oldest=4.5, now=AT + 10)
+    assert messages(writer.path) == ["6", "7", "8", "9"]
+    assert writer.journal.events == 4
+    assert writer.remembers_everything()
+    assert writer.journal.events == 4
+
+
+def test_more_than_a_chunk_goes_at_once(writer: Writer) -> None:
+    writer.tend()
+    writer.append(7000)
+    keep(writer, oldest=10, now=AT + 6999)
+    assert len(messages(writer.path)) == 11
+    assert writer.remembers_everything()
+
+
+def test_the_oldest_goes_when_the_file_is_too_large(writer: Writer) -> None:
+    writer.tend()
+    writer.append(30_000)
+    keep(writer, largest=2 << 20)
+    kept = messages(writer.path)
+    assert 1000 < len(kept) < 28_001
+    assert kept[-1] == "29999"
+    assert writer.journal.events == len(kept)
+    assert writer.remembers_everything()
+    writer.append(len(kept) // 2)
+    keep(writer)
+    used = writer.path.stat().st_size
+    writer.append(2000)
+    keep(writer, largest=2 << 20)
+    writer.append(2000)
+    assert writer.path.stat().st_size <= used + (1 << 20), "free pages are used again"
+
+
+def test_without_limits_everything_stays(writer: Writer) -> None:
+    writer.tend()
+    writer.append(5000)
+    keep(writer, now=AT + 1000 * DAY)
+    assert len(messages(writer.path)) == 5000
+
+
+def test_a_clock_that_was_wrong_for_a_while_costs_no_history_of_right_times(writer: Writer) -> None:
+    """A machine without a clock battery journals in 1970 until it is told the time."""
+    writer.tend()
+    writer.append(3)
+    writer.give(batch([transition(0, at=5.0)]))
+    writer.append(2)
+    keep(writer, oldest=30 * DAY, now=AT + 10)
+    assert messages(writer.path) == ["0", "1", "2", "3", "4"]
+
+
+def test_the_write_ahead_log_reaches_the_file(writer: Writer) -> None:
+    writer.tend()
+    writer.append(1000)
+    before = writer.path.stat().st_size
+    keep(writer)
+    assert writer.path.stat().st_size > before
+
+
+def test_a_file_that_is_not_the_journals_is_not_touched(writer: Writer) -> None:
+    """Put there while it runs; until that is noticed, the keeper must not have cut it."""
+    writer.tend()
+    writer.append(5)
+    other = writer.path.with_name("other")
+    database = sqlite3.connect(other)
+    database.executescript(
+        "CREATE TABLE transitions (seq INTEGER PRIMARY KEY, at REAL); INSERT INTO transitions VALUES (1, 0);"
+    )
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+    before = other.read_bytes()
+    other.replace(writer.path)
+    keep(writer, oldest=DAY, now=AT + 100 * DAY)
+    assert writer.path.read_bytes() == before
+
+
+def test_nothing_is_created_where_the_journal_was(writer: Writer) -> None:
+    writer.tend()
+    writer.path.unlink()
+    keep(writer)
+    assert not writer.path.exists()
+
+
+def test_who_has_no_journal_keeps_nothing(path: Path, writer: Writer) -> None:
+    """Another process has it."""
+    writer.tend()
+    writer.append(5)
+    second = Writer(path)
+    keep(second, oldest=1, now=AT + 100)
+    assert len(messages(path)) == 5
+    assert second.journal.events == 0

@@ -1,0 +1,99 @@
+"""kill -9 at any instant: each committed batch is there, whole, once; none is there in part."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.journal.file import connect
+from tests.journal import scribe_process
+from tests.journal.model import Writer
+from tests.journal.scribe_process import name, size
+from tests.journal.values import asides, counters, messages
+
+ROUNDS = int(os.environ.get("LAB_KILLS", "30"))
+SEED = int(os.environ.get("LAB_SEED", "1"))
+
+
+@contextmanager
+def scribe(path: Path, first: int) -> Iterator["subprocess.Popen[bytes]"]:
+    argv = [sys.executable, "-m", scribe_process.__name__, str(path), str(first)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def write_and_be_killed(path: Path, first: int, dice: random.Random) -> list[int]:
+    """What it said that it had committed."""
+    said: list[int] = []
+    with scribe(path, first) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(dice.randint(1, 25)):
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(process.stderr.read().decode())
+            said.append(int(line))
+        # The instant itself is to be random, and within a batch.
+        threading.Event().wait(dice.uniform(0, 0.02))
+        process.kill()
+        said.extend(int(line) for line in process.stdout.read().split(b"\n")[:-1])
+    return said
+
+
+def is_whole(path: Path) -> bool:
+    database = connect(path)
+    try:
+        return bool(database.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+    finally:
+        database.close()
+
+
+def test_no_batch_is_lost_or_doubled_or_halved(path: Path) -> None:
+    dice = random.Random(SEED)  # noqa: S311 - no secret
+    committed: list[int] = []
+    unsaid = 0
+    for _ in range(ROUNDS):
+        committed += write_and_be_killed(path, len(committed), dice)
+        found = Counter(messages(path))
+        # One more may have been committed, and not said any more.
+        if name(len(committed)) in found:
+            committed.append(len(committed))
+            unsaid += 1
+        assert found == {name(number): size(number) for number in committed}
+        assert is_whole(path)
+        writer = Writer(path)
+        assert list(counters(writer.restored).values()) == [found.total()]
+        assert writer.journal.events == found.total()
+        writer.journal.close()
+    assert asides(path) == []
+    print(
+        f"\nseed {SEED}: {ROUNDS} kills, {len(committed)} batches ({unsaid} committed and not said), "
+        f"{sum(map(size, committed))} transitions, lost 0, duplicates 0"
+    )
+
+
+@pytest.mark.parametrize("round_", range(8))
+def test_killed_while_it_makes_the_file_another_begins_where_it_ended(path: Path, round_: int) -> None:
+    dice = random.Random(SEED + round_)  # noqa: S311 - no secret
+    with scribe(path, 0) as process:
+        while not path.exists():
+            assert process.poll() is None
+        threading.Event().wait(dice.uniform(0, 0.004))
+    writer = Writer(path)
+    writer.tend()
+    writer.append()
+    assert writer.journal.errors == 0
+    assert asides(path) == []
+    assert is_whole(path)
+    writer.journal.close()

@@ -1,0 +1,113 @@
+"""What went in comes out: every value, the counters, totals, domains and watches."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
+from tests.journal.model import Writer
+from tests.journal.strategies import DOMAINS, TIMES, TRANSITIONS, WORDS
+from tests.journal.values import batch, history, transition
+
+# A disk takes its time when others use it too.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@contextmanager
+def fresh() -> Iterator[Writer]:
+    with tempfile.TemporaryDirectory() as folder:
+        writer = Writer(Path(folder) / "journal.sqlite")
+        writer.tend()
+        try:
+            yield writer
+        finally:
+            writer.journal.close()
+
+
+@UNHURRIED
+@given(st.lists(TRANSITIONS, max_size=5))
+def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transition]) -> None:
+    with fresh() as writer:
+        writer.give(batch(changes))
+        entries = history(writer.path)
+    assert [entry.transition for entry in entries] == changes
+    assert [entry.seq for entry in entries] == sorted({entry.seq for entry in entries})
+
+
+@UNHURRIED
+@given(DOMAINS)
+def test_every_domain_comes_back_as_it_was(domain: Domain) -> None:
+    effects = Effects()
+    effects.touch(domain)
+    with fresh() as writer:
+        writer.give(effects)
+        assert writer.restart().domains == [domain]
+
+
+NAMES = st.sampled_from(("a", "b"))
+SMALL = st.builds(
+    lambda name, event, at: Transition(at, name, name, name, 1, event, event, event, 0, "callback"),
+    NAMES,
+    st.sampled_from(("started", "stopped")),
+    TIMES,
+)
+
+
+@st.composite
+def effects(draw: st.DrawFn) -> Effects:
+    made = batch(draw(st.lists(SMALL, max_size=3)))
+    for domain in draw(st.lists(DOMAINS, max_size=2)):
+        made.touch(domain)
+    made.forgotten = draw(st.lists(DOMAINS, max_size=1))
+    made.expired = draw(st.lists(st.tuples(NAMES, NAMES), max_size=1))
+    made.watched_until = draw(st.dictionaries(WORDS, TIMES, max_size=1))
+    for name in draw(st.lists(NAMES, max_size=2)):
+        made.note(name, InventoryChange("added", "started"))
+    return made
+
+
+ACTS = ("append", "tend", "restart", "delete", "close")
+
+
+@UNHURRIED
+@given(st.lists(st.tuples(st.sampled_from(ACTS), effects()), max_size=10))
+def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[str, Effects]]) -> None:
+    """A deletion is noticed when it is tended; who restarts before that, begins anew: not asked here."""
+    with fresh() as writer:
+        for act, given_effects in acts:
+            writer.give(given_effects)
+            if act == "delete":
+                writer.path.unlink()
+            elif act == "close":
+                writer.journal.close()
+            elif act == "restart":
+                assert writer.remembers_everything()
+            writer.tend()
+        assert writer.remembers_everything()
+
+
+def test_the_last_time_of_a_pair_is_the_newest(writer: Writer) -> None:
+    writer.tend()
+    writer.give(batch([transition(1), transition(5)]))
+    writer.give(batch([transition(9)]))
+    assert [last for _, last in writer.restart().counts.values()] == [transition(9).at]
+
+
+def test_sequence_numbers_are_never_used_again(writer: Writer) -> None:
+    writer.tend()
+    writer.append(3)
+    writer.journal.close()
+    before = history(writer.path)[-1].seq
+    database = connect(writer.path)
+    database.execute("DELETE FROM transitions")
+    database.close()
+    writer.restart()
+    writer.append()
+    assert [entry.seq for entry in history(writer.path)] == [before + 1]

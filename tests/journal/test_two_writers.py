@@ -1,0 +1,78 @@
+"""Two processes on one file: the second counts in memory, says so, and takes over once the first is gone."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.journal.model import Writer
+from tests.journal.test_kill import scribe
+from tests.journal.values import messages
+
+HOLDS = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
+
+
+def test_the_second_takes_over_from_one_that_was_killed(
+    path: Path, writes: Callable[[Path], Writer], caplog: pytest.LogCaptureFixture
+) -> None:
+    with scribe(path, 0) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        second = writes(path)
+        for _ in range(3):
+            second.append()
+            second.tend()
+        assert second.journal.errors >= 4
+        assert sum("another process" in record.getMessage() for record in caplog.records) == 1
+        assert not {"0", "1", "2"} & set(messages(path))
+        first.kill()
+        first.wait()
+        second.tend()
+    assert messages(path)[-3:] == ["0", "1", "2"]
+    second.append()
+    assert messages(path)[-1] == "3"
+    assert sum("well again" in record.getMessage() for record in caplog.records) == 1
+    assert second.remembers_everything()
+
+
+def test_the_first_is_not_disturbed(path: Path, writes: Callable[[Path], Writer]) -> None:
+    first, second = writes(path), writes(path)
+    first.tend()
+    for _ in range(3):
+        first.append()
+        second.append()
+        first.tend()
+        second.tend()
+    assert first.journal.errors == 0
+    second.journal.close()
+    assert messages(path) == ["0", "1", "2"]
+    assert first.remembers_everything()
+
+
+def test_a_predecessor_that_is_still_ending_is_waited_for(
+    path: Path, writes: Callable[[Path], Writer]
+) -> None:
+    """Started anew by its service manager, it must not begin at 0 because the last one has not let go yet."""
+    before = writes(path)
+    before.tend()
+    before.append(4)
+    before.journal.close()
+    lock = path.with_name(f"{path.name}.lock")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        ending = threading.Timer(0.3, holder.communicate, [b"\n"])
+        ending.start()
+        successor = writes(path)
+        ending.join()
+    assert successor.restored.counts == before.counted.counts

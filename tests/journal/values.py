@@ -1,0 +1,67 @@
+"""Values to journal, and what is found of them in the file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from libvirt_lifecycle_exporter.effects import Effects, Memory
+from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.journal.rows import TRANSITION, Entry, entry_from
+from libvirt_lifecycle_exporter.transition import Transition
+
+CONNECTION = "qemu:///system"
+UUID = "0b3c7b0e-6f0a-4b6e-9c3e-0123456789ab"
+AT = 1_700_000_000.0
+
+
+def transition(
+    number: int = 0, *, event: str = "started", reason: str = "booted", at: float = AT
+) -> Transition:
+    """Its message says which one it is."""
+    return Transition(
+        at + number,
+        CONNECTION,
+        UUID,
+        "web-1",
+        7,
+        event,
+        reason,
+        reason,
+        0,
+        "callback",
+        message=str(number),
+    )
+
+
+def batch(changes: Iterable[Transition]) -> Effects:
+    effects = Effects()
+    for change in changes:
+        effects.count(change)
+    return effects
+
+
+def counters(memory: Memory) -> dict[tuple[str, ...], float]:
+    """How often, without when."""
+    return {key: count for key, (count, _last) in memory.counts.items()}
+
+
+def history(path: Path) -> list[Entry]:
+    database = connect(path)
+    try:
+        query = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions ORDER BY seq"
+        return [entry_from(row) for row in database.execute(query)]
+    finally:
+        database.close()
+
+
+def messages(path: Path) -> list[str]:
+    database = connect(path)
+    try:
+        return [message for (message,) in database.execute("SELECT message FROM transitions ORDER BY seq")]
+    finally:
+        database.close()
+
+
+def asides(path: Path) -> list[Path]:
+    """Journals that were set aside, without their companions."""
+    found = path.parent.glob(f"{path.name}.corrupt-*")
+    return [aside for aside in found if not aside.name.endswith(("-wal", "-shm"))]

@@ -1,0 +1,129 @@
+"""Why, in words: what the emulator, libvirt and the guest themselves said of it, in the journal."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.daemon import Daemon
+from tests.lab.domain_xml import Hardware
+from tests.lab.exporter import Exporter
+from tests.lab.guests import IDLE, Guest, Guests
+from tests.lab.journal import Row
+from tests.lab.witness import Witness
+from tests.qemu import disks
+from tests.qemu.plays import boot_and_wait, emulator_gets
+from tests.qemu.scenario import Play
+from tests.qemu.stage import Stage, on_stage
+
+WRITER = Guest("write")
+TOLD_WITHIN = 5.0
+
+
+@pytest.fixture(scope="module")
+def reader(session_daemon: Daemon, witness: Witness, lab_root: Path) -> Iterator[Exporter]:
+    """An exporter that knows where this daemon's emulators write their logs."""
+    del witness  # as for the shared exporter
+    logs = session_daemon.root / "cache/libvirt/qemu/log"
+    with Exporter(lab_root, [session_daemon.uri], extra_args=("--libvirt.log-dir", str(logs))) as exporter:
+        yield exporter
+
+
+class Teller:
+    """Plays, and tells what the journal says of it."""
+
+    def __init__(self, name: str, daemon: Daemon, guests: Guests, witness: Witness, reader: Exporter) -> None:
+        self._name = name
+        self._daemon = daemon
+        self._guests = guests
+        self._witness = witness
+        self._reader = reader
+
+    def row(self, play: Play, pair: str, guest: Guest = IDLE) -> Row:
+        """The row of that pair, once it has a message; the domain is left as it is meanwhile."""
+        event, reason = pair.split("/")
+        journal = self._reader.journal
+
+        def found() -> Row | None:
+            rows = [row for row in journal.rows(self._name) if (row.event, row.reason) == (event, reason)]
+            return next((row for row in rows if row.message), None)
+
+        with on_stage(Stage(self._name, guest, self._daemon, self._guests, self._witness)) as stage:
+            play(stage)
+            self._reader.wait_until(found, TOLD_WITHIN, f"{self._name}: words for {pair}")
+            row = found()
+        assert row is not None
+        print(f"{self._name}: {pair}: {row.message}")
+        assert row.message.isprintable()
+        return row
+
+
+@pytest.fixture
+def teller(
+    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, witness: Witness, reader: Exporter
+) -> Teller:
+    name = request.node.name.removeprefix("test_").replace("_", "-")
+    return Teller(name, session_daemon, guests, witness, reader)
+
+
+def test_sigterm_is_named_with_its_sender(teller: Teller) -> None:
+    row = teller.row(emulator_gets(signal.SIGTERM, "stopped/shutdown"), "stopped/quit")
+    assert re.search(r"terminating on signal 15 from pid \d+", row.message)
+
+
+def test_a_killed_emulator_has_libvirts_last_word(teller: Teller) -> None:
+    row = teller.row(emulator_gets(signal.SIGKILL, "stopped/failed"), "stopped/crashed")
+    assert "shutting down, reason=crashed" in row.message
+
+
+def test_a_panic_that_ends_the_domain_has_libvirts_last_word(teller: Teller) -> None:
+    panicking = Guest("panic", hardware=Hardware(panic=True, on_crash="destroy"))
+    row = teller.row(boot_and_wait("stopped/crashed"), "stopped/crashed", panicking)
+    assert "shutting down, reason=crashed" in row.message
+
+
+def test_a_full_disk_is_named_by_path_and_reason(teller: Teller) -> None:
+    images: list[str] = []
+
+    def play(stage: Stage) -> None:
+        disk = disks.full(stage, "stop")
+        images.append(str(disk.path))
+        stage.boot(second_disk=disk)
+        stage.sees("suspended/ioerror")
+
+    row = teller.row(play, "io_error/enospc", WRITER)
+    assert images[0] in row.message
+    assert "enospc" in row.message
+
+
+def test_a_broken_image_is_named_by_path(teller: Teller) -> None:
+    images: list[str] = []
+
+    def play(stage: Stage) -> None:
+        disk = disks.corrupt(stage, "stop")
+        images.append(str(disk.path))
+        stage.boot(second_disk=disk)
+        stage.sees("suspended/ioerror")
+
+    row = teller.row(play, "io_error/other", WRITER)
+    assert images[0] in row.message
+
+
+def test_a_stop_by_the_watchdog_has_the_emulators_last_words(teller: Teller) -> None:
+    unfed = Guest("watchdog", hardware=Hardware(watchdog="poweroff"))
+    row = teller.row(boot_and_wait("stopped/failed"), "stopped/hung", unfed)
+    assert "shutting down, reason=" in row.message
+
+
+@pytest.mark.xfail(raises=TimeoutError, reason="the log is silent, and the disk is told with io_error only")
+def test_a_pause_by_a_full_disk_names_the_disk(teller: Teller) -> None:
+    row = teller.row(disks.writes_to(disks.full, "stop", "suspended/ioerror"), "suspended/ioerror", WRITER)
+    assert "blank.qcow2" in row.message
+
+
+def test_a_watchdog_is_told_with_its_action(teller: Teller) -> None:
+    unfed = Guest("watchdog", hardware=Hardware(watchdog="pause"))
+    row = teller.row(boot_and_wait("watchdog/pause"), "watchdog/pause", unfed)
+    assert "pause" in row.message

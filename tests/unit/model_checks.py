@@ -1,0 +1,160 @@
+"""What must be true in the end, whatever happened on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tests.unit.exporter_model import counted
+from tests.unit.seen import HERE
+from tests.unit.test_prometheus_sink import value
+
+if TYPE_CHECKING:
+    from libvirt_lifecycle_exporter.transition import Transition
+    from tests.unit.hypervisor_stage import Happened
+    from tests.unit.test_model import Libvirt
+
+
+def check_figures(machine: Libvirt) -> None:
+    """The page, the counters beside the history, and the history say the same."""
+    exporter = machine.exporter
+    rows = exporter.rows()
+    history = counted(rows)
+    memory = exporter.memory()
+    shown, totals = exporter.sink.counted()
+    assert {key: n for key, (n, _) in shown.items() if key[2] != "incident"} == history
+    assert {key: n for key, (n, _) in memory.counts.items() if key[2] != "incident"} == history
+    events = Counter((row.event, row.reason) for row in rows)
+    assert {key[2:]: n for key, n in totals.items() if key[1] == "event"} == events
+    assert {key: n for key, n in totals.items() if key[1] != "unobserved"} == {
+        key: n for key, n in memory.totals.items() if key[1] != "unobserved"
+    }
+    is_open = [one[:2] for one in exporter.incidents() if one[2]]
+    assert len(is_open) == len(set(is_open)), "open twice"
+    incidents = Counter(kind for _, kind, _ in exporter.incidents())
+    told: Counter[str] = Counter()
+    for key, (n, _) in shown.items():
+        if key[2] == "incident":
+            told[key[3]] += n
+    assert told == incidents
+    blind = totals.get((HERE, "unobserved", "", ""), 0.0)
+    assert machine.blind_least - 0.1 <= blind <= machine.blind_most + 0.1, "blind time"
+
+
+def check_history(machine: Libvirt) -> None:
+    rows = machine.exporter.rows()
+    given = machine.channel.given
+    seen = [row for row in rows if row.source == "callback"]
+    _seen_once(machine, seen)
+    unseen = list(machine.hypervisor.happened)
+    for row in seen:
+        unseen.remove(given[row.at])
+    inferred = [row for row in rows if row.source != "callback"]
+    _inferred_truly(inferred, unseen)
+    if not machine.channel.lost and not machine.lost_with and not machine.killed_at:
+        _observed_exactly(machine, rows, unseen)
+    for uuid in machine.hypervisor.guests:
+        _balanced(machine, uuid, rows, unseen)
+        _ended_as_it_is(machine, uuid)
+        _incidents(machine, uuid)
+
+
+def _seen_once(machine: Libvirt, seen: list[Transition]) -> None:
+    given = machine.channel.given
+    for row in seen:
+        happened = given[row.at]
+        assert (row.uuid, row.name, row.event, row.detail) == happened[1:3] + happened[4:6]
+    assert len({row.at for row in seen}) == len(seen), "journalled twice"
+    there = {row.at for row in seen}
+    for at, happened in given.items():
+        if at in there or at in machine.lost_with or happened.event == "rebooted":
+            continue
+        assert happened.detail == "failed", f"lost: {happened}"
+        assert any(at <= killed < at + 2.0 for killed in machine.killed_at), f"lost: {happened}"
+
+
+def _inferred_truly(inferred: list[Transition], unseen: list[Happened]) -> None:
+    """Each row has a thing of its own that happened before it, and that nobody saw."""
+
+    def fits(row: Transition, happened: Happened) -> bool:
+        return (
+            (row.uuid, row.event) == (happened.uuid, happened.event)
+            and happened.at <= row.at
+            and row.reason in (happened.provable, "unknown")
+        )
+
+    taken: dict[int, int] = {}
+
+    def place(number: int, tried: set[int]) -> bool:
+        for place_, happened in enumerate(unseen):
+            if place_ not in tried and fits(inferred[number], happened):
+                tried.add(place_)
+                if place_ not in taken or place(taken[place_], tried):
+                    taken[place_] = number
+                    return True
+        return False
+
+    for number, row in enumerate(inferred):
+        assert place(number, set()), f"invented: {row}"
+
+
+def _observed_exactly(machine: Libvirt, rows: list[Transition], unseen: list[Happened]) -> None:
+    left = [one for one in unseen if one.event != "rebooted" and one.detail != "failed"]
+    assert left == [], "not observed"
+    for row in rows:
+        if row.source == "callback":
+            assert row.reason == machine.channel.given[row.at].verdict, "another verdict"
+        else:
+            assert (row.event, row.reason) == ("stopped", "failed"), "inferred what was seen"
+
+
+_WAY = {"started": 1, "stopped": -1}
+
+
+def _step(event: str, reason: str) -> int:
+    return 0 if reason in ("wakeup", "failed") else _WAY.get(event, 0)
+
+
+def _balanced(machine: Libvirt, uuid: str, rows: list[Transition], unseen: list[Happened]) -> None:
+    journalled = sum(_step(row.event, row.reason) for row in rows if row.uuid == uuid)
+    before = [one for one in unseen if one.uuid == uuid and one.at <= machine.adopted_at]
+    missed = sum(_step(one.event, one.verdict) for one in before)
+    guest = machine.hypervisor.guests[uuid]
+    if _torn_run(machine, uuid, unseen):
+        return
+    assert journalled + missed == int(guest.active()), f"balance of {uuid}"
+
+
+def _torn_run(machine: Libvirt, uuid: str, unseen: list[Happened]) -> bool:
+    """Tell whether a start or a stop got lost and something else of that domain was seen after it."""
+    lost = [one.at for one in unseen if one.uuid == uuid and one.event in _WAY]
+    seen = [one.at for one in machine.channel.given.values() if one.uuid == uuid]
+    return bool(lost and seen and min(lost) < max(seen))
+
+
+def _ended_as_it_is(machine: Libvirt, uuid: str) -> None:
+    guest = machine.hypervisor.guests[uuid]
+    known = {one.uuid: one for one in machine.exporter.memory().domains if one.present}
+    assert (uuid in known) == guest.exists, f"{uuid}"
+    if not guest.exists:
+        return
+    one = known[uuid]
+    assert (one.name, one.state, one.reason, one.persistent, one.domain_id) == (
+        guest.name,
+        guest.state,
+        guest.reason,
+        guest.persistent,
+        guest.number,
+    )
+    page = value(machine.exporter.sink, "libvirt_domain_state", domain=guest.name, state=guest.state)
+    assert page == 1
+
+
+def _incidents(machine: Libvirt, uuid: str) -> None:
+    guest = machine.hypervisor.guests[uuid]
+    opened = Counter(kind for whose, kind, _ in machine.exporter.incidents() if whose == uuid)
+    for kind, times in opened.items():
+        assert times <= guest.causes[kind], f"incidents of {uuid}: {kind}"
+    if not machine.channel.lost and not machine.killed_at:
+        for kind in ("crashed", "io_error"):
+            assert opened[kind] == guest.incidents[kind], f"incidents of {uuid}: {kind}"

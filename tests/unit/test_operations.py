@@ -1,0 +1,260 @@
+"""How long what libvirt did took, and how it ended."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter import operations as module
+from libvirt_lifecycle_exporter.incidents import KINDS, Incident
+from libvirt_lifecycle_exporter.operations import BEGINS, OPERATIONS, OUTCOMES, Duration, Operations
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS
+from tests.unit.seen import HERE, transition
+
+BOOT = ("resumed/unpaused", "started/booted")
+Figures = list[tuple[str, str, float]]
+
+
+def figures(*pairs: str, source: str = "callback") -> Figures:
+    """Of transitions that came ten seconds apart."""
+    operations = Operations()
+    told = []
+    for number, pair in enumerate(pairs):
+        event, _, reason = pair.partition("/")
+        change = transition(event, reason, at=1000.0 + 10 * number)._replace(source=source)
+        told += operations.take(change)
+    return [(one.operation, one.outcome, one.seconds) for one in told]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        pytest.param(
+            ("shutdown/guest", "stopped/shutdown"), [("shutdown", "success", 10)], id="guest powers off"
+        ),
+        pytest.param(
+            ("shutdown/finished", "stopped/shutdown"), [("shutdown", "success", 10)], id="old QEMU powers off"
+        ),
+        pytest.param(("shutdown/host", "stopped/quit"), [("shutdown", "success", 10)], id="told to quit"),
+        pytest.param(
+            ("shutdown/guest", "shutdown/host", "stopped/quit"),
+            [("shutdown", "success", 20)],
+            id="told twice",
+        ),
+        pytest.param(
+            ("shutdown/guest", "stopped/destroyed"),
+            [("shutdown", "timeout", 10)],
+            id="somebody lost patience",
+        ),
+        pytest.param(
+            ("shutdown/guest", "stopped/failed"), [("shutdown", "failed", 10)], id="fails while shutting down"
+        ),
+        pytest.param(
+            ("shutdown/guest", "resumed/unpaused"), [("shutdown", "cancelled", 10)], id="runs on after all"
+        ),
+        pytest.param(("shutdown/host", "stopped/destroyed"), [], id="destroy, 11.3"),
+        pytest.param(("shutdown/host", "stopped/crashed"), [], id="dump --crash, 11.3"),
+        pytest.param(("shutdown/host", "stopped/migrated"), [], id="migration out, 11.3"),
+        pytest.param(("shutdown/host", "stopped/from_snapshot"), [], id="revert, 11.3"),
+        pytest.param(
+            ("shutdown/host", *BOOT, "shutdown/guest", "stopped/shutdown"),
+            [("shutdown", "success", 10)],
+            id="refused coming in, 11.3, then booted",
+        ),
+        pytest.param(("suspended/paused", "resumed/unpaused"), [("pause", "success", 10)], id="pause"),
+        pytest.param(
+            ("suspended/paused", "suspended/paused", "resumed/unpaused"),
+            [("pause", "success", 20)],
+            id="paused twice",
+        ),
+        pytest.param(
+            ("suspended/paused", "stopped/destroyed"),
+            [("pause", "cancelled", 10)],
+            id="destroyed while paused",
+        ),
+        pytest.param(
+            ("suspended/paused", "stopped/crashed"), [("pause", "failed", 10)], id="killed while paused"
+        ),
+        pytest.param(
+            ("suspended/paused", "crashed/panicked", "stopped/crashed"), [], id="panic, racy suspension"
+        ),
+        pytest.param(("suspended/paused", "stopped/from_snapshot"), [], id="snapshot that halts it"),
+        pytest.param(("suspended/paused", "stopped/saved"), [("save", "success", 10)], id="save, 9.0"),
+        pytest.param(
+            ("suspended/paused", "shutdown/host", "stopped/saved"), [("save", "success", 20)], id="save, 11.3"
+        ),
+        pytest.param(
+            ("shutdown/host", "stopped/saved"), [("save", "success", 10)], id="save of a paused one"
+        ),
+        pytest.param(("stopped/saved",), [], id="save of which nothing was seen"),
+        pytest.param(("started/restored", "resumed/unpaused"), [("restore", "success", 10)], id="restore"),
+        pytest.param(
+            ("started/restored", "suspended/restored"),
+            [("restore", "success", 10)],
+            id="restored to be paused",
+        ),
+        pytest.param(("started/restored", "stopped/failed"), [("restore", "failed", 10)], id="restore fails"),
+        pytest.param(
+            ("started/restored", "stopped/destroyed"), [("restore", "cancelled", 10)], id="restore given up"
+        ),
+        pytest.param(
+            ("started/migrated", "resumed/migrated"), [("migrate_in", "success", 10)], id="migration in"
+        ),
+        pytest.param(
+            ("started/migrated", "resumed/postcopy", "resumed/migrated"),
+            [("migrate_in", "success", 10)],
+            id="post-copy in",
+        ),
+        pytest.param(
+            ("started/migrated", "suspended/paused", "resumed/unpaused"),
+            [("migrate_in", "success", 10), ("pause", "success", 10)],
+            id="arrives paused",
+        ),
+        pytest.param(
+            ("started/migrated", "stopped/failed"), [("migrate_in", "failed", 10)], id="dies on its way in"
+        ),
+        pytest.param(
+            ("started/migrated", "shutdown/host", "stopped/failed"),
+            [("migrate_in", "failed", 20)],
+            id="dies on its way in, 11.3",
+        ),
+        pytest.param(
+            ("started/migrated", "stopped/destroyed"),
+            [("migrate_in", "cancelled", 10)],
+            id="destroyed on its way in",
+        ),
+        pytest.param(
+            ("suspended/migrated", "stopped/migrated"), [("migrate_out", "success", 10)], id="migration out"
+        ),
+        pytest.param(
+            ("suspended/migrated", "shutdown/host", "stopped/migrated"),
+            [("migrate_out", "success", 20)],
+            id="migration out, 11.3",
+        ),
+        pytest.param(
+            ("suspended/migrated", "resumed/migrated"), [("migrate_out", "failed", 10)], id="comes back"
+        ),
+        pytest.param(
+            ("suspended/postcopy", "suspended/postcopy_failed", "stopped/migrated"),
+            [("migrate_out", "success", 20)],
+            id="post-copy out, broken and taken up again",
+        ),
+        pytest.param(
+            ("suspended/migrated", "stopped/crashed"),
+            [("migrate_out", "failed", 10)],
+            id="killed on its way out",
+        ),
+        pytest.param(("hung/emulator", "recovered/emulator"), [("hang", "success", 10)], id="hang"),
+        pytest.param(
+            ("hung/vcpu", "hung/guest_agent", "recovered/vcpu", "recovered/guest_agent"),
+            [("hang", "success", 30)],
+            id="two signs of one hang",
+        ),
+        pytest.param(("hung/emulator", "stopped/hung"), [("hang", "failed", 10)], id="hung, destroyed"),
+        pytest.param(("hung/emulator", *BOOT, "recovered/emulator"), [], id="hung, started unseen"),
+        pytest.param(("recovered/emulator", "stopped/shutdown"), [], id="recovered from what was not seen"),
+        pytest.param((*BOOT, "stopped/destroyed"), [], id="boot and destroy"),
+    ],
+)
+def test_what_it_took_and_how_it_ended(pairs: tuple[str, ...], expected: Figures) -> None:
+    assert figures(*pairs) == expected
+    assert figures(*pairs, *BOOT) == expected
+
+
+def test_nothing_lasts_beyond_a_stop() -> None:
+    begun = ("suspended/paused", "suspended/migrated", "started/restored", "hung/vcpu", "stopped/unknown")
+    assert figures(*begun, *BOOT, "resumed/unpaused", "recovered/vcpu") == figures(*begun)
+
+
+def test_what_was_only_inferred_has_no_duration() -> None:
+    assert figures("suspended/paused", "resumed/unpaused", source="reconcile") == []
+    operations = Operations()
+    operations.take(transition("suspended", "paused")._replace(source="reconcile"))
+    assert operations.take(transition("resumed", "unpaused")) == []
+    operations.take(transition("suspended", "paused"))
+    assert operations.take(transition("resumed", "unknown")._replace(source="reconcile")) == []
+    assert operations.take(transition("stopped", "destroyed")) == []
+
+
+def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
+    operations = Operations()
+    operations.take(transition("suspended", "paused", at=5000.0))
+    assert operations.take(transition("resumed", "unpaused", at=1000.0)) == [
+        Duration(HERE, "pause", "success", 0.0)
+    ]
+
+
+def test_domains_are_told_apart() -> None:
+    operations = Operations()
+    operations.take(transition("suspended", "paused", name="web"))
+    assert operations.take(transition("resumed", "unpaused", name="db")) == []
+    elsewhere = transition("resumed", "unpaused", name="web", connection="lxc:///system")
+    assert operations.take(elsewhere) == []
+    assert operations.take(transition("resumed", "unpaused", name="web"))
+
+
+def test_to_be_forgotten_ends_it_without_a_figure() -> None:
+    operations = Operations()
+    operations.take(transition("suspended", "paused"))
+    operations.take(transition("hung", "vcpu"))
+    operations.forget(HERE, "uuid-web")
+    assert operations.take(transition("resumed", "unpaused")) == []
+    assert operations.take(transition("recovered", "vcpu")) == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"), [("suspended/paused", "resumed/unpaused"), ("hung/vcpu", "recovered/vcpu")]
+)
+def test_memory_is_bounded_and_keeps_the_newest(
+    monkeypatch: pytest.MonkeyPatch, begin: str, end: str
+) -> None:
+    monkeypatch.setattr(module, "MEMORY", 10)
+    operations = Operations()
+    for number in range(30):
+        operations.take(transition(*begin.split("/"), name=f"vm-{number}"))
+    ended = [operations.take(transition(*end.split("/"), name=f"vm-{number}")) for number in range(30)]
+    assert [bool(one) for one in ended] == [False] * 20 + [True] * 10
+
+
+def incident(kind: str, closed_at: float | None) -> Incident:
+    return Incident("id", HERE, "uuid-web", "web", kind, 1000.0, closed_at, "stopped/crashed")
+
+
+@pytest.mark.parametrize("kind", ["crashed", "failed"])
+def test_an_incident_in_which_the_domain_did_not_run_is_an_outage(kind: str) -> None:
+    closed = incident(kind, 1060.0)
+    assert Operations().incident_closed(closed) == [Duration(HERE, "outage", "success", 60.0)]
+    assert Operations().incident_closed(closed, removed=True) == [Duration(HERE, "outage", "cancelled", 60.0)]
+
+
+def test_other_incidents_are_no_outages() -> None:
+    assert Operations().incident_closed(incident("hung", 1060.0)) == []
+    assert Operations().incident_closed(incident("io_error", 1060.0)) == []
+    assert Operations().incident_closed(incident("crashed", None)) == []
+    assert set(KINDS) == {"crashed", "failed", "hung", "io_error"}
+
+
+HANGS = tuple((event, "vcpu") for event in ("hung", "recovered"))
+STEP = st.tuples(
+    st.sampled_from((*ALL_PAIRS, ("stopped", "hung"), ("stopped", "quit"), *HANGS)),
+    st.sampled_from(("web", "db")),
+    st.floats(-10.0, 1e6),
+    st.sampled_from(("callback", "callback", "probe", "reconcile")),
+)
+
+
+@given(st.lists(STEP, max_size=60))
+def test_whatever_happens_durations_are_of_the_telemetry_contract_and_no_more_than_were_begun(
+    steps: list[tuple[tuple[str, str], str, float, str]],
+) -> None:
+    operations, at, begun, told = Operations(), 1e9, 0, 0
+    for (event, reason), name, pause, source in steps:
+        at += pause
+        durations = operations.take(transition(event, reason, name=name, at=at)._replace(source=source))
+        begun += len(BEGINS.get((event, reason), ())) + (event == "hung")
+        told += len(durations)
+        assert len({one.operation for one in durations}) == len(durations)
+        for one in durations:
+            assert one.operation in OPERATIONS
+            assert one.outcome in OUTCOMES
+            assert one.seconds >= 0
+    assert told <= begun

@@ -1,0 +1,121 @@
+"""What two states prove, and what they do not."""
+
+import pytest
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.reconcile import is_in_between, missed
+from libvirt_lifecycle_exporter.states import STATE_REASONS
+from libvirt_lifecycle_exporter.transition import DomainFacts
+from libvirt_lifecycle_exporter.vocabulary import REASONS
+
+Pair = tuple[str, str]
+
+
+def known(
+    state: str = "running", reason: str = "booted", *, persistent: bool = True, number: int = 1
+) -> Domain:
+    return Domain(
+        "here", "u", "web", state, reason, 0.0, confirmed=True, domain_id=number, persistent=persistent
+    )
+
+
+def found(
+    state: str = "running", reason: str = "booted", *, persistent: bool = True, number: int = 1
+) -> DomainFacts:
+    return DomainFacts("u", "web", number, state, reason, persistent, autostart=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "pairs"),
+    [
+        (known(), found(), []),
+        (known(), found("running", "unpaused"), []),
+        # the emulator was killed, the guest panicked or was shut down, while nobody listened
+        (known(), found("shutoff", "crashed", number=-1), [("stopped", "crashed")]),
+        (known(), found("crashed", "panicked"), [("crashed", "panicked")]),
+        (known(), found("shutoff", "shutdown", number=-1), [("stopped", "shutdown")]),
+        (known(), found("shutoff", "destroyed", number=-1), [("stopped", "destroyed")]),
+        (known(), found("shutoff", "migrated", number=-1), [("stopped", "migrated")]),
+        (known(), found("shutoff", "saved", number=-1), [("stopped", "saved")]),
+        # the daemon restarted and forgot why
+        (known(), found("shutoff", "unknown", number=-1), [("stopped", "unknown")]),
+        (known(), found("shutoff", "daemon", number=-1), [("stopped", "unknown")]),
+        (known("shutoff", "crashed"), found("shutoff", "unknown", number=-1), []),
+        # begun
+        (known("shutoff", "saved"), found("running", "restored"), [("started", "restored")]),
+        (known("shutoff", "destroyed"), found("running", "unpaused"), [("started", "unknown")]),
+        (known("shutoff", "x"), found("paused", "user"), [("started", "unknown"), ("suspended", "paused")]),
+        # another run
+        (known(number=1), found(number=2), [("stopped", "unknown"), ("started", "booted")]),
+        (
+            known("shutoff", "shutdown"),
+            found("shutoff", "destroyed"),
+            [("started", "unknown"), ("stopped", "destroyed")],
+        ),
+        # a start that failed
+        (known("shutoff", "shutdown"), found("shutoff", "failed"), [("stopped", "failed")]),
+        (known("shutoff", "unknown"), found("shutoff", "failed"), [("stopped", "failed")]),
+        # halted, and on again
+        (known(), found("paused", "ioerror"), [("suspended", "ioerror")]),
+        (known(), found("paused", "dump"), [("suspended", "unknown")]),
+        (known("paused", "user"), found("running", "unpaused"), [("resumed", "unpaused")]),
+        (known("paused", "user"), found("running", "booted"), [("resumed", "unknown")]),
+        (known(), found("pmsuspended", "unknown"), [("pmsuspended", "unknown")]),
+        (known("pmsuspended", "unknown"), found("running", "wakeup"), [("started", "wakeup")]),
+        # came and went
+        (None, found("shutoff", "unknown"), [("defined", "added")]),
+        (None, found(), [("defined", "added"), ("started", "booted")]),
+        (None, found(persistent=False), [("started", "booted")]),
+        (known(persistent=False), None, [("stopped", "unknown")]),
+        (known("shutoff", "destroyed"), None, [("undefined", "removed")]),
+        (known(), None, [("stopped", "unknown"), ("undefined", "removed")]),
+        # made persistent, made transient
+        (known(persistent=False), found(), [("defined", "added")]),
+        (known(), found(persistent=False), [("undefined", "removed")]),
+        (None, None, []),
+    ],
+)
+def test_what_must_have_happened(before: Domain | None, now: DomainFacts | None, pairs: list[Pair]) -> None:
+    assert missed(before, now) == pairs
+
+
+def test_a_reason_that_an_event_only_made_likely_contradicts_nothing() -> None:
+    likely = known("shutoff", "failed")
+    likely.confirmed = False
+    assert missed(likely, found("shutoff", "crashed", number=-1)) == []
+
+
+def test_a_domain_that_libvirt_is_busy_with_says_nothing_yet() -> None:
+    assert is_in_between(found("paused", "starting_up"))
+    assert not is_in_between(found("paused", "user"))
+    assert not is_in_between(None)
+
+
+def test_a_rename_is_two_transitions() -> None:
+    renamed = found("shutoff", "destroyed")._replace(name="www")
+    pairs = [("undefined", "renamed"), ("defined", "renamed")]
+    assert missed(known("shutoff", "destroyed"), renamed) == pairs
+
+
+def test_what_is_gone_is_not_missed_twice() -> None:
+    gone = known()
+    gone.present = False
+    assert missed(gone, None) == []
+    assert missed(gone, found()) == [("defined", "added"), ("started", "booted")]
+
+
+ALL_STATES = [
+    (state, reason) for state, reasons in STATE_REASONS.items() for reason in (*reasons, "unknown_99")
+]
+
+
+@pytest.mark.parametrize(("state", "reason"), ALL_STATES)
+def test_reasons_are_never_invented(state: str, reason: str) -> None:
+    for before in ALL_STATES:
+        for event, why in missed(known(*before), found(state, reason)):
+            assert why == "unknown" or why in REASONS[event]
+
+
+@pytest.mark.parametrize(("state", "reason"), ALL_STATES)
+def test_the_same_state_proves_nothing(state: str, reason: str) -> None:
+    assert missed(known(state, reason), found(state, reason)) == []
