@@ -1,6 +1,7 @@
 # make run      serve metrics: of the built-in demo, or of a real libvirt with URI=qemu:///system
 # make test     every test, on real libvirtd, QEMU and Prometheus
 # make lint     ruff, mypy --strict, import-linter
+# make chaos    a storm on real guests while everything is killed (LAB_SEED, LAB_CHAOS_SECONDS)
 # make bench    figures (ratios within one run)
 # make format   ruff's formatter
 # Each installs what is missing first; the second time, nothing is.
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench format clean
+.PHONY: help run test chaos lint bench format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -29,6 +30,9 @@ ON_NEWER := tests/qemu/test_table.py tests/qemu/test_migration.py tests/qemu/tes
 test: $(VENV)/test
 	$(BIN)/python -m pytest $(ARGS)
 	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(ON_NEWER) $(ARGS)
+
+chaos: $(VENV)/test
+	$(BIN)/python -m pytest tests/chaos --timeout=7200 -s $(ARGS)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
