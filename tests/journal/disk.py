@@ -46,7 +46,7 @@ class Disk:
     def enter(self) -> list[str]:
         """What makes a command run where the disk is."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
-        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--"]
+        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--root", "--"]
         return [*inside, "sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)]
 
     def run(self, *command: str | Path, check: bool = True) -> str:
