@@ -14,6 +14,9 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``diagnosis``, ``inventory``           pure: what was seen -> what it means; what is known of each domain
 * ``sources``                            the only rooms that import libvirt
 * ``sinks``                              every metric name
+* ``journal``                            every transition, in SQLite, before it counts
+* ``reconcile``, ``doubts``, ``incidents``, ``operations``  pure: what was missed, what it means, how long it took
+* ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
 * ``web``                                HTTP
 * ``worker``                             the one thread that owns diagnosis and inventory
 * ``app``, ``cli``, ``flags``, ``settings``  composition, command line, one frozen value of configuration
