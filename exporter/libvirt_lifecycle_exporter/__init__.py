@@ -15,7 +15,8 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``sources``                            the only rooms that import libvirt
 * ``sinks``                              every metric name
 * ``journal``                            every transition, in SQLite, before it counts
-* ``reconcile``, ``doubts``, ``incidents``, ``operations``  pure: what was missed, what it means, how long it took
+* ``reconcile``, ``doubts``            pure: what was missed, and when that is believed
+* ``incidents``, ``operations``         pure: what it means, and how long it took
 * ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
 * ``web``                                HTTP
 * ``worker``                             the one thread that owns diagnosis and inventory
