@@ -175,7 +175,7 @@ class Diagnosis:
         key = (seen.connection, seen.uuid)
         settled = self._settle(key, "")
         if change.event == "stopped":
-            return settled + self._conclude(seen.order, change, state, reason)
+            return settled + self._stopped(seen.order, change, state, reason)
         tell = _TELLS.get(change.event)
         if tell is not None:
             run = self._run(key)
@@ -199,6 +199,10 @@ class Diagnosis:
         due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.stop.at < VERDICT_WAIT]
         return [change for key in due for change in self._settle(key, "")]
 
+    def conclude(self, connection: str, uuid: str) -> list[Transition]:
+        """Return the transition whose verdict is open, if there is one: there will be no more evidence."""
+        return self._settle((connection, uuid), "")
+
     def pending(self) -> frozenset[Key]:
         """Name the domains, by connection and uuid, whose verdict is open."""
         return frozenset(self._doubts)
@@ -214,7 +218,7 @@ class Diagnosis:
         self._runs.pop((connection, uuid), None)
         self._reboots.pop((connection, uuid), None)
 
-    def _conclude(self, order: int, stop: Transition, state: str, reason: str) -> list[Transition]:
+    def _stopped(self, order: int, stop: Transition, state: str, reason: str) -> list[Transition]:
         key = (stop.connection, stop.uuid)
         run = self._runs.pop(key, None) or _Run()
         run.recall(state, reason)

@@ -7,8 +7,9 @@ newer, whose event may be under way again.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable
 from dataclasses import dataclass
+
+from libvirt_lifecycle_exporter.transition import DomainFacts, Look
 
 GRACE = 1.0
 """Seconds before libvirt is asked again about a contradiction."""
@@ -22,7 +23,7 @@ Key = tuple[str, str]
 @dataclass(slots=True)
 class _Doubt:
     newest: int
-    found: Hashable
+    answer: Look
     since: float
     turn: int
     asked: int | None = None
@@ -34,23 +35,26 @@ class Doubts:
     def __init__(self) -> None:
         self._doubts: dict[Key, _Doubt] = {}
 
-    def confirm(
-        self, key: Key, *, newest: int, began: int, now: float, turn: int, found: Hashable = None
-    ) -> bool:
-        """Note a contradiction; True if it is to be believed now.
+    def confirm(self, look: Look, *, newest: int, now: float, turn: int) -> bool:
+        """Note an answer that contradicts what is known; True if it is to be believed now.
 
         ``newest``: the order of the newest observation of the domain; after another one it is another
-        contradiction. ``began``: the order at which libvirt was asked. ``turn``: of the event loop.
-        ``found``: what libvirt answered.
+        contradiction. ``turn``: of the event loop.
         """
+        key = (look.connection, look.uuid)
         doubt = self._doubts.get(key)
-        if doubt is None or (doubt.newest, doubt.found) != (newest, found):
-            self._doubts[key] = _Doubt(newest, found, now, turn)
+        if doubt is None or doubt.newest != newest or _core(doubt.answer) != _core(look):
+            self._doubts[key] = _Doubt(newest, look, now, turn)
             return False
-        if doubt.asked is None or began < doubt.asked:
+        if doubt.asked is None or look.began < doubt.asked:
             return False
         del self._doubts[key]
         return True
+
+    def pending(self, key: Key, newest: int) -> Look | None:
+        """Return the answer that is not believed yet, if nothing newer was observed."""
+        doubt = self._doubts.get(key)
+        return doubt.answer if doubt is not None and doubt.newest == newest else None
 
     def clear(self, key: Key) -> None:
         """Note that there is no contradiction (any more)."""
@@ -69,3 +73,8 @@ class Doubts:
                 doubt.asked = doubt.asked or order
                 found[connection].add(uuid)
         return found
+
+
+def _core(look: Look) -> DomainFacts | None:
+    """Return what no event tells left out."""
+    return None if look.facts is None else look.facts._replace(autostart=False)

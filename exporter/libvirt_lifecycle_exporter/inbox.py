@@ -26,16 +26,23 @@ class Inbox:
         self.received: Counter[str] = Counter(dict.fromkeys(OBSERVED_KINDS, 0))
         """Observations that arrived, by kind; only the event loop's thread writes it."""
         self.dropped: Counter[str] = Counter(queue_full=0, callback_error=0)
-        """Observations lost, by cause; only the event loop's thread writes it."""
+        """Observations lost, by cause."""
+        self.lost: dict[str, int] = {}
+        """By connection: the place in the order of arrival of the newest observation that was lost."""
 
     def offer(self, observation: Observation) -> bool:
         """Take an observation if there is room; False (and counted) if there is none."""
         self.received[observation.kind] += 1
         if self._queue.qsize() >= self._limit:
-            self.dropped["queue_full"] += 1
+            self.lose(observation.connection, "queue_full")
             return False
         self._queue.put(observation)
         return True
+
+    def lose(self, connection: str, cause: str) -> None:
+        """Note that an observation of the connection is lost."""
+        self.dropped[cause] += 1
+        self.lost[connection] = self.next_order()
 
     def put(self, message: Message) -> None:
         """Take a message in any case."""

@@ -13,8 +13,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.reconcile import is_telling, missed_before
 from libvirt_lifecycle_exporter.states import INACTIVE, state_after
-from libvirt_lifecycle_exporter.transition import DomainDetails, DomainFacts, InventoryChange, Transition
+from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    DomainFacts,
+    InventoryChange,
+    Look,
+    Transition,
+)
 
 ADDED_STARTED = InventoryChange("added", "started")
 ADDED_DEFINED = InventoryChange("added", "defined")
@@ -41,6 +48,7 @@ class Inventory:
     def __init__(self) -> None:
         self._domains: dict[tuple[str, str], Domain] = {}
         self._listed: set[str] = set()
+        self._gaps: dict[str, int] = {}
 
     def find(self, connection: str, uuid: str) -> Domain | None:
         """Return what is known of a domain."""
@@ -63,9 +71,25 @@ class Inventory:
         """Tell whether all domains of the connection were known at some time."""
         return connection in self._listed
 
-    def note_listed(self, connection: str) -> None:
-        """Note that all domains of the connection are known now."""
+    def note_listed(self, connection: str, began: int) -> None:
+        """Note that all domains of the connection are known; ``began``: the order at which it was asked."""
         self._listed.add(connection)
+        if began > self._gaps.get(connection, 0):
+            self._gaps.pop(connection, None)
+
+    def note_gap(self, connection: str, order: int) -> None:
+        """Note that events of the connection may have been missed until now."""
+        self._gaps[connection] = order
+        for domain in self.of(connection):
+            domain.gap = max(domain.gap, order)
+
+    def missed_before(self, change: Transition) -> list[tuple[str, str]]:
+        """Return the pairs that must have happened, unseen, between what is known and this event."""
+        domain = self._domains.get((change.connection, change.uuid))
+        if domain is None or not domain.present:
+            is_gap = change.connection in self._gaps and change.connection in self._listed
+            return missed_before(None, change) if is_gap else []
+        return missed_before(domain, change) if domain.gap or domain.rising else []
 
     def apply(self, change: Transition, order: int) -> Update:
         """Take in a transition, named in libvirt's own words."""
@@ -76,12 +100,9 @@ class Inventory:
         domain.newest = order
         left = domain.name if domain.name != change.name else None
         domain.name = change.name
-        after = state_after(change.event, change.detail)
-        if after is not None:
-            if domain.state == INACTIVE != after[0]:
-                domain.run_id = _run_id(change)
-            domain.enter(*after, change.at)
-            domain.domain_id = change.domain_id
+        if order > domain.gap and is_telling(change):
+            domain.gap = 0
+        self._move(domain, change)
         if change.event == "defined":
             domain.persistent = True
         elif change.event == "undefined" and change.detail != "renamed":
@@ -106,7 +127,8 @@ class Inventory:
             self._domains[connection, facts.uuid] = domain
         elif domain.origin_open and not facts.persistent:
             changes.append(ADDED_STARTED)
-        domain.origin_open = False
+        domain.origin_open = domain.rising = False
+        domain.gap = 0
         domain.enter(facts.state, facts.reason, at)
         left = domain.name if domain.name != facts.name else None
         domain.name = facts.name
@@ -117,6 +139,24 @@ class Inventory:
         """Take in that a domain which was never listed is gone."""
         _leave(domain, at)
         return [REMOVED_SHUTDOWN] if domain.state == INACTIVE and domain.origin_open else []
+
+    @staticmethod
+    def align(domain: Domain, facts: DomainFacts, at: float) -> None:
+        """Enter the state in which it was found, once all that led there is told."""
+        if domain.state != facts.state:
+            domain.enter(facts.state, facts.reason, at)
+
+    def agree(self, domain: Domain, look: Look) -> bool:
+        """Take in an answer that contradicts nothing; tell if anything is new."""
+        if look.began > domain.gap:
+            domain.gap = 0
+        if look.facts is not None:
+            return self.refine(domain, look.facts, look.details)
+        if not domain.present:
+            return False
+        # An event named it, and it never came to be more than that.
+        _leave(domain, look.at)
+        return True
 
     @staticmethod
     def refine(domain: Domain, facts: DomainFacts, details: DomainDetails | None) -> bool:
@@ -137,6 +177,24 @@ class Inventory:
         for domain in old:
             del self._domains[domain.connection, domain.uuid]
         return old
+
+    @staticmethod
+    def _move(domain: Domain, change: Transition) -> None:
+        """Enter the state that the transition leads to."""
+        after = state_after(change.event, change.detail)
+        if after is None:
+            return
+        if domain.state == INACTIVE != after[0]:
+            if not is_telling(change):
+                # It is about to begin, and that will be told; or it never does.
+                if change.event == "resumed":
+                    domain.rising, domain.run_id = True, _run_id(change)
+                return
+            if not domain.rising:
+                domain.run_id = _run_id(change)
+        domain.rising = False
+        domain.enter(*after, change.at)
+        domain.domain_id = change.domain_id
 
     def _arrive(self, change: Transition, changes: list[InventoryChange], former: Domain | None) -> Domain:
         """A transition of a domain that is not known, or had gone."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
-from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.domain import Domain  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
@@ -81,6 +81,7 @@ class Pipeline:
         self._operations = Operations()
         self._effects = Effects()
         self._wishes = Wishes()
+        self._lost: dict[str, int] = {}
         self._before: dict[Key, Domain] = {}
         """Domains as they were before a stop whose verdict may still be open."""
         self._watches = Watches(connections, sink)
@@ -88,7 +89,7 @@ class Pipeline:
             Observation: self._on_observation,
             Snapshot: self._on_snapshot,
             Look: self._on_look,
-            LinkUp: lambda link: self._watches.found(link, self._effects),
+            LinkUp: self._on_link_up,
             LinkDown: self._on_link_down,
         }
 
@@ -96,6 +97,8 @@ class Pipeline:
         """Take over what was known before a restart; before ``start``."""
         here = memory.only(self._watches.names())
         self._inventory.restore(here.domains, here.watched_until)
+        for connection in here.watched_until:
+            self._inventory.note_gap(connection, self._draw_order())
         self._sink.restore(here, self._clock())
         for domain in here.domains:
             self._sink.show(domain)
@@ -117,6 +120,13 @@ class Pipeline:
     def down(self) -> list[str]:
         """Name the connections that are down."""
         return self._watches.down()
+
+    def note_gaps(self, lost: Mapping[str, int]) -> None:
+        """Take in up to which order, by connection, observations got lost."""
+        if lost != self._lost:
+            self._lost = dict(lost)
+            for connection, order in self._lost.items():
+                self._inventory.note_gap(connection, order)
 
     def take(self, message: Message) -> None:
         """Take in one message."""
@@ -153,9 +163,11 @@ class Pipeline:
         if not self._names.passes(seen.name):
             return
         self._wishes.looks[seen.connection].setdefault(seen.uuid, None)
-        known = self._inventory.find(seen.connection, seen.uuid)
-        state, reason = (known.state, known.reason) if known is not None and known.present else ("", "")
         change = named(seen)
+        bridged = change is not None and seen.kind == LIFECYCLE and self._bridge(change, seen.order)
+        known = self._inventory.find(seen.connection, seen.uuid)
+        is_known = known is not None and known.present and not bridged
+        state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
         if change is not None:
             self._effects.raw(change)
             self._effects.then(self._sink.raw, change.connection, change.event, change.detail)
@@ -169,6 +181,20 @@ class Pipeline:
             known.newest = seen.order
         self._count(self._diagnosis.see(seen, state, reason))
 
+    def _bridge(self, change: Transition, order: int) -> bool:
+        """Count what must have happened, unseen, before this; tell if there was anything."""
+        if not self._inventory.missed_before(change):
+            return False
+        key = (change.connection, change.uuid)
+        known = self._inventory.find(*key)
+        answer = self._doubts.pending(key, known.newest if known is not None else 0)
+        if answer is not None:
+            # Had its event been on its way, it would have come before this one.
+            self._believe(answer, order)
+        for event, reason in self._inventory.missed_before(change):
+            self._infer(change._replace(event=event, reason=reason), order)
+        return True
+
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
         connection = snapshot.connection
@@ -176,7 +202,7 @@ class Pipeline:
         learn = self._learn if self._inventory.is_listed(connection) else self._adopt
         for uuid in [*wanted, *(known - wanted.keys())]:
             learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
-        self._inventory.note_listed(connection)
+        self._inventory.note_listed(connection, snapshot.began)
         self._watches.listed(connection, snapshot.at, self._effects)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
@@ -216,50 +242,46 @@ class Pipeline:
             return
         key = (look.connection, look.uuid)
         domain = self._inventory.find(*key)
-        pairs = missed(domain, look.facts)
-        if not pairs:
+        if not missed(domain, look.facts):
             self._doubts.clear(key)
         else:
             newest = domain.newest if domain is not None else 0
             now, turn = self._clock(), self._turns()
-            found = None if look.facts is None else look.facts._replace(autostart=False)
-            if not self._doubts.confirm(
-                key, newest=newest, began=look.began, now=now, turn=turn, found=found
-            ):
+            if not self._doubts.confirm(look, newest=newest, now=now, turn=turn):
                 return
-            self._believe(look, domain, pairs)
+            self._believe(look, look.began)
         known = self._inventory.find(*key)
-        if known is None or look.facts is None:
-            return
-        if self._inventory.refine(known, look.facts, look.details):
+        if known is not None and self._inventory.agree(known, look):
             self._tell(Update(known, [], None), look.at)
 
-    def _believe(self, look: Look, domain: Domain | None, pairs: Iterable[tuple[str, str]]) -> None:
-        """Count what must have happened unseen."""
+    def _believe(self, look: Look, order: int) -> None:
+        """Count what must have happened unseen before this answer."""
+        key = (look.connection, look.uuid)
+        domain = self._inventory.find(*key)
         old = look.facts if domain is None else domain
         who = look.facts or domain
         if old is None or who is None:
             return
-        for event, reason in pairs:
+        for event, reason in missed(domain, look.facts):
             # A rename is told under both names.
             name = old.name if (event, reason) == ("undefined", "renamed") else who.name
-            change = Transition(
-                look.at,
-                look.connection,
-                look.uuid,
-                name,
-                who.domain_id,
-                event,
-                reason,
-                reason,
-                -1,
-                "reconcile",
+            self._infer(
+                Transition(look.at, *key, name, who.domain_id, event, reason, reason, -1, "reconcile"),
+                order,
             )
-            self._tell(self._inventory.apply(change, look.began), look.at)
-            if event in ("started", "stopped"):
-                # What was seen of one run says nothing about another.
-                self._diagnosis.forget(look.connection, look.uuid)
-            self._count([change])
+        domain = self._inventory.find(*key)
+        if domain is not None and look.facts is not None:
+            self._inventory.align(domain, look.facts, look.at)
+
+    def _infer(self, change: Transition, order: int) -> None:
+        """Count what nobody saw."""
+        whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
+        self._count(self._diagnosis.conclude(change.connection, change.uuid))
+        self._tell(self._inventory.apply(whole, order), whole.at)
+        if whole.event in ("started", "stopped"):
+            # What was seen of one run says nothing about another.
+            self._diagnosis.forget(whole.connection, whole.uuid)
+        self._count([whole])
 
     def _ask_again(self, now: float) -> None:
         for connection, uuids in self._doubts.ask(self._draw_order(), now, self._turns()).items():
@@ -268,9 +290,14 @@ class Pipeline:
             else:
                 self._wishes.looks[connection].update(dict.fromkeys(uuids))
 
+    def _on_link_up(self, link: LinkUp) -> None:
+        self._watches.found(link, self._effects)
+        self._inventory.note_gap(link.connection, self._draw_order())
+
     def _on_link_down(self, link: LinkDown) -> None:
         self._watches.lost(link, self._effects)
         self._doubts.clear_all(link.connection)
+        self._inventory.note_gap(link.connection, self._draw_order())
 
     def _count(self, changes: Iterable[Transition], message: str = "") -> None:
         for change in changes:

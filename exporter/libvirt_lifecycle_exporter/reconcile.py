@@ -1,4 +1,4 @@
-"""Pure: last known state + what libvirt says now -> the transitions that were missed, and nothing else.
+"""Pure: last known state + what libvirt says now, or tells next -> the transitions that were missed.
 
 Law: totals are exact and causes are never invented. A transition comes out only where the two states
 prove that it happened, with the reason that libvirt itself now gives, else ``unknown``. What libvirt forgot
@@ -11,7 +11,7 @@ from typing import Final
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.states import INACTIVE
-from libvirt_lifecycle_exporter.transition import DomainFacts
+from libvirt_lifecycle_exporter.transition import DomainFacts, Transition
 
 Pair = tuple[str, str]
 UNKNOWN = "unknown"
@@ -118,6 +118,8 @@ def _appeared(found: DomainFacts) -> list[Pair]:
 
 def _vanished(known: Domain) -> list[Pair]:
     pairs: list[Pair] = [] if known.state == INACTIVE else [("stopped", UNKNOWN)]
+    if known.rising:
+        pairs = [("started", UNKNOWN), ("stopped", UNKNOWN)]
     return [*pairs, ("undefined", "removed")] if known.persistent else pairs
 
 
@@ -149,6 +151,8 @@ def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
 
 def _while_off(known: Domain, after: str) -> list[Pair]:
     """Off then and off now: another reason is another end, and so another beginning."""
+    if known.rising:
+        return [("started", UNKNOWN), ("stopped", STOPPED.get(after, UNKNOWN))]
     if not known.confirmed or known.reason == after or after not in STOPPED:
         return []
     # A start that failed never was one.
@@ -161,6 +165,9 @@ def _began(found: DomainFacts) -> list[Pair]:
         return []
     if found.state == "running":
         return [("started", STARTED.get(found.reason, UNKNOWN))]
+    if (found.state, found.reason) == ("paused", "migration"):
+        # It is arriving; or it ran, and is leaving.
+        return [("started", UNKNOWN)]
     return [("started", UNKNOWN), *_moved("running", found)]
 
 
@@ -174,3 +181,39 @@ def _moved(before: str, found: DomainFacts) -> list[Pair]:
         return [("resumed", RESUMED.get(found.reason, UNKNOWN))]
     event, reasons = _ENTERED.get(found.state, ("", {}))
     return [(event, reasons.get(found.reason, UNKNOWN))] if event else []
+
+
+_WITHIN: Final = frozenset({"suspended", "stopped", "shutdown", "crashed", "pmsuspended"})
+"""Events that only a domain which has begun can send."""
+_ALONE: Final = frozenset({("shutdown", "host")})
+"""... but libvirt 11 sends it also for an incoming migration that was refused, which never began."""
+_HALTS_ON: Final = frozenset({"migrated", "postcopy", "postcopy_failed", "guest_shutdown"})
+"""Reasons of a suspension that a domain may send which is paused already."""
+_HALTED: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
+"""Reasons for being paused that only a resumption, or the end, leads out of."""
+
+
+def is_telling(change: Transition) -> bool:
+    """Tell whether a domain's state is sure after this event, whatever was missed before it."""
+    return change.event in (*_WITHIN, "started") and (change.event, change.detail) not in _ALONE
+
+
+def missed_before(known: Domain | None, change: Transition) -> list[Pair]:
+    """Return the (event, reason) pairs that must have happened between what is known and this event.
+
+    To be asked only where something may have been missed. ``known`` is None for a domain that was not there.
+    Only the beginnings and ends of runs are proven, and the end of a pause; not the beginning of one: a boot,
+    too, is told as a resumption first.
+    """
+    within = change.event in _WITHIN or (change.event, change.detail) == ("started", "wakeup")
+    if known is None or not known.present or known.state == INACTIVE:
+        return [("started", UNKNOWN)] if within and (change.event, change.detail) not in _ALONE else []
+    another = 0 < known.domain_id != change.domain_id > 0
+    if within and another:
+        return [("stopped", UNKNOWN), ("started", UNKNOWN)]
+    if another or (change.event == "started" and not within):
+        return [("stopped", UNKNOWN)]
+    if change.event == "suspended" and change.detail not in _HALTS_ON:
+        halted = known.state == "paused" and known.reason in _HALTED
+        return [("resumed", UNKNOWN)] if halted else []
+    return []

@@ -78,12 +78,14 @@ class Worker:
     def work(self, timeout: float = 0.0) -> int:
         """Take in what is queued (wait up to ``timeout`` seconds for it); return how many messages it was."""
         batch = self._inbox.take(_BATCH, timeout)
+        # Read after the batch was taken: what is in it and newer than a loss was put after it.
+        self._pipeline.note_gaps(self._inbox.lost)
         for message in batch:
             try:
                 self._pipeline.take(message)
             except Exception:
                 log.exception("could not take in %s", type(message).__name__)
-                self._inbox.dropped["worker_error"] += 1
+                self._inbox.lose(message.connection, "worker_error")
                 self._askers[message.connection].want_snapshot()
         self._finish()
         return len(batch)

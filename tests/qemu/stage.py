@@ -97,9 +97,12 @@ class Stage:
                 domain.undefineFlags(UNDEFINE_ALL)
 
     def reopen(self) -> None:
-        """After the daemon has been started again."""
+        """After the daemon has been started again, and has found the emulator again."""
         self.close()
         self.connection = self.daemon.connect()
+        # Until then libvirt sends nothing of what becomes of it. This waits for the emulator's answer.
+        domain = self.connection.lookupByName(self.name)
+        self.connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_IOTHREAD, 0)
 
     def close(self) -> None:
         with suppress(libvirt.libvirtError):  # the daemon may be another by now

@@ -120,16 +120,7 @@ def _balanced(machine: Libvirt, uuid: str, rows: list[Transition], unseen: list[
     before = [one for one in unseen if one.uuid == uuid and one.at <= machine.adopted_at]
     missed = sum(_step(one.event, one.verdict) for one in before)
     guest = machine.hypervisor.guests[uuid]
-    if _torn_run(machine, uuid, unseen):
-        return
     assert journalled + missed == int(guest.active()), f"balance of {uuid}"
-
-
-def _torn_run(machine: Libvirt, uuid: str, unseen: list[Happened]) -> bool:
-    """Tell whether a start or a stop got lost and something else of that domain was seen after it."""
-    lost = [one.at for one in unseen if one.uuid == uuid and one.event in _WAY]
-    seen = [one.at for one in machine.channel.given.values() if one.uuid == uuid]
-    return bool(lost and seen and min(lost) < max(seen))
 
 
 def _ended_as_it_is(machine: Libvirt, uuid: str) -> None:

@@ -1,30 +1,35 @@
 from libvirt_lifecycle_exporter.doubts import Doubts
+from libvirt_lifecycle_exporter.transition import Look
 
 KEY = ("here", "u")
 
 
+def look(began: int, connection: str = "here") -> Look:
+    return Look(began, 0.0, connection, "u", None, None)
+
+
 def test_a_contradiction_is_believed_only_when_asked_again_after_a_while_and_two_turns() -> None:
     doubts = Doubts()
-    assert not doubts.confirm(KEY, newest=5, began=10, now=100.0, turn=7)
+    assert not doubts.confirm(look(10), newest=5, now=100.0, turn=7)
     assert doubts.ask(11, 100.9, 20) == {}
     assert doubts.ask(12, 101.1, 8) == {}
-    assert not doubts.confirm(KEY, newest=5, began=13, now=101.2, turn=9)
+    assert not doubts.confirm(look(13), newest=5, now=101.2, turn=9)
     assert doubts.ask(14, 101.3, 9) == {"here": {"u"}}
-    assert not doubts.confirm(KEY, newest=5, began=13, now=101.4, turn=9)
-    assert doubts.confirm(KEY, newest=5, began=15, now=101.5, turn=9)
+    assert not doubts.confirm(look(13), newest=5, now=101.4, turn=9)
+    assert doubts.confirm(look(15), newest=5, now=101.5, turn=9)
     assert doubts.ask(16, 200.0, 99) == {}
 
 
 def test_a_newer_observation_makes_it_another_contradiction() -> None:
     doubts = Doubts()
-    doubts.confirm(KEY, newest=5, began=10, now=100.0, turn=0)
+    doubts.confirm(look(10), newest=5, now=100.0, turn=0)
     doubts.ask(11, 102.0, 5)
-    assert not doubts.confirm(KEY, newest=12, began=13, now=102.1, turn=5)
+    assert not doubts.confirm(look(13), newest=12, now=102.1, turn=5)
 
 
 def test_what_is_explained_is_forgotten() -> None:
     doubts = Doubts()
-    doubts.confirm(KEY, newest=5, began=10, now=100.0, turn=0)
+    doubts.confirm(look(10), newest=5, now=100.0, turn=0)
     doubts.clear(KEY)
     assert doubts.ask(11, 102.0, 5) == {}
 
@@ -32,6 +37,6 @@ def test_what_is_explained_is_forgotten() -> None:
 def test_a_lost_connection_takes_its_doubts_with_it() -> None:
     doubts = Doubts()
     for connection in ("here", "there"):
-        doubts.confirm((connection, "u"), newest=0, began=1, now=100.0, turn=0)
+        doubts.confirm(look(1, connection), newest=0, now=100.0, turn=0)
     doubts.clear_all("here")
     assert doubts.ask(2, 102.0, 5) == {"there": {"u"}}

@@ -21,7 +21,7 @@ BOOT = (("resumed", "unpaused"), ("started", "booted"))
 def inventory() -> Inventory:
     """One whose connection has been listed: nothing is there."""
     made = Inventory()
-    made.note_listed(HERE)
+    made.note_listed(HERE, order())
     return made
 
 
@@ -115,7 +115,7 @@ def test_a_transient_domain_that_was_there_before_and_ends_before_the_listing_is
 def test_events_set_the_state_and_its_time(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     domain = web(inventory)
-    assert (domain.state, domain.reason, domain.since) == ("running", "booted", 1001.0)
+    assert (domain.state, domain.reason, domain.since) == ("running", "booted", 1002.0)
     inventory.apply(transition("suspended", "ioerror", at=2000.0), order())
     assert (domain.state, domain.reason, domain.since) == ("paused", "ioerror", 2000.0)
 
@@ -130,7 +130,7 @@ def test_an_answer_refines_what_no_event_tells(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     domain = web(inventory)
     assert inventory.refine(domain, facts("web", "running", "wakeup"), DomainDetails("kvm", "", None))
-    assert (domain.reason, domain.since, domain.autostart) == ("wakeup", 1001.0, False)
+    assert (domain.reason, domain.since, domain.autostart) == ("wakeup", 1002.0, False)
     assert not inventory.refine(domain, facts("web", "running", "wakeup"), None)
     assert domain.details == DomainDetails("kvm", "", None)
 

@@ -90,7 +90,7 @@ class Listener:
         return int(connection.domainEventRegisterAny(None, number, self._on_other, (kind, _PAYLOADS[kind])))
 
     def _failed(self) -> bool:
-        self._inbox.dropped["callback_error"] += 1
+        self._inbox.lose(self._label, "callback_error")
         return False
 
     def _skip(self, kind: str, why: str) -> None:
