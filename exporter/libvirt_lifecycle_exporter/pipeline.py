@@ -8,11 +8,9 @@ Law: a message changes what is known, or nothing; what is counted is counted onc
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
-from libvirt_lifecycle_exporter.domain import Domain  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
@@ -21,7 +19,9 @@ from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
+from libvirt_lifecycle_exporter.stops import Stops
 from libvirt_lifecycle_exporter.transition import (
+    InventoryChange,
     LinkDown,
     LinkUp,
     Look,
@@ -82,8 +82,7 @@ class Pipeline:
         self._effects = Effects()
         self._wishes = Wishes()
         self._lost: dict[str, int] = {}
-        self._before: dict[Key, Domain] = {}
-        """Domains as they were before a stop whose verdict may still be open."""
+        self._stops = Stops()
         self._watches = Watches(connections, sink)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -110,7 +109,7 @@ class Pipeline:
     def remember(self) -> Memory:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
-        domains, incidents = self._inventory.all(), self._incidents.open()
+        domains, incidents = self._stops.written(self._inventory.all()), self._incidents.open()
         return Memory(counts, totals, domains, self._watches.until(), incidents)
 
     def ready(self) -> bool:
@@ -150,13 +149,12 @@ class Pipeline:
 
     def harvest(self) -> tuple[Effects, Wishes]:
         """Return what has come up since the last time, fit to be written, and what is to be asked."""
+        for (connection, _), changes in self._stops.settle(self._diagnosis.pending()):
+            self._note(connection, changes)
         effects, wishes = self._effects, self._wishes
         self._effects, self._wishes = Effects(), Wishes()
-        pending = self._diagnosis.pending()
-        for key in pending & effects.domains.keys():
-            # Its verdict is open: should we die now, the state before is what finds the stop again.
-            effects.domains[key] = self._before.get(key, effects.domains[key])
-        self._before = {key: domain for key, domain in self._before.items() if key in pending}
+        for domain in self._stops.written(effects.domains.values()):
+            effects.touch(domain)
         return effects, wishes
 
     def _on_observation(self, seen: Observation) -> None:
@@ -173,7 +171,7 @@ class Pipeline:
             self._effects.then(self._sink.raw, change.connection, change.event, change.detail)
         if change is not None and seen.kind == LIFECYCLE:
             if change.event == "stopped" and known is not None:
-                self._before[seen.connection, seen.uuid] = replace(known)
+                self._note(seen.connection, self._stops.begin(known))
                 if change.reason == DOUBTFUL:
                     self._wishes.looks[seen.connection][seen.uuid] = Subject(known.name, known.domain_id)
             self._tell(self._inventory.apply(change, seen.order), seen.at)
@@ -302,9 +300,12 @@ class Pipeline:
     def _count(self, changes: Iterable[Transition], message: str = "") -> None:
         for change in changes:
             domain = self._inventory.find(change.connection, change.uuid)
-            before = self._before.get((change.connection, change.uuid), domain)
-            # A verdict may be given when the next run has begun already.
-            run = before if change.event == "stopped" else domain
+            run = domain
+            if change.event == "stopped":
+                key = (change.connection, change.uuid)
+                # A verdict may be given when the next run has begun already.
+                run = self._stops.before(key) or domain
+                self._note(change.connection, self._stops.counted(key))
             run_id = "" if run is None else run.run_id
             incident_id, incidents = self._incidents.take(change)
             whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
@@ -320,6 +321,11 @@ class Pipeline:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
 
+    def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
+        for change in changes:
+            self._effects.note(connection, change)
+            self._effects.then(self._sink.note, connection, change)
+
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
             self._effects.incident(incident)
@@ -333,9 +339,7 @@ class Pipeline:
 
     def _tell(self, update: Update, at: float) -> None:
         domain = update.domain
-        for change in update.changes:
-            self._effects.note(domain.connection, change)
-            self._effects.then(self._sink.note, domain.connection, change)
+        self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
             self._effects.then(self._sink.retire, domain.connection, update.left, domain.uuid, at)
         self._effects.touch(domain)

@@ -65,6 +65,10 @@ class Figures(NamedTuple):
 class Exporter:
     """One after the other, on one journal."""
 
+    connections: tuple[str, ...] = (HERE,)
+    names = DomainFilter()
+    series_limit = 100_000
+
     def __init__(self, folder: Path, clock: Clock, limit: int) -> None:
         self._folder, self._clock, self._limit = folder, clock, limit
         self._life = 0
@@ -123,13 +127,13 @@ class Exporter:
 
     def _begin(self) -> Memory:
         self.inbox, self.asked, self.journal = Prompt(self._limit), Wishes(), Journal(self.path)
-        self.sink = PrometheusSink((HERE,), series_limit=100_000, series_ttl=FOR_EVER)
+        self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=FOR_EVER)
         self.worker = Worker(
             self.inbox,
             self.sink,
             self.journal,
-            {HERE: self.asked},
-            DomainFilter(),
+            dict.fromkeys(self.connections, self.asked),
+            self.names,
             memory=FOR_EVER,
             turns=lambda: self._clock.turns,
             clock=lambda: self._clock.now,
