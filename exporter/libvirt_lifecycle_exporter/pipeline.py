@@ -196,9 +196,11 @@ class Pipeline:
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
         connection = snapshot.connection
-        known = {domain.uuid for domain in self._inventory.of(connection) if domain.present}
+        known = [domain.uuid for domain in self._inventory.of(connection) if domain.present]
         learn = self._learn if self._inventory.is_listed(connection) else self._adopt
-        for uuid in [*wanted, *(known - wanted.keys())]:
+        # First those that are gone, then those that may have another name now: others may bear theirs.
+        gone = [uuid for uuid in known if uuid not in wanted]
+        for uuid in dict.fromkeys([*gone, *known, *wanted]):
             learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
         self._inventory.note_listed(connection, snapshot.began)
         self._watches.listed(connection, snapshot.at, self._effects)
