@@ -103,14 +103,15 @@ class Pipeline:
             self._sink.show(domain)
         self._incidents.restore(here.incidents)
         for incident in here.incidents:
-            self._sink.incident(incident, more=0)
+            place = self._sink.admit(incident.connection, incident.name)
+            self._sink.incident(incident, place, more=0)
         self._watches.restore(here.watched_until)
 
     def remember(self) -> Memory:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
         domains, incidents = self._stops.written(self._inventory.all()), self._incidents.open()
-        return Memory(counts, totals, domains, self._watches.until(), incidents)
+        return Memory(counts, totals, domains, self._watches.until(), incidents, self._sink.folded())
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
@@ -140,6 +141,7 @@ class Pipeline:
             self._effects.forgotten.append(domain)
             self._diagnosis.forget(domain.connection, domain.uuid)
             self._operations.forget(domain.connection, domain.uuid)
+            self._sink.forget(domain.connection, domain.name)
         self._effects.expired.extend(self._sink.expire(now))
         self._watches.note(now, self._effects)
 
@@ -155,6 +157,7 @@ class Pipeline:
         self._effects, self._wishes = Effects(), Wishes()
         for domain in self._stops.written(effects.domains.values()):
             effects.touch(domain)
+        effects.folded = self._sink.folded_lately()
         return effects, wishes
 
     def _on_observation(self, seen: Observation) -> None:
@@ -315,13 +318,18 @@ class Pipeline:
                 self._wishes.looks[change.connection][change.uuid] = Subject(change.name, change.domain_id)
             if domain is not None:
                 self._effects.touch(domain)
-            self._effects.count(whole)
-            self._effects.then(self._sink.count, whole)
+            place = self._sink.place(whole)
+            self._effects.count(whole, place)
+            self._effects.then(self._sink.count, whole, place)
             self._took(self._operations.take(whole))
             self._note_incidents(incidents)
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
+            if domain is None:
+                self._effects.then(self._sink.retire, whole.connection, whole.name, whole.uuid, whole.at)
+            elif not domain.present:
+                self._effects.then(self._sink.show, domain)
 
     def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
@@ -330,8 +338,10 @@ class Pipeline:
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
-            self._effects.incident(incident)
-            self._effects.then(self._sink.incident, incident)
+            is_open = incident.closed_at is None
+            place = self._sink.admit(incident.connection, incident.name) if is_open else ""
+            self._effects.incident(incident, place)
+            self._effects.then(self._sink.incident, incident, place)
             self._took(self._operations.incident_closed(incident, removed=removed))
 
     def _took(self, durations: Iterable[Duration]) -> None:
@@ -344,5 +354,7 @@ class Pipeline:
         self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
             self._effects.then(self._sink.retire, domain.connection, update.left, domain.uuid, at)
+        if domain.present:
+            self._sink.admit(domain.connection, domain.name)
         self._effects.touch(domain)
         self._effects.then(self._sink.show, domain)

@@ -1,7 +1,7 @@
 """An exporter without threads on a real journal: fed, killed, and begun anew with other settings."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from libvirt_lifecycle_exporter.transition import LinkUp, Look, Observation, Snapshot
 from tests.unit.exporter_model import Clock, Exporter
@@ -14,8 +14,10 @@ ROOM = 1_000_000
 class Life(Exporter):
     """Its settings may be changed from one life to the next."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        """``settings``: attributes of ``Exporter``."""
         self.clock = Clock()
+        self.__dict__.update(settings)
         super().__init__(folder, self.clock, ROOM)
 
     def __enter__(self) -> Self:

@@ -21,6 +21,8 @@ class Counted:
         self.incidents: dict[str, Incident] = {}
 
     def take(self, effects: Effects) -> None:
+        # What has left is gone before anything is shown.
+        self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         for change in effects.transitions:
             key = (change.connection, change.name, change.event, change.reason)
             self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, change.at)
@@ -32,7 +34,6 @@ class Counted:
         for opened in effects.opened:
             key = (opened.connection, opened.name, "incident", opened.kind)
             self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, opened.opened_at)
-        self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         self.watched |= effects.watched_until
         self.incidents |= effects.incidents
 

@@ -1,4 +1,4 @@
-"""What was missed is written in the order in which it must have happened: a name is free before it is taken."""
+"""What was missed is written in the order of what must have happened: a name is free before it is taken."""
 
 from collections.abc import Iterator
 from pathlib import Path

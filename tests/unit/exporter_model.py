@@ -68,6 +68,8 @@ class Exporter:
     connections: tuple[str, ...] = (HERE,)
     names = DomainFilter()
     series_limit = 100_000
+    ttl = FOR_EVER
+    """Seconds that what is gone is remembered."""
 
     def __init__(self, folder: Path, clock: Clock, limit: int) -> None:
         self._folder, self._clock, self._limit = folder, clock, limit
@@ -127,14 +129,14 @@ class Exporter:
 
     def _begin(self) -> Memory:
         self.inbox, self.asked, self.journal = Prompt(self._limit), Wishes(), Journal(self.path)
-        self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=FOR_EVER)
+        self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
         self.worker = Worker(
             self.inbox,
             self.sink,
             self.journal,
             dict.fromkeys(self.connections, self.asked),
             self.names,
-            memory=FOR_EVER,
+            memory=self.ttl,
             turns=lambda: self._clock.turns,
             clock=lambda: self._clock.now,
         )

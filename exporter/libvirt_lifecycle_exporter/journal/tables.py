@@ -6,17 +6,18 @@ is corrupt too.
 
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory
+from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
     EXPLAIN,
+    FOLD,
     INCIDENT,
     INSERT_TRANSITION,
+    UNFOLD,
     UPSERT_DOMAIN,
     UPSERT_INCIDENT,
     domain_from,
@@ -49,6 +50,7 @@ _TOTAL_KINDS = MappingProxyType(
     {**dict.fromkeys(("connection", "kind", "what", "reason"), (str,)), "count": (float,)}
 )
 _WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)})
+_FOLDED_KINDS = MappingProxyType({"connection": (str,), "name": (str,)})
 
 
 class NonsenseError(sqlite3.DatabaseError):
@@ -69,21 +71,14 @@ def write_history(database: sqlite3.Connection, batch: Effects) -> None:
 def append(database: sqlite3.Connection, batch: Effects) -> None:
     """Write a batch down, and let the counters grow by it."""
     write_history(database, batch)
-    grown: Counter[CountKey] = Counter()
-    newest: dict[CountKey, float] = {}
-    for change in batch.transitions:
-        key = (change.connection, change.name, change.event, change.reason)
-        grown[key] += 1
-        newest[key] = change.at
-    for opened in batch.opened:
-        key = (opened.connection, opened.name, "incident", opened.kind)
-        grown[key] += 1
-        newest[key] = opened.opened_at
+    database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
     database.executemany(
         "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET count = count + excluded.count, last = excluded.last",
-        [(*key, count, newest[key]) for key, count in grown.items()],
+        [(*key, count, last) for key, (count, last) in batch.counts.items()],
     )
+    for name, is_folded in batch.folded.items():
+        database.execute(FOLD if is_folded else UNFOLD, name)
     database.executemany(
         "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
         [(*key, count) for key, count in batch.totals.items()],
@@ -93,13 +88,12 @@ def append(database: sqlite3.Connection, batch: Effects) -> None:
         "DELETE FROM domains WHERE connection = ? AND uuid = ?",
         [(domain.connection, domain.uuid) for domain in batch.forgotten],
     )
-    database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
     database.executemany("INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items())
 
 
 def replace(database: sqlite3.Connection, state: Memory) -> None:
     """Write everything but the history anew; incidents that are open no more are closed."""
-    for table in ("counts", "totals", "domains", "watches"):
+    for table in ("counts", "totals", "domains", "watches", "folded"):
         database.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
     database.executemany(
         "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?)",
@@ -110,6 +104,7 @@ def replace(database: sqlite3.Connection, state: Memory) -> None:
     )
     database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in state.domains])
     database.executemany("INSERT INTO watches VALUES (?, ?)", state.watched_until.items())
+    database.executemany(FOLD, state.folded)
     database.execute("UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL", (time.time(),))
     database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in state.incidents])
 
@@ -140,6 +135,7 @@ def _read(database: sqlite3.Connection) -> Memory:
             incident_from(row)
             for row in _rows(database, "incidents", _INCIDENT_KINDS, "WHERE closed_at IS NULL")
         ],
+        frozenset((row[0], row[1]) for row in _rows(database, "folded", _FOLDED_KINDS)),
     )
 
 
