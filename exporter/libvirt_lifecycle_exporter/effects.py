@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
@@ -34,6 +36,8 @@ class Memory(NamedTuple):
     """Those that are open."""
     folded: frozenset[Name] = frozenset()
     """Domains that found no room for series of their own."""
+    scopes: Mapping[str, Scope] = MappingProxyType({})
+    """By connection: the filter with which it was listed."""
 
     def only(self, connections: Container[str]) -> "Memory":
         """Return what concerns these connections."""
@@ -44,6 +48,7 @@ class Memory(NamedTuple):
             {name: until for name, until in self.watched_until.items() if name in connections},
             [incident for incident in self.incidents if incident.connection in connections],
             frozenset(name for name in self.folded if name[0] in connections),
+            {name: scope for name, scope in self.scopes.items() if name in connections},
         )
 
 
@@ -67,13 +72,15 @@ class Effects:
         self.messages: list[tuple[str, str, float, str]] = []
         """connection, uuid, since when, evidence: for transitions that were written without any."""
         self.forgotten: list[Domain] = []
-        """Domains that are long gone."""
+        """Domains that are long gone, or out of view; before anything new became known."""
         self.expired: list[Name] = []
         """Whose series have left, before anything was counted."""
-        self.folded: Mapping[Name, bool] = {}
+        self.folded: dict[Name, bool] = {}
         """Who has no series any more (because of the limit), and who has now."""
         self.watched_until: dict[str, float] = {}
         """Until when nothing was missed on a connection; Unix time, seconds."""
+        self.scopes: dict[str, Scope] = {}
+        """Connections that were listed with another filter than before."""
         self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def __bool__(self) -> bool:
@@ -86,6 +93,7 @@ class Effects:
             or self.expired
             or self.folded
             or self.watched_until
+            or self.scopes
         )
 
     def count(self, change: Transition, place: str = "") -> None:
@@ -119,6 +127,11 @@ class Effects:
     def touch(self, domain: Domain) -> None:
         """Something new is known about a domain."""
         self.domains[domain.connection, domain.uuid] = domain
+
+    def forget(self, domain: Domain) -> None:
+        """A domain is of no interest any more."""
+        self.domains.pop((domain.connection, domain.uuid), None)
+        self.forgotten.append(domain)
 
     def then(self, show: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - of the callable
         """Call this once the journal has it all."""

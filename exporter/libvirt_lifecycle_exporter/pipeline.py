@@ -31,6 +31,7 @@ from libvirt_lifecycle_exporter.transition import (
     Subject,
     Transition,
 )
+from libvirt_lifecycle_exporter.view import View
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, LIFECYCLE
 from libvirt_lifecycle_exporter.watches import Watches
 
@@ -69,7 +70,7 @@ class Pipeline:
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
-        self._names = names
+        self._view = View(names)
         self._memory = memory
         self._turns = turns
         self._clock = clock
@@ -94,8 +95,8 @@ class Pipeline:
 
     def restore(self, memory: Memory) -> None:
         """Take over what was known before a restart; before ``start``."""
-        here = memory.only(self._watches.names())
-        self._inventory.restore(here.domains, here.watched_until)
+        here = self._view.restore(memory.only(self._watches.names()))
+        self._inventory.restore(here.domains, self._view.before(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
         self._sink.restore(here, self._clock())
@@ -111,7 +112,9 @@ class Pipeline:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
         domains, incidents = self._stops.written(self._inventory.all()), self._incidents.open()
-        return Memory(counts, totals, domains, self._watches.until(), incidents, self._sink.folded())
+        return self._view.remember(
+            Memory(counts, totals, domains, self._watches.until(), incidents, self._sink.folded())
+        )
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
@@ -138,7 +141,7 @@ class Pipeline:
         self._count(self._diagnosis.tick(now))
         self._ask_again(now)
         for domain in self._inventory.forget(now - self._memory):
-            self._effects.forgotten.append(domain)
+            self._effects.forget(domain)
             self._diagnosis.forget(domain.connection, domain.uuid)
             self._operations.forget(domain.connection, domain.uuid)
             self._sink.forget(domain.connection, domain.name)
@@ -157,11 +160,11 @@ class Pipeline:
         self._effects, self._wishes = Effects(), Wishes()
         for domain in self._stops.written(effects.domains.values()):
             effects.touch(domain)
-        effects.folded = self._sink.folded_lately()
+        effects.folded.update(self._sink.folded_lately())
         return effects, wishes
 
     def _on_observation(self, seen: Observation) -> None:
-        if not self._names.passes(seen.name):
+        if not self._view.passes(seen.name):
             return
         self._wishes.looks[seen.connection].setdefault(seen.uuid, None)
         change = named(seen)
@@ -197,29 +200,61 @@ class Pipeline:
         return True
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
-        wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
-        connection = snapshot.connection
+        wanted = {facts.uuid: facts for facts in snapshot.domains if self._view.passes(facts.name)}
+        connection, found = snapshot.connection, {facts.uuid: facts for facts in snapshot.domains}
         known = [domain.uuid for domain in self._inventory.of(connection) if domain.present]
-        learn = self._learn if self._inventory.is_listed(connection) else self._adopt
         # First those that are gone, then those that may have another name now: others may bear theirs.
         gone = [uuid for uuid in known if uuid not in wanted]
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
-            learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
+            self._take_in(Look(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
         self._inventory.note_listed(connection, snapshot.began)
+        self._view.listed(connection, snapshot.at, wanted, self._effects)
         self._watches.listed(connection, snapshot.at, self._effects)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._wishes.looks[connection].setdefault(domain.uuid, None)
 
     def _on_look(self, look: Look) -> None:
-        if look.facts is not None and not self._names.passes(look.facts.name):
+        if look.facts is not None and not self._view.passes(look.facts.name):
+            self._lose_sight(look)
             return
         self._count(self._diagnosis.learn(look), look.evidence)
         if look.evidence:
             since = look.at - _EVIDENCE_FOR
             self._effects.messages.append((look.connection, look.uuid, since, look.evidence))
-        if self._inventory.is_listed(look.connection):
+        if self._is_comparable(look):
             self._learn(look)
+
+    def _is_comparable(self, look: Look) -> bool:
+        """Tell whether the domain would be known by now, had it been there before."""
+        name = look.facts.name if look.facts is not None else ""
+        was_there = self._view.has_left(look.connection, look.uuid)
+        return not was_there and self._inventory.covers(look.connection, look.uuid, name)
+
+    def _take_in(self, look: Look) -> None:
+        """Take in what a listing says of one domain."""
+        if look.facts is not None and not self._view.passes(look.facts.name):
+            self._lose_sight(look)
+        elif self._is_comparable(look):
+            self._learn(look)
+        else:
+            self._adopt(look)
+
+    def _lose_sight(self, look: Look) -> None:
+        """Drop a domain that got a name of no interest: that was told, or nobody saw it."""
+        key = (look.connection, look.uuid)
+        domain = self._inventory.find(*key)
+        if domain is None or self._is_stale(look):
+            return
+        self._inventory.drop(domain)
+        self._doubts.clear(key)
+        self._diagnosis.forget(*key)
+        self._operations.forget(*key)
+        self._effects.forget(domain)
+        for incident in self._incidents.removed(*key, look.at):
+            self._effects.incident(incident)
+            self._effects.then(self._sink.incident, incident)
+        self._effects.then(self._sink.retire, look.connection, domain.name, look.uuid, look.at)
 
     def _is_stale(self, look: Look) -> bool:
         """Tell whether something newer is known than this answer; then libvirt is asked again."""

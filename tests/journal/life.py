@@ -5,7 +5,8 @@ from typing import Any, Self
 
 from libvirt_lifecycle_exporter.transition import LinkUp, Look, Observation, Snapshot
 from tests.unit.exporter_model import Clock, Exporter
-from tests.unit.test_prometheus_sink import value
+from tests.unit.seen import HERE, lifecycle
+from tests.unit.test_prometheus_sink import EVENTS, value
 
 ROOM = 1_000_000
 """In the queue."""
@@ -63,3 +64,18 @@ class Life(Exporter):
     def changes(self, change: str, reason: str) -> float | None:
         """Of the inventory."""
         return value(self.sink, "libvirt_domain_inventory_changes_total", change=change, reason=reason)
+
+    def all_changes(self) -> list[float | None]:
+        kinds = ("added", "started"), ("added", "defined"), ("removed", "shutdown"), ("removed", "undefined")
+        return [self.changes(*kind) for kind in kinds]
+
+    def known(self) -> set[str]:
+        """Names of the domains whose state is in the journal."""
+        return {domain.name for domain in self.memory().domains}
+
+    def crashes(self, name: str, connection: str = HERE) -> float | None:
+        return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed", connection=connection)
+
+
+def crashed(name: str) -> Observation:
+    return lifecycle("stopped", "crashed", name=name)

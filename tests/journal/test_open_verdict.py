@@ -2,9 +2,7 @@
 
 import itertools
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -18,12 +16,6 @@ from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 KILLED = lifecycle("stopped", "failed")
 GONE = look("web", None)
 TRANSIENT = facts("web", persistent=False)
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    with Life(tmp_path) as life:
-        yield life
 
 
 def test_a_transient_domain_is_removed_once(life: Life) -> None:

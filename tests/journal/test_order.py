@@ -1,21 +1,10 @@
 """What was missed is written in the order of what must have happened: a name is free before it is taken."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from libvirt_lifecycle_exporter.transition import DomainFacts, LinkUp
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, look, snapshot
 
 MANY = range(8)
-
-
-@pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    with Life(tmp_path) as life:
-        yield life
 
 
 def off(name: str, uuid: str) -> DomainFacts:

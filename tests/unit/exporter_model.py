@@ -12,6 +12,7 @@ from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import Message, Observation, Subject, Transition
@@ -128,7 +129,8 @@ class Exporter:
             return database.execute(words).fetchall()
 
     def _begin(self) -> Memory:
-        self.inbox, self.asked, self.journal = Prompt(self._limit), Wishes(), Journal(self.path)
+        self.inbox, self.asked = Prompt(self._limit), Wishes()
+        self.journal = Journal(self.path, Extent(self.connections, self.names))
         self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
         self.worker = Worker(
             self.inbox,
