@@ -117,8 +117,8 @@ def _step(event: str, reason: str) -> int:
 
 def _balanced(machine: Libvirt, uuid: str, rows: list[Transition], unseen: list[Happened]) -> None:
     journalled = sum(_step(row.event, row.reason) for row in rows if row.uuid == uuid)
-    before = [one for one in unseen if one.uuid == uuid and one.at <= machine.adopted_at]
-    missed = sum(_step(one.event, one.verdict) for one in before)
+    before = set(machine.hypervisor.happened[: machine.adopted.get(uuid)])
+    missed = sum(_step(one.event, one.verdict) for one in unseen if one.uuid == uuid and one in before)
     guest = machine.hypervisor.guests[uuid]
     assert journalled + missed == int(guest.active()), f"balance of {uuid}"
 

@@ -17,8 +17,8 @@ from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp,
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
 from tests.unit.model_checks import check_figures, check_history
+from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, order, snapshot
-from tests.unit.test_worker import Rig
 
 EXAMPLES = int(os.environ.get("LAB_EXAMPLES", "0"))
 LATENCY = 0.4
@@ -31,9 +31,11 @@ ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied
 class Question:
     """To libvirt: about one domain, or about all."""
 
-    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts]) -> None:
+    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts], before: int) -> None:
         self.began, self.about, self.at = began, about, at
         self.facts = {one.uuid: one for one in facts}
+        self.before = before
+        """How much had happened."""
 
 
 class Libvirt(RuleBasedStateMachine):
@@ -46,6 +48,8 @@ class Libvirt(RuleBasedStateMachine):
         self.question: Question | None = None
         self.up = self.listed = False
         self.adopted_at = float("inf")
+        self.adopted: dict[str, int] = {}
+        """How much of what happened was before each domain was known."""
         self.killed_at: list[float] = []
         self.lost_with: set[float] = set()
         self.blind_least = self.blind_most = 0.0
@@ -100,7 +104,8 @@ class Libvirt(RuleBasedStateMachine):
             self.exporter.asked.looks.pop(about)
         else:
             self.exporter.asked.snapshot = False
-        self.question = Question(began, about, self.clock.tick(), self.hypervisor.facts())
+        happened = len(self.hypervisor.happened)
+        self.question = Question(began, about, self.clock.tick(), self.hypervisor.facts(), happened)
 
     @precondition(lambda self: self.question is not None)
     @rule(torn=st.booleans())
@@ -122,6 +127,7 @@ class Libvirt(RuleBasedStateMachine):
         self.exporter.work()
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
+            self._note_adopted(question, torn=torn)
 
     @precondition(lambda self: not self.up)
     @rule()
@@ -186,6 +192,14 @@ class Libvirt(RuleBasedStateMachine):
             if hasattr(self, "exporter"):
                 self.exporter.close()
             shutil.rmtree(self.folder)
+
+    def _note_adopted(self, question: Question, *, torn: bool) -> None:
+        """What was asked before something of a domain was heard says nothing of that domain."""
+        happened = self.hypervisor.happened
+        self.adopted = dict.fromkeys(self.hypervisor.guests, len(happened) if torn else question.before)
+        for at, heard in reversed(self.channel.given.items()):
+            if at > question.at:
+                self.adopted[heard.uuid] = happened.index(heard)
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(self.exporter.inbox, self.exporter.asked.want_snapshot, most=most, until=until)
