@@ -119,7 +119,7 @@ class Inventory:
         """Take in a domain that was there before anybody looked."""
         changes: list[InventoryChange] = []
         domain = self._domains.get((connection, facts.uuid))
-        if domain is None:
+        if domain is None or not domain.present:
             domain = Domain(connection, facts.uuid, facts.name, facts.state, facts.reason, at)
             domain.run_id = (
                 "" if facts.state == INACTIVE else hashlib.sha256(facts.uuid.encode()).hexdigest()[:16]
