@@ -185,7 +185,7 @@ class Inventory:
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
-            if not is_telling(change):
+            if not (is_telling(change) or domain.origin_open):
                 # It is about to begin, and that will be told; or it never does.
                 if change.event == "resumed":
                     domain.rising, domain.run_id = True, _run_id(change)
