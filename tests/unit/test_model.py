@@ -180,7 +180,8 @@ class Libvirt(RuleBasedStateMachine):
     @rule()
     def exporter_ends(self) -> None:
         self._exporter_ended()
-        self.exporter.ends()
+        last = self.exporter.ends()
+        assert self.exporter.figures() == last
 
     def teardown(self) -> None:
         try:
