@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Look, Snapshot
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
-from tests.unit.model_checks import check_figures, check_history
+from tests.unit.hypervisor_stage import runs
+from tests.unit.model_checks import check_figures, check_history, step
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, order, snapshot
 
@@ -31,11 +32,9 @@ ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied
 class Question:
     """To libvirt: about one domain, or about all."""
 
-    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts], before: int) -> None:
+    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts]) -> None:
         self.began, self.about, self.at = began, about, at
         self.facts = {one.uuid: one for one in facts}
-        self.before = before
-        """How much had happened."""
 
 
 class Libvirt(RuleBasedStateMachine):
@@ -48,8 +47,8 @@ class Libvirt(RuleBasedStateMachine):
         self.question: Question | None = None
         self.up = self.listed = False
         self.adopted_at = float("inf")
-        self.adopted: dict[str, int] = {}
-        """How much of what happened was before each domain was known."""
+        self.known_since: dict[str, tuple[float, set[int]]] = {}
+        """When each domain came to be known, and how many runs were under way then; two: nobody can tell."""
         self.killed_at: list[float] = []
         self.lost_with: set[float] = set()
         self.blind_least = self.blind_most = 0.0
@@ -104,8 +103,7 @@ class Libvirt(RuleBasedStateMachine):
             self.exporter.asked.looks.pop(about)
         else:
             self.exporter.asked.snapshot = False
-        happened = len(self.hypervisor.happened)
-        self.question = Question(began, about, self.clock.tick(), self.hypervisor.facts(), happened)
+        self.question = Question(began, about, self.clock.tick(), self.hypervisor.facts())
 
     @precondition(lambda self: self.question is not None)
     @rule(torn=st.booleans())
@@ -127,7 +125,7 @@ class Libvirt(RuleBasedStateMachine):
         self.exporter.work()
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
-            self._note_adopted(question, torn=torn)
+            self._note_adopted(question, {one.uuid: one for one in facts}, at if torn else question.at)
 
     @precondition(lambda self: not self.up)
     @rule()
@@ -194,13 +192,21 @@ class Libvirt(RuleBasedStateMachine):
                 self.exporter.close()
             shutil.rmtree(self.folder)
 
-    def _note_adopted(self, question: Question, *, torn: bool) -> None:
+    def _note_adopted(self, question: Question, facts: dict[str, DomainFacts], at: float) -> None:
         """What was asked before something of a domain was heard says nothing of that domain."""
         happened = self.hypervisor.happened
-        self.adopted = dict.fromkeys(self.hypervisor.guests, len(happened) if torn else question.before)
-        for at, heard in reversed(self.channel.given.items()):
-            if at > question.at:
-                self.adopted[heard.uuid] = happened.index(heard)
+        for uuid in self.hypervisor.guests:
+            heard = [
+                seen for seen, what in self.channel.given.items() if what.uuid == uuid and seen > question.at
+            ]
+            if not heard:
+                self.known_since[uuid] = at, {int(uuid in facts and runs(facts[uuid]))}
+                continue
+            first = self.channel.given[heard[0]]
+            before = [one for one in happened[: happened.index(first)] if one.uuid == uuid]
+            running = sum(step(one.event, one.verdict) for one in before)
+            # It boots, or it was paused.
+            self.known_since[uuid] = heard[0], {running, 1} if first.event == "resumed" else {running}
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(self.exporter.inbox, self.exporter.asked.want_snapshot, most=most, until=until)
