@@ -125,6 +125,7 @@ class Libvirt(RuleBasedStateMachine):
         self.exporter.work()
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
+            self.watched = max(self.watched, at)
             self._note_adopted(question, {one.uuid: one for one in facts}, at if torn else question.at)
 
     @precondition(lambda self: not self.up)
