@@ -1,7 +1,7 @@
 # make run      serve metrics: of the built-in demo, or of a real libvirt with URI=qemu:///system
 # make test     every test, on real libvirtd, QEMU and Prometheus
 # make lint     ruff, mypy --strict, import-linter
-# make chaos    a storm on real guests while everything is killed (LAB_SEED, LAB_CHAOS_SECONDS)
+# make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make bench    figures (ratios within one run)
 # make format   ruff's formatter
 # Each installs what is missing first; the second time, nothing is.
@@ -31,6 +31,7 @@ test: $(VENV)/test
 	$(BIN)/python -m pytest $(ARGS)
 	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(ON_NEWER) $(ARGS)
 
+chaos: export LAB_CHAOS_SECONDS ?= 600
 chaos: $(VENV)/test
 	$(BIN)/python -m pytest tests/chaos --timeout=7200 -s $(ARGS)
 

@@ -127,7 +127,7 @@ class Inventory:
         """Take in a domain that was there before anybody looked."""
         changes: list[InventoryChange] = []
         domain = self._domains.get((connection, facts.uuid))
-        if domain is None:
+        if domain is None or not domain.present:
             domain = Domain(connection, facts.uuid, facts.name, facts.state, facts.reason, at)
             domain.run_id = (
                 "" if facts.state == INACTIVE else hashlib.sha256(facts.uuid.encode()).hexdigest()[:16]
@@ -196,7 +196,7 @@ class Inventory:
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
-            if not is_telling(change):
+            if not (is_telling(change) or domain.origin_open):
                 # It is about to begin, and that will be told; or it never does.
                 if change.event == "resumed":
                     domain.rising, domain.run_id = True, _run_id(change)

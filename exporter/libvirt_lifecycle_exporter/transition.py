@@ -102,6 +102,7 @@ class LinkDown(NamedTuple):
     """A connection is lost, or could not be opened."""
 
     at: float
+    """Since when nothing was heard; Unix time, seconds."""
     connection: str
     cause: str
 

@@ -9,7 +9,7 @@ rows of a domain chain: nothing is started that runs, and nothing stops that doe
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -162,9 +162,12 @@ ALLOWED = {
     "shutdown": {ON, PAUSED, ENDING},
 }
 """A guest is resumed before it is told to be started, when it boots, and after, when it is restored."""
+UNPROVEN = {("resumed", ON), ("shutdown", OFF)}
+"""What may follow a blind interval. Its end does not prove that a pause has begun in it: it may be a boot;
+and a shutdown/host does not prove that a run has: a refused migration sends it, too."""
 
 
-def breaks(rows: Sequence[Fact]) -> list[str]:
+def breaks(rows: Sequence[Fact], allowed: Container[tuple[str, str]] = UNPROVEN) -> list[str]:
     """Neighbours that cannot follow each other. Descriptions change no state."""
     found = []
     state, before = "", ""
@@ -172,11 +175,13 @@ def breaks(rows: Sequence[Fact]) -> list[str]:
         if row.event not in AFTER_EVENT:
             continue
         restored = row.event == "resumed" and before == "started"
-        if state and state not in ALLOWED[row.event] and not restored:
+        is_next = state in ALLOWED[row.event] or (row.event, state) in allowed
+        if state and not is_next and not restored:
             found.append(f"{row.event}/{row.detail} ({row.source}) at {row.at:.3f} while {state}")
         # Of the first one that is known, either may be meant: it boots, or it was paused.
         coming = row.event == "resumed" and state in ("", OFF)
-        state = (state and COMING) if coming else AFTER_EVENT[row.event]
+        alone = row.event == "shutdown" and state == OFF
+        state = (state and COMING) if coming else OFF if alone else AFTER_EVENT[row.event]
         before = row.event
     return found
 

@@ -77,7 +77,7 @@ class Mischief:
         over = time.monotonic() + seconds
         names = list(kinds)
         once = self.dice.sample(names, len(names))
-        while time.monotonic() < over:
+        while once or time.monotonic() < over:
             name = once.pop() if once else self.dice.choices(names, list(kinds.values()))[0]
             act: Callable[[], None] = getattr(self, name)
             act()

@@ -86,12 +86,14 @@ class Exporter:
         self.work()
         self.worker.tick()
 
-    def ends(self) -> None:
-        """Told to end: SIGTERM."""
+    def ends(self) -> Figures:
+        """Told to end: SIGTERM; return the last that Prometheus could have seen."""
         self.worker.start()
         self.worker.stop(5.0)
         self.journal.close()
+        last = self.figures()
         self.restored = self._begin()
+        return last
 
     def is_killed(self) -> None:
         """What is not in the file by now never will be: the next one gets a copy of it as it is."""

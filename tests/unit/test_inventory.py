@@ -168,3 +168,12 @@ def test_what_is_long_gone_is_forgotten(inventory: Inventory) -> None:
     live(inventory, ("undefined", "removed"), name="other")
     assert [domain.name for domain in inventory.forget(1003.0)] == ["web", "other"]
     assert inventory.find(HERE, "uuid-web") is None
+
+
+def test_what_seemed_to_be_gone_before_the_first_listing_is_there_if_it_is_listed() -> None:
+    """It ran, and its definition was removed; what ran before anybody looked was not known."""
+    inventory = Inventory()
+    live(inventory, ("undefined", "removed"))
+    assert not web(inventory).present
+    inventory.adopt(HERE, facts("web", persistent=False), 1000.0)
+    assert (web(inventory).present, web(inventory).state) == (True, "running")

@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Look, Snapshot
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
-from tests.unit.model_checks import check_figures, check_history
+from tests.unit.hypervisor_stage import runs
+from tests.unit.model_checks import check_figures, check_history, step
+from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, order, snapshot
-from tests.unit.test_worker import Rig
 
 EXAMPLES = int(os.environ.get("LAB_EXAMPLES", "0"))
 LATENCY = 0.4
@@ -46,6 +47,8 @@ class Libvirt(RuleBasedStateMachine):
         self.question: Question | None = None
         self.up = self.listed = False
         self.adopted_at = float("inf")
+        self.known_since: dict[str, tuple[float, set[int]]] = {}
+        """When each domain came to be known, and how many runs were under way then; two: nobody can tell."""
         self.killed_at: list[float] = []
         self.lost_with: set[float] = set()
         self.blind_least = self.blind_most = 0.0
@@ -122,6 +125,8 @@ class Libvirt(RuleBasedStateMachine):
         self.exporter.work()
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
+            self.watched = max(self.watched, at)
+            self._note_adopted(question, {one.uuid: one for one in facts}, at if torn else question.at)
 
     @precondition(lambda self: not self.up)
     @rule()
@@ -174,7 +179,8 @@ class Libvirt(RuleBasedStateMachine):
     @rule()
     def exporter_ends(self) -> None:
         self._exporter_ended()
-        self.exporter.ends()
+        last = self.exporter.ends()
+        assert self.exporter.figures() == last
 
     def teardown(self) -> None:
         try:
@@ -186,6 +192,22 @@ class Libvirt(RuleBasedStateMachine):
             if hasattr(self, "exporter"):
                 self.exporter.close()
             shutil.rmtree(self.folder)
+
+    def _note_adopted(self, question: Question, facts: dict[str, DomainFacts], at: float) -> None:
+        """What was asked before something of a domain was heard says nothing of that domain."""
+        happened = self.hypervisor.happened
+        for uuid in self.hypervisor.guests:
+            heard = [
+                seen for seen, what in self.channel.given.items() if what.uuid == uuid and seen > question.at
+            ]
+            if not heard:
+                self.known_since[uuid] = at, {int(uuid in facts and runs(facts[uuid]))}
+                continue
+            first = self.channel.given[heard[0]]
+            before = [one for one in happened[: happened.index(first)] if one.uuid == uuid]
+            running = sum(step(one.event, one.verdict) for one in before)
+            # It boots, or it was paused.
+            self.known_since[uuid] = heard[0], {running, 1} if first.event == "resumed" else {running}
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(self.exporter.inbox, self.exporter.asked.want_snapshot, most=most, until=until)

@@ -3,10 +3,11 @@
 import pytest
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.reconcile import is_in_between, missed
+from libvirt_lifecycle_exporter.reconcile import is_in_between, missed, missed_before
 from libvirt_lifecycle_exporter.states import STATE_REASONS
 from libvirt_lifecycle_exporter.transition import DomainFacts
 from libvirt_lifecycle_exporter.vocabulary import REASONS
+from tests.unit.seen import transition
 
 Pair = tuple[str, str]
 
@@ -119,3 +120,69 @@ def test_reasons_are_never_invented(state: str, reason: str) -> None:
 @pytest.mark.parametrize(("state", "reason"), ALL_STATES)
 def test_the_same_state_proves_nothing(state: str, reason: str) -> None:
     assert missed(known(state, reason), found(state, reason)) == []
+
+
+OFF, RUNNING = known("shutoff", "destroyed", number=-1), known()
+HALTED = known("paused", "user")
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "number", "pairs"),
+    [
+        # it was off, or not there: it must have begun
+        (OFF, "stopped/destroyed", -1, [("started", "unknown")]),
+        (OFF, "stopped/failed", -1, [("started", "unknown")]),
+        (OFF, "suspended/paused", 2, [("started", "unknown")]),
+        (OFF, "crashed/panicked", 2, [("started", "unknown")]),
+        (OFF, "pmsuspended/memory", 2, [("started", "unknown")]),
+        (OFF, "shutdown/guest", 2, [("started", "unknown")]),
+        (OFF, "started/wakeup", 2, [("started", "unknown")]),
+        (None, "stopped/destroyed", -1, [("started", "unknown")]),
+        # a boot is told as a resumption first, and libvirt 11 ends so what never began
+        (OFF, "resumed/unpaused", 2, []),
+        (OFF, "started/booted", 2, []),
+        (OFF, "shutdown/host", 2, []),
+        (OFF, "defined/updated", -1, []),
+        # it ran: it must have ended
+        (RUNNING, "started/booted", 2, [("stopped", "unknown")]),
+        (RUNNING, "resumed/unpaused", 2, [("stopped", "unknown")]),
+        # the daemon was restarted when nothing ran: it counts from 1 again
+        (RUNNING, "started/booted", 1, [("stopped", "unknown")]),
+        (RUNNING, "suspended/paused", 2, [("stopped", "unknown"), ("started", "unknown")]),
+        (RUNNING, "stopped/shutdown", 2, [("stopped", "unknown"), ("started", "unknown")]),
+        (RUNNING, "stopped/shutdown", 1, []),
+        (RUNNING, "stopped/shutdown", -1, []),
+        (known("pmsuspended", "unknown"), "started/wakeup", 1, []),
+        # a pause: only its end is sure
+        (HALTED, "suspended/ioerror", 1, [("resumed", "unknown")]),
+        (HALTED, "resumed/unpaused", 1, []),
+        (HALTED, "stopped/destroyed", -1, []),
+        (known("paused", "postcopy"), "suspended/postcopy_failed", 1, []),
+        (known("paused", "migration"), "suspended/paused", 1, []),
+        (RUNNING, "resumed/unpaused", 1, []),
+    ],
+)
+def test_what_must_have_happened_before_an_event(
+    before: Domain | None, event: str, number: int, pairs: list[Pair]
+) -> None:
+    assert missed_before(before, transition(*event.split("/"))._replace(domain_id=number)) == pairs
+
+
+EVENT_PAIRS = [(event, reason) for event, reasons in REASONS.items() for reason in reasons]
+
+
+@pytest.mark.parametrize("pair", EVENT_PAIRS)
+def test_what_is_missed_before_an_event_never_has_an_invented_reason(pair: Pair) -> None:
+    for before in ALL_STATES:
+        for number in (-1, 1, 2):
+            change = transition(*pair)._replace(domain_id=number)
+            assert all(why == "unknown" for _, why in missed_before(known(*before), change))
+
+
+def test_a_domain_that_is_booting_is_known_to_have_begun() -> None:
+    booting = known("shutoff", "unknown", number=-1)
+    booting.rising = True
+    began_and_ended = [("started", "unknown"), ("stopped", "destroyed")]
+    assert missed(booting, found("shutoff", "destroyed", number=-1)) == began_and_ended
+    booting.persistent = False
+    assert missed(booting, None) == [("started", "unknown"), ("stopped", "unknown")]

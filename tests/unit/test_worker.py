@@ -1,86 +1,13 @@
 """The pipeline without threads: messages in, journal written, the sink told, the connection asked."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import (
     DomainDetails,
     LinkDown,
     LinkUp,
-    Message,
-    Subject,
-    Transition,
 )
-from libvirt_lifecycle_exporter.worker import Worker
+from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, names, samples, value
-
-
-class Asked:
-    """Notes what the worker asks of a connection."""
-
-    def __init__(self) -> None:
-        self.snapshots = 0
-        self.looks: dict[str, Subject | None] = {}
-
-    def want_snapshot(self) -> None:
-        self.snapshots += 1
-
-    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
-        self.looks.update(uuids)
-
-
-class Notebook:
-    """A journal in memory: what a file would hold."""
-
-    def __init__(self) -> None:
-        self.transitions: list[Transition] = []
-        self.domains: dict[tuple[str, str], Domain] = {}
-        self.memory: Callable[[], Memory] = lambda: NOTHING
-
-    def append(self, effects: Effects) -> None:
-        self.transitions += effects.transitions
-        self.domains |= {key: replace(domain) for key, domain in effects.domains.items()}
-
-    def tend(self, now: Callable[[], Memory]) -> None:
-        self.memory = now
-
-    def pairs(self, source: str) -> list[tuple[str, str]]:
-        return [(change.event, change.reason) for change in self.transitions if change.source == source]
-
-
-class Rig:
-    def __init__(self, include: str = ".*", exclude: str = "", restored: Memory = NOTHING) -> None:
-        self.now, self.turn = 1000.0, 0
-        self.inbox, self.asked, self.notebook = Inbox(1000), Asked(), Notebook()
-        self.sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
-        self.worker = Worker(
-            self.inbox,
-            self.sink,
-            self.notebook,
-            {HERE: self.asked},
-            DomainFilter(include, exclude),
-            memory=900,
-            turns=lambda: self.turn,
-            clock=lambda: self.now,
-        )
-        self.worker.restore(restored)
-
-    def feed(self, *messages: Message) -> None:
-        for message in messages:
-            self.inbox.put(message)
-        while self.worker.work():
-            pass
-
-    def later(self, seconds: float = 2.0) -> None:
-        self.now += seconds
-        self.turn += 10
-        self.worker.tick()
 
 
 def test_a_transition_is_counted_and_looked_into() -> None:
@@ -113,14 +40,6 @@ def test_while_a_verdict_is_open_the_journal_keeps_the_state_before() -> None:
     rig.later(1.6)
     assert rig.notebook.domains[HERE, "uuid-web"].state == "shutoff"
     assert rig.notebook.pairs("callback") == [("stopped", "crashed")]
-
-
-def settle(rig: Rig, *answers: Message) -> None:
-    """libvirt says it, and says it again when asked later."""
-    rig.feed(*answers)
-    rig.later()
-    for answer in answers:
-        rig.feed(answer._replace(began=rig.inbox.next_order(), at=rig.now))  # type: ignore[call-arg]
 
 
 def test_what_happened_unseen_is_counted_once_it_is_sure() -> None:
@@ -204,6 +123,13 @@ def test_time_without_a_connection_is_counted_as_unobserved() -> None:
     rig.feed(LinkUp(1034.5, HERE))
     assert value(rig.sink, "libvirt_connection_unobserved_seconds_total") == 24.5
     assert value(rig.sink, "libvirt_connection_reconnects_total") == 1
+
+
+def test_the_last_answer_of_a_lost_connection_shortens_no_blind_time() -> None:
+    rig = Rig()
+    rig.feed(LinkUp(1000.0, HERE), snapshot(), LinkDown(1001.0, HERE, "lost"), snapshot(at=1005.0))
+    rig.feed(LinkUp(1011.0, HERE))
+    assert value(rig.sink, "libvirt_connection_unobserved_seconds_total", connection=HERE) == 10
 
 
 def test_changed_metadata_is_looked_into_and_counts_as_nothing() -> None:

@@ -25,6 +25,7 @@ from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapsh
 log = logging.getLogger(__name__)
 
 _CLOSE_REASONS = ("error", "end of file", "keepalive timeout", "closed by this client")
+_SILENCE = libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE
 _ALIVE_CHECK = 10.0
 """Seconds between checks of a quiet connection whose driver has no close callback."""
 _SNAPSHOT_PAUSE = 1.0
@@ -158,7 +159,10 @@ class Connection:
         with self._wishes:
             self._lost = f"lost ({why})"
             self._wishes.notify()
-        self._inbox.put(LinkDown(time.time(), self.label, self._lost))
+        # A daemon that no longer answers may have been deaf and mute for as long.
+        silent = self._settings.keepalive_interval * self._settings.keepalive_count
+        since = time.time() - (silent if reason == _SILENCE else 0)
+        self._inbox.put(LinkDown(since, self.label, self._lost))
 
     def _serve(self, connection: Any) -> None:
         """Answer wishes until the connection is lost or to be stopped."""

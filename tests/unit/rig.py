@@ -1,0 +1,83 @@
+"""The pipeline on a bench: no threads, a journal in memory, the connection's wishes noted."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.transition import Message, Subject, Transition
+from libvirt_lifecycle_exporter.worker import Worker
+from tests.unit.seen import HERE
+
+
+class Asked:
+    """Notes what the worker asks of a connection."""
+
+    def __init__(self) -> None:
+        self.snapshots = 0
+        self.looks: dict[str, Subject | None] = {}
+
+    def want_snapshot(self) -> None:
+        self.snapshots += 1
+
+    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+        self.looks.update(uuids)
+
+
+class Notebook:
+    """A journal in memory: what a file would hold."""
+
+    def __init__(self) -> None:
+        self.transitions: list[Transition] = []
+        self.domains: dict[tuple[str, str], Domain] = {}
+        self.memory: Callable[[], Memory] = lambda: NOTHING
+
+    def append(self, effects: Effects) -> None:
+        self.transitions += effects.transitions
+        self.domains |= {key: replace(domain) for key, domain in effects.domains.items()}
+
+    def tend(self, now: Callable[[], Memory]) -> None:
+        self.memory = now
+
+    def pairs(self, source: str) -> list[tuple[str, str]]:
+        return [(change.event, change.reason) for change in self.transitions if change.source == source]
+
+
+class Rig:
+    def __init__(self, include: str = ".*", exclude: str = "", restored: Memory = NOTHING) -> None:
+        self.now, self.turn = 1000.0, 0
+        self.inbox, self.asked, self.notebook = Inbox(1000), Asked(), Notebook()
+        self.sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
+        self.worker = Worker(
+            self.inbox,
+            self.sink,
+            self.notebook,
+            {HERE: self.asked},
+            DomainFilter(include, exclude),
+            memory=900,
+            turns=lambda: self.turn,
+            clock=lambda: self.now,
+        )
+        self.worker.restore(restored)
+
+    def feed(self, *messages: Message) -> None:
+        for message in messages:
+            self.inbox.put(message)
+        while self.worker.work():
+            pass
+
+    def later(self, seconds: float = 2.0) -> None:
+        self.now += seconds
+        self.turn += 10
+        self.worker.tick()
+
+
+def settle(rig: Rig, *answers: Message) -> None:
+    """libvirt says it, and says it again when asked later."""
+    rig.feed(*answers)
+    rig.later()
+    for answer in answers:
+        rig.feed(answer._replace(began=rig.inbox.next_order(), at=rig.now))  # type: ignore[call-arg]

@@ -1,0 +1,138 @@
+"""The first event after a blind time: what must have happened before it is counted, and nothing else."""
+
+import pytest
+
+from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Observation, Snapshot
+from tests.unit.rig import Rig
+from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
+
+Pair = tuple[str, str]
+RUNNING = facts("web")
+OFF = facts("web", "shutoff", "destroyed")._replace(domain_id=-1)
+
+
+def seen(event: str, number: int = 1) -> Observation:
+    return lifecycle(*event.split("/"))._replace(domain_id=number)
+
+
+def rig_of(before: Snapshot) -> Rig:
+    rig = Rig()
+    rig.feed(LinkUp(1.0, HERE), before)
+    return rig
+
+
+def blink(rig: Rig) -> None:
+    rig.feed(LinkDown(rig.now, HERE, "lost"), LinkUp(rig.now, HERE))
+
+
+def rows(rig: Rig) -> list[str]:
+    return [f"{change.event}/{change.reason}" for change in rig.notebook.transitions]
+
+
+@pytest.mark.parametrize(
+    ("before", "events", "told"),
+    [
+        (OFF, ["stopped/destroyed"], ["started/unknown", "stopped/destroyed"]),
+        (OFF, ["suspended/paused"], ["started/unknown", "suspended/paused"]),
+        (OFF, ["resumed/unpaused", "started/booted"], ["resumed/unpaused", "started/booted"]),
+        (RUNNING, ["started/booted"], ["stopped/unknown", "started/booted"]),
+        (RUNNING, ["stopped/destroyed"], ["stopped/destroyed"]),
+        (RUNNING, ["resumed/unpaused"], ["resumed/unpaused"]),
+    ],
+)
+def test_after_a_blink_what_must_have_been_is_told_before_what_is_seen(
+    before: DomainFacts, events: list[str], told: list[str]
+) -> None:
+    rig = rig_of(snapshot(before))
+    blink(rig)
+    rig.feed(*(seen(event) for event in events))
+    assert rows(rig) == told
+
+
+def test_another_number_is_another_run() -> None:
+    rig = rig_of(snapshot(RUNNING))
+    blink(rig)
+    rig.feed(seen("resumed/unpaused", 7), seen("started/booted", 7))
+    assert rows(rig) == ["stopped/unknown", "resumed/unpaused", "started/booted"]
+
+
+def test_without_a_gap_an_odd_order_of_events_proves_nothing() -> None:
+    rig = rig_of(snapshot(OFF))
+    rig.feed(seen("stopped/destroyed"))
+    assert rows(rig) == ["stopped/destroyed"]
+
+
+def test_an_answer_ends_the_gap() -> None:
+    rig = rig_of(snapshot(OFF))
+    blink(rig)
+    rig.feed(snapshot(OFF), seen("stopped/destroyed"))
+    assert rows(rig) == ["stopped/destroyed"]
+
+
+def test_an_answer_from_before_the_gap_does_not_end_it() -> None:
+    rig = rig_of(snapshot(OFF))
+    began = rig.inbox.next_order()
+    rig.inbox.lose(HERE, "queue_full")
+    rig.feed(look("web", OFF, began=began), seen("stopped/destroyed"))
+    assert rows(rig) == ["started/unknown", "stopped/destroyed"]
+
+
+def test_lost_events_are_a_gap() -> None:
+    rig = rig_of(snapshot(OFF))
+    rig.inbox.lose(HERE, "queue_full")
+    rig.feed(seen("stopped/destroyed"))
+    assert rows(rig) == ["started/unknown", "stopped/destroyed"]
+
+
+def test_an_answer_that_was_not_believed_yet_gives_the_reason() -> None:
+    """The emulator was killed while nobody looked, and is started again before libvirt is asked twice."""
+    rig = rig_of(snapshot(RUNNING))
+    blink(rig)
+    rig.feed(snapshot(facts("web", "shutoff", "crashed")._replace(domain_id=-1)))
+    assert rows(rig) == []
+    rig.feed(seen("resumed/unpaused", 2), seen("started/booted", 2))
+    assert rows(rig) == ["stopped/crashed", "resumed/unpaused", "started/booted"]
+
+
+def test_a_boot_whose_end_alone_was_heard_is_a_boot() -> None:
+    rig = rig_of(snapshot(OFF))
+    rig.feed(seen("resumed/unpaused"), seen("stopped/destroyed"))
+    assert rows(rig) == ["resumed/unpaused", "started/unknown", "stopped/destroyed"]
+
+
+def test_an_unknown_domain_that_ends_has_begun_if_something_may_have_been_missed() -> None:
+    rig = rig_of(snapshot())
+    blink(rig)
+    rig.feed(seen("stopped/destroyed"))
+    assert rows(rig) == ["started/unknown", "stopped/destroyed"]
+
+
+def test_what_libvirt_refused_to_take_in_leaves_nothing_behind() -> None:
+    """libvirt 11 sends a lone shutdown/host for a migration that was refused."""
+    rig = rig_of(snapshot())
+    rig.feed(seen("shutdown/host"), look("web", None))
+    rig.later()
+    rig.feed(look("web", None))
+    assert rows(rig) == ["shutdown/host"]
+    assert not rig.notebook.domains[HERE, "uuid-web"].present
+
+
+def test_a_domain_that_is_found_arriving_has_started_and_is_not_suspended() -> None:
+    rig = rig_of(snapshot(OFF))
+    arriving = facts("web", "paused", "migration")
+    for _ in range(2):
+        rig.feed(look("web", arriving))
+        rig.later()
+    rig.feed(look("web", arriving))
+    assert rows(rig) == ["started/unknown"]
+    rig.feed(seen("resumed/migrated"), look("web", facts("web", "running", "migrated")))
+    assert rows(rig) == ["started/unknown", "resumed/migrated"]
+
+
+def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_along() -> None:
+    rig = Rig()
+    rig.feed(LinkUp(1.0, HERE), seen("resumed/unpaused"), snapshot(RUNNING, began=0))
+    for _ in range(2):
+        rig.feed(look("web", RUNNING))
+        rig.later()
+    assert rows(rig) == ["resumed/unpaused"]
