@@ -17,6 +17,8 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``sinks``                              every metric name
 * ``journal``                            every transition, in SQLite, before it counts
 * ``reconcile``, ``doubts``            pure: what was missed, and when that is believed
+* ``stops``                              pure: what is not written yet, while it is open why a domain stopped
+* ``view``                               pure: what the filter lets through, now and before
 * ``incidents``, ``operations``         pure: what it means, and how long it took
 * ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
 * ``web``                                HTTP

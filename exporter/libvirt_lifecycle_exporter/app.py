@@ -11,6 +11,7 @@ from types import FrameType
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.store import Journal
@@ -56,7 +57,8 @@ class App:
             Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets
         ]
         file = journal_file(settings.journal_path)
-        self._journal = Journal(file) if file else NoJournal()
+        names = DomainFilter(settings.domain_include, settings.domain_exclude)
+        self._journal = Journal(file, Extent(labels, names)) if file else NoJournal()
         self._keeper = (
             Keeper(self._journal, oldest=settings.journal_retention, largest=settings.journal_retention_size)
             if isinstance(self._journal, Journal)
@@ -67,7 +69,7 @@ class App:
             self._sink,
             self._journal,
             {connection.label: connection for connection in self._connections},
-            DomainFilter(settings.domain_include, settings.domain_exclude),
+            names,
             memory=settings.series_ttl,
             turns=LOOP.turns,
         )

@@ -8,12 +8,10 @@ Law: a message changes what is known, or nothing; what is counted is counted onc
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from libvirt_lifecycle_exporter.causes import Causes
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
-from libvirt_lifecycle_exporter.domain import Domain  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
@@ -22,7 +20,9 @@ from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
+from libvirt_lifecycle_exporter.stops import Stops
 from libvirt_lifecycle_exporter.transition import (
+    InventoryChange,
     LinkDown,
     LinkUp,
     Look,
@@ -32,6 +32,7 @@ from libvirt_lifecycle_exporter.transition import (
     Subject,
     Transition,
 )
+from libvirt_lifecycle_exporter.view import View
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, LIFECYCLE
 from libvirt_lifecycle_exporter.watches import Watches
 
@@ -70,7 +71,7 @@ class Pipeline:
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
-        self._names = names
+        self._view = View(names)
         self._memory = memory
         self._turns = turns
         self._clock = clock
@@ -84,8 +85,7 @@ class Pipeline:
         self._effects = Effects()
         self._wishes = Wishes()
         self._lost: dict[str, int] = {}
-        self._before: dict[Key, Domain] = {}
-        """Domains as they were before a stop whose verdict may still be open."""
+        self._stops = Stops()
         self._watches = Watches(connections, sink)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -97,8 +97,8 @@ class Pipeline:
 
     def restore(self, memory: Memory) -> None:
         """Take over what was known before a restart; before ``start``."""
-        here = memory.only(self._watches.names())
-        self._inventory.restore(here.domains, here.watched_until)
+        here = self._view.restore(memory.only(self._watches.names()))
+        self._inventory.restore(here.domains, self._view.before(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
         self._sink.restore(here, self._clock())
@@ -106,14 +106,17 @@ class Pipeline:
             self._sink.show(domain)
         self._incidents.restore(here.incidents)
         for incident in here.incidents:
-            self._sink.incident(incident, more=0)
+            place = self._sink.admit(incident.connection, incident.name)
+            self._sink.incident(incident, place, more=0)
         self._watches.restore(here.watched_until)
 
     def remember(self) -> Memory:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
-        domains, incidents = self._inventory.all(), self._incidents.open()
-        return Memory(counts, totals, domains, self._watches.until(), incidents)
+        domains, incidents = self._stops.written(self._inventory.all()), self._incidents.open()
+        return self._view.remember(
+            Memory(counts, totals, domains, self._watches.until(), incidents, self._sink.folded())
+        )
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
@@ -140,9 +143,10 @@ class Pipeline:
         self._count(self._diagnosis.tick(now))
         self._ask_again(now)
         for domain in self._inventory.forget(now - self._memory):
-            self._effects.forgotten.append(domain)
+            self._effects.forget(domain)
             self._diagnosis.forget(domain.connection, domain.uuid)
             self._operations.forget(domain.connection, domain.uuid)
+            self._sink.forget(domain.connection, domain.name)
         self._effects.expired.extend(self._sink.expire(now))
         self._watches.note(now, self._effects)
 
@@ -152,17 +156,17 @@ class Pipeline:
 
     def harvest(self) -> tuple[Effects, Wishes]:
         """Return what has come up since the last time, fit to be written, and what is to be asked."""
+        for (connection, _), changes in self._stops.settle(self._diagnosis.pending()):
+            self._note(connection, changes)
         effects, wishes = self._effects, self._wishes
         self._effects, self._wishes = Effects(), Wishes()
-        pending = self._diagnosis.pending()
-        for key in pending & effects.domains.keys():
-            # Its verdict is open: should we die now, the state before is what finds the stop again.
-            effects.domains[key] = self._before.get(key, effects.domains[key])
-        self._before = {key: domain for key, domain in self._before.items() if key in pending}
+        for domain in self._stops.written(effects.domains.values()):
+            effects.touch(domain)
+        effects.folded.update(self._sink.folded_lately())
         return effects, wishes
 
     def _on_observation(self, seen: Observation) -> None:
-        if not self._names.passes(seen.name):
+        if not self._view.passes(seen.name):
             return
         self._wishes.looks[seen.connection].setdefault(seen.uuid, None)
         change = named(seen)
@@ -175,7 +179,7 @@ class Pipeline:
             self._effects.then(self._sink.raw, change.connection, change.event, change.detail)
         if change is not None and seen.kind == LIFECYCLE:
             if change.event == "stopped" and known is not None:
-                self._before[seen.connection, seen.uuid] = replace(known)
+                self._note(seen.connection, self._stops.begin(known))
                 if change.reason == DOUBTFUL:
                     subject = Subject(known.name, known.domain_id, change.event, change.reason, seen.at)
                     self._wishes.looks[seen.connection][seen.uuid] = subject
@@ -199,27 +203,61 @@ class Pipeline:
         return True
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
-        wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
-        connection = snapshot.connection
-        known = {domain.uuid for domain in self._inventory.of(connection) if domain.present}
-        learn = self._learn if self._inventory.is_listed(connection) else self._adopt
-        for uuid in [*wanted, *(known - wanted.keys())]:
-            learn(Look(snapshot.began, snapshot.at, connection, uuid, wanted.get(uuid), None))
+        wanted = {facts.uuid: facts for facts in snapshot.domains if self._view.passes(facts.name)}
+        connection, found = snapshot.connection, {facts.uuid: facts for facts in snapshot.domains}
+        known = [domain.uuid for domain in self._inventory.of(connection) if domain.present]
+        # First those that are gone, then those that may have another name now: others may bear theirs.
+        gone = [uuid for uuid in known if uuid not in wanted]
+        for uuid in dict.fromkeys([*gone, *known, *wanted]):
+            self._take_in(Look(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
         self._inventory.note_listed(connection, snapshot.began)
+        self._view.listed(connection, snapshot.at, wanted, self._effects)
         self._watches.listed(connection, snapshot.at, self._effects)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._wishes.looks[connection].setdefault(domain.uuid, None)
 
     def _on_look(self, look: Look) -> None:
-        if look.facts is not None and not self._names.passes(look.facts.name):
+        if look.facts is not None and not self._view.passes(look.facts.name):
+            self._lose_sight(look)
             return
         self._count(self._diagnosis.learn(look), look.evidence)
         if look.evidence:
             since = look.at - _EVIDENCE_FOR
             self._effects.messages.append((look.connection, look.uuid, since, look.evidence))
-        if self._inventory.is_listed(look.connection):
+        if self._is_comparable(look):
             self._learn(look)
+
+    def _is_comparable(self, look: Look) -> bool:
+        """Tell whether the domain would be known by now, had it been there before."""
+        name = look.facts.name if look.facts is not None else ""
+        was_there = self._view.has_left(look.connection, look.uuid)
+        return not was_there and self._inventory.covers(look.connection, look.uuid, name)
+
+    def _take_in(self, look: Look) -> None:
+        """Take in what a listing says of one domain."""
+        if look.facts is not None and not self._view.passes(look.facts.name):
+            self._lose_sight(look)
+        elif self._is_comparable(look):
+            self._learn(look)
+        else:
+            self._adopt(look)
+
+    def _lose_sight(self, look: Look) -> None:
+        """Drop a domain that got a name of no interest: that was told, or nobody saw it."""
+        key = (look.connection, look.uuid)
+        domain = self._inventory.find(*key)
+        if domain is None or self._is_stale(look):
+            return
+        self._inventory.drop(domain)
+        self._doubts.clear(key)
+        self._diagnosis.forget(*key)
+        self._operations.forget(*key)
+        self._effects.forget(domain)
+        for incident in self._incidents.removed(*key, look.at):
+            self._effects.incident(incident)
+            self._effects.then(self._sink.incident, incident)
+        self._effects.then(self._sink.retire, look.connection, domain.name, look.uuid, look.at)
 
     def _is_stale(self, look: Look) -> bool:
         """Tell whether something newer is known than this answer; then libvirt is asked again."""
@@ -305,9 +343,12 @@ class Pipeline:
     def _count(self, changes: Iterable[Transition], message: str = "") -> None:
         for change in map(self._causes.explain, changes):
             domain = self._inventory.find(change.connection, change.uuid)
-            before = self._before.get((change.connection, change.uuid), domain)
-            # A verdict may be given when the next run has begun already.
-            run = before if change.event == "stopped" else domain
+            run = domain
+            if change.event == "stopped":
+                key = (change.connection, change.uuid)
+                # A verdict may be given when the next run has begun already.
+                run = self._stops.before(key) or domain
+                self._note(change.connection, self._stops.counted(key))
             run_id = "" if run is None else run.run_id
             incident_id, incidents = self._incidents.take(change)
             whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
@@ -316,18 +357,30 @@ class Pipeline:
                 self._wishes.looks[change.connection][change.uuid] = subject
             if domain is not None:
                 self._effects.touch(domain)
-            self._effects.count(whole)
-            self._effects.then(self._sink.count, whole)
+            place = self._sink.place(whole)
+            self._effects.count(whole, place)
+            self._effects.then(self._sink.count, whole, place)
             self._took(self._operations.take(whole))
             self._note_incidents(incidents)
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
+            if domain is None:
+                self._effects.then(self._sink.retire, whole.connection, whole.name, whole.uuid, whole.at)
+            elif not domain.present:
+                self._effects.then(self._sink.show, domain)
+
+    def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
+        for change in changes:
+            self._effects.note(connection, change)
+            self._effects.then(self._sink.note, connection, change)
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
-            self._effects.incident(incident)
-            self._effects.then(self._sink.incident, incident)
+            is_open = incident.closed_at is None
+            place = self._sink.admit(incident.connection, incident.name) if is_open else ""
+            self._effects.incident(incident, place)
+            self._effects.then(self._sink.incident, incident, place)
             self._took(self._operations.incident_closed(incident, removed=removed))
 
     def _took(self, durations: Iterable[Duration]) -> None:
@@ -337,10 +390,10 @@ class Pipeline:
 
     def _tell(self, update: Update, at: float) -> None:
         domain = update.domain
-        for change in update.changes:
-            self._effects.note(domain.connection, change)
-            self._effects.then(self._sink.note, domain.connection, change)
+        self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
             self._effects.then(self._sink.retire, domain.connection, update.left, domain.uuid, at)
+        if domain.present:
+            self._sink.admit(domain.connection, domain.name)
         self._effects.touch(domain)
         self._effects.then(self._sink.show, domain)

@@ -3,6 +3,8 @@
 ``transitions`` is the history, in order. ``counts`` and ``totals`` are the counters as Prometheus sees
 them; they are kept beside the history because retention cuts the history and may not cut a counter.
 ``domains`` is the last known state of each domain, with which the first listing after a restart is compared.
+``scopes`` is the filter with which each connection was listed: nothing is known of what it kept out.
+``folded`` names the domains that have no series of their own: after a restart those that have keep them.
 ``identity`` names this file for ever: a sequence number means something only together with it.
 """
 
@@ -81,7 +83,20 @@ CREATE TABLE watches (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1,)
+_V2 = """
+CREATE TABLE scopes (
+    connection TEXT PRIMARY KEY,
+    include TEXT NOT NULL,
+    exclude TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE folded (
+    connection TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (connection, name)
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = (_V1, _V2)
 """Entry n takes a file from version n to n + 1."""
 
 VERSION = len(_MIGRATIONS)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
 from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.extent import EVERYTHING, Extent
 from libvirt_lifecycle_exporter.journal.file import (
     File,
     Lock,
@@ -40,8 +41,12 @@ _ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
 class Journal:
     """One journal file; used by the worker's thread alone, but for the figures."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, extent: Extent = EVERYTHING) -> None:
+        """``extent``: what this run answers for."""
         self.path = path
+        self._extent = extent
+        self._others = NOTHING
+        """What else it remembers, which goes into a new file too."""
         self.errors = 0
         """Failed attempts to write, and transitions that could not be kept."""
         self.events = 0
@@ -71,8 +76,7 @@ class Journal:
             if is_corrupt(error):
                 self.tend(lambda: NOTHING)
             return NOTHING if self._is_not_ours(error) else self._peek()
-        self._in_step = True
-        return state
+        return self._restored(state)
 
     def append(self, batch: Effects) -> None:
         """Commit a batch."""
@@ -161,7 +165,11 @@ class Journal:
         except _ERRORS as error:
             log.debug("the journal cannot be read either: %s", error)
             return NOTHING
+        return self._restored(state)
+
+    def _restored(self, state: Memory) -> Memory:
         self._in_step = True
+        self._others = self._extent.beyond(state)
         return state
 
     def _close_file(self) -> None:
@@ -230,7 +238,7 @@ class Journal:
                 for batch in kept:
                     tables.write_history(database, batch)
                     self.events += len(batch.transitions)
-                tables.replace(database, state)
+                tables.replace(database, state, self._extent, self._others)
                 database.execute("COMMIT")
             except BaseException:
                 _roll_back(database)
