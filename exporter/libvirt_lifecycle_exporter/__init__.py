@@ -12,6 +12,7 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``transition``                         the values that travel
 * ``inbox``                              the bounded queue between the sources and the worker
 * ``diagnosis``, ``inventory``           pure: what was seen -> what it means; what is known of each domain
+* ``causes``                             pure: what was told right before a pause says why it paused
 * ``sources``                            the only rooms that import libvirt
 * ``sinks``                              every metric name
 * ``journal``                            every transition, in SQLite, before it counts

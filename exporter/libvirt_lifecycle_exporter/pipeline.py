@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from libvirt_lifecycle_exporter.causes import Causes
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
@@ -76,6 +77,7 @@ class Pipeline:
         self._clock = clock
         self._draw_order = draw_order
         self._diagnosis = Diagnosis()
+        self._causes = Causes()
         self._inventory = Inventory()
         self._doubts = Doubts()
         self._incidents = Incidents()
@@ -179,7 +181,8 @@ class Pipeline:
             if change.event == "stopped" and known is not None:
                 self._note(seen.connection, self._stops.begin(known))
                 if change.reason == DOUBTFUL:
-                    self._wishes.looks[seen.connection][seen.uuid] = Subject(known.name, known.domain_id)
+                    subject = Subject(known.name, known.domain_id, change.event, change.reason, seen.at)
+                    self._wishes.looks[seen.connection][seen.uuid] = subject
             self._tell(self._inventory.apply(change, seen.order), seen.at)
         elif known is not None:
             known.newest = seen.order
@@ -338,7 +341,7 @@ class Pipeline:
         self._inventory.note_gap(link.connection, self._draw_order())
 
     def _count(self, changes: Iterable[Transition], message: str = "") -> None:
-        for change in changes:
+        for change in map(self._causes.explain, changes):
             domain = self._inventory.find(change.connection, change.uuid)
             run = domain
             if change.event == "stopped":
@@ -350,7 +353,8 @@ class Pipeline:
             incident_id, incidents = self._incidents.take(change)
             whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
             if not whole.message and (change.event, change.reason) in EXPLAINED:
-                self._wishes.looks[change.connection][change.uuid] = Subject(change.name, change.domain_id)
+                subject = Subject(change.name, change.domain_id, change.event, change.reason, change.at)
+                self._wishes.looks[change.connection][change.uuid] = subject
             if domain is not None:
                 self._effects.touch(domain)
             place = self._sink.place(whole)

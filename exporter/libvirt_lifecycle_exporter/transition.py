@@ -84,11 +84,15 @@ class Look(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Of whom evidence is asked for."""
+    """What evidence is asked for: of whom, and why what."""
 
     name: str
     domain_id: int
-    """Of the run that ended."""
+    """Of the run that it happened in."""
+    event: str
+    reason: str
+    at: float
+    """When it happened; Unix time, seconds."""
 
 
 class LinkUp(NamedTuple):

@@ -96,6 +96,9 @@ IO_ERROR_ACTIONS: Final = ("none", "pause", "report")
 IO_ERROR_REASONS: Final = ("enospc", "other")
 """libvirt sends a free word; ``enospc`` is the only one it promises, all others are ``other``."""
 
+TOLD_ELSEWHERE: Final = "message"
+"""The word for an I/O error of which libvirt (since 11.1) tells more with virDomainGetMessages."""
+
 OTHER_IDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
         "reboot": ("rebooted", ("guest",)),
@@ -147,10 +150,11 @@ EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
         ("suspended", "watchdog"),
         ("suspended", "api_error"),
         ("suspended", "postcopy_failed"),
+        ("io_error", "other"),
         ("control_error", "control_error"),
     }
 )
-"""The pairs for which evidence is looked for, in words."""
+"""The pairs for which evidence is looked for, in words, where they do not come with words of their own."""
 
 INCIDENT_KINDS: Final = ("crashed", "hung", "io_error", "failed")
 """What an incident can be."""

@@ -25,7 +25,7 @@ TIGHT, ONE = 34, 45
 OPEN, BEGAN = "libvirt_domain_incident_open", "libvirt_domain_last_incident_timestamp_seconds"
 VOLATILE = ("libvirt_connection_up", "libvirt_connection_unobserved_seconds_total")
 
-Again = Callable[[Life], None]
+Again = Callable[[Life], object]
 
 
 def is_rewritten(life: Life) -> None:

@@ -32,9 +32,11 @@ ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied
 class Question:
     """To libvirt: about one domain, or about all."""
 
-    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts]) -> None:
+    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts], happened: int) -> None:
         self.began, self.about, self.at = began, about, at
         self.facts = {one.uuid: one for one in facts}
+        self.happened = happened
+        """How much had happened by then."""
 
 
 class Libvirt(RuleBasedStateMachine):
@@ -103,7 +105,10 @@ class Libvirt(RuleBasedStateMachine):
             self.exporter.asked.looks.pop(about)
         else:
             self.exporter.asked.snapshot = False
-        self.question = Question(began, about, self.clock.tick(), self.hypervisor.facts())
+        hypervisor = self.hypervisor
+        self.question = Question(
+            began, about, self.clock.tick(), hypervisor.facts(), len(hypervisor.happened)
+        )
 
     @precondition(lambda self: self.question is not None)
     @rule(torn=st.booleans())
@@ -126,7 +131,7 @@ class Libvirt(RuleBasedStateMachine):
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
             self.watched = max(self.watched, at)
-            self._note_adopted(question, {one.uuid: one for one in facts}, at if torn else question.at)
+            self._note_adopted(question, {one.uuid: one for one in facts}, at, torn=torn)
 
     @precondition(lambda self: not self.up)
     @rule()
@@ -193,7 +198,13 @@ class Libvirt(RuleBasedStateMachine):
                 self.exporter.close()
             shutil.rmtree(self.folder)
 
-    def _note_adopted(self, question: Question, facts: dict[str, DomainFacts], at: float) -> None:
+    def _told_to_run(self, uuid: str, most: int) -> int:
+        happened = self.hypervisor.happened[:most]
+        return sum(step(one.event, one.verdict) for one in happened if one.uuid == uuid)
+
+    def _note_adopted(
+        self, question: Question, facts: dict[str, DomainFacts], at: float, *, torn: bool
+    ) -> None:
         """What was asked before something of a domain was heard says nothing of that domain."""
         happened = self.hypervisor.happened
         for uuid in self.hypervisor.guests:
@@ -201,12 +212,14 @@ class Libvirt(RuleBasedStateMachine):
                 seen for seen, what in self.channel.given.items() if what.uuid == uuid and seen > question.at
             ]
             if not heard:
-                self.known_since[uuid] = at, {int(uuid in facts and runs(facts[uuid]))}
+                # Two: it runs, and that it has started is yet to be told.
+                told = self._told_to_run(uuid, len(happened) if torn else question.happened)
+                since = at if torn else question.at
+                self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), told}
                 continue
             first = self.channel.given[heard[0]]
-            before = [one for one in happened[: happened.index(first)] if one.uuid == uuid]
-            running = sum(step(one.event, one.verdict) for one in before)
-            # It boots, or it was paused.
+            running = self._told_to_run(uuid, happened.index(first))
+            # Two: it boots, or it was paused.
             self.known_since[uuid] = heard[0], {running, 1} if first.event == "resumed" else {running}
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:

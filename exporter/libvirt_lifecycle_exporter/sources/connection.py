@@ -18,7 +18,7 @@ import libvirt
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.backoff import Backoff
 from libvirt_lifecycle_exporter.sources.events import Listener
-from libvirt_lifecycle_exporter.sources.evidence import emulator_says, kernel_says, log_folder
+from libvirt_lifecycle_exporter.sources.evidence import Evidence
 from libvirt_lifecycle_exporter.sources.snapshot import list_domains, look_at
 from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot, Subject
 
@@ -66,7 +66,7 @@ class Connection:
         self._listener = Listener(label, inbox, self.want_snapshot)
         self._wishes = threading.Condition()
         self._looks: dict[str, Subject | None] = {}
-        self._logs = log_folder(uri, settings.log_dir)
+        self._evidence = Evidence(uri, settings.log_dir)
         self._snapshot_wanted = False
         self._lost: str | None = None
         self._stopping = False
@@ -130,6 +130,7 @@ class Connection:
         try:
             with self._wishes:
                 self._lost = None
+            self._evidence.begin()
             self._watch(connection)
             registered = self._listener.register(connection)
             self._inbox.put(LinkUp(time.time(), self.label))
@@ -216,15 +217,11 @@ class Connection:
                 # Events and snapshots tell the state as well; one odd domain must not cost the connection.
                 log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
                 continue
-            evidence = self._evidence(subject) if subject is not None else ""
+            evidence = "" if subject is None else self._evidence.gather(connection, uuid, subject)
             self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details, evidence))
         took = time.monotonic() - started
         with self._wishes:
             self._wishes.wait_for(lambda: self._stopping or self._lost is not None, max(_LOOK_PAUSE, took))
-
-    def _evidence(self, subject: Subject) -> str:
-        found = (kernel_says(subject.domain_id), emulator_says(self._logs, subject.name))
-        return "; ".join(words for words in found if words)
 
     def _close(self, connection: Any, registered: list[int]) -> None:
         """Let go of everything; libvirt keeps (and feeds) a connection that anything still refers to."""
