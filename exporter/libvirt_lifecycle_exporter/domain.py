@@ -32,6 +32,8 @@ class Domain:
     """Whether it is still open if this domain is new (added) or was there before the exporter looked."""
     run_id: str = ""
     """Names this run, from start to stop, in the journal."""
+    hung: tuple[str, ...] = ()
+    """The hang signals that are open (``vocabulary.HANG_SIGNALS``)."""
 
     def enter(self, state: str, reason: str, at: float) -> None:
         """Note the state it is in now."""

@@ -7,7 +7,7 @@ Law: a message changes what is known, or nothing; what is counted is counted onc
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,22 +16,25 @@ from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.hangs import Hang, Hangs, Patience
 from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
+from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.transition import (
     LinkDown,
     LinkUp,
     Look,
     Message,
     Observation,
+    Probed,
     Snapshot,
     Subject,
     Transition,
 )
-from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, LIFECYCLE
+from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, HUNG, LIFECYCLE
 from libvirt_lifecycle_exporter.watches import Watches
 
 _EVIDENCE_FOR = 5.0
@@ -66,6 +69,7 @@ class Pipeline:
         turns: Callable[[], int],
         clock: Callable[[], float],
         draw_order: Callable[[], int],
+        patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
@@ -79,6 +83,7 @@ class Pipeline:
         self._doubts = Doubts()
         self._incidents = Incidents()
         self._operations = Operations()
+        self._hangs = Hangs(patience)
         self._effects = Effects()
         self._wishes = Wishes()
         self._before: dict[Key, Domain] = {}
@@ -88,8 +93,9 @@ class Pipeline:
             Observation: self._on_observation,
             Snapshot: self._on_snapshot,
             Look: self._on_look,
-            LinkUp: lambda link: self._watches.found(link, self._effects),
+            LinkUp: self._on_link_up,
             LinkDown: self._on_link_down,
+            Probed: lambda probed: self._count(self._hangs.probed(probed, self._inventory.find)),
         }
 
     def restore(self, memory: Memory) -> None:
@@ -99,9 +105,12 @@ class Pipeline:
         self._sink.restore(here, self._clock())
         for domain in here.domains:
             self._sink.show(domain)
-        self._incidents.restore(here.incidents)
+        self._hangs.restore(self._hanging(here), here.counts, self._clock())
+        self._incidents.restore(here.incidents, self._hangs.signals)
         for incident in here.incidents:
             self._sink.incident(incident, more=0)
+        for domain in here.domains:
+            self._note_hung(domain)
         self._watches.restore(here.watched_until)
 
     def remember(self) -> Memory:
@@ -126,11 +135,13 @@ class Pipeline:
         """Do what is due: verdicts, second questions, the end of what is long gone."""
         now = self._clock()
         self._count(self._diagnosis.tick(now))
+        self._count(self._hangs.tick(now, self._inventory.find))
         self._ask_again(now)
         for domain in self._inventory.forget(now - self._memory):
             self._effects.forgotten.append(domain)
             self._diagnosis.forget(domain.connection, domain.uuid)
             self._operations.forget(domain.connection, domain.uuid)
+            self._hangs.forget(domain.connection, domain.uuid)
         self._effects.expired.extend(self._sink.expire(now))
         self._watches.note(now, self._effects)
 
@@ -168,6 +179,8 @@ class Pipeline:
         elif known is not None:
             known.newest = seen.order
         self._count(self._diagnosis.see(seen, state, reason))
+        if seen.kind == "agent_lifecycle":
+            self._count(self._hangs.agent(seen))
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         wanted = {facts.uuid: facts for facts in snapshot.domains if self._names.passes(facts.name)}
@@ -268,7 +281,12 @@ class Pipeline:
             else:
                 self._wishes.looks[connection].update(dict.fromkeys(uuids))
 
+    def _on_link_up(self, link: LinkUp) -> None:
+        self._watches.found(link, self._effects)
+        self._hangs.link(link.connection, link.at, up=True)
+
     def _on_link_down(self, link: LinkDown) -> None:
+        self._hangs.link(link.connection, link.at, up=False)
         self._watches.lost(link, self._effects)
         self._doubts.clear_all(link.connection)
 
@@ -292,6 +310,24 @@ class Pipeline:
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
+            more = self._hangs.see(whole)
+            if domain is not None:
+                self._note_hung(domain)
+            self._count(more)
+
+    def _hanging(self, memory: Memory) -> Iterator[Hang]:
+        """The hangs that were open and may be still; what is off hangs no longer."""
+        for one in memory.incidents:
+            domain = self._inventory.find(one.connection, one.uuid)
+            if one.kind == HUNG and domain is not None and domain.present and domain.state != INACTIVE:
+                yield Hang(one.connection, one.uuid, domain.name, one.opened_at)
+
+    def _note_hung(self, domain: Domain) -> None:
+        hung = self._hangs.signals(domain.connection, domain.uuid)
+        if hung != domain.hung:
+            domain.hung = hung
+            self._diagnosis.note_hung(domain.connection, domain.uuid, bool(hung))
+            self._effects.then(self._sink.show, domain)
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:

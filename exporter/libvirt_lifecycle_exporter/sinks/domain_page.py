@@ -8,6 +8,7 @@ from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, pa
 from libvirt_lifecycle_exporter.sinks.families import (
     DOMAIN_FAMILIES,
     EVENTS,
+    HUNG,
     INCIDENT_OPEN,
     INCIDENTS,
     LAST_EVENT,
@@ -19,7 +20,7 @@ from libvirt_lifecycle_exporter.sinks.families import (
     STATE_SINCE,
 )
 from libvirt_lifecycle_exporter.states import STATES
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
+from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 Pair = tuple[str, str]
 
@@ -32,21 +33,36 @@ def _bits(*families: Family) -> int:
 
 
 _COUNTED = _bits(EVENTS, LAST_EVENT)
-_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
+_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META, HUNG)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
 class DomainPage(Page):
     """One ``domain`` label value of one connection; several domains may bear the name in turn."""
 
-    __slots__ = ("_domain", "_facts", "_labels", "counts", "expires", "incidents", "last", "opened", "uuid")
+    __slots__ = (
+        "_domain",
+        "_facts",
+        "_labels",
+        "_signals",
+        "counts",
+        "expires",
+        "incidents",
+        "last",
+        "opened",
+        "uuid",
+    )
 
-    def __init__(self, connection: str, name: str, *, zeros: tuple[Pair, ...] = ALERT_PAIRS) -> None:
+    def __init__(
+        self, connection: str, name: str, *, signals: tuple[str, ...] = (), zeros: bool = True
+    ) -> None:
+        """``signals``: the hang signals that are switched on; ``zeros``: whether the alerts' pairs start at 0."""
         super().__init__(len(DOMAIN_FAMILIES))
+        self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: Domain | None = None
         self._facts = 0
-        self.counts: dict[Pair, int] = dict.fromkeys(zeros, 0)
+        self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if zeros else (), 0)
         self.last: dict[Pair, float] = {}
         self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if zeros else (), 0)
         """How many of each kind."""
@@ -89,8 +105,9 @@ class DomainPage(Page):
         self.uuid = domain.uuid
         self.touch(_FACTS)
         before = self._facts
-        # state set, its reason, since, meta; and OpenStack's.
-        self._facts = len(STATES) + 3 + (domain.details is not None and domain.details.nova is not None)
+        # state set, its reason, since, meta; whether it is hung; and OpenStack's.
+        nova = domain.details is not None and domain.details.nova is not None
+        self._facts = len(STATES) + 3 + len(self._signals) + nova
         return self._facts - before
 
     @property
@@ -106,7 +123,17 @@ class DomainPage(Page):
             return pairs(name, self._labels, _NAMES, self.last)
         if name in _OF_INCIDENTS:
             return _OF_INCIDENTS[name](self._labels, self)
-        return "" if self._domain is None else _WRITERS[name](self._labels, self._domain)
+        if self._domain is None:
+            return ""
+        if name == HUNG.name:
+            return _hung(self._labels, self._domain, self._signals)
+        return _WRITERS[name](self._labels, self._domain)
+
+
+def _hung(subject: str, domain: Domain, signals: tuple[str, ...]) -> str:
+    return "".join(
+        sample(HUNG.name, f'{subject},signal="{signal}"', signal in domain.hung) for signal in signals
+    )
 
 
 def _state(subject: str, domain: Domain) -> str:

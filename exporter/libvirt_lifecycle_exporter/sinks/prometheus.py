@@ -18,10 +18,7 @@ from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAI
 from libvirt_lifecycle_exporter.states import STATES
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
-
-_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4 + 2 * len(INCIDENT_KINDS)
-"""Series that a new domain brings; admission asks for this much room."""
+from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 _PAIR_SERIES = 2
 """Series that a new (event, reason) of a domain brings: the counter and its newest time."""
@@ -30,9 +27,22 @@ _PAIR_SERIES = 2
 class PrometheusSink:
     """Holds what /metrics says about domains and connections."""
 
-    def __init__(self, connections: tuple[str, ...], *, series_limit: int, series_ttl: float) -> None:
-        """``series_ttl``: seconds that a removed domain's series stay."""
+    def __init__(
+        self,
+        connections: tuple[str, ...],
+        *,
+        series_limit: int,
+        series_ttl: float,
+        signals: tuple[str, ...] = (),
+    ) -> None:
+        """``series_ttl``: seconds that a removed domain's series stay; ``signals``: of hangs, those that are
+        switched on."""
         self._lock = threading.Lock()
+        self._signals = signals
+        self._page_series = (
+            len(alert_pairs(signals)) + len(STATES) + 4 + 2 * len(INCIDENT_KINDS) + len(signals)
+        )
+        """Series that a new domain brings; admission asks for this much room."""
         self._limit = series_limit
         self._ttl = series_ttl
         self._connections = {name: ConnectionPage(name) for name in connections}
@@ -175,10 +185,10 @@ class PrometheusSink:
         page = self._domains.get((connection, name))
         if page is not None:
             return page
-        if self.series + _PAGE_SERIES > self._limit:
+        if self.series + self._page_series > self._limit:
             self._refuse(connection, name)
             return None
-        page = self._domains[connection, name] = DomainPage(connection, name)
+        page = self._domains[connection, name] = DomainPage(connection, name, signals=self._signals)
         self.series += page.series
         return page
 
@@ -203,7 +213,7 @@ class PrometheusSink:
 
     def _other(self, connection: str) -> DomainPage:
         if connection not in self._others:
-            self._others[connection] = DomainPage(connection, OTHER, zeros=())
+            self._others[connection] = DomainPage(connection, OTHER, zeros=False)
         return self._others[connection]
 
     def _retire(self, connection: str, name: str, uuid: str, at: float) -> None:
