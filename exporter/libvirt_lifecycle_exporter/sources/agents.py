@@ -15,8 +15,8 @@ from libvirt_lifecycle_exporter.sources.crew import Crew
 from libvirt_lifecycle_exporter.sources.probes import RUNNING, Post, Probe, listing, wanted
 from libvirt_lifecycle_exporter.transition import Answer
 
-CONNECTIONS = 2
-_AT_A_TIME = 6
+CONNECTIONS = 4
+"""Each holds one of the daemon's ordinary workers while an agent is silent."""
 _LISTING_PATIENCE = 3.0
 _SYNC = 5.0
 """Seconds that libvirt itself gives an agent to come into step again, after it has missed an answer."""
@@ -61,7 +61,7 @@ class AgentProbe(Probe):
             return
         said = self._pings.ask(
             {uuid: partial(ping, uuid, self._timeout) for uuid in wanted(self.post, listed)},
-            wide=_AT_A_TIME,
+            wide=CONNECTIONS,
             patience=self._timeout + _SYNC + _SLACK,
         )
         self.tell([answer for answer in said.values() if isinstance(answer, Answer)])

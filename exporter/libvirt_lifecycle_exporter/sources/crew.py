@@ -1,9 +1,13 @@
 """Threads that put questions to libvirt on connections of their own; one that does not come back is left behind.
 
 Law: whoever asks waits no longer than the patience for each question. A libvirt call cannot be cancelled, so
-the thread of one that hangs is left with it, and ends when it returns. ``connections`` times ``calls`` is the most
+the thread of one that hangs is left with it, and ends when it returns. ``connections`` is the most of both that
 there ever is: beyond that nothing is asked. Each call that hangs also holds one of the daemon's 20 ordinary
-workers (libvirtd.conf, max_workers), so the limits are the daemon's protection as much as ours.
+workers (libvirtd.conf, max_workers), so the limit is the daemon's protection as much as ours.
+
+One call at a time on each connection. Three would be allowed, but libvirt's client (9.0) at times leaves a call
+unsent while others hang on the same connection, until something arrives there: in 3 of 40 trials of
+three calls at once, for some seconds. A connection costs less than that.
 """
 
 import logging
@@ -18,8 +22,6 @@ import libvirt
 
 log = logging.getLogger(__name__)
 
-CALLS: int = 3
-"""Calls at a time on one connection; libvirt lets 5 wait (max_client_requests), and the close is one, too."""
 KEEPALIVE = (5, 3)
 """Interval in seconds and count: a daemon that is frozen gives its callers back after a while."""
 
@@ -29,25 +31,23 @@ Question = Callable[[Any], _T]
 
 
 class _Lane:
-    """One connection; opened by the first who needs it."""
+    """One connection, and one thread that uses it; opened by the first one."""
 
     def __init__(self, opener: Callable[[], Any]) -> None:
         self._opener = opener
-        self._lock = threading.Lock()
         self._connection: Any = None
-        self.users = 0
+        self.used = False
         self.lost = False
 
     def connection(self) -> Any:
-        with self._lock:
-            if self._connection is None:
-                opened = self._opener()
-                try:
-                    opened.setKeepAlive(*KEEPALIVE)
-                except libvirt.libvirtError as error:
-                    log.debug("a probe's connection has no keepalive: %s", error)
-                self._connection = opened
-            return self._connection
+        if self._connection is None:
+            opened = self._opener()
+            try:
+                opened.setKeepAlive(*KEEPALIVE)
+            except libvirt.libvirtError as error:
+                log.debug("a probe's connection has no keepalive: %s", error)
+            self._connection = opened
+        return self._connection
 
     def is_open(self) -> bool:
         """Tell whether calls may be put on it without waiting for it to be opened."""
@@ -99,12 +99,11 @@ class _Round(Generic[_T]):
 class Crew:
     """Asks many questions at a time, each about one subject; the crew of one connection."""
 
-    def __init__(self, name: str, opener: Callable[[], Any], *, connections: int, calls: int = CALLS) -> None:
+    def __init__(self, name: str, opener: Callable[[], Any], *, connections: int) -> None:
         """``name``: of its threads. ``opener``: opens a connection; runs on a thread of the crew's."""
         self._name = name
         self._opener = opener
         self._most = connections
-        self._calls = calls
         self._changed = threading.Condition()
         self._lanes: list[_Lane] = []
         self._stuck: dict[str, _Hand] = {}
@@ -146,7 +145,7 @@ class Crew:
             if work.queue:
                 log.debug("%s: %d subjects were not asked about this time", self._name, len(work.queue))
             work.queue.clear()
-            self._trim()
+            self._trim(wide)
             return dict(work.answers)
 
     def stuck(self) -> frozenset[str]:
@@ -159,19 +158,18 @@ class Crew:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-            self._trim(keep=0)
+            self._trim(0)
 
     def _drop_lost(self) -> None:
         """Let go of connections that were lost while nobody used them, so that no question is lost on them."""
         with self._changed:
-            idle = [lane for lane in self._lanes if not lane.users and lane.is_open()]
+            idle = [lane for lane in self._lanes if not lane.used and lane.is_open()]
         for lane in idle:
             lane.check()
         with self._changed:
             for lane in idle:
-                if lane.lost and not lane.users and lane in self._lanes:
-                    self._lanes.remove(lane)
-                    lane.close()
+                if lane.lost and not lane.used:
+                    self._drop(lane)
 
     def _leave_behind(self, work: _Round[_T], patience: float) -> int:
         now = time.monotonic()
@@ -189,18 +187,14 @@ class Crew:
 
     def _hire(self, work: _Round[_T]) -> bool:
         """Put one more thread to work; False where the limits forbid it."""
-        lane = min(
-            (lane for lane in self._lanes if not lane.lost and lane.users < self._calls),
-            key=lambda lane: lane.users,
-            default=None,
-        )
+        lane = next((lane for lane in self._lanes if not (lane.lost or lane.used)), None)
         if lane is None:
             # One opening at a time: where the daemon hangs, each would hang.
             if len(self._lanes) >= self._most or not all(lane.is_open() for lane in self._lanes):
                 return False
             lane = _Lane(self._opener)
             self._lanes.append(lane)
-        lane.users += 1
+        lane.used = True
         hand = _Hand(lane)
         work.hands.add(hand)
         threading.Thread(target=self._run, args=(work, hand), name=self._name, daemon=True).start()
@@ -213,11 +207,9 @@ class Crew:
         finally:
             with self._changed:
                 work.hands.discard(hand)
-                hand.lane.users -= 1
-                if hand.lane.lost and hand.lane in self._lanes:
-                    self._lanes.remove(hand.lane)
-                if hand.lane not in self._lanes and not hand.lane.users:
-                    hand.lane.close()
+                hand.lane.used = False
+                if hand.lane.lost or self._stopping:
+                    self._drop(hand.lane)
                 self._changed.notify_all()
 
     def _next(self, work: _Round[_T], hand: _Hand) -> tuple[str, Question[_T]] | None:
@@ -248,8 +240,12 @@ class Crew:
                 work.answers[key] = answer
             self._changed.notify_all()
 
-    def _trim(self, keep: int = 1) -> None:
+    def _trim(self, keep: int) -> None:
         """Close the connections that are needed no longer."""
-        for lane in [lane for lane in self._lanes if not lane.users][keep:]:
+        for lane in [lane for lane in self._lanes if not lane.used][keep:]:
+            self._drop(lane)
+
+    def _drop(self, lane: _Lane) -> None:
+        if lane in self._lanes:
             self._lanes.remove(lane)
-            lane.close()
+        lane.close()

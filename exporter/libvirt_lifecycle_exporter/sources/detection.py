@@ -35,7 +35,7 @@ def probes(
     )
     found: list[Probe] = []
     if settings.hang_emulator:
-        found.append(EmulatorProbe(post, settings.hang_emulator_interval))
+        found.append(EmulatorProbe(post, settings.hang_emulator_interval, settings.hang_emulator_threshold))
     if settings.hang_guest_agent:
         found.append(AgentProbe(post, settings.hang_guest_agent_interval, settings.hang_guest_agent_timeout))
     if settings.hang_vcpu:

@@ -18,25 +18,26 @@ from typing import Any
 
 import libvirt
 
-from libvirt_lifecycle_exporter.sources.crew import CALLS, Crew, Question
+from libvirt_lifecycle_exporter.sources.crew import Crew, Question
 from libvirt_lifecycle_exporter.sources.probes import ACTIVE, Post, Probe, listing, wanted
 from libvirt_lifecycle_exporter.transition import Answer
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 4
-"""For canaries; 4 times 3 calls are 12 of the 20 ordinary workers of a daemon."""
-CANARIES = CONNECTIONS * CALLS
-CONTROL_CONNECTIONS = 2
+CANARIES = 12
+"""Connections for them; that is 12 of the 20 ordinary workers of a daemon."""
+CONTROLS = 4
 """For controlInfo(): it waits only for a domain's lock, as while a stuck emulator is being destroyed."""
 _AT_A_TIME = 3
-_PATIENCE = 0.3
+_PATIENCE = 0.2
 """Seconds after which a canary (0.7 ms, else) is left alone and another domain's turn comes."""
 _CONTROL_PATIENCE = 1.0
 _LISTING_PATIENCE = 3.0
 
 _POLL = 1.0
 """Seconds between looks at a domain whose monitor was found busy."""
+_CLOSE = 0.05
+"""Seconds after the threshold when the next look is due, if that comes first."""
 _POLL_LATER = 5.0
 _LATER = 60.0
 """Seconds after which it is looked at less often."""
@@ -85,11 +86,13 @@ class EmulatorProbe(Probe):
 
     signal = "emulator"
 
-    def __init__(self, post: Post, interval: float) -> None:
+    def __init__(self, post: Post, interval: float, threshold: float) -> None:
+        """``threshold``: seconds of silence that matter; it is looked for when they are over."""
         super().__init__(post, interval)
+        self._threshold = threshold
         label = post.label
-        self._canaries = Crew(f"canary-{label}", post.read_only, connections=CONNECTIONS)
-        self._control = Crew(f"control-{label}", post.read_only, connections=CONTROL_CONNECTIONS)
+        self._canaries = Crew(f"canary-{label}", post.read_only, connections=CANARIES)
+        self._control = Crew(f"control-{label}", post.read_only, connections=CONTROLS)
         self._known: list[str] = []
         self._suspects: dict[str, _Suspect] = {}
 
@@ -135,7 +138,10 @@ class EmulatorProbe(Probe):
     def _daemon_answers(self) -> bool:
         """Tell a stuck emulator from a stuck daemon, so as not to send it all our threads."""
         question = {"daemon": lambda connection: bool(connection.getLibVersion())}
-        return self._control.ask(question, wide=1, patience=_CONTROL_PATIENCE).get("daemon") is True
+        answers = self._control.ask(question, wide=1, patience=_CONTROL_PATIENCE).get("daemon") is True
+        if not answers:
+            log.info("connection %s: no more emulators are asked; the daemon does not answer", self.post.label)
+        return answers
 
     def _look(self, questions: dict[str, Question[Answer]]) -> dict[str, Answer | libvirt.libvirtError]:
         return self._control.ask(questions, wide=_AT_A_TIME, patience=_CONTROL_PATIENCE)
@@ -159,14 +165,19 @@ class EmulatorProbe(Probe):
             answer = said.get(uuid)
             if isinstance(answer, libvirt.libvirtError):
                 # It is gone, or the connection is; the next round will show.
+                log.debug("connection %s: no answer about %s: %s", self.post.label, uuid, answer)
                 self._suspects.pop(uuid, None)
                 continue
             if uuid in ours or _is(answer, "silent") or _is(answer, "busy"):
-                self._suspects.setdefault(uuid, _Suspect(now, now + min(_POLL, self._interval)))
+                suspect = self._suspects.setdefault(uuid, _Suspect(now, now + _POLL))
+                left = self._threshold - (answer.seconds if answer is not None else 0.0)
+                if left > 0:
+                    suspect.due = min(suspect.due, now + left + _CLOSE)
             elif answer is not None:
                 self._suspects.pop(uuid, None)
             if answer is not None:
                 answers.append(answer._replace(by=OURSELVES) if uuid in ours else answer)
+        log.debug("told %s", answers)
         self.tell(answers)
 
 
