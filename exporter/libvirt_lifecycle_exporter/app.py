@@ -11,12 +11,12 @@ from types import FrameType
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.figures import Durations
 from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.hangs import Patience
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
+from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
@@ -66,7 +66,9 @@ class App:
         self._probes = [
             probe
             for target, connection in zip(settings.targets, self._connections, strict=True)
-            for probe in probes(target.uri, connection, self._inbox, durations, names.passes, settings)
+            for probe in probes(
+                target.uri, connection, self._inbox, durations, passes=names.passes, settings=settings
+            )
         ]
         file = journal_file(settings.journal_path)
         self._journal = Journal(file) if file else NoJournal()
@@ -89,7 +91,12 @@ class App:
         )
         own, duration = registry(
             ExporterCollector(
-                self._inbox, self._sink, self._journal, durations, LOOP.heartbeat, libvirt_version()
+                self._inbox,
+                self._sink,
+                self._journal,
+                durations,
+                heartbeat=LOOP.heartbeat,
+                libvirt_version=libvirt_version(),
             )
         )
         self._server = Server(

@@ -32,6 +32,6 @@ class Durations:
             self._sums[connection, signal] += seconds
 
     def read(self) -> dict[tuple[str, str], tuple[tuple[int, ...], float]]:
-        """Return (how many in each bucket, the last one for what is longer than all bounds; sum of seconds)."""
+        """Return (how many in each bucket, the last one being for all that is longer; sum of seconds)."""
         with self._lock:
             return {key: (tuple(counts), self._sums[key]) for key, counts in self._counts.items()}

@@ -44,7 +44,7 @@ class Flag(NamedTuple):
     @property
     def spelling(self) -> str:
         """As click wants it: a switch has two names."""
-        return f"{self.name}/--no-{self.name.removeprefix('--')}" if self.type is bool else self.name
+        return f"{self.name}/--no-{self.name.removeprefix('--')}" if self.type is click.BOOL else self.name
 
     @property
     def variable(self) -> str:
@@ -161,7 +161,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "--hang.emulator",
         "hang_emulator",
-        bool,
+        click.BOOL,
         "true",
         "Ask each emulator regularly whether it still answers on its monitor; read-only.",
     ),
@@ -178,14 +178,14 @@ FLAGS: tuple[Flag, ...] = (
         "hang_watchdog_recovery",
         DURATION,
         "30s",
-        "How long a guest whose watchdog ran out must have run on, after a reset or a resume, to be well again.",
+        "How long a guest whose watchdog ran out must have run since a reset or resume, to be well again.",
     ),
     Flag(
         "--hang.guest-agent",
         "hang_guest_agent",
-        bool,
+        click.BOOL,
         "false",
-        "Ping guest agents. This needs READ-WRITE access to libvirt, on connections that are used for nothing else.",
+        "Ping guest agents. This needs READ-WRITE access to libvirt, over connections used for nothing else.",
     ),
     Flag(
         "--hang.guest-agent-interval", "hang_guest_agent_interval", DURATION, "30s", "Time between two pings."
@@ -200,7 +200,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "--hang.vcpu",
         "hang_vcpu",
-        bool,
+        click.BOOL,
         "false",
         "Call a running guest hung of which no virtual CPU has run for a while.",
     ),

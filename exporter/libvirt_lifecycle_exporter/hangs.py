@@ -1,8 +1,9 @@
 """Pure: probes become ``hung`` and ``recovered``: is this domain hung, by which signal, since when, and why?
 
-Law: for each domain and signal ``hung`` and ``recovered`` take turns, ``hung`` first. Silence counts only
-as long as it has no other excuse: the domain runs (``EXCUSED``), nothing has happened to it meanwhile, and its
-connection has been up. What libvirt does not answer proves nothing; no clock, no I/O, no libvirt.
+Law: for each domain and signal ``hung`` and ``recovered`` take turns, ``hung`` first. Silence counts only as
+long as it has no other excuse: the domain runs (``EXCUSED``), nothing has happened to it meanwhile, and its
+connection has been up. What libvirt does not answer proves nothing; no clock, no I/O, no libvirt. ``silence``
+says how long is long enough.
 
                  silent                 silent for long enough, seen twice
     well -----------------> suspected ------------------------------------> hung
@@ -18,26 +19,14 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.silence import GUEST_AGENT, JUDGES, VCPU, Case, Patience
 from libvirt_lifecycle_exporter.transition import Answer, Observation, Probed, Transition
 from libvirt_lifecycle_exporter.vocabulary import HANG_SIGNALS, HUNG, RECOVERED
 
 Key = tuple[str, str]
 """connection, uuid"""
 
-EMULATOR: Final = "emulator"
 WATCHDOG: Final = "watchdog"
-GUEST_AGENT: Final = "guest_agent"
-VCPU: Final = "vcpu"
-
-MISSES: Final = 3
-"""Pings in a row that a guest agent must miss."""
-CONFIRM: Final = 1.0
-"""Seconds between the two answers of libvirt that must agree on who has been waiting for a monitor: a daemon
-that was frozen tells, for a moment, of long waits that are over."""
-SAME_WAIT: Final = 1.0
-"""Seconds by which the beginning of one and the same wait may seem to differ."""
-SAMPLES: Final = 3
-"""Looks at the virtual CPUs in a window; a longer gap between them starts it anew."""
 
 RUNS: Final = frozenset({"running", "blocked"})
 EXCUSED: Final = frozenset({("running", "postcopy"), ("running", "postcopy_failed")})
@@ -81,53 +70,16 @@ class Hang(NamedTuple):
     """When its incident began."""
 
 
-class Patience(NamedTuple):
-    """What it takes to be called hung, or recovered; seconds."""
-
-    emulator: float = 15.0
-    """That somebody has waited for the monitor."""
-    watchdog: float = 30.0
-    """That a guest has run on since it was reset or resumed."""
-    vcpu: float = 60.0
-    """In which no virtual CPU has run."""
-
-
-@dataclass(slots=True)
-class _Case:
-    """One signal of one domain."""
-
-    hung_at: float | None = None
-    since: float = 0.0
-    """When the silence began."""
-    seen: float = 0.0
-    """When it was seen first; emulator."""
-    misses: int = 0
-    """In a row; guest agent."""
-    trusted: bool = False
-    """Whether the guest agent has ever answered in this run."""
-    ran: int = -1
-    newest: float = 0.0
-    """When the virtual CPUs were looked at last."""
-    stirred: float | None = None
-    """When a guest that is taken for stalled ran a little."""
-    healing: float | None = None
-    """Since when a guest whose watchdog ran out has run on."""
-
-    def restart(self) -> None:
-        """Forget all silence."""
-        self.seen, self.misses, self.ran, self.stirred = 0.0, 0, -1, None
-
-
 @dataclass(slots=True)
 class _Patient:
     """One domain."""
 
     changed: float = 0.0
     """When something happened to it that excuses silence before."""
-    cases: dict[str, _Case] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
 
-    def case(self, signal: str) -> _Case:
-        return self.cases.setdefault(signal, _Case())
+    def case(self, signal: str) -> Case:
+        return self.cases.setdefault(signal, Case())
 
 
 class Hangs:
@@ -139,11 +91,6 @@ class Hangs:
         self._up: dict[str, float | None] = {}
         """Since when each connection has been up; None: it is down."""
         self._healing: set[Key] = set()
-        self._judges: Mapping[str, Callable[[_Patient, Answer, float, float], str | None]] = {
-            EMULATOR: self._emulator,
-            GUEST_AGENT: self._agent,
-            VCPU: self._vcpu,
-        }
 
     def link(self, connection: str, at: float, *, up: bool) -> None:
         """Take in that a connection is up, or down: silence meanwhile is its own."""
@@ -156,14 +103,14 @@ class Hangs:
 
     def probed(self, probed: Probed, find: Callable[[str, str], Domain | None]) -> list[Transition]:
         """Return what the answers to probes mean; ``find``: what is known of a domain."""
-        judge, since = self._judges[probed.signal], self._up.get(probed.connection)
+        since = self._up.get(probed.connection)
         if since is None:
             return []
-        found = []
+        found: list[Transition] = []
         for answer in probed.answers:
             domain = find(probed.connection, answer.uuid)
             if domain is not None and domain.present:
-                found += self._judged(judge, since, domain, probed, answer)
+                found += self._judged(since, domain, probed, answer)
         return found
 
     def see(self, change: Transition) -> list[Transition]:
@@ -191,8 +138,21 @@ class Hangs:
             return []
         case.hung_at = None
         why = "the guest has closed the agent's channel, and so it is alive"
-        who = (seen.connection, seen.uuid, seen.name, seen.domain_id)
-        return [_told(*who, RECOVERED, GUEST_AGENT, seen.at, why)]
+        return [
+            Transition(
+                seen.at,
+                seen.connection,
+                seen.uuid,
+                seen.name,
+                seen.domain_id,
+                RECOVERED,
+                GUEST_AGENT,
+                GUEST_AGENT,
+                -1,
+                "callback",
+                why,
+            )
+        ]
 
     def tick(self, now: float, find: Callable[[str, str], Domain | None]) -> list[Transition]:
         """Return the guests that have run on for long enough after their watchdog ran out."""
@@ -210,7 +170,7 @@ class Hangs:
         return found
 
     def restore(self, hangs: Iterable[Hang], counts: Counts, now: float) -> None:
-        """Take over the hangs that were open before a restart; ``counts``: what was counted, and when last."""
+        """Take over the hangs that were open before a restart; ``counts``: what was counted, when last."""
         for hang in hangs:
             for signal in HANG_SIGNALS:
                 where = (hang.connection, hang.name)
@@ -236,14 +196,7 @@ class Hangs:
         self._patients.pop((connection, uuid), None)
         self._healing.discard((connection, uuid))
 
-    def _judged(
-        self,
-        judge: Callable[[_Patient, Answer, float, float], str | None],
-        since: float,
-        domain: Domain,
-        probed: Probed,
-        answer: Answer,
-    ) -> Iterator[Transition]:
+    def _judged(self, since: float, domain: Domain, probed: Probed, answer: Answer) -> Iterator[Transition]:
         key, at = (domain.connection, domain.uuid), probed.at
         case = self._patient(key).case(probed.signal)
         excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED
@@ -251,68 +204,13 @@ class Hangs:
             # Silence proves nothing now; an answer always does.
             case.restart()
             return
-        why = judge(self._patients[key], answer, max(since, self._patients[key].changed), at)
+        since = max(since, self._patients[key].changed)
+        why = JUDGES[probed.signal](case, answer, since, at, self._patience)
         if why is None:
             return
         event = RECOVERED if case.hung_at is not None else HUNG
         case.hung_at = at if event == HUNG else None
         yield _of(domain, event, probed.signal, at, why)
-
-    def _emulator(self, patient: _Patient, answer: Answer, since: float, at: float) -> str | None:
-        case = patient.case(EMULATOR)
-        if answer.how == "answered":
-            case.seen = 0.0
-            return None if case.hung_at is None else _again("its monitor answers", case, at)
-        if answer.how != "silent" or case.hung_at is not None:
-            return None
-        began = at - answer.seconds
-        if not case.seen or abs(began - case.since) > SAME_WAIT:
-            case.seen, case.since = at, began
-        if at - max(began, since) < self._patience.emulator or at - case.seen < CONFIRM:
-            return None
-        return f"its monitor has not answered for {answer.seconds:.0f} s, held by {answer.by or 'somebody'}"
-
-    def _agent(self, patient: _Patient, answer: Answer, since: float, at: float) -> str | None:
-        case = patient.case(GUEST_AGENT)
-        if answer.how == "answered":
-            case.misses, case.trusted = 0, True
-            return None if case.hung_at is None else _again("its guest agent answers", case, at)
-        if answer.how == "absent":
-            case.misses, case.trusted = 0, False
-        if answer.how != "silent" or not case.trusted or case.hung_at is not None:
-            return None
-        if not case.misses:
-            case.since = max(since, at - answer.seconds)
-        case.misses += 1
-        if case.misses < MISSES:
-            return None
-        return f"its guest agent has not answered {case.misses} times in {at - case.since:.0f} s"
-
-    def _vcpu(self, patient: _Patient, answer: Answer, since: float, at: float) -> str | None:
-        case, window = patient.case(VCPU), self._patience.vcpu
-        if answer.how != "answered":
-            case.restart()
-            return None
-        gap, case.newest = at - case.newest, at
-        is_first = case.ran < 0 or case.since < since or not 0 <= gap <= window / SAMPLES * 2
-        moved = not is_first and answer.ran != case.ran
-        if is_first or moved:
-            case.since, case.ran, case.misses = at, answer.ran, 0
-        else:
-            case.misses += 1
-        if case.hung_at is not None:
-            return self._stirs(case, at) if moved else None
-        if case.misses < SAMPLES or at - case.since < window:
-            return None
-        return f"no virtual CPU of it has run for {at - case.since:.0f} s"
-
-    def _stirs(self, case: _Case, at: float) -> str | None:
-        """Once is what a dead guest does, too, when its timer wakes it now and then; twice is life."""
-        before, case.stirred = case.stirred, at
-        if before is None or at - before > self._patience.vcpu:
-            return None
-        case.stirred = None
-        return _again("its virtual CPUs run", case, at)
 
     def _watchdog(self, key: Key, change: Transition) -> list[Transition]:
         patient = self._patients.get(key)
@@ -323,7 +221,7 @@ class Hangs:
                 return []
             case.hung_at = case.since = change.at
             self._healing.add(key)
-            return [change._replace(event=HUNG, reason=WATCHDOG)]
+            return [change._replace(event=HUNG, reason=WATCHDOG, detail=WATCHDOG, detail_code=-1)]
         case_now = patient.cases.get(WATCHDOG) if patient is not None else None
         if case_now is not None and case_now.hung_at is not None:
             case_now.healing = change.at if HEALS[change.event] else None
@@ -344,15 +242,17 @@ class Hangs:
         return self._patients.setdefault(key, _Patient())
 
 
-def _again(who: str, case: _Case, at: float) -> str:
-    return f"{who} again, after {max(0.0, at - case.since):.0f} s"
-
-
 def _of(domain: Domain, event: str, signal: str, at: float, why: str) -> Transition:
-    return _told(domain.connection, domain.uuid, domain.name, domain.domain_id, event, signal, at, why)
-
-
-def _told(
-    connection: str, uuid: str, name: str, domain_id: int, event: str, signal: str, at: float, why: str
-) -> Transition:
-    return Transition(at, connection, uuid, name, domain_id, event, signal, signal, -1, "probe", why)
+    return Transition(
+        at,
+        domain.connection,
+        domain.uuid,
+        domain.name,
+        domain.domain_id,
+        event,
+        signal,
+        signal,
+        -1,
+        "probe",
+        why,
+    )

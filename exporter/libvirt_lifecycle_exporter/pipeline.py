@@ -16,12 +16,13 @@ from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.hangs import Hang, Hangs, Patience
+from libvirt_lifecycle_exporter.hangs import Hang, Hangs
 from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
+from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.transition import (
     LinkDown,

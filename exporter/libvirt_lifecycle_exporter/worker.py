@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 
 from libvirt_lifecycle_exporter.effects import Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.hangs import Patience
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.pipeline import Pipeline
 from libvirt_lifecycle_exporter.ports import Asker, Remembers, Sink
+from libvirt_lifecycle_exporter.silence import Patience
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 """
 
 import json
-import os
 import socket
 import threading
 from pathlib import Path
@@ -44,7 +43,7 @@ class Agent:
         self._socket.close()
         for client in self._clients:
             client.close()
-        os.unlink(self.path)
+        self.path.unlink()
 
     def _accept(self) -> None:
         while True:

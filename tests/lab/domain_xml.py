@@ -81,10 +81,10 @@ def domain_xml(name: str, boot: Disk, hardware: Hardware, *, serial: Path, emula
             ET.SubElement(commandline, f"{{{QEMU}}}arg", value=argument)
     if hardware.overrides:
         override = ET.SubElement(domain, f"{{{QEMU}}}override")
-        for (alias, name), value in hardware.overrides.items():
+        for (alias, key), value in hardware.overrides.items():
             device = ET.SubElement(override, f"{{{QEMU}}}device", alias=alias)
             frontend = ET.SubElement(device, f"{{{QEMU}}}frontend")
-            ET.SubElement(frontend, f"{{{QEMU}}}property", name=name, type="string", value=value)
+            ET.SubElement(frontend, f"{{{QEMU}}}property", name=key, type="string", value=value)
     return ET.tostring(domain, encoding="unicode")
 
 

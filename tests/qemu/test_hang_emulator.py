@@ -1,5 +1,7 @@
-"""Emulators that answer nobody any more, as SIGSTOP makes them: found, told apart from all that looks like it,
-and told of once. Times are printed; what is asserted is generous, for the machine may be busy."""
+"""Emulators that answer nobody any more, as SIGSTOP makes them: found, told of once, and nobody else is.
+
+Times are printed; what is asserted is generous, for the machine may be busy.
+"""
 
 import os
 import statistics
@@ -37,12 +39,15 @@ MOST_MORE = 12 + 4 + 2
 @pytest.fixture(scope="module")
 def ward(guests: Guests, programs: Programs) -> Iterator[Ward]:
     """20 guests."""
-    with short_root() as root, SessionDaemon(root / "ward", programs) as daemon:
-        with Exporter(root, [daemon.uri], extra_args=IMPATIENT) as exporter:
-            ward = Ward(daemon, guests, exporter)
-            ward.boot(MANY)
-            yield ward
-            ward.close()
+    with (
+        short_root() as root,
+        SessionDaemon(root / "ward", programs) as daemon,
+        Exporter(root, [daemon.uri], extra_args=IMPATIENT) as exporter,
+    ):
+        ward = Ward(daemon, guests, exporter)
+        ward.boot(MANY)
+        yield ward
+        ward.close()
 
 
 @pytest.fixture
@@ -74,7 +79,8 @@ def test_each_that_is_stuck_is_found_and_nobody_else_and_it_recovers(ward: Ward,
     recovered = [ward.times(name, "recovered")[-1] - thawed for name in stuck]
     print(
         f"\n{count} of {len(MANY)} stuck: found after {statistics.median(found):.2f} s (median), "
-        f"{max(found):.2f} s (most), promised {FOUND_WITHIN:g} s; recovered after {max(recovered):.2f} s (most); "
+        f"{max(found):.2f} s (most), promised {FOUND_WITHIN:g} s; recovered after "
+        f"{max(recovered):.2f} s (most); "
         f"an event of another is shown after {statistics.median(meanwhile) * 1000:.0f} ms, "
         f"usually {statistics.median(usual) * 1000:.0f} ms; threads and sockets {most}"
     )
@@ -93,7 +99,10 @@ def test_each_that_is_stuck_is_found_and_nobody_else_and_it_recovers(ward: Ward,
 def latencies(ward: Ward, name: str) -> list[float]:
     """From a pause or a resume to the page that counts it; each page is asked for anew."""
     took, domain = [], ward.domain(name)
-    for act, pair in ((domain.suspend, ("suspended", "paused")), (domain.resume, ("resumed", "unpaused"))) * 3:
+    for act, pair in (
+        (domain.suspend, ("suspended", "paused")),
+        (domain.resume, ("resumed", "unpaused")),
+    ) * 3:
         before = ward.exporter.lifecycle_counts(name)[pair]
         began = time.monotonic()
         act()
@@ -124,7 +133,9 @@ def test_threads_connections_and_memory_return_to_their_start(ward: Ward) -> Non
             if not number:
                 began = resident_kib(exporter.pid)
         hurried.probes_once_more()
-        until(lambda: threads(exporter.pid) <= at_rest[0] + 2, PATIENCE, "the threads to be as many as before")
+        until(
+            lambda: threads(exporter.pid) <= at_rest[0] + 2, PATIENCE, "the threads to be as many as before"
+        )
         until(lambda: sockets(exporter.pid) <= at_rest[1] + 2, PATIENCE, "the connections to be as before")
         grown = resident_kib(exporter.pid) - began
         print(
@@ -133,9 +144,9 @@ def test_threads_connections_and_memory_return_to_their_start(ward: Ward) -> Non
         )
         assert grown < 8 * 1024
         assert most <= at_rest[1] + MOST_MORE
-        assert exporter.value("libvirt_connection_lifecycle_events_total", event="recovered", reason="emulator") == (
-            ROUNDS * len(stuck)
-        )
+        assert exporter.value(
+            "libvirt_connection_lifecycle_events_total", event="recovered", reason="emulator"
+        ) == (ROUNDS * len(stuck))
         hurried.close()
 
 
@@ -238,6 +249,8 @@ def test_somebody_else_may_be_waiting_for_the_monitor(small: Ward) -> None:
 def test_a_driver_without_a_monitor_is_left_alone(session_daemon: Daemon, witness: Witness) -> None:
     del witness
     with short_root() as root, Exporter(root, [session_daemon.test_uri], extra_args=IMPATIENT) as exporter:
-        until(lambda: "no probes for the signal emulator" in exporter.log_text(), PATIENCE, "the log to say so")
+        until(
+            lambda: "no probes for the signal emulator" in exporter.log_text(), PATIENCE, "the log to say so"
+        )
         assert exporter.log_text().count("no probes for the signal") == 1
         assert exporter.value("libvirt_domain_hung", domain="test", signal="emulator") == 0

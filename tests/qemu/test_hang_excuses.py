@@ -18,8 +18,13 @@ import pytest
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
+from tests.lab.hosts import Host, Hosts
+from tests.lab.private import PrivateDaemon
 from tests.lab.programs import Programs
 from tests.lab.session import SessionDaemon
+from tests.lab.waiting import until
+from tests.lab.witness import Witness
+from tests.qemu.road import Road
 from tests.qemu.ward import PATIENCE, Ward
 
 RUNS = int(os.environ.get("LAB_HANG_RUNS", "1"))
@@ -130,11 +135,14 @@ LOADED = ("idle-1", "idle-2", "idle-3", "idle-4")
 
 @pytest.fixture
 def here(guests: Guests, programs: Programs) -> Iterator[Ward]:
-    with short_root() as root, SessionDaemon(root / "excused", programs) as daemon:
-        with Exporter(root, [daemon.uri], extra_args=SUSPICIOUS) as exporter:
-            ward = Ward(daemon, guests, exporter)
-            yield ward
-            ward.close()
+    with (
+        short_root() as root,
+        SessionDaemon(root / "excused", programs) as daemon,
+        Exporter(root, [daemon.uri], extra_args=SUSPICIOUS) as exporter,
+    ):
+        ward = Ward(daemon, guests, exporter)
+        yield ward
+        ward.close()
 
 
 def test_nobody_is_hung_who_has_an_excuse(here: Ward) -> None:
@@ -165,6 +173,51 @@ def test_nobody_is_hung_who_has_an_excuse(here: Ward) -> None:
             assert not alarms, f"run {run}: {alarms}"
             _end(here, name)
     print(f"\n{RUNS} runs, {trials} trials, 0 false alarms")
+
+
+@pytest.fixture
+def two_hosts(programs: Programs) -> Iterator[Hosts]:
+    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    with (
+        short_root() as root,
+        kind(root / "here", programs, hostname="here") as here,
+        kind(root / "there", programs, hostname="there") as there,
+        Witness(here.uri) as seen_here,
+        Witness(there.uri) as seen_there,
+        Exporter(root, [f"here={here.uri}", f"there={there.uri}"], extra_args=SUSPICIOUS) as exporter,
+    ):
+        yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)
+
+
+def test_nobody_is_hung_who_migrates(two_hosts: Hosts, guests: Guests) -> None:
+    """With memory that is dirtied about as fast as it is copied; given up after a while, then once more."""
+    wards = [Ward(host.daemon, guests, two_hosts.exporter) for host in (two_hosts.here, two_hosts.there)]
+    took: list[float] = []
+    for run in range(RUNS):
+        name = f"restless-{run}"
+        road = Road(name, Guest("dirty"), two_hosts, guests)
+        try:
+            road.boot()
+            road.here.domain.migrateSetMaxDowntime(1)
+            journey, began = road.set_out(), time.monotonic()
+            until(lambda: journey.ended or time.monotonic() - began > HELD, PATIENCE, "time to pass")  # noqa: B023
+            took.append(time.monotonic() - began)
+            if journey.ended:
+                journey.arrives()
+                road.migrate_back()
+            else:
+                journey.aborted().fails()
+                road.migrate()
+            for ward, host in zip(wards, ("here", "there"), strict=True):
+                ward.probes_once_more(rounds=3, connection=host)
+            alarms = [row for row in two_hosts.exporter.journal.rows(name) if row.event == "hung"]
+            assert not alarms, f"run {run}: {alarms}"
+        finally:
+            road.clear()
+            road.close()
+    print(f"\n{RUNS} runs, {2 * RUNS} migrations of {min(took):.1f} s and more, 0 false alarms")
+    for ward in wards:
+        ward.close()
 
 
 def _act(excuse: Excuse, ward: Ward, failures: list[str]) -> None:

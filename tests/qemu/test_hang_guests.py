@@ -1,4 +1,4 @@
-"""Guests that hang while their emulators are well: found by their watchdog, their agent, their virtual CPUs."""
+"""Guests that hang while their emulators are well: found by watchdog, agent and virtual CPUs."""
 
 import time
 from collections.abc import Iterator
@@ -52,7 +52,9 @@ def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(ward: Ward, acti
         ward.exporter.wait_until(lambda: ward.times(name, "recovered", "watchdog"), PATIENCE, "the cure")
         assert name not in ward.hung("watchdog")
         event, reason = CURED[action].split("/")
-        (cure, *_) = [row.at for row in ward.exporter.journal.rows(name) if (row.event, row.reason) == (event, reason)]
+        (cure, *_) = [
+            row.at for row in ward.exporter.journal.rows(name) if (row.event, row.reason) == (event, reason)
+        ]
         assert ward.times(name, "recovered", "watchdog")[0] - cure >= 1
     if action in RUNS_ON:
         assert name in ward.hung("watchdog")

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +67,24 @@ class Ward:
         )
 
     def times(self, name: str, event: str, signal: str = "emulator") -> list[float]:
-        return [row.at for row in self.exporter.journal.rows(name) if (row.event, row.reason) == (event, signal)]
+        return [
+            row.at for row in self.exporter.journal.rows(name) if (row.event, row.reason) == (event, signal)
+        ]
 
-    def rounds(self, signal: str = "emulator") -> float:
+    def rounds(self, signal: str = "emulator", **labels: str) -> float:
         name = "libvirt_lifecycle_exporter_probe_duration_seconds_count"
-        return self.exporter.value(name, signal=signal) or 0
+        return self.exporter.value(name, signal=signal, **labels) or 0
 
-    def probes_once_more(self, signal: str = "emulator", rounds: int = 2) -> None:
+    def probes_once_more(self, signal: str = "emulator", rounds: int = 2, **labels: str) -> None:
         """Waits for whole rounds of probes."""
-        before = self.rounds(signal)
+        before = self.rounds(signal, **labels)
         self.exporter.wait_until(
-            lambda: self.rounds(signal) >= before + rounds, PATIENCE, "another round of probes"
+            lambda: self.rounds(signal, **labels) >= before + rounds, PATIENCE, "another round of probes"
         )
 
-    def reopen(self) -> None:
-        self.connection = self.daemon.connect()
-
     def close(self) -> None:
-        try:
+        with suppress(libvirt.libvirtError):  # the daemon may be another by now
             self.connection.close()
-        except libvirt.libvirtError:
-            # The daemon may be another by now.
-            pass
 
 
 def threads(pid: int) -> int:

@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.hangs import EXCUSED, RUNS, Hang, Hangs, Patience
+from libvirt_lifecycle_exporter.hangs import EXCUSED, RUNS, Hang, Hangs
 from libvirt_lifecycle_exporter.incidents import Incidents
+from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.states import STATE_REASONS
 from libvirt_lifecycle_exporter.transition import Answer, Probed, Transition
 from tests.unit.seen import HERE, observation, transition
@@ -52,7 +54,9 @@ class Ward:
 
     def emulator(self, seconds: float | None) -> Told:
         """For how long the monitor has been waited for; None: it answers."""
-        return self.answer("emulator", "answered" if seconds is None else "silent", seconds or 0.0, by="a friend")
+        return self.answer(
+            "emulator", "answered" if seconds is None else "silent", seconds or 0.0, by="a friend"
+        )
 
     def happens(self, event: str, reason: str) -> Told:
         found = self.hangs.see(transition(event, reason, at=self.now))
@@ -75,7 +79,6 @@ def hung(ward: Ward) -> Ward:
 
 def test_an_emulator_that_leaves_its_monitor_unanswered_is_hung_until_it_answers() -> None:
     ward = hung(Ward())
-    assert ward.signals == ("emulator",)
     ward.later(27)
     assert ward.emulator(42) == []
     assert ward.emulator(None) == WELL
@@ -167,7 +170,8 @@ def test_nothing_is_concluded_while_the_connection_is_down_nor_from_before_it_ca
 def test_a_hang_outlives_a_loss_of_the_connection() -> None:
     ward = hung(Ward())
     ward.hangs.link(HERE, ward.now, up=False)
-    ward.hangs.link(HERE, ward.later(5) or ward.now, up=True)
+    ward.later(5)
+    ward.hangs.link(HERE, ward.now, up=True)
     assert ward.emulator(3) == []
     assert ward.signals == ("emulator",)
     assert ward.emulator(None) == WELL
@@ -179,7 +183,9 @@ def test_an_answer_counts_whatever_the_state() -> None:
     assert ward.emulator(None) == WELL
 
 
-@pytest.mark.parametrize("end", ["stopped/destroyed", "stopped/crashed", "stopped/migrated", "started/booted"])
+@pytest.mark.parametrize(
+    "end", ["stopped/destroyed", "stopped/crashed", "stopped/migrated", "started/booted"]
+)
 def test_another_run_is_another_matter(end: str) -> None:
     ward = hung(Ward())
     ward.happens(*end.split("/"))
@@ -228,7 +234,7 @@ BARK, CURED = [("hung", "watchdog")], [("recovered", "watchdog")]
 def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(action: str) -> None:
     ward = Ward()
     assert ward.happens("watchdog", action) == BARK
-    assert (ward.told[0].source, ward.told[0].detail) == ("callback", action)
+    assert (ward.told[0].source, ward.told[0].reason) == ("callback", "watchdog")
     assert ward.happens("watchdog", action) == []
     assert ward.later(10_000) == []
 
@@ -245,7 +251,9 @@ def test_it_has_recovered_when_it_was_reset_or_resumed_and_has_run_on(cure: str)
     assert ward.told[-1].message == "the guest has run on for 30 s"
 
 
-@pytest.mark.parametrize("setback", ["watchdog/reset", "suspended/watchdog", "suspended/paused", "crashed/panicked"])
+@pytest.mark.parametrize(
+    "setback", ["watchdog/reset", "suspended/watchdog", "suspended/paused", "crashed/panicked"]
+)
 def test_a_setback_begins_it_anew(setback: str) -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
@@ -453,11 +461,11 @@ class Life:
         self.counts: dict[tuple[str, str, str, str], tuple[int, float]] = {}
         self.excused = False
 
-    def step(self, what: str, first: object, second: object) -> None:
+    def step(self, what: str, first: Any, second: Any) -> None:
         ward = self.ward
         before = len(ward.told)
         if what == "happens":
-            event, reason, state = first  # type: ignore[misc]
+            event, reason, state = first
             change = transition(event, reason, at=ward.now)
             self.incidents.take(change)
             if state:
@@ -466,17 +474,17 @@ class Life:
                 self.open.clear()
             ward.take(ward.hangs.see(change))
         elif what == "agent":
-            ward.take(ward.hangs.agent(observation("agent_lifecycle", first, at=ward.now)))  # type: ignore[arg-type]
+            ward.take(ward.hangs.agent(observation("agent_lifecycle", first, at=ward.now)))
         elif what == "link":
             self.up = bool(first)
             ward.hangs.link(HERE, ward.now, up=self.up)
         elif what == "later":
-            ward.later(first)  # type: ignore[arg-type]
+            ward.later(first)
         elif what == "restart":
             self.restart()
         else:
             seconds, ran = (0.0, second) if what == "vcpu" else (second, 0)
-            ward.answer(what, first, seconds, ran=ran)  # type: ignore[arg-type]
+            ward.answer(what, first, seconds, ran=ran)
         for change in ward.told[before:]:
             self.check(change)
         assert set(ward.signals) == {signal for signal, is_open in self.open.items() if is_open}
@@ -515,7 +523,7 @@ class Life:
 @settings(max_examples=400)
 @given(st.lists(STEPS, max_size=40))
 def test_whatever_the_order_nobody_is_hung_with_an_excuse_and_hung_and_recovered_take_turns(
-    steps: list[tuple[str, object, object]],
+    steps: list[tuple[str, Any, Any]],
 ) -> None:
     life = Life()
     for step in steps:

@@ -56,7 +56,7 @@ class DomainPage(Page):
     def __init__(
         self, connection: str, name: str, *, signals: tuple[str, ...] = (), zeros: bool = True
     ) -> None:
-        """``signals``: the hang signals that are switched on; ``zeros``: whether the alerts' pairs start at 0."""
+        """``signals``: of hangs, those switched on; ``zeros``: whether the alerts' pairs start at 0."""
         super().__init__(len(DOMAIN_FAMILIES))
         self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})

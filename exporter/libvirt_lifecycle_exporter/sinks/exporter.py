@@ -47,10 +47,13 @@ class ExporterCollector(Collector):
         sink: PrometheusSink,
         journal: JournalFigures,
         probes: Durations,
+        *,
         heartbeat: Callable[[], float],
         libvirt_version: str,
     ) -> None:
-        """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
+        """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
+        Unix time, seconds.
+        """
         self._inbox = inbox
         self._sink = sink
         self._journal = journal

@@ -79,8 +79,8 @@ HUNG: Final = Family(
     "libvirt_domain_hung",
     "gauge",
     (*_DOMAIN, "signal"),
-    "1 while the domain is hung by this signal, else 0: emulator, watchdog, guest_agent, vcpu; those that are "
-    "switched on.",
+    "1 while the domain is hung by this signal, else 0: emulator, watchdog, guest_agent, vcpu (those that "
+    "are switched on).",
 )
 DOMAIN_FAMILIES: Final = (
     EVENTS,

@@ -36,7 +36,8 @@ class PrometheusSink:
         signals: tuple[str, ...] = (),
     ) -> None:
         """``series_ttl``: seconds that a removed domain's series stay; ``signals``: of hangs, those that are
-        switched on."""
+        switched on.
+        """
         self._lock = threading.Lock()
         self._signals = signals
         self._page_series = (

@@ -1,13 +1,13 @@
-"""Threads that put questions to libvirt on connections of their own; one that does not come back is left behind.
+"""Threads that put questions to libvirt on connections of their own; who does not come back is left behind.
 
 Law: whoever asks waits no longer than the patience for each question. A libvirt call cannot be cancelled, so
-the thread of one that hangs is left with it, and ends when it returns. ``connections`` is the most of both that
-there ever is: beyond that nothing is asked. Each call that hangs also holds one of the daemon's 20 ordinary
-workers (libvirtd.conf, max_workers), so the limit is the daemon's protection as much as ours.
+the thread of one that hangs is left with it, and ends when it returns. ``connections`` is the most of both
+that there ever is: beyond that nothing is asked. Each call that hangs also holds one of the daemon's 20
+ordinary workers (libvirtd.conf, max_workers), so the limit is the daemon's protection as much as ours.
 
-One call at a time on each connection. Three would be allowed, but libvirt's client (9.0) at times leaves a call
-unsent while others hang on the same connection, until something arrives there: in 3 of 40 trials of
-three calls at once, for some seconds. A connection costs less than that.
+One call at a time on each connection. More would be allowed, but libvirt's client (9.0) at times leaves a
+call unsent while others hang on the same connection, until something arrives there: for seconds, in 3 of 40
+trials of three calls at once. A connection costs less than that.
 """
 
 import logging
@@ -161,7 +161,7 @@ class Crew:
             self._trim(0)
 
     def _drop_lost(self) -> None:
-        """Let go of connections that were lost while nobody used them, so that no question is lost on them."""
+        """Let go of connections that were lost while nobody used them: no question is lost on them."""
         with self._changed:
             idle = [lane for lane in self._lanes if not lane.used and lane.is_open()]
         for lane in idle:

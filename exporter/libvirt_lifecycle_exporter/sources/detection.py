@@ -20,6 +20,7 @@ def probes(
     connection: Connection,
     inbox: Inbox,
     durations: Durations,
+    *,
     passes: Callable[[str], bool],
     settings: Settings,
 ) -> list[Probe]:

@@ -5,8 +5,8 @@ command waits for ever, and only then does controlInfo() show that somebody wait
 small command is sent by ourselves, the canary; it hangs on whom it finds stuck, and controlInfo(), which
 does not, tells the rest.
 
-Law: one canary a domain at the most, and never to one that somebody is talking to already (NOWAIT). At
-most ``CANARIES`` hang at a time on one libvirt; with that many, domains that got stuck later are found only if
+Law: one canary a domain at the most, and never to one that somebody is talking to already (NOWAIT). At most
+``CANARIES`` hang at a time on one libvirt; with that many, domains that got stuck later are found only if
 somebody else asks them something.
 """
 
@@ -140,7 +140,9 @@ class EmulatorProbe(Probe):
         question = {"daemon": lambda connection: bool(connection.getLibVersion())}
         answers = self._control.ask(question, wide=1, patience=_CONTROL_PATIENCE).get("daemon") is True
         if not answers:
-            log.info("connection %s: no more emulators are asked; the daemon does not answer", self.post.label)
+            log.info(
+                "connection %s: no more emulators are asked; the daemon does not answer", self.post.label
+            )
         return answers
 
     def _look(self, questions: dict[str, Question[Answer]]) -> dict[str, Answer | libvirt.libvirtError]:

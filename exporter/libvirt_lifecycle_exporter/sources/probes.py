@@ -1,8 +1,8 @@
 """Asks, again and again, whether the domains of a connection still answer: a thread for each hang signal.
 
-Law: what is asked goes over connections of its own, by a ``Crew``; this thread never calls libvirt itself, so it
-always comes round. What comes back is told as it is: what it means is ``hangs``' business. Nobody is asked while
-the connection is down.
+Law: what is asked goes over connections of its own, by a ``Crew``; this thread never calls libvirt itself, so
+it always comes round. What comes back is told as it is: what it means is ``hangs``' business. Nobody is asked
+while the connection is down.
 """
 
 import logging
@@ -25,7 +25,7 @@ _REST = 0.5
 """Seconds between looks whether the connection is up again."""
 
 MONITORED = frozenset({"QEMU"})
-"""Drivers (as virConnectGetType names them) whose domains have a monitor, an agent and virtual CPUs to ask."""
+"""Drivers (as virConnectGetType names them) whose domains have a monitor, an agent and virtual CPUs."""
 
 
 class Post(NamedTuple):
@@ -79,7 +79,7 @@ class Probe(ABC):
         """Do what is due between rounds; return the seconds until it is to be called again."""
         return self._interval
 
-    def rest(self) -> None:
+    def rest(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of what is known: the connection is down."""
 
     @abstractmethod

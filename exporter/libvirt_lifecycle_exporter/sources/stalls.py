@@ -9,7 +9,7 @@ from typing import Any
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hangs import SAMPLES
+from libvirt_lifecycle_exporter.silence import SAMPLES
 from libvirt_lifecycle_exporter.sources.crew import Crew
 from libvirt_lifecycle_exporter.sources.probes import RUNNING, Post, Probe, listing, wanted
 from libvirt_lifecycle_exporter.transition import Answer
