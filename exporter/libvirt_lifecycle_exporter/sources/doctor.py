@@ -65,7 +65,7 @@ def check(label: str, uri: str, patience: float) -> Finding:
 def _hang_detection(connection: Any, uri: str) -> Iterator[str]:
     """Say which hang signals can be had here."""
     if connection.getType() not in MONITORED:
-        yield f"hang detection: none; the driver {connection.getType()} has no monitor to ask"
+        yield f"hang detection: not here; the driver {connection.getType()} has no monitor to ask"
         return
     yield "hang detection: emulator, watchdog and vcpu (--hang.vcpu) work with read-only access"
     try:
