@@ -32,6 +32,8 @@ MANY = [f"bed-{number}" for number in range(20)]
 BUSY = 4.0
 """Seconds that a busy machine gets more."""
 ROUNDS = 9 * int(os.environ.get("LAB_HANG_RUNS", "1"))
+ATTEMPTS = 5
+"""A probe may be due in the very moment between the hang and the question."""
 MOST_MORE = 12 + 4 + 2
 """Connections more than at rest: canaries, controlInfo, and those that are just being closed."""
 
@@ -202,7 +204,9 @@ def test_a_daemon_that_is_started_anew_meanwhile_makes_no_second_hang(small: War
 def test_an_exporter_that_is_restarted_meanwhile_tells_of_no_second_hang(small: Ward) -> None:
     small.freeze("stuck")
     small.waits_until_hung(["stuck"])
-    small.exporter.stop()
+    began = time.monotonic()
+    assert small.exporter.stop() == 0
+    print(f"\nstopped in {time.monotonic() - began:.2f} s with a probe hanging")
     small.exporter.start()
     small.exporter.wait_ready()
     small.probes_once_more(rounds=2)
@@ -214,36 +218,26 @@ def test_an_exporter_that_is_restarted_meanwhile_tells_of_no_second_hang(small: 
     assert (len(small.times("stuck", "hung")), len(small.times("stuck", "recovered"))) == (1, 1)
 
 
-def test_it_stops_at_once_while_probes_hang(small: Ward) -> None:
-    small.freeze("stuck", "well")
-    small.waits_until_hung(["stuck", "well"])
-    began = time.monotonic()
-    assert small.exporter.stop() == 0
-    print(f"\nstopped in {time.monotonic() - began:.2f} s with two probes hanging")
-    small.thaw("stuck", "well")
-    small.exporter.start()
-    small.exporter.wait_ready()
-
-
 def test_somebody_else_may_be_waiting_for_the_monitor(small: Ward) -> None:
     """Then nothing more is asked; the wait itself is what shows."""
-    small.freeze("stuck")
-    asked = threading.Event()
+    for _ in range(ATTEMPTS):
+        small.freeze("stuck")
+        somebody = threading.Thread(target=_ask_of_its_disk, args=(small, "stuck"), daemon=True)
+        somebody.start()
+        small.waits_until_hung(["stuck"])
+        small.thaw("stuck")
+        small.waits_until_hung([])
+        somebody.join(PATIENCE)
+        message = [row.message for row in small.exporter.journal.rows("stuck") if row.event == "hung"][-1]
+        if "held by another client of libvirt" in message:
+            return
+    raise AssertionError(f"the probe was always first: {message}")
 
-    def ask() -> None:
-        connection = small.daemon.connect()
-        domain = connection.lookupByName("stuck")
-        asked.set()
-        domain.memoryStats()
-        connection.close()
 
-    somebody = threading.Thread(target=ask, daemon=True)
-    somebody.start()
-    asked.wait(PATIENCE)
-    small.waits_until_hung(["stuck"])
-    small.thaw("stuck")
-    small.waits_until_hung([])
-    somebody.join(PATIENCE)
+def _ask_of_its_disk(ward: Ward, name: str) -> None:
+    connection = ward.daemon.connect()
+    connection.lookupByName(name).blockStats("hda")
+    connection.close()
 
 
 def test_a_driver_without_a_monitor_is_left_alone(session_daemon: Daemon, witness: Witness) -> None:

@@ -87,32 +87,26 @@ def test_a_halted_guest_is_found_by_its_virtual_cpus_and_an_idle_or_busy_one_is_
 
 
 def test_an_agent_that_answers_goes_silent_and_comes_back(ward: Ward) -> None:
-    with Agent(ward.guests.folder / "agent.sock") as agent:
-        channel = Hardware(channel=agent.path, channel_mode="connect", overrides=OVERRIDE)
-        ward.boot(["spoken-for"], Guest(hardware=channel))
-        for _ in range(2):
-            assert agent.pinged.acquire(timeout=PATIENCE)
+    """And one that never answered, one that is not connected, and none at all, meanwhile, are no hangs."""
+    folder = ward.guests.folder
+    with Agent(folder / "agent.sock") as agent, Agent(folder / "mute.sock") as mute:
+        mute.speaks.clear()
+        for name, path in (("spoken-for", agent.path), ("mute", mute.path)):
+            channel = Hardware(channel=path, channel_mode="connect", overrides=OVERRIDE)
+            ward.boot([name], Guest(hardware=channel))
+        ward.boot(["absent"], Guest(hardware=Hardware(channel=folder / "absent.sock")))
+        ward.boot(["without"])
+        assert agent.pinged.acquire(timeout=PATIENCE)
+        ward.probes_once_more("guest_agent")
         assert not ward.hung("guest_agent")
         agent.speaks.clear()
         ward.waits_until_hung(["spoken-for"], "guest_agent")
         agent.speaks.set()
         ward.waits_until_hung([], "guest_agent")
         assert len(ward.times("spoken-for", "hung", "guest_agent")) == 1
-        (message, *_) = [
-            row.message for row in ward.exporter.journal.rows("spoken-for") if row.event == "hung"
-        ]
+        (message,) = [row.message for row in ward.exporter.journal.rows("spoken-for") if row.event == "hung"]
         assert message.startswith("its guest agent has not answered 3 times in ")
-        ward.domain("spoken-for").destroy()
-
-
-def test_an_agent_that_never_answered_or_is_not_there_is_no_hang(ward: Ward) -> None:
-    with Agent(ward.guests.folder / "mute.sock") as agent:
-        agent.speaks.clear()
-        channel = Hardware(channel=agent.path, channel_mode="connect", overrides=OVERRIDE)
-        ward.boot(["mute"], Guest(hardware=channel))
-        ward.boot(["absent"], Guest(hardware=Hardware(channel=ward.guests.folder / "absent.sock")))
-        ward.boot(["without"])
-        ward.probes_once_more("guest_agent", rounds=3)
         for name in ("mute", "absent", "without"):
             assert not ward.times(name, "hung", "guest_agent")
+        for name in ("spoken-for", "mute", "absent", "without"):
             ward.domain(name).destroy()
