@@ -7,19 +7,23 @@ Law: a message changes what is known, or nothing; what is counted is counted onc
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from libvirt_lifecycle_exporter.causes import Causes
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
+from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.hangs import Hang, Hangs
 from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.operations import Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
+from libvirt_lifecycle_exporter.silence import Patience
+from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.stops import Stops
 from libvirt_lifecycle_exporter.transition import (
     InventoryChange,
@@ -28,12 +32,13 @@ from libvirt_lifecycle_exporter.transition import (
     Look,
     Message,
     Observation,
+    Probed,
     Snapshot,
     Subject,
     Transition,
 )
 from libvirt_lifecycle_exporter.view import View
-from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, LIFECYCLE
+from libvirt_lifecycle_exporter.vocabulary import EXPLAINED, HUNG, LIFECYCLE
 from libvirt_lifecycle_exporter.watches import Watches
 
 _EVIDENCE_FOR = 5.0
@@ -68,6 +73,7 @@ class Pipeline:
         turns: Callable[[], int],
         clock: Callable[[], float],
         draw_order: Callable[[], int],
+        patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
@@ -82,6 +88,7 @@ class Pipeline:
         self._doubts = Doubts()
         self._incidents = Incidents()
         self._operations = Operations()
+        self._hangs = Hangs(patience)
         self._effects = Effects()
         self._wishes = Wishes()
         self._lost: dict[str, int] = {}
@@ -93,6 +100,7 @@ class Pipeline:
             Look: self._on_look,
             LinkUp: self._on_link_up,
             LinkDown: self._on_link_down,
+            Probed: lambda probed: self._count(self._hangs.probed(probed, self._inventory.find)),
         }
 
     def restore(self, memory: Memory) -> None:
@@ -104,10 +112,13 @@ class Pipeline:
         self._sink.restore(here, self._clock())
         for domain in here.domains:
             self._sink.show(domain)
-        self._incidents.restore(here.incidents)
+        self._hangs.restore(self._hanging(here), here.counts, self._clock())
+        self._incidents.restore(here.incidents, self._hangs.signals)
         for incident in here.incidents:
             place = self._sink.admit(incident.connection, incident.name)
             self._sink.incident(incident, place, more=0)
+        for domain in here.domains:
+            self._note_hung(domain)
         self._watches.restore(here.watched_until)
 
     def remember(self) -> Memory:
@@ -141,12 +152,14 @@ class Pipeline:
         """Do what is due: verdicts, second questions, the end of what is long gone."""
         now = self._clock()
         self._count(self._diagnosis.tick(now))
+        self._count(self._hangs.tick(now, self._inventory.find))
         self._ask_again(now)
         for domain in self._inventory.forget(now - self._memory):
             self._effects.forget(domain)
             self._diagnosis.forget(domain.connection, domain.uuid)
             self._operations.forget(domain.connection, domain.uuid)
             self._sink.forget(domain.connection, domain.name)
+            self._hangs.forget(domain.connection, domain.uuid)
         self._effects.expired.extend(self._sink.expire(now))
         self._watches.note(now, self._effects)
 
@@ -187,6 +200,8 @@ class Pipeline:
         elif known is not None:
             known.newest = seen.order
         self._count(self._diagnosis.see(seen, state, reason))
+        if seen.kind == "agent_lifecycle":
+            self._count(self._hangs.agent(seen))
 
     def _bridge(self, change: Transition, order: int) -> bool:
         """Count what must have happened, unseen, before this; tell if there was anything."""
@@ -253,6 +268,7 @@ class Pipeline:
         self._doubts.clear(key)
         self._diagnosis.forget(*key)
         self._operations.forget(*key)
+        self._hangs.forget(*key)
         self._effects.forget(domain)
         for incident in self._incidents.removed(*key, look.at):
             self._effects.incident(incident)
@@ -334,8 +350,10 @@ class Pipeline:
     def _on_link_up(self, link: LinkUp) -> None:
         self._watches.found(link, self._effects)
         self._inventory.note_gap(link.connection, self._draw_order())
+        self._hangs.link(link.connection, link.at, up=True)
 
     def _on_link_down(self, link: LinkDown) -> None:
+        self._hangs.link(link.connection, link.at, up=False)
         self._watches.lost(link, self._effects)
         self._doubts.clear_all(link.connection)
         self._inventory.note_gap(link.connection, self._draw_order())
@@ -369,11 +387,29 @@ class Pipeline:
                 self._effects.then(self._sink.retire, whole.connection, whole.name, whole.uuid, whole.at)
             elif not domain.present:
                 self._effects.then(self._sink.show, domain)
+            more = self._hangs.see(whole)
+            if domain is not None:
+                self._note_hung(domain)
+            self._count(more)
 
     def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
             self._effects.note(connection, change)
             self._effects.then(self._sink.note, connection, change)
+
+    def _hanging(self, memory: Memory) -> Iterator[Hang]:
+        """The hangs that were open and may be still; what is off hangs no longer."""
+        for one in memory.incidents:
+            domain = self._inventory.find(one.connection, one.uuid)
+            if one.kind == HUNG and domain is not None and domain.present and domain.state != INACTIVE:
+                yield Hang(one.connection, one.uuid, domain.name, one.opened_at)
+
+    def _note_hung(self, domain: Domain) -> None:
+        hung = self._hangs.signals(domain.connection, domain.uuid)
+        if hung != domain.hung:
+            domain.hung = hung
+            self._diagnosis.note_hung(domain.connection, domain.uuid, bool(hung))
+            self._effects.then(self._sink.show, domain)
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
