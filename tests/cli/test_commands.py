@@ -4,27 +4,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.flags import FLAGS
+from tests.cli.asking import COMMAND, run
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
-
-COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
-CLEAN = {
-    name: value for name, value in os.environ.items() if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER")
-}
-
-
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN | variables
-    )
 
 
 def test_version() -> None:

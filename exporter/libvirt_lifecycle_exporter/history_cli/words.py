@@ -37,6 +37,15 @@ def one_of(what: str, known: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
+def incident(text: str) -> str:
+    """Read an incident's id, or the beginning of it; raises ValueError."""
+    if re.fullmatch("[0-9a-f]{1,16}", text):
+        return text
+    raise ValueError(
+        f'"{harmless(text)}" is no incident; write its id as incidents shows it, or its beginning'
+    )
+
+
 def names(expression: str) -> Callable[[str], bool]:
     """Read a regular expression that a domain's whole name is to match; raises ValueError."""
     try:

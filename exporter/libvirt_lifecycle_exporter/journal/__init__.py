@@ -11,5 +11,6 @@ counting, and no file is ever deleted.
 * ``tables``  what is done to them
 * ``store``   append, restore, heal
 * ``keeper``  what may wait for the disk: checkpoints and retention, on a thread of its own
+* ``selection`` what is asked
 * ``history`` reading, also while the exporter writes
 """

@@ -84,6 +84,7 @@ CREATE TABLE watches (
 """
 
 _V2 = """
+CREATE INDEX transitions_incident_id ON transitions (incident_id);
 CREATE TABLE scopes (
     connection TEXT PRIMARY KEY,
     include TEXT NOT NULL,
