@@ -22,7 +22,7 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``stops``                              pure: what is not written yet, while it is open why a domain stopped
 * ``view``                               pure: what the filter lets through, now and before
 * ``incidents``, ``operations``          pure: what it means, and how long it took
-* ``accounts``, ``comparison``           what is counted, for the journal and the sinks; what answers mean for it
+* ``accounts``, ``comparison``           what is counted, for journal and sinks; what answers mean for it
 * ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
 * ``figures``                            how long probes took
 * ``web``                                HTTP
