@@ -111,7 +111,33 @@ class LinkDown(NamedTuple):
     cause: str
 
 
-Message = Observation | Snapshot | Look | LinkUp | LinkDown
+class Answer(NamedTuple):
+    """What one domain answered to a probe, or did not."""
+
+    uuid: str
+    how: str
+    """``answered``; ``silent``; ``busy``: no question could be put, and nothing is known; ``absent``: there
+    is nobody to ask."""
+    seconds: float = 0.0
+    """emulator, silent: for how long somebody has been waiting for its monitor."""
+    by: str = ""
+    """emulator, silent: who has."""
+    ran: int = 0
+    """vcpu: how long all its virtual CPUs have run; nanoseconds."""
+
+
+class Probed(NamedTuple):
+    """What the domains of a connection answered to the probes of one hang signal."""
+
+    at: float
+    """When the answers were there; Unix time, seconds."""
+    connection: str
+    signal: str
+    """One of ``vocabulary.HANG_SIGNALS``."""
+    answers: tuple[Answer, ...]
+
+
+Message = Observation | Snapshot | Look | LinkUp | LinkDown | Probed
 
 
 class Transition(NamedTuple):
@@ -129,7 +155,7 @@ class Transition(NamedTuple):
     """libvirt's own word for it."""
     detail_code: int
     source: str
-    """``callback``: libvirt said so; ``reconcile``: two states prove it."""
+    """``callback``: libvirt said so; ``reconcile``: two states prove it; ``probe``: it was asked for."""
     message: str = ""
     """Why, in words, where there is evidence."""
     run_id: str = ""

@@ -117,12 +117,22 @@ ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
 DIAGNOSED: Final = (("stopped", "quit"), ("stopped", "hung"))
 """What the exporter concludes and libvirt has no word for."""
 
+HUNG: Final = "hung"
+RECOVERED: Final = "recovered"
+"""The events of the exporter's own hang detection; libvirt sends neither."""
+
+HANG_SIGNALS: Final = ("emulator", "watchdog", "guest_agent", "vcpu")
+"""What does not answer, or has run out: the reasons of ``hung`` and ``recovered``."""
+
+HANG_PAIRS: Final = tuple((event, signal) for event in (HUNG, RECOVERED) for signal in HANG_SIGNALS)
+
 UNKNOWN: Final = "unknown"
 """The reason of what only the comparison of two states proves, where the cause is not provable."""
 
 COUNTED_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     *ALL_PAIRS,
     *DIAGNOSED,
+    *HANG_PAIRS,
     *((event, UNKNOWN) for event in REASONS if event not in ("defined", "undefined")),
 )
 """Every (event, reason) that can be counted, but for numbers from the future."""
@@ -137,6 +147,12 @@ ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("suspended", "watchdog"),
 )
 """The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
+
+
+def alert_pairs(signals: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return all pairs that start at 0, those of the hang signals that are switched on too."""
+    return (*ALERT_PAIRS, *((HUNG, signal) for signal in signals))
+
 
 EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
     {

@@ -82,6 +82,8 @@ def test_check_says_what_is_there(session_daemon: Daemon) -> None:
     assert said.returncode == 0
     assert "driver QEMU, libvirt " in said.stdout
     assert "events can be registered: 9 of 9 kinds" in said.stdout
+    assert "hang detection: emulator, watchdog and vcpu (--hang.vcpu) work" in said.stdout
+    assert "guest_agent (--hang.guest-agent) needs read-write access, which is granted" in said.stdout
 
 
 def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
@@ -90,6 +92,7 @@ def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "absent: not well" in said.stdout
     assert "test:///default: well" in said.stdout
+    assert "hang detection: not here; the driver TEST has no monitor" in said.stdout
     assert "hint: the daemon's socket is not there" in said.stdout
 
 

@@ -128,6 +128,8 @@ class Libvirt(RuleBasedStateMachine):
         inbox.put(Snapshot(question.began, at, HERE, tuple(facts)))
         self.listed = True
         self.exporter.work()
+        if self.up:
+            self.noted = at
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
             self.watched = max(self.watched, at)

@@ -12,6 +12,7 @@ from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, pa
 from libvirt_lifecycle_exporter.sinks.families import (
     DOMAIN_FAMILIES,
     EVENTS,
+    HUNG,
     INCIDENT_OPEN,
     INCIDENTS,
     LAST_EVENT,
@@ -23,7 +24,7 @@ from libvirt_lifecycle_exporter.sinks.families import (
     STATE_SINCE,
 )
 from libvirt_lifecycle_exporter.states import STATES
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
+from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 Pair = tuple[str, str]
 """event, reason; or ``INCIDENT`` and its kind"""
@@ -38,7 +39,7 @@ def _bits(*families: Family) -> int:
 
 
 _COUNTED = _bits(EVENTS, LAST_EVENT)
-_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
+_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META, HUNG)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
@@ -48,6 +49,7 @@ class DomainPage(Page):
     __slots__ = (
         "_domain",
         "_labels",
+        "_signals",
         "began",
         "counts",
         "expires",
@@ -60,15 +62,21 @@ class DomainPage(Page):
         "uuid",
     )
 
-    def __init__(self, connection: str, name: str, *, is_own: bool = True) -> None:
-        """``is_own``: whether it is of one domain, not of those that have none of their own."""
+    def __init__(
+        self, connection: str, name: str, *, signals: tuple[str, ...] = (), is_own: bool = True
+    ) -> None:
+        """``signals``: of hangs, those that are switched on.
+
+        ``is_own``: whether it is of one domain, not of those that have none of their own.
+        """
         super().__init__(len(DOMAIN_FAMILIES))
+        self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: Domain | None = None
         self.is_own = is_own
         self.facts = 0
         """Series that say what is known of the domain."""
-        self.counts: dict[Pair, int] = dict.fromkeys(ALERT_PAIRS if is_own else (), 0)
+        self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if is_own else (), 0)
         self.last: dict[Pair, float] = {}
         self.promised: dict[Pair, int] = {}
         """How many series each pair will bring; kept by ``Room``."""
@@ -133,8 +141,9 @@ class DomainPage(Page):
         self._domain = domain
         self.uuid = domain.uuid
         self.touch(_FACTS)
-        # state set, its reason, since, meta; and OpenStack's.
-        self.facts = len(STATES) + 3 + (domain.details is not None and domain.details.nova is not None)
+        # state set, its reason, since, meta; whether it is hung; and OpenStack's.
+        nova = domain.details is not None and domain.details.nova is not None
+        self.facts = len(STATES) + 3 + len(self._signals) + nova
 
     @property
     def series(self) -> int:
@@ -149,7 +158,17 @@ class DomainPage(Page):
             return pairs(name, self._labels, _NAMES, self.last)
         if name in _OF_INCIDENTS:
             return _OF_INCIDENTS[name](self._labels, self)
-        return "" if self._domain is None else _WRITERS[name](self._labels, self._domain)
+        if self._domain is None:
+            return ""
+        if name == HUNG.name:
+            return _hung(self._labels, self._domain, self._signals)
+        return _WRITERS[name](self._labels, self._domain)
+
+
+def _hung(subject: str, domain: Domain, signals: tuple[str, ...]) -> str:
+    return "".join(
+        sample(HUNG.name, f'{subject},signal="{signal}"', signal in domain.hung) for signal in signals
+    )
 
 
 def _state(subject: str, domain: Domain) -> str:

@@ -25,10 +25,20 @@ from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
 class PrometheusSink:
     """Holds what /metrics says about domains and connections."""
 
-    def __init__(self, connections: tuple[str, ...], *, series_limit: int, series_ttl: float) -> None:
-        """``series_ttl``: seconds that a removed domain's series stay."""
+    def __init__(
+        self,
+        connections: tuple[str, ...],
+        *,
+        series_limit: int,
+        series_ttl: float,
+        signals: tuple[str, ...] = (),
+    ) -> None:
+        """``series_ttl``: seconds that a removed domain's series stay; ``signals``: of hangs, those that are
+        switched on.
+        """
         self._lock = threading.Lock()
-        self._room = Room(series_limit)
+        self._signals = signals
+        self._room = Room(series_limit, signals)
         self._ttl = series_ttl
         self._connections = {name: ConnectionPage(name) for name in connections}
         self._pages: dict[Name, DomainPage] = {}
@@ -213,9 +223,12 @@ class PrometheusSink:
         """Return a page, a new one if there is none."""
         page = self._pages.get((connection, name))
         if page is None:
-            page = self._pages[connection, name] = DomainPage(connection, name, is_own=name != OTHER)
+            page = self._pages[connection, name] = self._new_page(connection, name)
             self._room.series += page.series
         return page
+
+    def _new_page(self, connection: str, name: str) -> DomainPage:
+        return DomainPage(connection, name, signals=self._signals, is_own=name != OTHER)
 
     def _admit(self, connection: str, name: str) -> DomainPage | None:
         """Return the page of a domain, a new one if the limit allows."""
@@ -232,7 +245,7 @@ class PrometheusSink:
 
     def _comes_back(self, name: Name, counts: dict[Pair, Counted], domain: Domain | None, now: float) -> bool:
         """Show a domain as before a restart; False if there is less room than there was."""
-        page = DomainPage(*name)
+        page = self._new_page(*name)
         page.restore(counts)
         if domain is not None:
             page.show(domain)

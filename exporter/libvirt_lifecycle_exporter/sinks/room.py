@@ -10,12 +10,10 @@ from contextlib import contextmanager
 from libvirt_lifecycle_exporter.effects import Name
 from libvirt_lifecycle_exporter.sinks.domain_page import DomainPage, Pair
 from libvirt_lifecycle_exporter.states import STATES
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
+from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 _FACTS = len(STATES) + 4
-"""Series that say what is known of a domain: state, reason, since, meta, OpenStack's."""
-_PAGE = len(ALERT_PAIRS) + _FACTS + 3 * len(INCIDENT_KINDS)
-"""Series that a new domain brings, or may bring any time; admission asks for this much room."""
+"""Series that tell of a domain: state, reason, since, meta, OpenStack's; each hang signal is one more."""
 _PAIR = 2
 """Series that a new (event, reason) of a domain brings: the counter and its newest time."""
 _ANY_TIME: Pair = ("", "")
@@ -25,8 +23,12 @@ _ANY_TIME: Pair = ("", "")
 class Room:
     """Keeps the account of series."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, signals: tuple[str, ...] = ()) -> None:
+        """``signals``: of hangs, those that are switched on."""
         self._limit = limit
+        self._facts = _FACTS + len(signals)
+        self._page = len(alert_pairs(signals)) + self._facts + 3 * len(INCIDENT_KINDS)
+        """Series that a new domain brings, or may bring any time; admission asks for this much room."""
         self._promised = 0
         self.series = 0
         """Series there are now."""
@@ -47,7 +49,7 @@ class Room:
 
     def admits(self, name: Name) -> bool:
         """Tell whether there is room for another domain."""
-        admitted = self._has(_PAGE)
+        admitted = self._has(self._page)
         self.fold(name, is_folded=not admitted)
         return admitted
 
@@ -60,7 +62,7 @@ class Room:
 
     def reserve(self, page: DomainPage) -> None:
         """Promise a domain all that it may show any time."""
-        more = _FACTS - page.facts + len(INCIDENT_KINDS) - len(page.began)
+        more = self._facts - page.facts + len(INCIDENT_KINDS) - len(page.began)
         self.keep(page, _ANY_TIME)
         self._promise(page, _ANY_TIME, more)
 

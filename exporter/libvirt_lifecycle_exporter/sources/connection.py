@@ -70,6 +70,7 @@ class Connection:
         self._snapshot_wanted = False
         self._lost: str | None = None
         self._stopping = False
+        self._up = False
         self._last_complaint = ""
         self._thread = threading.Thread(target=self._run, name=f"libvirt-{label}", daemon=True)
 
@@ -87,6 +88,10 @@ class Connection:
         """Wait for its end; False if a libvirt call still holds it."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def is_up(self) -> bool:
+        """Tell whether events arrive, as far as is known."""
+        return self._up and self._lost is None
 
     def want_snapshot(self) -> None:
         """Ask for a new snapshot soon; returns at once."""
@@ -134,6 +139,7 @@ class Connection:
             self._watch(connection)
             registered = self._listener.register(connection)
             self._inbox.put(LinkUp(time.time(), self.label))
+            self._up = True
             log.info(
                 "connection %s is up: driver %s, event kinds %d",
                 self.label,
@@ -142,6 +148,7 @@ class Connection:
             )
             self._serve(connection)
         finally:
+            self._up = False
             self._close(connection, registered)
         if self._lost is not None:
             self._is_down(self._lost)
