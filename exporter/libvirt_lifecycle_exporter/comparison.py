@@ -50,11 +50,11 @@ class Comparison:
 
     def bridge(self, change: Transition, order: int) -> bool:
         """Count what must have happened, unseen, before this; tell if there was anything."""
-        if not self._inventory.missed_before(change):
-            return False
         key = (change.connection, change.uuid)
         known = self._inventory.find(*key)
         answer = self._doubts.pending(key, known.newest if known is not None else 0)
+        if not self._inventory.missed_before(change, found=answer is not None):
+            return False
         if answer is not None:
             # Had its event been on its way, it would have come before this one.
             self._believe(answer, order)

@@ -91,11 +91,14 @@ class Inventory:
         for domain in self.of(connection):
             domain.gap = max(domain.gap, order)
 
-    def missed_before(self, change: Transition) -> list[tuple[str, str]]:
-        """Return the pairs that must have happened, unseen, between what is known and this event."""
+    def missed_before(self, change: Transition, *, found: bool = False) -> list[tuple[str, str]]:
+        """Return the pairs that must have happened, unseen, between what is known and this event.
+
+        ``found``: libvirt has answered what contradicts what is known, and is not believed yet.
+        """
         domain = self._domains.get((change.connection, change.uuid))
         if domain is None or not domain.present:
-            is_gap = change.connection in self._gaps and self._is_covered(change)
+            is_gap = (found or change.connection in self._gaps) and self._is_covered(change)
             return missed_before(None, change) if is_gap else []
         return missed_before(domain, change) if domain.gap or domain.rising else []
 
