@@ -32,8 +32,10 @@ class Stops:
         """Return how the domain was before its newest stop."""
         return self._before.get(key)
 
-    def hold(self, key: Key, changes: Iterable[InventoryChange]) -> list[InventoryChange]:
+    def hold(self, key: Key, changes: list[InventoryChange]) -> list[InventoryChange]:
         """Return those of the changes that are to be counted now; the others wait for the stop."""
+        if not changes:
+            return changes
         self._held[key] += changes
         return [] if key in self._before else self.counted(key)
 

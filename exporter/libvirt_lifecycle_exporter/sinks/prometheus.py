@@ -185,9 +185,11 @@ class PrometheusSink:
                 page = self._pages.get((domain.connection, domain.name))
             if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
                 return
-            with self._room.growing(page):
-                page.show(domain)
-            self._room.reserve(page)
+            before = page.facts
+            page.show(domain)
+            if page.facts != before:
+                self._room.series += page.facts - before
+                self._room.reserve(page)
             if domain.present:
                 page.expires = None
 
