@@ -18,7 +18,7 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``sources``                            the only rooms that import libvirt
 * ``sinks``                              every metric name
 * ``journal``                            every transition, in SQLite, before it counts
-* ``reconcile``, ``doubts``              pure: what was missed, and when that is believed
+* ``reconcile``, ``doubts``, ``gaps``    pure: what was missed, when that is believed, where it can be
 * ``stops``                              pure: what is not written yet, while it is open why a domain stopped
 * ``view``                               pure: what the filter lets through, now and before
 * ``incidents``, ``operations``          pure: what it means, and how long it took
