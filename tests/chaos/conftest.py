@@ -21,11 +21,10 @@ class Field:
 
 
 @pytest.fixture
-def field(own_daemon: Daemon, own_witness: Witness, tmp_path: Path) -> Iterator[Field]:
+def field(
+    own_daemon: Daemon, own_witness: Witness, own_driver_witness: Witness, tmp_path: Path
+) -> Iterator[Field]:
     journal = tmp_path / "journal.sqlite"
     uris = [f"qemu={own_daemon.uri}", f"test={own_daemon.test_uri}"]
-    with (
-        Witness(own_daemon.test_uri) as driver_witness,
-        Mortal(tmp_path, uris, journal) as exporter,
-    ):
-        yield Field(own_daemon, exporter, {"qemu": own_witness, "test": driver_witness}, journal)
+    with Mortal(tmp_path, uris, journal) as exporter:
+        yield Field(own_daemon, exporter, {"qemu": own_witness, "test": own_driver_witness}, journal)

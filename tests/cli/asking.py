@@ -11,6 +11,9 @@ from typing import Any
 from tests.journal.seeding import Scribe
 
 COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
+POWERS = "-dac_override,-dac_read_search"
+HUMBLE = ["setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}"]
+"""Makes root give up what opens everything to it."""
 VARIABLE = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
 CLEAN = {
     name: value

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.history_cli.places import SERVICE, places
-from tests.cli.asking import CLEAN, COMMAND, VARIABLE, refused
+from tests.cli.asking import CLEAN, COMMAND, HUMBLE, VARIABLE, refused
 from tests.journal.disk import Disk
 from tests.journal.seeding import Scribe, change
 
 FILE = "journal.sqlite"
-POWERS = "-dac_override,-dac_read_search"
-HUMBLE = ["setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}"]
 
 
 class Machine:

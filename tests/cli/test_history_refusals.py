@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asking import CLEAN, COMMAND, VARIABLE, Asked, refused, run
+from tests.cli.asking import CLEAN, COMMAND, HUMBLE, VARIABLE, Asked, refused, run
 from tests.journal.seeding import HERE, change
 
 
@@ -66,16 +66,10 @@ def test_other_files_are_no_journals(scribe: Asked, tmp_path: Path) -> None:
     assert "a newer release wrote" in refused(scribe.ask("events"), 1)
 
 
-POWERS = "-dac_override,-dac_read_search"
-
-
-HUMBLE = ["setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}"] if os.getuid() == 0 else []
-"""Root has to give up what opens everything to it."""
-
-
 def humble(*arguments: str) -> subprocess.CompletedProcess[str]:
+    humility = HUMBLE if os.getuid() == 0 else []
     return subprocess.run(
-        [*HUMBLE, *COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN
+        [*humility, *COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN
     )
 
 

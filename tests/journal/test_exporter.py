@@ -2,67 +2,15 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from libvirt_lifecycle_exporter.journal.schema import VERSION
-from tests.journal.disk import Disk
-from tests.journal.driver import Driver
-from tests.journal.mortal import ERRORS, EVENTS, Mortal
+from tests.journal.guest import Guest, Start, well
+from tests.journal.mortal import ERRORS, EVENTS
 from tests.journal.values import asides, messages
-from tests.lab.daemon import Daemon
-
-Start = Callable[..., Mortal]
-
-
-@pytest.fixture
-def driver(session_daemon: Daemon) -> Iterator[Driver]:
-    with Driver(session_daemon) as driver:
-        yield driver
-
-
-@pytest.fixture
-def start(session_daemon: Daemon, tmp_path: Path) -> Iterator[Start]:
-    with ExitStack() as running:
-
-        def begin(journal: Path | str, disk: Disk | None = None) -> Mortal:
-            return running.enter_context(Mortal(tmp_path, [session_daemon.test_uri], journal, disk=disk))
-
-        yield begin
-
-
-class Guest:
-    """One domain of a test; counts with the exporter what it did."""
-
-    def __init__(self, driver: Driver, name: str) -> None:
-        self.driver = driver
-        self.name = name
-        self.cycles = 0
-        self.domain = driver.define(name)
-
-    def cycle(self, *exporters: Mortal) -> None:
-        self.driver.cycle(self.name)
-        self.cycles += 1
-        for exporter in exporters:
-            exporter.wait_until(lambda: self.shown(exporter) == self.cycles, what=f"cycle {self.cycles}")  # noqa: B023
-
-    def shown(self, exporter: Mortal) -> int:
-        return exporter.lifecycle_counts(self.name)["stopped", "destroyed"]
-
-
-@pytest.fixture
-def guest(driver: Driver, request: pytest.FixtureRequest) -> Iterator[Guest]:
-    guest = Guest(driver, request.node.name.replace("[", "-").replace("]", ""))
-    yield guest
-    guest.domain.undefine()
-
-
-def well(exporter: Mortal) -> None:
-    """In trouble it errs again with every attempt."""
-    exporter.wait_until(lambda: exporter.said("well again"), what="the journal to heal")
 
 
 def history(path: Path, name: str) -> int:
@@ -138,32 +86,6 @@ def test_two_on_one_file(start: Start, guest: Guest, tmp_path: Path) -> None:
     assert guest.shown(second) == 2
     first.start()  # so that it can be stopped; it has no journal now
     first.wait_ready()
-
-
-def test_full_disk(start: Start, guest: Guest, tmp_path: Path) -> None:
-    with Disk(tmp_path / "disk") as disk:
-        exporter = start(disk.folder / "journal.sqlite", disk)
-        guest.cycle(exporter)
-        disk.fill()
-        while not exporter.figure(ERRORS):
-            guest.cycle(exporter)
-        guest.cycle(exporter)
-        assert exporter.said("cannot be used") <= 2
-        disk.make_room()
-        well(exporter)
-        guest.cycle(exporter)
-        exporter.kill()
-        exporter.again()
-        assert guest.shown(exporter) == guest.cycles
-        stopped = [*disk.python("-c", COUNT), str(disk.folder / "journal.sqlite"), guest.name]
-        assert int(disk.run(*stopped[len(disk.enter) :])) == guest.cycles
-        exporter.stop()
-
-
-COUNT = (
-    "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM transitions "
-    'WHERE name = ? AND event = "stopped"\', sys.argv[2:]).fetchone()[0])'
-)
 
 
 def test_a_folder_that_cannot_be(start: Start, guest: Guest, tmp_path: Path) -> None:

@@ -29,14 +29,8 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 
 
 @pytest.fixture
-def driver_witness(own_daemon: Daemon) -> Iterator[Witness]:
-    with Witness(own_daemon.test_uri) as witness:
-        yield witness
-
-
-@pytest.fixture
-def mortal(own_daemon: Daemon, driver_witness: Witness, tmp_path: Path) -> Iterator[Mortal]:
-    del driver_witness  # it is there first, and so it has seen all that the exporter counts
+def mortal(own_daemon: Daemon, own_driver_witness: Witness, tmp_path: Path) -> Iterator[Mortal]:
+    del own_driver_witness  # it is there first, and so it has seen all that the exporter counts
     with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as mortal:
         yield mortal
 
@@ -61,7 +55,7 @@ def witnessed(witness: Witness, names: list[str]) -> dict[str, Counter[Pair]]:
 
 
 def test_nothing_shows_of_the_restarts(
-    driver: Driver, driver_witness: Witness, mortal: Mortal, tmp_path: Path
+    driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
 ) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
     for name in DOMAINS:
@@ -70,15 +64,15 @@ def test_nothing_shows_of_the_restarts(
         for _ in range(RESTARTS):
             for _ in range(dice.randint(1, 20)):
                 driver.cycle(dice.choice(DOMAINS))
-            settle(mortal, driver_witness)
+            settle(mortal, own_driver_witness)
             mortal.kill()
             mortal.again()
-            assert counted(mortal, DOMAINS) == witnessed(driver_witness, DOMAINS)
+            assert counted(mortal, DOMAINS) == witnessed(own_driver_witness, DOMAINS)
         scrapes = onlooker.scrapes
         until(lambda: onlooker.scrapes > scrapes, 10, "one more look")
     assert onlooker.falls == []
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
-    total = sum(driver_witness.pairs(name).total() for name in DOMAINS)
+    total = sum(own_driver_witness.pairs(name).total() for name in DOMAINS)
     print(
         f"\nseed {SEED}: {RESTARTS} kills, {total} transitions, {onlooker.scrapes} scrapes; lost 0, doubled 0"
     )
@@ -110,30 +104,30 @@ UNPROVEN = {("shutdown", "finished")}
 
 
 def test_what_happened_meanwhile_is_counted_once_and_with_the_reason_that_libvirt_gives(
-    driver: Driver, driver_witness: Witness, mortal: Mortal, tmp_path: Path
+    driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
 ) -> None:
     for before, _ in MEANWHILE.values():
         before(driver)
-    settle(mortal, driver_witness)
+    settle(mortal, own_driver_witness)
     mortal.kill()
     for _, act in MEANWHILE.values():
         act(driver)
-    driver_witness.settle()
+    own_driver_witness.settle()
     mortal.again()
     names = list(MEANWHILE)
     proven = {
         name: Counter({pair: n for pair, n in pairs.items() if pair not in UNPROVEN})
-        for name, pairs in witnessed(driver_witness, names).items()
+        for name, pairs in witnessed(own_driver_witness, names).items()
     }
     mortal.wait_until(lambda: counted(mortal, names) == proven, 15, "what happened meanwhile")
-    settle(mortal, driver_witness)
+    settle(mortal, own_driver_witness)
     assert counted(mortal, names) == proven
     reconciled = rows(tmp_path / "journal.sqlite", "reconcile")
     assert set(reconciled.values()) == {1}
     assert not any(name == "nothing" for name, _, _ in reconciled)
     mortal.kill()
     mortal.again()
-    settle(mortal, driver_witness)
+    settle(mortal, own_driver_witness)
     assert counted(mortal, names) == proven, "and not again after the next restart"
 
 
@@ -154,11 +148,11 @@ def test_the_domains_that_were_there_first_were_never_transitions(
 
 
 def test_the_history_is_what_the_page_says_it_is(
-    driver: Driver, driver_witness: Witness, mortal: Mortal
+    driver: Driver, own_driver_witness: Witness, mortal: Mortal
 ) -> None:
     driver.define("one")
     driver.cycle("one")
-    settle(mortal, driver_witness)
+    settle(mortal, own_driver_witness)
     before = mortal.figure(EVENTS)
     mortal.kill()
     mortal.again()

@@ -62,6 +62,20 @@ def exporter(session_daemon: Daemon, witness: Witness, lab_root: Path) -> Iterat
         yield exporter
 
 
+@pytest.fixture(scope="session")
+def driver_witness(session_daemon: Daemon) -> Iterator[Witness]:
+    """Of the test driver in the daemon."""
+    with Witness(session_daemon.test_uri) as witness:
+        yield witness
+
+
+@pytest.fixture(scope="session")
+def driver_exporter(session_daemon: Daemon, driver_witness: Witness, lab_root: Path) -> Iterator[Exporter]:
+    del driver_witness  # as above
+    with Exporter(lab_root, [session_daemon.test_uri]) as exporter:
+        yield exporter
+
+
 @pytest.fixture
 def own_daemon(programs: Programs) -> Iterator[Daemon]:
     """One that the test may stop, kill and freeze."""
@@ -72,6 +86,12 @@ def own_daemon(programs: Programs) -> Iterator[Daemon]:
 @pytest.fixture
 def own_witness(own_daemon: Daemon) -> Iterator[Witness]:
     with Witness(own_daemon.uri) as witness:
+        yield witness
+
+
+@pytest.fixture
+def own_driver_witness(own_daemon: Daemon) -> Iterator[Witness]:
+    with Witness(own_daemon.test_uri) as witness:
         yield witness
 
 

@@ -14,11 +14,8 @@ from libvirt_lifecycle_exporter.app import App
 from libvirt_lifecycle_exporter.settings import Settings, target
 from libvirt_lifecycle_exporter.sources.loop import LOOP
 from libvirt_lifecycle_exporter.web.server import bind
-from tests.lab.daemon import Daemon
-from tests.lab.exporter import Exporter
 from tests.lab.page import Page
 from tests.lab.pairs import Event, Pair, count_pairs
-from tests.lab.witness import Witness
 
 IN_PROCESS = "test:///default"
 
@@ -94,19 +91,6 @@ def page(start: Callable[..., Page]) -> Page:
     shown = start()
     shown.wait_until(lambda: shown.status("/-/ready") == 200)
     return shown
-
-
-@pytest.fixture(scope="session")
-def driver_witness(session_daemon: Daemon) -> Iterator[Witness]:
-    with Witness(session_daemon.test_uri) as witness:
-        yield witness
-
-
-@pytest.fixture(scope="session")
-def driver_exporter(session_daemon: Daemon, driver_witness: Witness, lab_root: Path) -> Iterator[Exporter]:
-    del driver_witness  # it is there first, and so it has seen all that the exporter counts
-    with Exporter(lab_root, [session_daemon.test_uri]) as exporter:
-        yield exporter
 
 
 @pytest.fixture

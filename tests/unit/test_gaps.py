@@ -166,3 +166,22 @@ def test_a_domain_that_boots_before_the_first_listing_has_not_stopped() -> None:
     rig = Rig()
     rig.feed(LinkUp(1.0, HERE), seen("resumed/unpaused"), seen("started/booted"), snapshot(RUNNING))
     assert rows(rig) == ["resumed/unpaused", "started/booted"]
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        (["suspended/paused"], ["started/booted", "suspended/paused"]),
+        (["stopped/destroyed"], ["started/booted", "stopped/destroyed"]),
+        (["resumed/unpaused", "started/booted"], ["resumed/unpaused", "started/booted"]),
+        (["started/migrated"], ["started/migrated"]),
+    ],
+)
+def test_a_domain_that_is_found_and_not_believed_yet_began_before_what_is_told_of_it(
+    events: list[str], told: list[str]
+) -> None:
+    """Had the event of its start been on its way, it would have come first."""
+    rig = rig_of(snapshot())
+    blink(rig)
+    rig.feed(snapshot(facts("web", persistent=False)), *(seen(event) for event in events))
+    assert rows(rig) == told

@@ -1,0 +1,57 @@
+"""What becomes of a domain's transitions: the incidents that they open and close."""
+
+from libvirt_lifecycle_exporter.incidents import Incident, Incidents
+from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.vocabulary import IO_ERROR_ACTIONS
+from tests.unit.seen import HERE, transition
+
+BOOT = ("resumed/unpaused", "started/booted")
+
+
+HANGS = ("emulator", "watchdog", "guest_agent", "vcpu")
+
+
+def happened(pair: str, *, at: float = 1000.0, name: str = "web", action: str = "pause") -> Transition:
+    event, _, reason = pair.partition("/")
+    code = IO_ERROR_ACTIONS.index(action) if event == "io_error" else 0
+    return transition(event, reason, at=at, name=name)._replace(detail_code=code)
+
+
+class Account:
+    """What became of a domain's transitions: an hour apart, unless told otherwise."""
+
+    def __init__(self, incidents: Incidents | None = None) -> None:
+        self.incidents = incidents or Incidents()
+        self.at = 0.0
+        self.opened: list[Incident] = []
+        self.closed: list[Incident] = []
+        self.ids: list[str] = []
+
+    def takes(self, *pairs: str, action: str = "pause") -> "Account":
+        for pair in pairs:
+            self.at += 3600
+            belongs, incidents = self.incidents.take(happened(pair, at=self.at, action=action))
+            self.ids.append(belongs)
+            self.note(incidents)
+        return self
+
+    def is_removed(self) -> "Account":
+        self.at += 3600
+        self.note(self.incidents.removed(HERE, "uuid-web", self.at))
+        return self
+
+    def note(self, incidents: list[Incident]) -> None:
+        for one in incidents:
+            (self.opened if one.closed_at is None else self.closed).append(one)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [one.kind for one in self.opened]
+
+    @property
+    def still_open(self) -> list[str]:
+        return [one.kind for one in self.incidents.open()]
+
+
+def account(*pairs: str) -> Account:
+    return Account().takes(*pairs)

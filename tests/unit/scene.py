@@ -1,0 +1,78 @@
+"""A domain's life as diagnosis is told it, and what it says of it."""
+
+from collections.abc import Iterable
+
+from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.states import state_after
+from libvirt_lifecycle_exporter.transition import DomainFacts, Observation, Transition
+from libvirt_lifecycle_exporter.vocabulary import (
+    WATCHDOG_ACTIONS,
+)
+from tests.unit.seen import lifecycle, look, observation
+
+BOOT = ("resumed/unpaused", "started/booted")
+
+
+GONE: DomainFacts | None = None
+
+
+UNPROVEN = ("unknown", "daemon", "destroyed", "shutdown")
+
+
+def sent(pair: str, *, name: str = "web", at: float = 1000.0) -> Observation:
+    """What libvirt sends for a pair, whatever its event id."""
+    event, _, reason = pair.partition("/")
+    if event == "watchdog":
+        return observation("watchdog", WATCHDOG_ACTIONS.index(reason), name=name, at=at)
+    if event == "io_error":
+        return observation("io_error_reason", 1, name=name, at=at, word=reason)
+    if event in ("rebooted", "control_error"):
+        return observation(event.replace("rebooted", "reboot"), name=name, at=at)
+    return lifecycle(event, reason, name=name, at=at)
+
+
+def words(changes: Iterable[Transition]) -> list[str]:
+    return [f"{change.event}/{change.reason}" for change in changes]
+
+
+class Scene:
+    """A domain's life as the worker tells it: state before, observation; its answers when asked."""
+
+    def __init__(self, state: str = "shutoff", reason: str = "shutdown", at: float = 1000.0) -> None:
+        self.diagnosis = Diagnosis()
+        self.state = (state, reason)
+        self.at = at
+        self.told: list[Transition] = []
+
+    def sees(self, *pairs: str, apart: float = 0.1) -> "Scene":
+        for pair in pairs:
+            self.at += apart
+            seen = sent(pair, at=self.at)
+            self.told += self.diagnosis.see(seen, *self.state)
+            self.state = state_after(*pair.split("/")) or self.state
+        return self
+
+    def asks(self, found: DomainFacts | None) -> "Scene":
+        self.told += self.diagnosis.learn(look("web", found))
+        return self
+
+    def waits(self, seconds: float = VERDICT_WAIT) -> "Scene":
+        self.told += self.diagnosis.tick(self.at + seconds)
+        return self
+
+    @property
+    def last(self) -> str:
+        return words(self.told)[-1]
+
+
+def running() -> Scene:
+    return Scene().sees(*BOOT)
+
+
+def pair(seen: Observation, diagnosis: Diagnosis | None = None) -> tuple[str, str] | None:
+    """The one pair that an observation of a domain about which nothing is known comes out as, at the latest
+    when the wait is over."""
+    diagnosis = diagnosis or Diagnosis()
+    changes = diagnosis.see(seen, "", "") + diagnosis.tick(seen.at + VERDICT_WAIT)
+    assert len(changes) <= 1
+    return (changes[0].event, changes[0].reason) if changes else None

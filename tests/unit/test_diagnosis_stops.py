@@ -1,0 +1,192 @@
+"""Why a domain stopped: killed, given up, told to quit, or as it says."""
+
+import pytest
+
+from libvirt_lifecycle_exporter import diagnosis as module
+from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.transition import Look
+from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, words
+from tests.unit.seen import HERE, facts, lifecycle, look, observation, order
+
+
+class TestEmulatorKilled:
+    """SIGKILL, SIGSEGV, out of memory: stopped/failed."""
+
+    def test_is_crashed_when_libvirt_says_so(self) -> None:
+        scene = running().sees("stopped/failed")
+        assert scene.diagnosis.pending() == {(HERE, "uuid-web")}
+        assert scene.asks(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
+        assert scene.diagnosis.pending() == frozenset()
+
+    def test_of_a_transient_domain_is_crashed_since_it_ran(self) -> None:
+        assert running().sees("stopped/failed").asks(GONE).last == "stopped/crashed"
+
+    @pytest.mark.parametrize("reason", UNPROVEN)
+    def test_is_crashed_when_libvirt_does_not_know_any_more(self, reason: str) -> None:
+        assert (
+            running().sees("stopped/failed").asks(facts(state="shutoff", reason=reason)).last
+            == "stopped/crashed"
+        )
+
+    @pytest.mark.parametrize(
+        "halted", ["suspended/paused", "suspended/ioerror", "pmsuspended/memory", "crashed/panicked"]
+    )
+    def test_is_crashed_whatever_the_domain_was_doing(self, halted: str) -> None:
+        assert running().sees(halted, "stopped/failed").asks(GONE).last == "stopped/crashed"
+
+    @pytest.mark.parametrize("state", ["running", "blocked", "paused", "pmsuspended", "crashed"])
+    def test_is_crashed_though_its_start_was_before_our_time(self, state: str) -> None:
+        assert Scene(state, "unknown").sees("stopped/failed").asks(GONE).last == "stopped/crashed"
+
+    def test_is_crashed_once_the_wait_is_over(self) -> None:
+        scene = running().sees("stopped/failed").waits(VERDICT_WAIT - 0.1)
+        assert scene.last == "started/booted"
+        assert scene.waits().last == "stopped/crashed"
+
+    def test_is_crashed_at_the_latest_when_the_domain_goes_on(self) -> None:
+        scene = running().sees("stopped/failed", *BOOT)
+        assert words(scene.told) == [*BOOT, "stopped/crashed", *BOOT]
+        assert words(scene.waits().told) == [*BOOT, "stopped/crashed", *BOOT]
+
+    def test_keeps_its_time_and_libvirts_word(self) -> None:
+        scene = running().sees("stopped/failed")
+        stopped = scene.at
+        crashed = scene.sees("resumed/unpaused", apart=1.0).told[-2]
+        assert (crashed.at, crashed.detail, crashed.detail_code) == (stopped, "failed", 5)
+        assert (crashed.reason, crashed.source) == ("crashed", "callback")
+
+    def test_after_a_reset_within_the_run_is_crashed(self) -> None:
+        assert running().sees("rebooted/guest", "stopped/failed").asks(GONE).last == "stopped/crashed"
+
+    def test_during_a_migration_out_is_crashed(self) -> None:
+        assert running().sees("suspended/migrated", "stopped/failed").asks(GONE).last == "stopped/crashed"
+        before_our_time = Scene("running", "booted").sees("suspended/migrated", "stopped/failed")
+        assert before_our_time.asks(GONE).last == "stopped/crashed"
+
+    def test_after_a_shutdown_that_came_to_nothing_is_crashed(self) -> None:
+        scene = running().sees("shutdown/guest", "resumed/unpaused", "stopped/failed")
+        assert scene.asks(GONE).last == "stopped/crashed"
+
+
+class TestDoubt:
+    def test_an_answer_from_before_the_stop_is_no_evidence(self) -> None:
+        scene = running()
+        began = order()
+        scene.sees("stopped/failed")
+        early = look("web", facts(state="shutoff", reason="failed"), began=began)
+        assert scene.diagnosis.learn(early) == []
+        assert scene.asks(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
+
+    def test_an_answer_about_another_domain_is_none(self) -> None:
+        scene = running().sees("stopped/failed")
+        assert scene.diagnosis.learn(look("db", GONE)) == []
+        elsewhere = Look(order(), 1.0, "lxc:///system", "uuid-web", None, None)
+        assert scene.diagnosis.learn(elsewhere) == []
+
+    def test_an_answer_that_overtakes_the_next_start_proves_nothing(self) -> None:
+        scene = running().sees("stopped/failed").asks(facts(state="running", reason="booted"))
+        assert scene.last == "stopped/crashed"
+
+    def test_libvirt_gave_it_up_itself(self) -> None:
+        scene = running().sees("stopped/failed").asks(facts(state="shutoff", reason="failed"))
+        assert scene.last == "stopped/failed"
+
+    def test_told_to_shut_down_it_did_not_crash(self) -> None:
+        assert running().sees("shutdown/guest", "stopped/failed").asks(GONE).last == "stopped/failed"
+        assert Scene("shutdown", "user").sees("stopped/failed").waits().last == "stopped/failed"
+
+    def test_of_a_domain_that_was_never_seen_to_run_libvirts_word_is_kept(self) -> None:
+        assert Scene("", "").sees("stopped/failed").waits().last == "stopped/failed"
+        assert Scene().sees("stopped/failed").asks(GONE).last == "stopped/failed"
+
+    def test_of_a_domain_that_was_never_seen_to_run_libvirt_knows_better(self) -> None:
+        crashed = facts(state="shutoff", reason="crashed")
+        assert Scene("", "").sees("stopped/failed").asks(crashed).last == "stopped/crashed"
+
+    def test_a_start_after_the_stop_is_another_run(self) -> None:
+        scene = Scene().sees("started/migrated", "stopped/failed", *BOOT, "stopped/failed").waits()
+        assert scene.last == "stopped/crashed"
+        scene = running().sees("stopped/destroyed", "stopped/failed").waits()
+        assert scene.last == "stopped/failed"
+
+    def test_a_second_stop_hides_no_first(self) -> None:
+        scene = running().sees("stopped/failed", "stopped/failed").waits()
+        assert words(scene.told) == [*BOOT, "stopped/crashed", "stopped/failed"]
+
+    def test_found_shutting_down_it_did_not_crash(self) -> None:
+        scene = running()
+        scene.state = ("shutdown", "unknown")
+        assert scene.sees("stopped/failed").waits().last == "stopped/failed"
+
+    def test_what_is_no_transition_does_not_hurry_it(self) -> None:
+        scene = running().sees("stopped/failed")
+        assert scene.diagnosis.see(observation("agent_lifecycle"), "running", "booted") == []
+        assert scene.diagnosis.pending()
+
+    def test_a_clock_that_steps_back_does_not_prolong_it(self) -> None:
+        assert running().sees("stopped/failed").waits(-3600).last == "stopped/crashed"
+
+    def test_to_be_forgotten_drops_no_verdict(self) -> None:
+        scene = running().sees("stopped/failed")
+        scene.diagnosis.forget(HERE, "uuid-web")
+        assert scene.diagnosis.pending()
+        assert scene.waits().last == "stopped/crashed"
+
+    def test_verdicts_beyond_the_bound_are_given_early_and_not_dropped(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "MEMORY", 10)
+        diagnosis, told = Diagnosis(), []
+        for number in range(30):
+            told += diagnosis.see(lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted")
+        assert [change.name for change in told] == [f"vm-{number}" for number in range(20)]
+        assert len(diagnosis.pending()) == 10
+        assert len(diagnosis.tick(2000.0)) == 10
+
+    def test_runs_beyond_the_bound_are_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "MEMORY", 10)
+        diagnosis = Diagnosis()
+        for number in range(30):
+            diagnosis.see(lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
+        ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]
+        told = [change for end in ends for change in diagnosis.see(end, "shutdown", "unknown")]
+        assert words(told) == ["stopped/shutdown", "stopped/quit"]
+
+
+class TestShutdown:
+    def test_told_to_quit_by_someone_on_the_host(self) -> None:
+        stop = running().sees("shutdown/host", "stopped/shutdown").told[-1]
+        assert (stop.reason, stop.detail, stop.detail_code) == ("quit", "shutdown", 0)
+
+    @pytest.mark.parametrize("how", ["guest", "finished"])
+    def test_of_its_own_or_as_asked(self, how: str) -> None:
+        assert running().sees(f"shutdown/{how}", "stopped/shutdown").last == "stopped/shutdown"
+
+    def test_to_disk_by_the_guest(self) -> None:
+        assert (
+            running().sees("pmsuspended/disk", "shutdown/guest", "stopped/shutdown").last
+            == "stopped/shutdown"
+        )
+
+    def test_without_a_word_before_is_what_libvirt_says(self) -> None:
+        assert Scene("running", "booted").sees("stopped/shutdown").last == "stopped/shutdown"
+        assert Scene("shutdown", "unknown").sees("stopped/shutdown").last == "stopped/shutdown"
+
+    def test_told_to_quit_in_an_earlier_run_says_nothing_of_this_one(self) -> None:
+        scene = running().sees("shutdown/host", "stopped/shutdown", *BOOT, "stopped/shutdown")
+        assert scene.last == "stopped/shutdown"
+
+    def test_refused_coming_in_says_nothing_of_the_next_run(self) -> None:
+        """libvirt 11.3: shutdown/host alone."""
+        assert Scene("", "").sees("shutdown/host", *BOOT, "stopped/shutdown").last == "stopped/shutdown"
+
+    def test_stopped_by_the_guest_for_its_shutdown_is_still_told_by_the_host(self) -> None:
+        """libvirt 11.10 may send suspended/guest_shutdown between the two."""
+        scene = running().sees("shutdown/host", "suspended/guest_shutdown", "stopped/shutdown")
+        assert scene.last == "stopped/quit"
+
+    @pytest.mark.parametrize("how", ["saved", "migrated", "from_snapshot", "crashed", "destroyed"])
+    def test_host_before_another_stop_is_no_request(self, how: str) -> None:
+        """libvirt 11.3; 9.0 sends the stop alone."""
+        assert running().sees("shutdown/host", f"stopped/{how}").last == f"stopped/{how}"
+        assert running().sees(f"stopped/{how}").last == f"stopped/{how}"

@@ -1,0 +1,63 @@
+"""Whatever happens: opened and closed once, in this order."""
+
+from collections import Counter, defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.incidents import Incident, Incidents
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, IO_ERROR_ACTIONS
+from tests.unit.account import HANGS, happened
+from tests.unit.seen import HERE
+
+HAPPENINGS = (
+    *(f"{event}/{reason}" for event, reason in ALL_PAIRS),
+    *("stopped/hung", "stopped/quit", "stopped/unknown", "started/unknown", "resumed/unknown"),
+    *(f"{event}/{reason}" for event in ("hung", "recovered") for reason in HANGS),
+)
+
+
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(HAPPENINGS), st.sampled_from(("web", "db")), st.sampled_from(IO_ERROR_ACTIONS)),
+    st.tuples(st.sampled_from(("(removed)", "(restart)")), st.sampled_from(("web", "db")), st.just("")),
+)
+
+
+@given(st.lists(STEPS, max_size=60), st.lists(st.sampled_from((-50.0, 0.001, 1.0, 3600.0)), min_size=60))
+def test_whatever_happens_incidents_are_opened_and_closed_once_and_in_this_order(
+    steps: list[tuple[str, str, str]], pauses: list[float]
+) -> None:
+    incidents, at = Incidents(), 1e9
+    opened: dict[str, Incident] = {}
+    closed: Counter[str] = Counter()
+    for (what, name, action), pause in zip(steps, pauses, strict=False):
+        at += pause + len(opened) * 1e-3  # no two incidents of a kind begin at the same instant
+        if what == "(restart)":
+            restored = Incidents()
+            restored.restore(incidents.open(), lambda _, __: ())
+            assert restored.open() == incidents.open()
+            incidents = restored
+            continue
+        before = {one.id for one in incidents.open()}
+        if what == "(removed)":
+            told = incidents.removed(HERE, f"uuid-{name}", at)
+            assert all(one.closed_at is not None for one in told)
+        else:
+            belongs, told = incidents.take(happened(what, at=at, name=name, action=action))
+            assert belongs in {"", *before, *(one.id for one in told)}
+            assert belongs or not told
+        for one in told:
+            if one.closed_at is None:
+                assert one.id not in opened
+                opened[one.id] = one
+            else:
+                closed[one.id] += 1
+                assert one == opened[one.id]._replace(closed_at=one.closed_at)
+                assert one.closed_at >= one.opened_at
+        assert set(closed.values()) <= {1}
+        open_now = incidents.open()
+        assert {one.id for one in open_now} == set(opened) - set(closed)
+        of_domain = defaultdict(list)
+        for one in open_now:
+            of_domain[one.uuid].append(one.kind)
+        assert all(len(kinds) == len(set(kinds)) for kinds in of_domain.values())

@@ -1,0 +1,116 @@
+"""What closes an incident, what does not, and what is another one."""
+
+import pytest
+
+from libvirt_lifecycle_exporter.incidents import Incidents
+from tests.unit.account import BOOT, Account, account, happened
+
+
+def test_the_next_crash_is_another_incident() -> None:
+    told = account("stopped/crashed", *BOOT, "stopped/crashed", *BOOT)
+    assert told.kinds == ["crashed", "crashed"]
+    assert told.opened[0].id != told.opened[1].id
+    assert len(told.closed) == 2
+
+
+def test_one_that_stays_off_stays_open() -> None:
+    assert account("crashed/panicked", "stopped/destroyed", "rebooted/guest").still_open == ["crashed"]
+
+
+def test_a_start_that_fails_after_a_crash_is_something_new() -> None:
+    told = account("stopped/crashed", "stopped/failed", *BOOT)
+    assert told.kinds == ["crashed", "failed"]
+    assert sorted(one.kind for one in told.closed) == ["crashed", "failed"]
+
+
+def test_a_domain_paused_for_its_disk_that_crashes_has_two() -> None:
+    told = account("suspended/ioerror", "stopped/crashed")
+    assert told.kinds == ["io_error", "crashed"]
+    assert told.ids == [one.id for one in told.opened]
+
+
+@pytest.mark.parametrize("evidence", ["hung/guest_agent", "watchdog/poweroff", "suspended/watchdog"])
+def test_a_guest_that_panicked_and_answers_nobody_is_not_hung_as_well(evidence: str) -> None:
+    told = account("crashed/panicked", evidence)
+    assert told.kinds == ["crashed"]
+    assert told.ids[0] == told.ids[1]
+
+
+def test_a_silent_agent_does_not_hide_a_crash() -> None:
+    assert account("hung/guest_agent", "stopped/crashed").kinds == ["hung", "crashed"]
+
+
+def test_pausing_and_resuming_does_not_cure_a_hang() -> None:
+    told = account("hung/vcpu", "suspended/paused", "resumed/unpaused")
+    assert told.still_open == ["hung"]
+    assert told.takes("recovered/vcpu").still_open == []
+
+
+def test_a_hang_ends_when_all_that_hung_has_recovered() -> None:
+    told = account("hung/vcpu", "hung/guest_agent", "recovered/vcpu")
+    assert told.still_open == ["hung"]
+    assert told.takes("recovered/guest_agent").still_open == []
+
+
+def test_a_recovery_cures_nothing_else() -> None:
+    assert account("stopped/failed", "recovered/vcpu").still_open == ["failed"]
+
+
+def test_a_removed_domain_has_no_open_incidents() -> None:
+    told = account("suspended/ioerror", "hung/vcpu", "stopped/crashed").is_removed()
+    assert sorted(one.kind for one in told.closed) == ["crashed", "hung", "io_error"]
+    assert {one.closed_at for one in told.closed} == {told.at}
+    assert told.is_removed().still_open == []
+    assert len(told.closed) == 3
+
+
+def test_what_hung_of_a_removed_domain_says_nothing_of_the_next_one() -> None:
+    told = account("hung/vcpu").is_removed().takes("suspended/watchdog", "resumed/unpaused")
+    assert told.kinds == ["hung", "hung"]
+    assert told.still_open == []
+
+
+def test_a_clock_that_steps_back_closes_nothing_before_it_was_opened() -> None:
+    incidents = Incidents()
+    incidents.take(happened("stopped/crashed", at=5000.0))
+    assert [one.closed_at for one in incidents.take(happened("started/booted", at=1000.0))[1]] == [5000.0]
+
+
+def test_incidents_of_other_domains_are_their_own() -> None:
+    incidents = Incidents()
+    incidents.take(happened("stopped/crashed", name="web"))
+    assert incidents.take(happened("started/booted", name="db")) == ("", [])
+    assert incidents.take(happened("stopped/crashed")._replace(connection="lxc:///system"))[1]
+    assert len(incidents.open()) == 2
+
+
+class TestRestart:
+    """The exporter ends, and begins again with what was open."""
+
+    @pytest.mark.parametrize(
+        ("before", "after", "kind"),
+        [
+            (("crashed/panicked",), ("stopped/crashed", *BOOT), "crashed"),
+            (("crashed/crashloaded",), ("rebooted/guest",), "crashed"),
+            (("hung/vcpu",), ("resumed/unpaused", "hung/vcpu", "recovered/vcpu"), "hung"),
+            (("hung/emulator",), ("stopped/crashed", *BOOT), "hung"),
+            (("suspended/ioerror",), ("resumed/unpaused",), "io_error"),
+        ],
+    )
+    def test_makes_no_difference(self, before: tuple[str, ...], after: tuple[str, ...], kind: str) -> None:
+        first = account(*before)
+        signals = [reason for event, _, reason in (what.partition("/") for what in before) if event == "hung"]
+        again = Account()
+        again.at = first.at
+        again.incidents.restore(first.incidents.open(), lambda _, __: signals)
+        assert again.incidents.open() == first.incidents.open()
+        again.takes(*after)
+        assert again.opened == []
+        assert [one.kind for one in again.closed] == [kind]
+        assert [one.id for one in again.closed] == [first.opened[0].id]
+
+    def test_brings_back_nothing_that_was_closed(self) -> None:
+        closed = account("stopped/crashed", *BOOT).closed
+        incidents = Incidents()
+        incidents.restore(closed, lambda _, __: ("emulator",))
+        assert incidents.open() == []
