@@ -17,6 +17,14 @@ CountKey = tuple[str, str, str, str]
 """connection, domain's name, event, reason; or ``incident`` and its kind"""
 
 
+class Traced(NamedTuple):
+    """A transition that was appended to the journal, and the span that it is on."""
+
+    change: Transition
+    trace_id: str
+    span_id: str
+
+
 class Memory(NamedTuple):
     """Everything that outlives a restart but the history."""
 
@@ -62,6 +70,8 @@ class Effects:
         """(connection, name) whose series have left."""
         self.watched_until: dict[str, float] = {}
         """Until when nothing was missed on a connection; Unix time, seconds."""
+        self.traced: list[Traced] = []
+        """What the journal says of the transitions that it took, if anything is traced."""
         self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def __bool__(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
+from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Subject, Transition
@@ -14,6 +14,7 @@ class Sink(Protocol):
     """What the worker tells."""
 
     def count(self, change: Transition) -> None: ...
+    def exemplify(self, traced: Traced) -> None: ...
     def raw(self, connection: str, event: str, detail: str) -> None: ...
     def note(self, connection: str, change: InventoryChange) -> None: ...
     def link(self, connection: str, *, up: bool) -> None: ...

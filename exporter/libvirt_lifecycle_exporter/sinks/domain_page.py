@@ -4,7 +4,7 @@ Law: a page only formats what it was told; it decides nothing.
 """
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, pairs, sample
+from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.sinks.families import (
     DOMAIN_FAMILIES,
     EVENTS,
@@ -31,7 +31,9 @@ def _bits(*families: Family) -> int:
     return sum(1 << DOMAIN_FAMILIES.index(family) for family in families)
 
 
-_COUNTED = _bits(EVENTS, LAST_EVENT)
+EXEMPLIFIED = len(DOMAIN_FAMILIES)
+"""Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
+_COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
 _FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
@@ -39,14 +41,27 @@ _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 class DomainPage(Page):
     """One ``domain`` label value of one connection; several domains may bear the name in turn."""
 
-    __slots__ = ("_domain", "_facts", "_labels", "counts", "expires", "incidents", "last", "opened", "uuid")
+    __slots__ = (
+        "_domain",
+        "_facts",
+        "_labels",
+        "counts",
+        "exemplars",
+        "expires",
+        "incidents",
+        "last",
+        "opened",
+        "uuid",
+    )
 
     def __init__(self, connection: str, name: str, *, zeros: tuple[Pair, ...] = ALERT_PAIRS) -> None:
-        super().__init__(len(DOMAIN_FAMILIES))
+        super().__init__(len(DOMAIN_FAMILIES) + 1)
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: Domain | None = None
         self._facts = 0
         self.counts: dict[Pair, int] = dict.fromkeys(zeros, 0)
+        self.exemplars: dict[Pair, str] = {}
+        """The newest transition of a pair, as OpenMetrics names it behind the sample."""
         self.last: dict[Pair, float] = {}
         self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if zeros else (), 0)
         """How many of each kind."""
@@ -70,6 +85,13 @@ class DomainPage(Page):
         self.counts[pair] = 1
         self.last[pair] = at
         self.touch(_COUNTED)
+
+    def exemplify(self, pair: Pair, at: float, trace_id: str, span_id: str) -> None:
+        """Name the span that the newest transition of a pair is on."""
+        if pair in self.last:
+            names = labels({"trace_id": trace_id, "span_id": span_id})
+            self.exemplars[pair] = f" # {{{names}}} 1 {number(at)}"
+            self.touch(1 << EXEMPLIFIED)
 
     def incident(self, kind: str, at: float, *, is_open: bool, more: int) -> None:
         """Show the newest incident of a kind; ``more``: how many it is more than before."""
@@ -99,6 +121,8 @@ class DomainPage(Page):
         return len(self.counts) + len(self.last) + self._facts + 2 * len(self.incidents) + len(self.opened)
 
     def write(self, family: int) -> str:
+        if family == EXEMPLIFIED:
+            return pairs(EVENTS.name, self._labels, _NAMES, self.counts, self.exemplars)
         name = DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
             return pairs(name, self._labels, _NAMES, self.counts)

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Sequence
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
+from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.sinks.connection_page import ConnectionPage
-from libvirt_lifecycle_exporter.sinks.domain_page import DomainPage
+from libvirt_lifecycle_exporter.sinks.domain_page import EXEMPLIFIED, DomainPage
 from libvirt_lifecycle_exporter.sinks.exposition import render
-from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
+from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
 from libvirt_lifecycle_exporter.states import STATES
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
@@ -52,6 +52,14 @@ class PrometheusSink:
             page = self._domains.get((change.connection, change.name))
             if page is None or not page.again(pair, change.at):
                 self._count_first(change, pair)
+
+    def exemplify(self, traced: Traced) -> None:
+        """Name the span of a transition that was counted."""
+        change = traced.change
+        with self._lock:
+            page = self._domains.get((change.connection, change.name)) or self._others.get(change.connection)
+            if page is not None:
+                page.exemplify((change.event, change.reason), change.at, traced.trace_id, traced.span_id)
 
     def raw(self, connection: str, event: str, detail: str) -> None:
         """Count what libvirt sent, in its own words."""
@@ -166,7 +174,8 @@ class PrometheusSink:
         """Write everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
             pages = [*self._domains.values(), *self._others.values()]
-            parts = render(DOMAIN_FAMILIES, pages, openmetrics=openmetrics)
+            exemplified = {DOMAIN_FAMILIES.index(EVENTS): EXEMPLIFIED} if openmetrics else {}
+            parts = render(DOMAIN_FAMILIES, pages, openmetrics=openmetrics, instead=exemplified)
             parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
         return "".join(parts)
 
