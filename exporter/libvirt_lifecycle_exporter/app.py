@@ -13,17 +13,17 @@ from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
-from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.journal.outbox import first_needed
+from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
 from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
+from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from libvirt_lifecycle_exporter.web.site import site
-from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,9 @@ class App:
                 self._inbox,
                 self._sink,
                 self._journal,
-                self._delivery.couriers if self._delivery else (),
                 LOOP.heartbeat,
                 libvirt_version(),
+                couriers=self._delivery.couriers if self._delivery else (),
             )
         )
         self._server = Server(

@@ -115,7 +115,8 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
             cast.start()
             where = f"http://localhost:{read.listen[0].port}"
             click.echo(
-                f"A cast of five domains plays on {URI}. Look at\n  {where}/metrics\n  {where}/\nCtrl-C ends it."
+                f"A cast of five domains plays on {URI}. Look at\n"
+                f"  {where}/metrics\n  {where}/\nCtrl-C ends it."
             )
             return cast.stop
 

@@ -158,8 +158,8 @@ FLAGS: tuple[Flag, ...] = (
         "otel_events",
         click.Choice(["both", "span", "log"]),
         "both",
-        "Where a transition is told in OpenTelemetry: as span event, as log record, or both. Endpoints are set "
-        "by the standard variables, OTEL_EXPORTER_OTLP_ENDPOINT and its kin; without one nothing is sent.",
+        "Where a transition is told in OpenTelemetry: as span event, as log record, or both. Endpoints are "
+        "set by the standard variables, OTEL_EXPORTER_OTLP_ENDPOINT and its kin; without, nothing is sent.",
     ),
     Flag(
         "--otel.run-spans",

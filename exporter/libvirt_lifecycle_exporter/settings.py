@@ -144,8 +144,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.telemetry and self.journal_path == "none":
             raise ValueError(
-                "OpenTelemetry needs the journal, which keeps what is to be delivered: give --journal.path a file, "
-                "or unset OTEL_EXPORTER_OTLP_ENDPOINT"
+                "OpenTelemetry needs the journal, which keeps what is to be delivered: "
+                "give --journal.path a file, or unset OTEL_EXPORTER_OTLP_ENDPOINT"
             )
         labels = [target.label for target in self.targets]
         for twice in sorted({label for label in labels if labels.count(label) > 1}):

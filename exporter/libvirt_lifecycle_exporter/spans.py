@@ -4,13 +4,7 @@ Law: every transition is on exactly one span, and every span ends: with the row 
 ``LIMIT`` after its beginning. Whatever is open of a domain holds back nothing but its own rows. What was
 closed never changes. No clock, no I/O, no OpenTelemetry.
 
-    operation           from                    to                      what else may come on the same span
-    start, restore      resumed, in a new run   started                 -
-    restore             started/restored        resumed, suspended      -
-    migrate in          started/migrated        resumed, suspended      suspended/migrated
-    migrate out         suspended/migrated      stopped, resumed        shutdown, suspended/postcopy
-    shut down           shutdown                stopped, resumed        shutdown
-    all else            a span of its own, closed at once
+What the operations are is said in ``courses``.
 
 Conditions that last (paused, asleep, hung, an incident) are not spans: their entry is sent at once, and their
 exit is a span of its own that is linked to the entry and carries the duration.
@@ -21,143 +15,31 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.courses import (
+    ANY,
+    BEGINS,
+    COURSES,
+    ENTERS,
+    INFERRED,
+    INSTANT,
+    LEAVES,
+    LEAVES_ALL,
+    LIMIT,
+    MOST_CONDITIONS,
+    NAMES,
+    OTHER,
+    RUN,
+    SAVE,
+    START,
+    SUCCESS,
+    TIMEOUT,
+    UNKNOWN,
+    WHOLE,
+)
 from libvirt_lifecycle_exporter.inventory import run_id
 from libvirt_lifecycle_exporter.transition import Transition
 
 Pair = tuple[str, str]
-
-LIMIT: Final = 600.0
-"""Seconds after which an operation that did not end is over."""
-
-SUCCESS: Final = "success"
-FAILED: Final = "failed"
-CANCELLED: Final = "cancelled"
-TIMEOUT: Final = "timeout"
-UNKNOWN: Final = "unknown"
-"""The domain began another run before it was told how this ended."""
-
-START: Final = "start domain"
-RESTORE: Final = "restore domain"
-SAVE: Final = "save domain"
-MIGRATE_IN: Final = "migrate domain in"
-MIGRATE_OUT: Final = "migrate domain out"
-SHUT_DOWN: Final = "shut down domain"
-RUN: Final = "run domain"
-
-ANY: Final = "*"
-"""Stands for the reasons of an event that have no entry of their own."""
-
-INSTANT: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "defined": "define domain",
-        "undefined": "undefine domain",
-        "started": START,
-        "suspended": "pause domain",
-        "resumed": "resume domain",
-        "stopped": "stop domain",
-        "shutdown": SHUT_DOWN,
-        "pmsuspended": "domain falls asleep",
-        "crashed": "domain crashes",
-        "rebooted": "reboot domain",
-        "watchdog": "domain's watchdog fires",
-        "io_error": "domain meets I/O error",
-        "control_error": "domain cannot be controlled",
-        "hung": "domain hangs",
-        "recovered": "domain recovers",
-    }
-)
-"""Event -> the name of its span where it is no part of an operation."""
-
-OTHER: Final = "domain event"
-"""The name where the event is from the future."""
-
-NAMES: Final[Mapping[Pair, str]] = MappingProxyType(
-    {
-        ("started", "restored"): RESTORE,
-        ("started", "migrated"): MIGRATE_IN,
-        ("stopped", "saved"): SAVE,
-        ("stopped", "migrated"): MIGRATE_OUT,
-    }
-)
-"""(event, reason) -> what an operation turns out to have been when this ends it, or is all of it."""
-
-
-class Course(NamedTuple):
-    """What an operation that is under way may still meet. Anything else has a span of its own."""
-
-    ends: Mapping[Pair, str]
-    """(event, reason or any) -> the outcome."""
-    takes: frozenset[Pair] = frozenset()
-    """What goes on the same span and ends nothing."""
-
-
-_ARRIVES: Final = MappingProxyType(
-    {
-        ("resumed", "postcopy_failed"): FAILED,
-        ("resumed", ANY): SUCCESS,
-        ("suspended", "restored"): SUCCESS,
-        ("suspended", "paused"): SUCCESS,
-        ("stopped", "destroyed"): CANCELLED,
-        ("stopped", ANY): FAILED,
-        ("started", ANY): UNKNOWN,
-    }
-)
-COURSES: Final[Mapping[str, Course]] = MappingProxyType(
-    {
-        START: Course(
-            {("started", ANY): SUCCESS, ("stopped", "destroyed"): CANCELLED, ("stopped", ANY): FAILED}
-        ),
-        RESTORE: Course(_ARRIVES),
-        MIGRATE_IN: Course(_ARRIVES, frozenset({("suspended", "migrated")})),
-        MIGRATE_OUT: Course(
-            {
-                ("stopped", "migrated"): SUCCESS,
-                ("stopped", "destroyed"): CANCELLED,
-                ("stopped", ANY): FAILED,
-                ("resumed", ANY): FAILED,
-                ("started", ANY): UNKNOWN,
-            },
-            frozenset({("shutdown", ANY), ("suspended", "postcopy"), ("suspended", "migrated")}),
-        ),
-        SHUT_DOWN: Course(
-            {
-                ("stopped", "shutdown"): SUCCESS,
-                ("stopped", "quit"): SUCCESS,
-                ("stopped", "saved"): SUCCESS,
-                ("stopped", "migrated"): SUCCESS,
-                ("stopped", "destroyed"): TIMEOUT,
-                ("stopped", ANY): FAILED,
-                ("resumed", ANY): CANCELLED,
-                ("started", ANY): UNKNOWN,
-            },
-            frozenset({("shutdown", ANY)}),
-        ),
-    }
-)
-"""Operation -> its course. A guest that is destroyed while it shuts down was lost patience with: timeout."""
-
-BEGINS: Final[Mapping[Pair, str]] = MappingProxyType(
-    {
-        ("started", "restored"): RESTORE,
-        ("started", "migrated"): MIGRATE_IN,
-        ("suspended", "migrated"): MIGRATE_OUT,
-        ("suspended", "postcopy"): MIGRATE_OUT,
-        ("shutdown", ANY): SHUT_DOWN,
-    }
-)
-"""(event, reason or any) -> the operation that it begins; beside a ``resumed`` that begins a run."""
-
-INFERRED: Final = "reconcile"
-"""The source of a transition that nobody saw: it begins nothing, since its end may be long past."""
-
-PAUSED: Final = "paused"
-ASLEEP: Final = "pmsuspended"
-ENTERS: Final[Mapping[str, str]] = MappingProxyType({"suspended": PAUSED, "pmsuspended": ASLEEP})
-"""Event -> the condition that it enters; ``hung`` enters one for each signal, an incident one for itself."""
-LEAVES_ALL: Final = frozenset({"stopped", "started"})
-LEAVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType({"resumed": frozenset({PAUSED, ASLEEP})})
-
-MOST_CONDITIONS: Final = 16
 
 
 class Ref(NamedTuple):
@@ -361,6 +243,7 @@ def _closed(begun: Open, step: Step, outcome: str, entries: list[tuple[str, Mome
             links.append(Link(moment.ref, ("entry",)))
     if step.peer is not None and all(link.ref != step.peer for link in links):
         links.append(Link(step.peer, ("peer",)))
+    outcome = outcome or (SUCCESS if name in WHOLE and change.event in ("started", "stopped") else "")
     span = _over(begun._replace(rows=rows, links=tuple(links)), name, change.at, outcome)
     if entries:
         entered = entries[0][1].at

@@ -1,7 +1,8 @@
 """What the standard OTEL_* variables ask for, read once.
 
-Law: nothing is sent unless an endpoint is set (or a signal goes to the console), and OTEL_SDK_DISABLED ends it all. What
-cannot be understood is refused in one sentence (``ValueError``) that quotes no value which may be secret.
+Law: nothing is sent unless an endpoint is set (or a signal goes to the console), and OTEL_SDK_DISABLED ends
+it all. What cannot be understood is refused in one sentence (``ValueError``) that quotes no value which may
+be secret.
 
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
@@ -181,7 +182,9 @@ def _headers(name: str, text: str) -> tuple[tuple[str, str], ...]:
         key, equals, value = item.partition("=")
         key, value = unquote(key.strip()).lower(), unquote(value.strip())
         if not equals or not _NAME.fullmatch(key) or not _VALUE.fullmatch(value):
-            raise ValueError(f"{name}: its item {number} is no header; write key=value,key=value, URL-encoded")
+            raise ValueError(
+                f"{name}: its item {number} is no header; write key=value,key=value, URL-encoded"
+            )
         headers.append((key, value))
     return tuple(headers)
 
@@ -202,7 +205,9 @@ def _timeout(name: str, text: str) -> float:
     except ValueError:
         milliseconds = 0
     if milliseconds < _LEAST_TIMEOUT:
-        raise ValueError(f"{name} is in milliseconds and at least {_LEAST_TIMEOUT}; write 10000 for ten seconds")
+        raise ValueError(
+            f"{name} is in milliseconds and at least {_LEAST_TIMEOUT}; write 10000 for ten seconds"
+        )
     return milliseconds / 1000
 
 

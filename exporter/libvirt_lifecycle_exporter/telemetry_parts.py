@@ -1,4 +1,6 @@
-"""What OpenTelemetry needs, built from the settings; nothing of it is imported unless something is to be sent."""
+"""What OpenTelemetry needs, built from the settings; nothing of it is imported unless something is to be
+sent.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -18,9 +20,7 @@ def tracing_of(settings: Settings) -> Tracing | None:
     signals = _signals(settings)
     if not signals:
         return None
-    return Tracing(
-        host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans
-    )
+    return Tracing(host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans)
 
 
 def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Delivery":

@@ -1,8 +1,8 @@
 """What is to be delivered, as the sender sees it: taken, marked, given up, set aside.
 
-Law: each method has a connection of its own for as long as it runs, and holds the journal for no longer than one small
-transaction; nothing here is done on the worker's thread. What cannot be had now raises ``UnavailableError``, and
-nothing has changed.
+Law: each method has a connection of its own for as long as it runs, and holds the journal for no longer
+than one small transaction; nothing here is done on the worker's thread. What cannot be had now raises
+``UnavailableError``, and nothing has changed.
 """
 
 import json
@@ -33,8 +33,8 @@ _OLDEST = {
 }
 _OWNERS = {
     TRACES: "SELECT connection, uuid, max(place) FROM pending_spans GROUP BY connection, uuid",
-    LOGS: "SELECT t.connection, t.uuid, max(p.place) FROM pending_logs p JOIN transitions t ON t.seq = p.place "
-    "GROUP BY t.connection, t.uuid",
+    LOGS: "SELECT t.connection, t.uuid, max(p.place) FROM pending_logs p "
+    "JOIN transitions t ON t.seq = p.place GROUP BY t.connection, t.uuid",
 }
 _OLD = {
     TRACES: "DELETE FROM pending_spans WHERE place IN "

@@ -5,10 +5,10 @@ them; they are kept beside the history because retention cuts the history and ma
 ``domains`` is the last known state of each domain, with which the first listing after a restart is compared.
 ``identity`` names this file for ever: a sequence number means something only together with it.
 
-What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded while
-nothing was to be sent), ``unexplained`` that it was sent without the message that came later. ``pending_logs`` and
-``pending_spans`` are what is still to be delivered; ``trails`` what is remembered of each domain between its
-spans; ``set_aside`` what a receiver will never take.
+What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded
+while nothing was to be sent), ``unexplained`` that it was sent without the message that came later.
+``pending_logs`` and ``pending_spans`` are what is still to be delivered; ``trails`` what is remembered of
+each domain between its spans; ``set_aside`` what a receiver will never take.
 """
 
 import sqlite3

@@ -1,7 +1,7 @@
 """Says, as transitions are appended, on which span each is, and what is to be delivered.
 
-Law: all of it runs inside the transaction that appends, and nothing is remembered outside of the file. So a row
-and its ids come together, and a batch that was rolled back left nothing behind.
+Law: all of it runs inside the transaction that appends, and nothing is remembered outside of the file. So a
+row and its ids come together, and a batch that was rolled back left nothing behind.
 """
 
 import json
@@ -9,9 +9,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from libvirt_lifecycle_exporter.courses import LIMIT
 from libvirt_lifecycle_exporter.effects import Effects, Traced
 from libvirt_lifecycle_exporter.spans import (
-    LIMIT,
     NOTHING,
     Ids,
     Link,
@@ -147,9 +147,7 @@ def _trail_row(key: Key, trail: Trail) -> tuple[Any, ...]:
 def _peer(database: sqlite3.Connection, trails: dict[Key, Trail], change: Transition) -> Ref | None:
     """Find the same migration on another connection, if it was just now."""
     rows = database.execute(_PEERS, (change.uuid, change.connection)).fetchall()
-    here = [
-        trail for key, trail in trails.items() if key[1] == change.uuid and key[0] != change.connection
-    ]
+    here = [trail for key, trail in trails.items() if key[1] == change.uuid and key[0] != change.connection]
     for trail in [*here, *(read_trail(row[0]) for row in rows)]:
         if trail.migration is not None and abs(change.at - trail.migration.at) < LIMIT:
             return trail.migration.ref

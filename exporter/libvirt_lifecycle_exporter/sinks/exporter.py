@@ -38,8 +38,9 @@ class CourierFigures(Protocol):
     pending: int
     oldest: float
     failures: int
-    dropped: Mapping[str, int]
 
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
     @property
     def exported(self) -> int: ...
 
@@ -52,9 +53,10 @@ class ExporterCollector(Collector):
         inbox: Inbox,
         sink: PrometheusSink,
         journal: JournalFigures,
-        couriers: Sequence[CourierFigures],
         heartbeat: Callable[[], float],
         libvirt_version: str,
+        *,
+        couriers: Sequence[CourierFigures] = (),
     ) -> None:
         """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
         self._inbox = inbox
@@ -120,11 +122,13 @@ class ExporterCollector(Collector):
 
     def _deliveries(self) -> Iterator[Metric]:
         pending = GaugeMetricFamily(
-            f"{PREFIX}_otlp_pending", "Spans and log records that are still to be delivered.", labels=["signal"]
+            f"{PREFIX}_otlp_pending",
+            "Spans and log records that are still to be delivered.",
+            labels=["signal"],
         )
         oldest = GaugeMetricFamily(
             f"{PREFIX}_otlp_oldest_pending_timestamp_seconds",
-            "When the oldest of what is still to be delivered happened, in seconds since the epoch; 0 if nothing is.",
+            "When the oldest of what is still to be delivered happened, in seconds since the epoch.",
             labels=["signal"],
         )
         exported = CounterMetricFamily(
@@ -136,7 +140,9 @@ class ExporterCollector(Collector):
             labels=["signal", "cause"],
         )
         errors = CounterMetricFamily(
-            f"{PREFIX}_sink_errors", "Attempts to deliver that did not work and were repeated.", labels=["sink"]
+            f"{PREFIX}_sink_errors",
+            "Attempts to deliver that did not work and were repeated.",
+            labels=["sink"],
         )
         for courier in self._couriers:
             pending.add_metric([courier.signal], courier.pending)

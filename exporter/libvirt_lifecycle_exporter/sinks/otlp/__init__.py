@@ -1,7 +1,7 @@
 """OpenTelemetry: what is pending in the journal becomes spans and log records, and is delivered.
 
-Law: at least once, in the order of each domain, and nothing is given up that is not counted. These rooms, and no
-others, import opentelemetry; they are imported only if something is to be sent.
+Law: at least once, in the order of each domain, and nothing is given up that is not counted. These rooms,
+and no others, import opentelemetry; they are imported only if something is to be sent.
 
 * ``resource``   who says it
 * ``rendering``  how a span and a log record are spelled

@@ -1,7 +1,7 @@
 """Pure: what a receiver's answer means.
 
-Law: only what was accepted is delivered. An answer that could also mean "later" is taken so, since what is kept can
-still be sent; a row is suspected only by an answer that is about the data.
+Law: only what was accepted is delivered. An answer that could also mean "later" is taken so, since what is
+kept can still be sent; a row is suspected only by an answer that is about the data.
 
 https://opentelemetry.io/docs/specs/otlp/#otlphttp-response and #otlpgrpc-response
 """
@@ -61,7 +61,9 @@ _HTTP: Final[Mapping[int, Verdict]] = MappingProxyType(
         500: Verdict.DOUBTFUL,
     }
 )
-"""Status -> verdict; 2xx is decided by the body, all others are LATER: redirects, missing rights, wrong paths."""
+"""Status -> verdict; 2xx is decided by the body, all others are LATER: redirects, missing rights, wrong
+paths.
+"""
 
 _GRPC: Final[Mapping[str, Verdict]] = MappingProxyType(
     {"INVALID_ARGUMENT": Verdict.REJECTED, "INTERNAL": Verdict.DOUBTFUL, "UNKNOWN": Verdict.DOUBTFUL}
@@ -71,7 +73,9 @@ _GRPC: Final[Mapping[str, Verdict]] = MappingProxyType(
 _LARGER: Final = "larger than max"
 """How gRPC says that a message is too large; the status is the same as for too many of them."""
 
-_RESPONSES: Final = MappingProxyType({TRACES: ExportTraceServiceResponse, LOGS: ExportLogsServiceResponse})
+_RESPONSES: Final[Mapping[str, Any]] = MappingProxyType(
+    {TRACES: ExportTraceServiceResponse, LOGS: ExportLogsServiceResponse}
+)
 _COUNTS: Final = MappingProxyType({TRACES: "rejected_spans", LOGS: "rejected_log_records"})
 
 

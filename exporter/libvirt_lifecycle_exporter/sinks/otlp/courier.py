@@ -1,7 +1,7 @@
 """One signal's deliveries, on a thread of its own.
 
-Law: it never holds up anybody: not the worker, not a scrape, not the other signal, not the end of the process. What is in
-the journal's queue is sent until the receiver has it; what is given up is counted.
+Law: it never holds up anybody: not the worker, not a scrape, not the other signal, not the end of the
+process. What is in the journal's queue is sent until the receiver has it; what is given up is counted.
 """
 
 import logging
@@ -191,7 +191,9 @@ class Courier:
         self._wait = max(trouble.wait, longer * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
         if trouble.words != self._complaint:
             self._complaint = trouble.words
-            log.warning("%s cannot be delivered: %s; they are kept and tried again", self.signal, trouble.words)
+            log.warning(
+                "%s cannot be delivered: %s; they are kept and tried again", self.signal, trouble.words
+            )
 
     def _drop(self, cause: str, count: int) -> None:
         self.dropped[cause] += count

@@ -1,10 +1,10 @@
 """OTLP over HTTP, binary protobuf: one request, one true answer.
 
-The SDK's own exporter says SUCCESS to a redirect and to a receiver that rejected everything, and retries by itself for as
-long as it likes; so the request goes out from here, and the answer comes back as it is.
+The SDK's own exporter says SUCCESS to a redirect and to a receiver that rejected everything, and retries by
+itself for as long as it likes; so the request goes out from here, and the answer comes back as it is.
 
-Law: a request takes as long as the endpoint's timeout at the most, whatever the receiver does, but for the resolver's
-time to find its name. No redirect is followed.
+Law: a request takes as long as the endpoint's timeout at the most, whatever the receiver does, but for the
+resolver's time to find its name. No redirect is followed.
 """
 
 import base64
@@ -87,7 +87,9 @@ class Posting:
             raise ConnectionAbortedError("it was told to end")
         connection = http.client.HTTPConnection(host, port, timeout=self._endpoint.timeout)
         if self._proxy is not None and self._context is not None:
-            connection.set_tunnel(self._url.hostname or "", self._url.port or 443, _credentials(self._proxy, "Proxy-"))
+            connection.set_tunnel(
+                self._url.hostname or "", self._url.port or 443, _credentials(self._proxy, "Proxy-")
+            )
         sock = self._keep(socket.create_connection((host, port), self._endpoint.timeout))
         connection.sock = sock
         self._connection = connection

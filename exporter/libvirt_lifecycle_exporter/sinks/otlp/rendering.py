@@ -1,9 +1,10 @@
 """How a span and a log record are spelled: names, attributes, status, severity.
 
-Law: the same parcel gives the same bytes, whenever it is rendered; a span event and the log record of the same
-transition have the same name, attributes and ids. Names are API.
+Law: the same parcel gives the same bytes, whenever it is rendered; a span event and the log record of the
+same transition have the same name, attributes and ids. Names are API.
 
-A time that OpenTelemetry cannot hold (before 1970, after 2554) and a word that is no Unicode raise ``ValueError``.
+A time that OpenTelemetry cannot hold (before 1970, after 2554) and a word that is no Unicode raise
+``ValueError``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +63,7 @@ class Rendering:
     def request(self, signal: str, parcels: Sequence[Parcel]) -> bytes:
         """Spell an OTLP request, as protobuf. Raises ValueError for what cannot be spelled."""
         encoded = encode_logs(self.logs(parcels)) if signal == LOGS else encode_spans(self.spans(parcels))
-        return encoded.SerializeToString(deterministic=True)
+        return bytes(encoded.SerializeToString(deterministic=True))
 
     def spans(self, parcels: Sequence[Parcel]) -> list[ReadableSpan]:
         """Spell spans."""
@@ -81,7 +82,9 @@ class Rendering:
             resource=self._resource(parcel.connection),
             attributes=dict(_of_span(parcel, span, failed)),
             events=[_event(row) for row in parcel.rows] if self._span_events else [],
-            links=[Link(_context(link.ref), {"libvirt.link.relations": link.relations}) for link in span.links],
+            links=[
+                Link(_context(link.ref), {"libvirt.link.relations": link.relations}) for link in span.links
+            ],
             kind=SpanKind.INTERNAL,
             status=status,
             start_time=_nanoseconds(span.began),
@@ -112,9 +115,7 @@ class Rendering:
 
 def is_failure(row: Row) -> bool:
     """Tell whether a transition is a failure."""
-    return (
-        row.change.event in FAILURE_EVENTS or (row.change.event, row.change.reason) in FAILURES
-    )
+    return row.change.event in FAILURE_EVENTS or (row.change.event, row.change.reason) in FAILURES
 
 
 def event_name(row: Row) -> str:
@@ -177,7 +178,10 @@ def _event(row: Row) -> Event:
 
 def _context(ref: Ref) -> SpanContext:
     return SpanContext(
-        int(ref.trace_id, 16), int(ref.span_id, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
+        int(ref.trace_id, 16),
+        int(ref.span_id, 16),
+        is_remote=False,
+        trace_flags=TraceFlags(TraceFlags.SAMPLED),
     )
 
 

@@ -1,7 +1,7 @@
 """Who says it: the OpenTelemetry resource of each connection.
 
-``host.*`` is the hypervisor: this host, unless the connection leads to another one. ``service.instance.id`` is the same
-after each restart. What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say has the last word.
+``host.*`` is the hypervisor: this host, unless the connection leads to another one. ``service.instance.id``
+is the same after each restart. What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say has the last word.
 
 https://opentelemetry.io/docs/specs/semconv/resource/
 """

@@ -1,8 +1,8 @@
 """One batch: sent, split where it is not taken as a whole, set aside what will never be taken.
 
-Law: a row is set aside only if it alone is to blame. It cannot be encoded; or it is alone in its request and the receiver
-has nothing against others (it took some, or answers an empty request well). Everything else waits: a wrong token, a
-wrong path or a receiver in trouble costs no row.
+Law: a row is set aside only if it alone is to blame. It cannot be encoded; or it is alone in its request
+and the receiver has nothing against others (it took some, or answers an empty request well). Everything
+else waits: a wrong token, a wrong path or a receiver in trouble costs no row.
 """
 
 import logging

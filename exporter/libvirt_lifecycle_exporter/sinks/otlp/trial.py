@@ -9,7 +9,7 @@ from libvirt_lifecycle_exporter.telemetry import SIGNALS, Telemetry
 _HINTS = {
     "401": "the receiver wants to know who sends; see OTEL_EXPORTER_OTLP_HEADERS",
     "403": "the receiver does not want this sender; see OTEL_EXPORTER_OTLP_HEADERS",
-    "404": "nothing takes OTLP there; OTEL_EXPORTER_OTLP_ENDPOINT wants no path, the signals' own variables do",
+    "404": "nothing takes OTLP there; OTEL_EXPORTER_OTLP_ENDPOINT is given without a path",
     "UNIMPLEMENTED": "the receiver does not take this signal",
     "CERTIFICATE_VERIFY_FAILED": "name the authority that signed it in OTEL_EXPORTER_OTLP_CERTIFICATE",
     "refused": "nobody listens there",

@@ -1,7 +1,7 @@
 """Which batch is next: what is left from an outage, at a bounded rate, and beside it what is new.
 
-Law: in the order of each domain. After an outage what is new does not wait behind what is old, but for what is new
-of a domain of which something old is still to be sent.
+Law: in the order of each domain. After an outage what is new does not wait behind what is old, but for what
+is new of a domain of which something old is still to be sent.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -33,7 +33,9 @@ class Waves:
     """The order in which one signal's queue is emptied."""
 
     def __init__(self, signal: str, outbox: Outbox, rate: float, clock: Callable[[], float]) -> None:
-        """``rate``: parcels of an outage that are sent in a second; 0: as fast as it goes. ``clock``: steady."""
+        """``rate``: parcels of an outage that are sent in a second; 0: as fast as it goes. ``clock``:
+        steady.
+        """
         self._signal = signal
         self._outbox = outbox
         self._rate = rate
@@ -87,9 +89,7 @@ class Waves:
         self._seen = now
 
 
-def _pick(
-    parcels: Sequence[Parcel], now: float, leave: Collection[int], most: int, *, final: bool
-) -> Wave:
+def _pick(parcels: Sequence[Parcel], now: float, leave: Collection[int], most: int, *, final: bool) -> Wave:
     """Pick what may go; a domain of which something waits is not overtaken by itself."""
     picked: list[Parcel] = []
     lost: list[int] = []
