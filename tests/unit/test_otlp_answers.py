@@ -103,4 +103,4 @@ def test_an_empty_success_is_one(kind: str) -> None:
     ],
 )
 def test_grpc(code: str, details: str, verdict: Verdict) -> None:
-    assert of_grpc(code, details, 1e9) [0] is verdict
+    assert of_grpc(code, details, 1e9)[0] is verdict

@@ -116,7 +116,9 @@ def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool =
             id="what has nothing to do with it does not wait",
         ),
         pytest.param(
-            ("hung/emulator", "recovered/emulator"), ["domain hangs", "domain recovers"], id="hang and recover"
+            ("hung/emulator", "recovered/emulator"),
+            ["domain hangs", "domain recovers"],
+            id="hang and recover",
         ),
         pytest.param(("unknown_9/unknown_3",), ["domain event"], id="an event from the future"),
     ],
@@ -223,13 +225,19 @@ def test_ids_are_the_same_for_ever_and_differ_with_everything_that_they_are_made
 def test_every_word_of_the_tables_exists() -> None:
     known = {*COUNTED_PAIRS, ("suspended", "postcopy_failed")}
     reasons = {("", "*")} | {(event, "*") for event, _ in known}
-    for pair in (*NAMES, *BEGINS, *(pair for course in COURSES.values() for pair in (*course.ends, *course.takes))):
+    for pair in (
+        *NAMES,
+        *BEGINS,
+        *(pair for course in COURSES.values() for pair in (*course.ends, *course.takes)),
+    ):
         assert pair in known | reasons, pair
     assert {*EVENTS.values(), *(event for event, _ in OTHER_IDS.values())} <= INSTANT.keys()
     assert ENTERS.keys() <= set(EVENTS.values())
 
 
-PAIRS = st.sampled_from([*ALL_PAIRS, ("hung", "emulator"), ("recovered", "emulator"), ("hung", "vcpu"), ("x", "y")])
+PAIRS = st.sampled_from(
+    [*ALL_PAIRS, ("hung", "emulator"), ("recovered", "emulator"), ("hung", "vcpu"), ("x", "y")]
+)
 STEPS = st.tuples(
     PAIRS,
     st.sampled_from(["", "i", "j"]),
@@ -242,7 +250,8 @@ STEPS = st.tuples(
 
 @given(st.lists(STEPS, max_size=40), st.booleans())
 def test_every_transition_is_on_exactly_one_span_and_every_span_is_bounded(
-    steps: list[tuple[tuple[str, str], str, bool, float, str, bool]], runs: bool  # noqa: FBT001 - hypothesis' value
+    steps: list[tuple[tuple[str, str], str, bool, float, str, bool]],
+    runs: bool,  # noqa: FBT001 - hypothesis' value
 ) -> None:
     trail, at, closed, refs = NOTHING, 1_700_000_000.0, list[Span](), dict[int, Ref]()
     for number, (pair, incident, closes, later, source, begins) in enumerate(steps, 1):

@@ -46,7 +46,9 @@ def test_a_signals_own_endpoint_is_taken_as_it_is() -> None:
 
 def test_grpc_has_no_path() -> None:
     assert traces(EXPORTER_OTLP_PROTOCOL="grpc").url == "http://here:4318"
-    assert traces(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="here:4317").url == "https://here:4317"
+    assert (
+        traces(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="here:4317").url == "https://here:4317"
+    )
     insecure = {"EXPORTER_OTLP_ENDPOINT": "here:4317", "EXPORTER_OTLP_INSECURE": "true"}
     assert traces(EXPORTER_OTLP_PROTOCOL="grpc", **insecure).url == "http://here:4317"
 
@@ -79,10 +81,18 @@ def test_the_console_is_for_one_signal_or_both() -> None:
         (BASE, "here:4318", "is no URL to send to; write it as http://localhost:4318"),
         (BASE, "http://", "is no URL"),
         (BASE, "http://here:port", "is no URL"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10", "is in milliseconds and at least 100; write 10000 for ten seconds"),
+        (
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            "10",
+            "is in milliseconds and at least 100; write 10000 for ten seconds",
+        ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "is in milliseconds"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "br", "write gzip or none"),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", "OTEL_EXPORTER_OTLP_CERTIFICATE: the file cannot be read"),
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "/nowhere",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE: the file cannot be read",
+        ),
         ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/nowhere", "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY: the file"),
     ],
 )
@@ -100,7 +110,9 @@ def test_a_bad_header_is_refused_without_quoting_it(value: str) -> None:
 
 
 def test_what_is_secret_is_not_in_what_people_read() -> None:
-    endpoint = traces(EXPORTER_OTLP_ENDPOINT="https://eve:hunter2@here/x?key=hunter2", EXPORTER_OTLP_HEADERS="a=hunter2")
+    endpoint = traces(
+        EXPORTER_OTLP_ENDPOINT="https://eve:hunter2@here/x?key=hunter2", EXPORTER_OTLP_HEADERS="a=hunter2"
+    )
     assert endpoint.place == "https://here/x/v1/traces"
     assert "hunter2" not in repr(endpoint) + repr(Settings(telemetry=Telemetry(traces=endpoint)))
 

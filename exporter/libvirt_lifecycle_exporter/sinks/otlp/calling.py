@@ -72,6 +72,9 @@ class Calling:
         self._aborted = True
         self._channel.close()
 
+    def close(self) -> None:
+        self._channel.close()
+
 
 def _channel(endpoint: Endpoint) -> Any:  # noqa: ANN401 - grpc is untyped
     url = urlsplit(endpoint.url)

@@ -34,3 +34,6 @@ class Console:
 
     def abort(self) -> None:
         """Nothing is ever under way for long."""
+
+    def close(self) -> None:
+        """Standard output is not ours."""

@@ -94,6 +94,12 @@ class Courier:
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
+        try:
+            self._deliver()
+        finally:
+            self._wire.close()
+
+    def _deliver(self) -> None:
         while not self._attempt(self._waves.late):
             # The journal may be another process's for a while.
             if self._stopping.wait(_EVERY):

@@ -36,6 +36,9 @@ class Encoded:
     def abort(self) -> None:
         self._transport.abort()
 
+    def close(self) -> None:
+        self._transport.close()
+
 
 class Delivery:
     """The couriers."""
@@ -95,7 +98,7 @@ def probe(signal: str, endpoint: Endpoint) -> Answer:
     try:
         return wire.send(())
     finally:
-        wire.abort()
+        wire.close()
 
 
 def transport(signal: str, endpoint: Endpoint) -> Transport:

@@ -29,6 +29,9 @@ class Transport(Protocol):
     def abort(self) -> None:
         """End what is under way, and all that follows; called from another thread."""
 
+    def close(self) -> None:
+        """Let go of the connection."""
+
 
 class Wire(Protocol):
     """Takes parcels to the receiver."""
@@ -38,3 +41,6 @@ class Wire(Protocol):
 
     def abort(self) -> None:
         """End what is under way, and all that follows; called from another thread."""
+
+    def close(self) -> None:
+        """Let go of the connection."""

@@ -50,7 +50,7 @@ class Posting:
         try:
             return self._exchange(body)
         except _ERRORS as error:
-            self._close()
+            self.close()
             late = f"no answer within {self._endpoint.timeout:g} s"
             return Answer(Verdict.LATER, late if self._late else short(str(error) or type(error).__name__))
         finally:
@@ -60,13 +60,20 @@ class Posting:
         self._aborted = True
         self._cut()
 
+    def close(self) -> None:
+        connection, self._connection, sock, self._socket = self._connection, None, self._socket, None
+        if connection is not None:
+            connection.close()
+        if sock is not None:
+            sock.close()
+
     def _exchange(self, body: bytes) -> Answer:
         if self._connection is not None:
             try:
                 return self._ask(self._connection, body)
             except _ERRORS:
                 # A receiver may end a connection that rests, at any time.
-                self._close()
+                self.close()
                 if self._late or self._aborted:
                     raise
         return self._ask(self._open(), body)
@@ -77,7 +84,7 @@ class Posting:
         content = answer.read(_MOST_ANSWER)
         headers = {name.lower(): value for name, value in answer.getheaders()}
         if answer.will_close or not answer.isclosed():
-            self._close()
+            self.close()
         return of_http(self._signal, answer.status, headers, content, time.time())
 
     def _open(self) -> http.client.HTTPConnection:
@@ -131,13 +138,6 @@ class Posting:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 return
-
-    def _close(self) -> None:
-        connection, self._connection, sock, self._socket = self._connection, None, self._socket, None
-        if connection is not None:
-            connection.close()
-        if sock is not None:
-            sock.close()
 
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext:
