@@ -89,7 +89,9 @@ def check(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
     times = Counter(event.number for span in spans for event in span.events)
     assert set(times.values()) <= {1}
     missing = rows.keys() - times.keys()
-    assert bool(missing) <= bool(under_way), f"{len(missing)} of {len(rows)} are on no span: {sorted(missing)[:9]}"
+    assert bool(missing) <= bool(under_way), (
+        f"{len(missing)} of {len(rows)} are on no span: {sorted(missing)[:9]}"
+    )
     by_number = {log.event.number: log for log in logs}
     for number, (span, event) in events.items():
         row = rows[number]

@@ -29,7 +29,9 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 
 
 @pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
-def test_the_collector_has_what_the_journal_has(root: Path, own_daemon: Daemon, driver: Driver, *, grpc: bool) -> None:
+def test_the_collector_has_what_the_journal_has(
+    root: Path, own_daemon: Daemon, driver: Driver, *, grpc: bool
+) -> None:
     with (
         Collector(root) as collector,
         Exporter(root, [own_daemon.test_uri], environment=collector.environment(grpc=grpc)) as exporter,
@@ -64,7 +66,9 @@ def test_where_a_transition_is_told_can_be_chosen(
     flags = ("--otel.events", events, "--otel.run-spans", "true")
     with (
         Collector(root) as collector,
-        Exporter(root, [own_daemon.test_uri], extra_args=flags, environment=collector.environment()) as exporter,
+        Exporter(
+            root, [own_daemon.test_uri], extra_args=flags, environment=collector.environment()
+        ) as exporter,
     ):
         driver.define("chosen")
         driver.cycle("chosen")
@@ -86,7 +90,9 @@ def test_what_is_recorded_while_nothing_is_to_be_sent_is_never_sent(
     with Mortal(root, [own_daemon.test_uri], journal) as exporter:
         driver.define("silent")
         exporter.wait_until(lambda: exporter.lifecycle_counts("silent")["defined", "added"])
-        assert "otlp" not in "".join(line for line in exporter.text().splitlines() if not line.startswith("#"))
+        assert "otlp" not in "".join(
+            line for line in exporter.text().splitlines() if not line.startswith("#")
+        )
     with (
         Collector(root) as collector,
         Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter,
@@ -103,7 +109,9 @@ def test_a_restart_ends_what_was_under_way(root: Path, own_daemon: Daemon, drive
     journal = root / "journal"
     with Collector(root) as collector:
         for number in range(3):
-            with Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter:
+            with Mortal(
+                root, [own_daemon.test_uri], journal, environment=collector.environment()
+            ) as exporter:
                 driver.define(f"restarted-{number}")
                 driver.cycle(f"restarted-{number}")
                 exporter.wait_until(lambda number=number: len(written(journal)) == 5 * (number + 1))  # type: ignore[misc]

@@ -132,6 +132,12 @@ class Courier:
         except UnavailableError as error:
             log.debug("the queue of %s cannot be had: %s", self.signal, error)
             return False
+        except Exception:
+            # Whatever it was, what is pending is still pending, and the next may be well.
+            log.exception("could not deliver %s", self.signal)
+            self.failures += 1
+            self._wait = _LONGEST_WAIT
+            return False
 
     def _look_around(self) -> None:
         """Do what is due by the clock."""

@@ -48,8 +48,8 @@ FAILURE_EVENTS: Final = frozenset({"crashed", "hung"})
 _SEVERITY: Final[Mapping[bool, tuple[SeverityNumber, str]]] = MappingProxyType(
     {False: (SeverityNumber.INFO, "INFO"), True: (SeverityNumber.ERROR, "ERROR")}
 )
-_LATEST: Final = 2**64 - 1
-"""Nanoseconds, https://github.com/open-telemetry/opentelemetry-proto: fixed64 time_unix_nano"""
+_LATEST: Final = 2**64 / 1e9
+"""Seconds, https://github.com/open-telemetry/opentelemetry-proto: fixed64 time_unix_nano"""
 
 
 class Rendering:
@@ -193,7 +193,6 @@ def _clean(text: str) -> str:
 
 
 def _nanoseconds(at: float) -> int:
-    nanoseconds = int(at * 1e9)
-    if not 0 < nanoseconds <= _LATEST:
+    if not 0 < at < _LATEST:
         raise ValueError(f"{at!r} is no time that can be sent")
-    return nanoseconds
+    return int(at * 1e9)
