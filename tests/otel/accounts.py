@@ -79,6 +79,9 @@ def check(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
     *_, under_way = pending(path)
     last = max(rows)
     until(lambda: any(log.event.number == last for log in collector.records()), 20, "the last to be on disk")
+    if not under_way:
+        told = {row.span_id for row in rows.values()}
+        until(lambda: told <= {span.span_id for span in collector.spans()}, 20, "all spans to be on disk")
     spans, logs = _once(collector.spans()), _once(collector.records())
     assert sorted(log.event.number for log in logs) == sorted(rows)
     for log in logs:
