@@ -89,30 +89,19 @@ def pair(event: Event) -> str:
     return f"{event.name.removeprefix('libvirt.domain.')}/{event.attributes['libvirt.domain.event.reason']}"
 
 
-class Collector:
-    """Started and stopped by `with`; in between `stop`, `kill` and `start` as often as one likes."""
+class Configured:
+    """With a configuration of one's own, which has a health check at the port. Started and stopped by `with`; in
+    between `stop` and `start` as often as one likes."""
 
-    def __init__(self, folder: Path, *, http: int = 0, grpc: int = 0) -> None:
-        self.http = http or free_port()
-        self.grpc = grpc or free_port()
-        self.health = free_port()
+    def __init__(self, folder: Path, configuration: str, health: int) -> None:
         self.folder = folder
-        self.log = folder / f"collector-{self.http}.log"
-        self.traces = folder / f"traces-{self.http}.json"
-        self.logs = folder / f"logs-{self.http}.json"
-        self._config = folder / f"collector-{self.http}.yaml"
-        self._config.write_text(json.dumps(self._settings()))  # JSON is YAML
-        self._argv = [collector_program(), "--config", f"file:{self._config}"]
+        self.log = folder / f"collector-{health}.log"
+        self._health = health
+        configured = folder / f"collector-{health}.yaml"
+        configured.write_text(configuration)
+        self._argv = [collector_program(), "--config", f"file:{configured}"]
         self._reaper = Reaper()
         self._pid = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http}"
-
-    @property
-    def grpc_url(self) -> str:
-        return f"http://127.0.0.1:{self.grpc}"
 
     def __enter__(self) -> Self:
         try:
@@ -134,6 +123,35 @@ class Collector:
     def stop(self) -> None:
         os.kill(self._pid, signal.SIGTERM)
         self._reaper.wait(self._pid, STOPS_WITHIN)
+
+    def _is_ready(self) -> bool:
+        if self._reaper.exited(self._pid):
+            raise RuntimeError(f"the collector has ended:\n{self.log.read_text(errors='replace')}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._health}", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+class Collector(Configured):
+    """One that writes down what it gets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.http = free_port()
+        self.grpc = free_port()
+        self.traces = folder / f"traces-{self.http}.json"
+        self.logs = folder / f"logs-{self.http}.json"
+        health = free_port()
+        super().__init__(folder, json.dumps(self._settings(health)), health)  # JSON is YAML
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http}"
+
+    @property
+    def grpc_url(self) -> str:
+        return f"http://127.0.0.1:{self.grpc}"
 
     def spans(self) -> list[Span]:
         """In the order of arrival, with what came twice."""
@@ -159,7 +177,7 @@ class Collector:
             return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.grpc_url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url}
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, health: int) -> dict[str, Any]:
         protocols = {
             "http": {"endpoint": f"127.0.0.1:{self.http}"},
             "grpc": {"endpoint": f"127.0.0.1:{self.grpc}"},
@@ -170,7 +188,7 @@ class Collector:
                 "file/traces": {"path": str(self.traces), "append": True, "flush_interval": "100ms"},
                 "file/logs": {"path": str(self.logs), "append": True, "flush_interval": "100ms"},
             },
-            "extensions": {"health_check": {"endpoint": f"127.0.0.1:{self.health}"}},
+            "extensions": {"health_check": {"endpoint": f"127.0.0.1:{health}"}},
             "service": {
                 "extensions": ["health_check"],
                 "telemetry": {"metrics": {"level": "none"}},
@@ -180,15 +198,6 @@ class Collector:
                 },
             },
         }
-
-    def _is_ready(self) -> bool:
-        if self._reaper.exited(self._pid):
-            raise RuntimeError(f"the collector has ended:\n{self.log.read_text(errors='replace')}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
 
 def _read(path: Path, what: str) -> Iterator[dict[str, Any]]:
