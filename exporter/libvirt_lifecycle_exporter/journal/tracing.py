@@ -48,10 +48,11 @@ class Tracing:
     def write(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
         """Trace the transitions of a batch that has just been inserted."""
         traced = list(self._trace(database, batch)) if batch.transitions else []
-        database.executemany(
-            "DELETE FROM trails WHERE uuid = ? AND connection = ? AND since IS NULL",
-            [(domain.uuid, domain.connection) for domain in batch.forgotten],
-        )
+        if batch.forgotten:
+            database.executemany(
+                "DELETE FROM trails WHERE uuid = ? AND connection = ? AND since IS NULL",
+                [(domain.uuid, domain.connection) for domain in batch.forgotten],
+            )
         return traced
 
     def expire(self, database: sqlite3.Connection, now: float) -> int:
@@ -67,8 +68,9 @@ class Tracing:
         return len(overdue)
 
     def _trace(self, database: sqlite3.Connection, batch: Effects) -> Iterator[Traced]:
-        (last,) = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'transitions'").fetchone()
-        (journal,) = database.execute("SELECT id FROM identity").fetchone()
+        last, journal = database.execute(
+            "SELECT seq, (SELECT id FROM identity) FROM sqlite_sequence WHERE name = 'transitions'"
+        ).fetchone()
         ids = Ids(f"{self._host}\0{journal}")
         first = last - len(batch.transitions) + 1
         closes = _closings(batch)
@@ -92,7 +94,7 @@ class Tracing:
         database.executemany(_KEEP_TRAIL, [_trail_row(key, trail) for key, trail in trails.items()])
 
     def _pend(self, database: sqlite3.Connection, key: Key, spans: Sequence[Span]) -> None:
-        if self._traces:
+        if self._traces and spans:
             database.executemany(
                 _PEND_SPAN, [(*key, span.ended, span.number, json.dumps(span)) for span in spans]
             )
