@@ -1,4 +1,4 @@
-"""What OpenTelemetry costs, how late it is, and what becomes of an outage; as a process of its own: see __main__."""
+"""What OpenTelemetry costs, how late it is, and what becomes of an outage; each part a process of its own."""
 
 import json
 import resource
@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
 from tests.otel.sender import Sender, event
-from tests.otel.stub import Stub, numbers
+from tests.otel.stub import WELL, Stub, numbers
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DOMAINS = 50
@@ -82,16 +82,13 @@ def lag(folder: Path) -> dict[str, float]:
             signal = "traces" if hasattr(item, "events") else "logs"
             at = item.end_time_unix_nano if signal == "traces" else item.time_unix_nano
             arrived[signal].append((now - at) / 1e6)
-        return stub.well
+        return WELL
 
-    with Stub() as stub:
-        stub.well = stub.empty  # type: ignore[attr-defined] # for `note`
-        stub.replies = note
-        with Sender(folder, {BASE: stub.url}) as sender:
-            for number in range(200):
-                sender.send([event(name=f"web-{number % DOMAINS}")])
-                time.sleep(0.05)
-            until(lambda: len(arrived["logs"]) == len(arrived["traces"]) == 200, 20, "all")
+    with Stub(note) as stub, Sender(folder, {BASE: stub.url}) as sender:
+        for number in range(200):
+            sender.send([event(name=f"web-{number % DOMAINS}")])
+            time.sleep(0.05)
+        until(lambda: len(arrived["logs"]) == len(arrived["traces"]) == 200, 20, "all")
     return {
         f"lag of {signal}, {name}, ms": statistics.quantiles(values, n=100)[place]
         for signal, values in arrived.items()

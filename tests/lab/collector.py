@@ -90,8 +90,8 @@ def pair(event: Event) -> str:
 
 
 class Configured:
-    """With a configuration of one's own, which has a health check at the port. Started and stopped by `with`; in
-    between `stop` and `start` as often as one likes."""
+    """With a configuration of one's own, which has a health check at the port. Started and stopped by
+    `with`; in between `stop` and `start` as often as one likes."""
 
     def __init__(self, folder: Path, configuration: str, health: int) -> None:
         self.folder = folder

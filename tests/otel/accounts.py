@@ -73,8 +73,8 @@ def wait_delivered(path: Path, timeout: float = 60.0) -> None:
 
 
 def check(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
-    """The file equals the journal: each number once, ids and attributes alike, links resolve, spans bounded. What came
-    twice is byte-identical. AssertionError otherwise; returns spans and logs, each once."""
+    """The file equals the journal: each number once, ids and attributes alike, links resolve, spans bounded.
+    What came twice is byte-identical. AssertionError otherwise; returns spans and logs, each once."""
     rows = {row.seq: row for row in written(path)}
     *_, under_way = pending(path)
     last = max(rows)

@@ -37,7 +37,7 @@ class Got(NamedTuple):
 
 
 class Stub:
-    """`replies` is asked for each request that holds something, with what it holds; `empty` answers the others."""
+    """`replies` is asked for each request that holds something; `empty` answers the others."""
 
     def __init__(
         self, replies: Callable[[list[Any]], Reply] = lambda _: WELL, *, context: ssl.SSLContext | None = None

@@ -1,4 +1,4 @@
-"""A real Collector writes down what a real exporter tells it: all that is in the journal, and nothing else."""
+"""A real Collector writes down what a real exporter tells it: what is in the journal, and nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,8 @@ from tests.lab.exporter import Exporter
 from tests.lab.waiting import until
 from tests.otel.accounts import check, in_order, wait_delivered, written
 
+EXPORTED = "libvirt_lifecycle_exporter_otlp_exported_total"
+PENDING = "libvirt_lifecycle_exporter_otlp_pending"
 DOMAINS = [f"otel-{number}" for number in range(4)]
 
 
@@ -50,18 +52,16 @@ def test_the_collector_has_what_the_journal_has(
         assert in_order(collector.records())
         assert in_order(collector.spans())
         for signal in ("traces", "logs"):
-            figure = "libvirt_lifecycle_exporter_otlp_exported_total"
-            exporter.wait_until(lambda signal=signal: exporter.value(figure, signal=signal) == 4 * 41)  # type: ignore[misc]
-            pending = "libvirt_lifecycle_exporter_otlp_pending"
-            exporter.wait_until(lambda signal=signal: exporter.value(pending, signal=signal) == 0)  # type: ignore[misc]
+            exporter.wait_until(lambda signal=signal: exporter.value(EXPORTED, signal=signal) == 4 * 41)  # type: ignore[misc]
+            exporter.wait_until(lambda signal=signal: exporter.value(PENDING, signal=signal) == 0)  # type: ignore[misc]
         assert {span.resource["service.name"] for span in spans} == {"libvirt-lifecycle-exporter"}
         assert len({span.resource["service.instance.id"] for span in spans}) == 1
         assert spans[0].resource == logs[0].resource
 
 
-@pytest.mark.parametrize(("events", "on_spans", "records"), [("span", 5, 0), ("log", 0, 5)])
+@pytest.mark.parametrize(("events", "told"), [("span", (5, 0)), ("log", (0, 5))])
 def test_where_a_transition_is_told_can_be_chosen(
-    root: Path, own_daemon: Daemon, driver: Driver, events: str, on_spans: int, records: int
+    root: Path, own_daemon: Daemon, driver: Driver, events: str, told: tuple[int, int]
 ) -> None:
     flags = ("--otel.events", events, "--otel.run-spans", "true")
     with (
@@ -75,8 +75,8 @@ def test_where_a_transition_is_told_can_be_chosen(
         exporter.wait_until(lambda: len(written(exporter.journal.path)) == 5)
         wait_delivered(exporter.journal.path)
         until(lambda: len(collector.spans()) == 6, 10, "five spans and that of the run")
-        assert sum(len(span.events) for span in collector.spans()) == on_spans
-        assert len(collector.records()) == records
+        on_spans = sum(len(span.events) for span in collector.spans())
+        assert (on_spans, len(collector.records())) == told
         (run,) = (span for span in collector.spans() if span.name == "run domain")
         (start,) = (span for span in collector.spans() if span.name == "start domain")
         assert run.linked("run") == [start.span_id]

@@ -38,7 +38,6 @@ def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path
             collector.stop()
             back_end.replies = lambda _: Reply()
             collector.start()
-            for signal in ("traces", "logs"):
-                back_end.wait(
-                    lambda signal=signal: set(back_end.numbers(signal)) == {1, 2, 3, 4, 5}, signal, 30
-                )  # type: ignore[misc]
+            everything = {1, 2, 3, 4, 5}
+            back_end.wait(lambda: set(back_end.numbers("traces")) == everything, "the spans", 30)
+            back_end.wait(lambda: set(back_end.numbers("logs")) == everything, "the records", 30)

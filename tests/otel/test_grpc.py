@@ -23,7 +23,7 @@ EVENTS = 20
 ALL = list(range(1, EVENTS + 1))
 
 
-class Receiver(logs_grpc.LogsServiceServicer):  # type: ignore[misc] # made by protobuf's compiler, untyped
+class Receiver(logs_grpc.LogsServiceServicer):
     """`answer` says what to do with the numbers of a request; it may abort."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Receiver(logs_grpc.LogsServiceServicer):  # type: ignore[misc] # made by p
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     server, receiver = grpc.server(futures.ThreadPoolExecutor(4)), Receiver()
-    logs_grpc.add_LogsServiceServicer_to_server(receiver, server)
+    logs_grpc.add_LogsServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call] # generated
     port = server.add_insecure_port("127.0.0.1:0")
     receiver.url = f"http://127.0.0.1:{port}"
     server.start()

@@ -15,7 +15,8 @@ from libvirt_lifecycle_exporter.telemetry import telemetry
 import os, tempfile
 settings = Settings(journal_path=tempfile.mkdtemp() + "/journal", telemetry=telemetry(os.environ))
 app.App(settings, [])
-print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} & {"opentelemetry", "google", "grpc", "requests"})))
+found = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps(sorted(found & {"opentelemetry", "google", "grpc", "requests"})))
 """
 
 

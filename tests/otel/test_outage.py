@@ -31,6 +31,10 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
         yield driver
 
 
+def wait_more(collector: Collector, seen: int) -> None:
+    until(lambda: len(collector.records()) > seen, 30, "the collector to be found again")
+
+
 def drive(driver: Driver, rounds: int) -> None:
     for _ in range(rounds):
         for name in DOMAINS:
@@ -84,9 +88,7 @@ def test_a_collector_that_is_restarted_all_the_time(root: Path, own_daemon: Daem
                 seen = len(collector.records())
                 collector.stop()
                 collector.start()
-                until(
-                    lambda seen=seen: len(collector.records()) > seen, 30, "the collector to be found again"
-                )  # type: ignore[misc]
+                wait_more(collector, seen)
         finally:
             over.set()
             storming.join()

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, Row
-from libvirt_lifecycle_exporter.sinks.otlp.answers import Verdict
+from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
 from libvirt_lifecycle_exporter.sinks.otlp.delivery import Encoded
 from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
 from libvirt_lifecycle_exporter.sinks.otlp.resource import resources
 from libvirt_lifecycle_exporter.spans import Ref, Span
+from libvirt_lifecycle_exporter.transition import Transition
 from tests.lab.collector import Collector
 from tests.lab.waiting import until
 from tests.otel.accounts import check
@@ -70,7 +71,7 @@ def test_a_time_before_time_is_too_old(tmp_path: Path, collector: Collector) -> 
 def test_a_lone_surrogate_cannot_be_told(field: str, signal: str) -> None:
     """The journal holds none (SQLite takes none), and the names are cleaned before: this is the last line."""
     ref = Ref("1" * 32, "2" * 16)
-    change = event()._replace(**{field: "broken \ud800"})
+    change = Transition(**{**event()._asdict(), field: "broken \ud800"})
     span = Span(1, ref, "x", change.at, change.at, "", None, (), (1,)) if signal == TRACES else None
     parcel = Parcel(1, HERE, change.uuid, span, (Row(1, change, ref, unexplained=False),))
     answer = Encoded(signal, Rendering(resources({HERE: HERE}, "")), Nowhere()).send([parcel])
@@ -80,7 +81,7 @@ def test_a_lone_surrogate_cannot_be_told(field: str, signal: str) -> None:
 class Nowhere:
     """Nothing is sent."""
 
-    def send(self, payload: bytes) -> None:
+    def send(self, payload: bytes) -> Answer:
         raise AssertionError(payload)
 
     def abort(self) -> None:

@@ -63,20 +63,20 @@ def traced(
 
 
 @pytest.fixture
-def tell(
-    request: pytest.FixtureRequest,
-    traced: Exporter,
-    collector: Collector,
-    session_daemon: Daemon,
-    guests: Guests,
-    witness: Witness,
-) -> Tell:
+def stage(
+    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, witness: Witness
+) -> Callable[[Guest], Stage]:
+    return lambda guest: Stage(request.node.name, guest, session_daemon, guests, witness)
+
+
+@pytest.fixture
+def tell(stage: Callable[[Guest], Stage], traced: Exporter, collector: Collector) -> Tell:
     """Plays, and returns what the collector knows once the domain is gone."""
 
     def of(play: Play, guest: Guest = IDLE) -> Story:
-        name = request.node.name
-        with on_stage(Stage(name, guest, session_daemon, guests, witness)) as stage:
-            play(stage)
+        with on_stage(stage(guest)) as staged:
+            name = staged.name
+            play(staged)
         return story(collector, traced, name)
 
     return of

@@ -1,4 +1,4 @@
-"""The journal is the queue: what is to be delivered stays until it is, whatever happens to history and file."""
+"""The journal is the queue: what is to be delivered stays until it is, whatever happens to the history."""
 
 import sqlite3
 import time

@@ -65,7 +65,7 @@ def test_a_receiver_that_wants_to_know_who_sends(tmp_path: Path, folder: Path) -
             until(lambda: not sender.pending("logs") + sender.pending("traces"), 10, "the queue to be empty")
 
 
-class Taker(logs_grpc.LogsServiceServicer):  # type: ignore[misc] # made by protobuf's compiler, untyped
+class Taker(logs_grpc.LogsServiceServicer):
     def __init__(self) -> None:
         self.taken = 0
 
@@ -78,7 +78,7 @@ class Taker(logs_grpc.LogsServiceServicer):  # type: ignore[misc] # made by prot
 def grpc_receiver(folder: Path) -> Iterator[tuple[Taker, str]]:
     """One that wants a client's certificate."""
     server, taker = grpc.server(futures.ThreadPoolExecutor(2)), Taker()
-    logs_grpc.add_LogsServiceServicer_to_server(taker, server)
+    logs_grpc.add_LogsServiceServicer_to_server(taker, server)  # type: ignore[no-untyped-call] # generated
     own = ((folder / "server.key").read_bytes(), (folder / "server.pem").read_bytes())
     credentials = grpc.ssl_server_credentials(
         [own], (folder / "ca.pem").read_bytes(), require_client_auth=True

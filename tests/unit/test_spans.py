@@ -40,8 +40,8 @@ class Tale(NamedTuple):
 
 
 def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool = False) -> Tale:
-    """An incident's id and its end stand behind the pair: `crashed/panicked opens`, `resumed/unpaused closes`."""
-    trail, refs, closed, run = NOTHING, {}, [], ""
+    """What an incident does stands behind the pair: `crashed/panicked opens`, `resumed/unpaused closes`."""
+    trail, refs, closed, run = NOTHING, dict[int, Ref](), list[Span](), ""
     for number, word in enumerate(pairs, 1):
         pair, _, incident = word.partition(" ")
         event, _, reason = pair.partition("/")
