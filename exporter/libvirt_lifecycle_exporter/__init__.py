@@ -13,10 +13,12 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``inbox``                              the bounded queue between the sources and the worker
 * ``diagnosis``, ``inventory``           pure: what was seen -> what it means; what is known of each domain
 * ``sources``                            the only rooms that import libvirt
-* ``sinks``                              every metric name
+* ``sinks``                              every metric name; in ``sinks.otlp`` OpenTelemetry
 * ``journal``                            every transition, in SQLite, before it counts
 * ``reconcile``, ``doubts``            pure: what was missed, and when that is believed
 * ``incidents``, ``operations``         pure: what it means, and how long it took
+* ``courses``, ``spans``, ``parcels``   pure: the OpenTelemetry span that a transition is on; what is sent
+* ``telemetry``, ``telemetry_parts``     what the OTEL_* variables ask for, and what is built of it
 * ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
 * ``web``                                HTTP
 * ``worker``                             the one thread that owns diagnosis and inventory

@@ -21,6 +21,10 @@ class UnavailableError(Exception):
     """The journal cannot be had now; the text says why."""
 
 
+class ReplacedError(UnavailableError):
+    """It is another one than before: what was known of places in its queue means nothing any more."""
+
+
 class Row(NamedTuple):
     """A transition, its number, and the span that it is on."""
 

@@ -11,6 +11,7 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -146,6 +147,10 @@ def _endpoint(variables: _Variables) -> Endpoint | None:
     protocol = protocol.lower() or HTTP
     if protocol not in (HTTP, GRPC):
         raise ValueError(f'{protocol_variable}: "{protocol}" is not known here; write http/protobuf or grpc')
+    if protocol == GRPC and find_spec("grpc") is None:
+        raise ValueError(
+            f"{protocol_variable}=grpc needs more: pip install 'libvirt-lifecycle-exporter[grpc]'"
+        )
     url = _url(name, url, protocol, variables)
     if protocol == HTTP and not variables.is_own(name):
         base, mark, query = url.partition("?")

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import journal
+from tests.bench import journal, otel
 from tests.bench.size import figures
 
 ROUNDS = 5
@@ -55,6 +55,16 @@ def history() -> None:
         )
 
 
+def telemetry() -> None:
+    for part in otel.PARTS:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.otel", part], check=True, capture_output=True, text=True
+        )
+        print(f"\nOpenTelemetry: {part}")
+        for name, value in json.loads(done.stdout.splitlines()[-1]).items():
+            print(f"  {name} {value:.2f}")
+
+
 def spread(values: list[float]) -> str:
     return f"{statistics.median(values):10.3f} ({min(values):.3f} to {max(values):.3f})"
 
@@ -73,3 +83,4 @@ if __name__ == "__main__":
     sizes()
     history()
     throughput()
+    telemetry()

@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.sinks.otlp.shipping import Shipping
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
 from tests.otel.sender import HERE, Sender, event
-from tests.otel.stub import Stub
+from tests.otel.stub import WELL, Reply, Stub
 
 NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
 DAY = 86_400.0
@@ -117,6 +117,27 @@ def test_what_was_kept_in_memory_is_sent_once_it_is_written(tmp_path: Path, stub
         stub.wait(lambda: stub.numbers("logs") == [1, 1], "the second")
         first, second = stub.taken("logs")
         assert first.trace_id != second.trace_id
+
+
+def test_what_was_delivered_out_of_one_journal_is_not_taken_out_of_another(
+    tmp_path: Path, stub: Stub
+) -> None:
+    """The journal is replaced while a batch is on its way; the new one's numbers begin anew."""
+    moved = tmp_path / "moved"
+
+    def replies(_: list[object]) -> Reply:
+        if not moved.exists():
+            sender.path.rename(moved)
+        return WELL
+
+    stub.replies = replies
+    with Sender(tmp_path, to(stub), signals=("logs",)) as sender:
+        sender.send(event(name="before") for _ in range(5))
+        stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5], "what was there before")
+        sender.tend()
+        sender.send(event(name="after") for _ in range(3))
+        sender.tend()
+        stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5, 1, 2, 3], "what came after")
 
 
 class Unmarked:

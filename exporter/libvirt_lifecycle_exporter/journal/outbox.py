@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+from libvirt_lifecycle_exporter.courses import LIMIT
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.rows import TRANSITION
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.journal.tracing import Tracing, read_span
-from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, Row, UnavailableError
+from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, ReplacedError, Row, UnavailableError
 from libvirt_lifecycle_exporter.spans import Ref
 from libvirt_lifecycle_exporter.transition import Transition
 
@@ -36,12 +37,13 @@ _OWNERS = {
     LOGS: "SELECT t.connection, t.uuid, max(p.place) FROM pending_logs p "
     "JOIN transitions t ON t.seq = p.place GROUP BY t.connection, t.uuid",
 }
-_OLD = {
-    TRACES: "DELETE FROM pending_spans WHERE place IN "
-    "(SELECT place FROM pending_spans WHERE at < ? ORDER BY place LIMIT ?)",
-    LOGS: "DELETE FROM pending_logs WHERE place IN (SELECT p.place FROM pending_logs p "
-    "JOIN transitions t ON t.seq = p.place WHERE t.at < ? ORDER BY p.place LIMIT ?)",
+_FIRST = {
+    TRACES: "SELECT place, at FROM pending_spans ORDER BY place LIMIT ?",
+    LOGS: "SELECT p.place, t.at FROM pending_logs p JOIN transitions t ON t.seq = p.place "
+    "ORDER BY p.place LIMIT ?",
 }
+"""Those that were there first; what is too old is among them sooner or later."""
+_OVERDUE = "SELECT 1 FROM trails WHERE since < ? OR since > ? LIMIT 1"
 
 
 class Outbox:
@@ -50,11 +52,14 @@ class Outbox:
     def __init__(self, journal: Journal, tracing: Tracing) -> None:
         self._journal = journal
         self._tracing = tracing
+        self._files: dict[str, str] = {}
+        """Signal -> the identity of the journal that its places are from."""
 
     def take(self, signal: str, after: int, limit: int) -> list[Parcel]:
         """Return what is pending behind a place, in order; it stays pending."""
         with self._database() as database:
             database.execute("BEGIN")
+            self._recognize(database, signal)
             if signal == LOGS:
                 return [_log(row) for row in database.execute(_LOGS, (after, limit))]
             found = database.execute(_SPANS, (after, limit)).fetchall()
@@ -63,6 +68,7 @@ class Outbox:
     def newest(self, signal: str) -> dict[tuple[str, str], int]:
         """Return, by connection and uuid, the last place of what is pending of each domain."""
         with self._database() as database:
+            self._recognize(database, signal)
             return {(row[0], row[1]): row[2] for row in database.execute(_OWNERS[signal])}
 
     def figures(self, signal: str) -> tuple[int, float]:
@@ -72,9 +78,10 @@ class Outbox:
             oldest = database.execute(_OLDEST[signal]).fetchone()
         return count, oldest[0] if oldest else 0.0
 
-    def seal(self, numbers: Sequence[int]) -> None:
+    def seal(self, signal: str, numbers: Sequence[int]) -> None:
         """Note, for good, that these transitions are sent without a message."""
         with self._writing() as database:
+            self._recognize(database, signal)
             database.executemany(
                 "UPDATE transitions SET unexplained = 1 WHERE seq = ?", [(number,) for number in numbers]
             )
@@ -82,12 +89,14 @@ class Outbox:
     def done(self, signal: str, places: Sequence[int]) -> None:
         """Forget what was delivered."""
         with self._writing() as database:
+            self._recognize(database, signal)
             _remove(database, signal, places)
 
     def set_aside(self, signal: str, parcels: Sequence[Parcel], cause: str, words: str) -> None:
         """Take out of the queue what will never be delivered, and keep it where it can be seen."""
         now = time.time()
         with self._writing() as database:
+            self._recognize(database, signal)
             database.executemany(
                 "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)",
                 [(signal, parcel.place, now, cause, words, json.dumps(parcel)) for parcel in parcels],
@@ -96,13 +105,28 @@ class Outbox:
 
     def give_up(self, signal: str, before: float) -> int:
         """Take out of the queue what happened before a time, one chunk of it; return how much that was."""
-        with self._writing() as database:
-            return database.execute(_OLD[signal], (before, _CHUNK)).rowcount
+        with self._database() as database:
+            self._recognize(database, signal)
+            first = database.execute(_FIRST[signal], (_CHUNK,)).fetchall()
+        old = [place for place, at in first if at < before]
+        if old:
+            self.done(signal, old)
+        return len(old)
 
     def expire(self, now: float) -> int:
         """End the spans that have been open for too long; return how many."""
+        with self._database() as database:
+            if database.execute(_OVERDUE, (now - LIMIT, now + LIMIT)).fetchone() is None:
+                return 0
         with self._writing() as database:
             return self._tracing.expire(database, now)
+
+    def _recognize(self, database: sqlite3.Connection, signal: str) -> None:
+        """Raise ReplacedError, once, if this is another journal than the one that was read before."""
+        (file,) = database.execute("SELECT id FROM identity").fetchone()
+        known, self._files[signal] = self._files.get(signal, file), file
+        if known != file:
+            raise ReplacedError("the journal is another one than before")
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from libvirt_lifecycle_exporter.parcels import TRACES, Parcel, UnavailableError
+from libvirt_lifecycle_exporter.parcels import TRACES, Parcel, ReplacedError, UnavailableError
 from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer
 from libvirt_lifecycle_exporter.sinks.otlp.ports import Outbox, Wire
 from libvirt_lifecycle_exporter.sinks.otlp.shipping import Shipping
@@ -129,6 +129,9 @@ class Courier:
         """Do something that needs the journal; False where it cannot be had."""
         try:
             return what() is not False
+        except ReplacedError:
+            self._begin_anew()
+            return False
         except UnavailableError as error:
             log.debug("the queue of %s cannot be had: %s", self.signal, error)
             return False
@@ -138,6 +141,14 @@ class Courier:
             self.failures += 1
             self._wait = _LONGEST_WAIT
             return False
+
+    def _begin_anew(self) -> None:
+        """Another journal took the place of the one before, and what was pending in that went with it."""
+        if self.pending:
+            self._drop("history_gone", self.pending)
+        self.pending = 0
+        self._shipping.forget()
+        self._waves.forget()
 
     def _look_around(self) -> None:
         """Do what is due by the clock."""
@@ -172,17 +183,20 @@ class Courier:
         bare = [row.number for parcel in parcels for row in parcel.rows if row.is_bare]
         if bare:
             # What is sent without a message stays without one: it may have to be sent again.
-            self._outbox.seal(bare)
+            self._outbox.seal(self.signal, bare)
         trouble = self._shipping.ship(parcels).trouble or self._try_suspects()
         self._note(trouble)
         return trouble is None
 
     def _try_suspects(self) -> Answer | None:
         for place in list(self._shipping.suspects):
-            for parcel in self._outbox.take(self.signal, place - 1, 1):
-                trouble = self._shipping.retry(parcel) if parcel.place == place else None
-                if trouble is not None:
-                    return trouble
+            found = self._outbox.take(self.signal, place - 1, 1)
+            if not found or found[0].place != place:
+                del self._shipping.suspects[place]
+                continue
+            trouble = self._shipping.retry(found[0])
+            if trouble is not None:
+                return trouble
         return None
 
     def _bury(self, wave: Wave) -> None:

@@ -97,6 +97,11 @@ class Shipping:
         del self.suspects[parcel.place]
         return None
 
+    def forget(self) -> None:
+        """Forget all places: they were another journal's."""
+        self.done.clear()
+        self.suspects.clear()
+
     def mark(self) -> None:
         """Take what was delivered out of the queue. Raises UnavailableError."""
         if self.done:

@@ -54,6 +54,10 @@ class Waves:
             self._border = max(self._behind.values(), default=0)
             self._allowance, self._seen = float(BATCH), self._clock()
 
+    def forget(self) -> None:
+        """Forget all places: they were another journal's."""
+        self._behind, self._border = {}, 0
+
     def is_catching_up(self) -> bool:
         """Tell whether something is left from an outage."""
         return bool(self._border)
