@@ -28,10 +28,14 @@ Attributes = dict[str, Any]
 
 
 @cache
+def build() -> "subprocess.CompletedProcess[str]":
+    """Minutes, and a network, the first time; so it is better called where no time limit runs."""
+    return subprocess.run([SCRIPT], capture_output=True, text=True, check=False)
+
+
 def collector_program() -> str:
-    """Built now when it is not there yet (minutes, and a network, the first time). Where it cannot be had the
-    test is skipped; with LAB_COMPLETE set (as in CI) nothing may be missing."""
-    done = subprocess.run([SCRIPT], capture_output=True, text=True, check=False)
+    """Where it cannot be had the test is skipped; with LAB_COMPLETE set (as in CI) nothing may be missing."""
+    done = build()
     if done.returncode == CANNOT_BE_HAD and not os.environ.get("LAB_COMPLETE"):
         pytest.skip(done.stderr.strip())
     if done.returncode != 0:
