@@ -24,7 +24,7 @@ else
 	@exec $(BIN)/libvirt-lifecycle-exporter demo $(ARGS)
 endif
 
-ON_NEWER := tests/qemu/test_table.py tests/qemu/test_migration.py tests/qemu/test_daemon_loss.py
+ON_NEWER := $(patsubst %,tests/qemu/test_%.py,table migration daemon_loss messages rfc)
 
 # Real guests once more, on a newer libvirt and QEMU (LAB_COMPLETE=1: not to have them is a failure).
 test: $(VENV)/test

@@ -5,6 +5,7 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 
     sources/                            inbox     worker                                sinks/    web/
     libvirt callback --Observation-->   |     |
+    hang probes      --Probed------->   |     |
     snapshot, look   --Snapshot, Look-> |queue|-> diagnosis --Transition-> inventory -> prometheus -> /metrics
     connection       --LinkUp/Down-->   |     |   (pure)                   (pure)
 
@@ -12,16 +13,21 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``transition``                         the values that travel
 * ``inbox``                              the bounded queue between the sources and the worker
 * ``diagnosis``, ``inventory``           pure: what was seen -> what it means; what is known of each domain
+* ``causes``                             pure: what was told right before a pause says why it paused
+* ``hangs``, ``silence``                 pure: who is hung, and for how long somebody must be silent for that
 * ``sources``                            the only rooms that import libvirt
 * ``sinks``                              every metric name; in ``sinks.otlp`` OpenTelemetry
 * ``journal``                            every transition, in SQLite, before it counts
-* ``reconcile``, ``doubts``            pure: what was missed, and when that is believed
-* ``incidents``, ``operations``         pure: what it means, and how long it took
 * ``courses``, ``spans``, ``parcels``   pure: the OpenTelemetry span that a transition is on; what is sent
 * ``telemetry``, ``telemetry_parts``     what the OTEL_* variables ask for, and what is built of it
+* ``reconcile``, ``doubts``              pure: what was missed, and when that is believed
+* ``stops``                              pure: what is not written yet, while it is open why a domain stopped
+* ``view``                               pure: what the filter lets through, now and before
+* ``incidents``, ``operations``          pure: what it means, and how long it took
+* ``accounts``, ``comparison``           what is counted, for journal and sinks; what answers mean for it
 * ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
+* ``figures``                            how long probes took
 * ``web``                                HTTP
-* ``worker``                             the one thread that owns diagnosis and inventory
 * ``app``, ``cli``, ``flags``, ``settings``  composition, command line, one frozen value of configuration
 
 ``make lint`` holds the floors (import-linter contracts in pyproject.toml).

@@ -9,16 +9,20 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.figures import Durations
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.outbox import first_needed
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
+from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
+from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.web.metrics import endpoint
@@ -45,7 +49,10 @@ class App:
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
-            labels, series_limit=settings.series_limit, series_ttl=settings.series_ttl
+            labels,
+            series_limit=settings.series_limit,
+            series_ttl=settings.series_ttl,
+            signals=settings.hang_signals,
         )
         keep = ConnectionSettings(
             keepalive_interval=int(settings.keepalive_interval),
@@ -57,9 +64,18 @@ class App:
         self._connections = [
             Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets
         ]
+        names = DomainFilter(settings.domain_include, settings.domain_exclude)
+        durations = Durations()
+        self._probes = [
+            probe
+            for target, connection in zip(settings.targets, self._connections, strict=True)
+            for probe in probes(
+                target.uri, connection, self._inbox, durations, passes=names.passes, settings=settings
+            )
+        ]
         file = journal_file(settings.journal_path)
         tracing = tracing_of(settings)
-        self._journal = Journal(file, tracing) if file else NoJournal()
+        self._journal = Journal(file, Extent(labels, names), tracing) if file else NoJournal()
         self._keeper = self._delivery = None
         if isinstance(self._journal, Journal):
             self._keeper = Keeper(
@@ -74,17 +90,21 @@ class App:
             self._sink,
             self._journal,
             {connection.label: connection for connection in self._connections},
-            DomainFilter(settings.domain_include, settings.domain_exclude),
+            names,
             memory=settings.series_ttl,
             turns=LOOP.turns,
+            patience=Patience(
+                settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
+            ),
         )
         own, duration = registry(
             ExporterCollector(
                 self._inbox,
                 self._sink,
                 self._journal,
-                LOOP.heartbeat,
-                libvirt_version(),
+                durations,
+                heartbeat=LOOP.heartbeat,
+                libvirt_version=libvirt_version(),
                 couriers=self._delivery.couriers if self._delivery else (),
             )
         )
@@ -123,6 +143,8 @@ class App:
         self._server.start()
         for connection in self._connections:
             connection.start()
+        for probe in self._probes:
+            probe.start()
 
     def wait(self) -> None:
         """Wait until it is asked to stop or the web server has ended."""
@@ -136,6 +158,8 @@ class App:
 
     def stop(self) -> None:
         """End all parts, in the order in which data flows; a part that hangs in libvirt is left behind."""
+        for probe in self._probes:
+            probe.stop()
         for connection in self._connections:
             connection.stop()
         deadline = time.monotonic() + _PATIENCE

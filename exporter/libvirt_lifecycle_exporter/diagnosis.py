@@ -21,6 +21,7 @@ from libvirt_lifecycle_exporter.vocabulary import (
     IO_ERROR_REASONS,
     LIFECYCLE,
     OTHER_IDS,
+    TOLD_ELSEWHERE,
     WATCHDOG_ACTIONS,
     lifecycle_pair,
     numbered,
@@ -176,8 +177,7 @@ class Diagnosis:
         settled = self._settle(key, "")
         if change.event == "stopped":
             return settled + self._stopped(seen.order, change, state, reason)
-        tell = _TELLS.get(change.event)
-        if tell is not None:
+        if (tell := _TELLS.get(change.event)) is not None:
             run = self._run(key)
             run.recall(state, reason)
             run.newest = seen.order
@@ -292,7 +292,7 @@ def named(seen: Observation) -> Transition | None:
         return _transition(seen, event, reason, reason, seen.event)._replace(message=message)
     if seen.kind == "io_error_reason":
         reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
-        message = f"{seen.subject or 'a disk'}: {seen.word or 'error'}"
+        message = "" if seen.word == TOLD_ELSEWHERE else f"{seen.subject or 'a disk'}: {seen.word or 'error'}"
         return _transition(seen, event, reason, seen.word, seen.event)._replace(message=message)
     return _transition(seen, event, reasons[0], reasons[0], 0)
 

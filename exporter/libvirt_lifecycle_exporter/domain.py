@@ -36,6 +36,8 @@ class Domain:
     """The order up to which events about it may have been missed; 0 once it was told how it is since."""
     rising: bool = False
     """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
+    hung: tuple[str, ...] = ()
+    """The hang signals that are open (``vocabulary.HANG_SIGNALS``)."""
 
     def enter(self, state: str, reason: str, at: float) -> None:
         """Note the state it is in now."""

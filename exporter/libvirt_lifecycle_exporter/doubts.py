@@ -65,13 +65,16 @@ class Doubts:
         for key in [key for key in self._doubts if key[0] == connection]:
             del self._doubts[key]
 
-    def ask(self, order: int, now: float, turn: int) -> dict[str, set[str]]:
-        """Return the domains, by connection, to ask libvirt about now; ``order``: drawn for the question."""
-        found: dict[str, set[str]] = defaultdict(set)
+    def ask(self, order: int, now: float, turn: int) -> dict[str, list[str]]:
+        """Return the domains, by connection, to ask libvirt about now, in the order in which they came up.
+
+        ``order``: drawn for the question.
+        """
+        found: dict[str, list[str]] = defaultdict(list)
         for (connection, uuid), doubt in self._doubts.items():
             if now - doubt.since >= GRACE and turn - doubt.turn >= TURNS:
                 doubt.asked = doubt.asked or order
-                found[connection].add(uuid)
+                found[connection].append(uuid)
         return found
 
 

@@ -1,10 +1,12 @@
 """What a batch of messages comes to: collected, written to the journal at once, then shown in order."""
 
 from collections import defaultdict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
@@ -14,7 +16,12 @@ TotalKey = tuple[str, str, str, str]
 
 
 CountKey = tuple[str, str, str, str]
-"""connection, domain's name, event, reason; or ``incident`` and its kind"""
+"""connection, the name under which it is shown, event, reason; or ``INCIDENT`` and its kind"""
+
+INCIDENT = "incident"
+
+Name = tuple[str, str]
+"""connection, domain's name"""
 
 
 class Traced(NamedTuple):
@@ -35,6 +42,10 @@ class Memory(NamedTuple):
     watched_until: dict[str, float]
     incidents: list[Incident]
     """Those that are open."""
+    folded: frozenset[Name] = frozenset()
+    """Domains that found no room for series of their own."""
+    scopes: Mapping[str, Scope] = MappingProxyType({})
+    """By connection: the filter with which it was listed."""
 
     def only(self, connections: Container[str]) -> "Memory":
         """Return what concerns these connections."""
@@ -44,6 +55,8 @@ class Memory(NamedTuple):
             [domain for domain in self.domains if domain.connection in connections],
             {name: until for name, until in self.watched_until.items() if name in connections},
             [incident for incident in self.incidents if incident.connection in connections],
+            frozenset(name for name in self.folded if name[0] in connections),
+            {name: scope for name, scope in self.scopes.items() if name in connections},
         )
 
 
@@ -55,6 +68,8 @@ class Effects:
 
     def __init__(self) -> None:
         self.transitions: list[Transition] = []
+        self.counts: dict[CountKey, tuple[int, float]] = {}
+        """What the counters of domains grow by, and when last."""
         self.totals: dict[TotalKey, float] = defaultdict(float)
         """What the totals grow by."""
         self.domains: dict[tuple[str, str], Domain] = {}
@@ -65,13 +80,17 @@ class Effects:
         self.messages: list[tuple[str, str, float, str]] = []
         """connection, uuid, since when, evidence: for transitions that were written without any."""
         self.forgotten: list[Domain] = []
-        """Domains that are long gone."""
-        self.expired: list[tuple[str, str]] = []
-        """(connection, name) whose series have left."""
+        """Domains that are long gone, or out of view; before anything new became known."""
+        self.expired: list[Name] = []
+        """Whose series have left, before anything was counted."""
+        self.folded: dict[Name, bool] = {}
+        """Who has no series any more (because of the limit), and who has now."""
         self.watched_until: dict[str, float] = {}
         """Until when nothing was missed on a connection; Unix time, seconds."""
         self.traced: list[Traced] = []
         """What the journal says of the transitions that it took, if anything is traced."""
+        self.scopes: dict[str, Scope] = {}
+        """Connections that were listed with another filter than before."""
         self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def __bool__(self) -> bool:
@@ -82,23 +101,28 @@ class Effects:
             or self.messages
             or self.forgotten
             or self.expired
+            or self.folded
             or self.watched_until
+            or self.scopes
         )
 
-    def count(self, change: Transition) -> None:
-        """A transition happened."""
+    def count(self, change: Transition, place: str = "") -> None:
+        """A transition happened; ``place``: the name under which it is shown, if that is another."""
         self.transitions.append(change)
+        self._grow((change.connection, place or change.name, change.event, change.reason), change.at)
         self.totals[change.connection, "event", change.event, change.reason] += 1
 
     def raw(self, sent: Transition) -> None:
         """Count libvirt's own pair, as it was sent."""
         self.totals[sent.connection, "raw", sent.event, sent.detail] += 1
 
-    def incident(self, incident: Incident) -> None:
-        """An incident was opened or closed."""
+    def incident(self, incident: Incident, place: str = "") -> None:
+        """An incident was opened or closed; ``place`` as for transitions."""
         self.incidents[incident.id] = incident
         if incident.closed_at is None:
             self.opened.append(incident)
+            key = (incident.connection, place or incident.name, INCIDENT, incident.kind)
+            self._grow(key, incident.opened_at)
 
     def took(self, duration: Duration) -> None:
         """An operation came to an end."""
@@ -114,9 +138,17 @@ class Effects:
         """Something new is known about a domain."""
         self.domains[domain.connection, domain.uuid] = domain
 
+    def forget(self, domain: Domain) -> None:
+        """A domain is of no interest any more."""
+        self.domains.pop((domain.connection, domain.uuid), None)
+        self.forgotten.append(domain)
+
     def then(self, show: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - of the callable
         """Call this once the journal has it all."""
         self._shown.append((show, arguments))
+
+    def _grow(self, key: CountKey, at: float) -> None:
+        self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, at)
 
     def show(self) -> None:
         """Call what waits for the journal, in order."""

@@ -42,6 +42,11 @@ class Flag(NamedTuple):
     repeatable: bool = False
 
     @property
+    def spelling(self) -> str:
+        """As click wants it: a switch has two names."""
+        return f"{self.name}/--no-{self.name.removeprefix('--')}" if self.type is click.BOOL else self.name
+
+    @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return f"{_ENV}_{re.sub(r'[.-]', '_', self.name.removeprefix('--')).upper()}"
@@ -183,6 +188,53 @@ FLAGS: tuple[Flag, ...] = (
         "Most transitions a second that are delivered late after an outage, beside what is new; 0 for any.",
     ),
     Flag(
+        "--hang.emulator",
+        "hang_emulator",
+        click.BOOL,
+        "true",
+        "Ask each emulator regularly whether it still answers on its monitor; read-only.",
+    ),
+    Flag("--hang.emulator-interval", "hang_emulator_interval", DURATION, "30s", "Time between two rounds."),
+    Flag(
+        "--hang.emulator-threshold",
+        "hang_emulator_threshold",
+        DURATION,
+        "15s",
+        "How long an emulator must have left its monitor unanswered to be called hung.",
+    ),
+    Flag(
+        "--hang.watchdog-recovery",
+        "hang_watchdog_recovery",
+        DURATION,
+        "30s",
+        "How long a guest whose watchdog ran out must have run since a reset or resume, to be well again.",
+    ),
+    Flag(
+        "--hang.guest-agent",
+        "hang_guest_agent",
+        click.BOOL,
+        "false",
+        "Ping guest agents. This needs READ-WRITE access to libvirt, over connections used for nothing else.",
+    ),
+    Flag(
+        "--hang.guest-agent-interval", "hang_guest_agent_interval", DURATION, "30s", "Time between two pings."
+    ),
+    Flag(
+        "--hang.guest-agent-timeout",
+        "hang_guest_agent_timeout",
+        DURATION,
+        "5s",
+        "How long an agent has to answer; whole seconds. Three misses in a row are a hang.",
+    ),
+    Flag(
+        "--hang.vcpu",
+        "hang_vcpu",
+        click.BOOL,
+        "false",
+        "Call a running guest hung of which no virtual CPU has run for a while.",
+    ),
+    Flag("--hang.vcpu-window", "hang_vcpu_window", DURATION, "1m", "That while."),
+    Flag(
         "--log.level", "log_level", click.Choice(["debug", "info", "warning", "error"]), "info", "Log level."
     ),
     Flag("--log.format", "log_format", click.Choice(["logfmt", "json"]), "logfmt", "Log format."),
@@ -199,7 +251,7 @@ def common(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
             if flag.name in without:
                 continue
             function = click.option(
-                flag.name,
+                flag.spelling,
                 flag.field,
                 type=flag.type,
                 multiple=flag.repeatable,

@@ -6,7 +6,7 @@ gone, never before it was opened. No clock, no I/O, no libvirt.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -108,15 +108,15 @@ class Incidents:
         self._signals.pop(key, None)
         return [self._close(key, one, at) for one in list(self._open.get(key, {}).values())]
 
-    def restore(self, incidents: Iterable[Incident]) -> None:
-        """Take in what was open when the exporter ended."""
+    def restore(self, incidents: Iterable[Incident], hung: Callable[[str, str], Iterable[str]]) -> None:
+        """Take in what was open when the exporter ended; ``hung``: what of a domain did not answer then."""
         for one in incidents:
             if one.closed_at is None:
                 key = (one.connection, one.uuid)
                 self._open.setdefault(key, {})[one.kind] = one
-                event, _, reason = one.cause.partition("/")
-                if event == HUNG:
-                    self._signals.setdefault(key, set()).add(reason)
+                signals = set(hung(*key))
+                if one.kind == HUNG and signals:
+                    self._signals[key] = signals
 
     def open(self) -> list[Incident]:
         """Return those that are open, those of a domain together."""

@@ -9,7 +9,7 @@ shutdown/undefined; that is decided here.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
@@ -47,7 +47,8 @@ class Inventory:
 
     def __init__(self) -> None:
         self._domains: dict[tuple[str, str], Domain] = {}
-        self._listed: set[str] = set()
+        self._listed: dict[str, Callable[[str], bool]] = {}
+        """Of which names all domains of a connection are known, if any."""
         self._gaps: dict[str, int] = {}
 
     def find(self, connection: str, uuid: str) -> Domain | None:
@@ -62,18 +63,25 @@ class Inventory:
         """Return the domains of one connection."""
         return [domain for domain in self._domains.values() if domain.connection == connection]
 
-    def restore(self, domains: Iterable[Domain], connections: Iterable[str]) -> None:
-        """Take over what was known before a restart; ``connections`` were listed then."""
+    def restore(self, domains: Iterable[Domain], listed: Mapping[str, Callable[[str], bool]]) -> None:
+        """Take over what was known before a restart; ``listed``: of which names it was all there was."""
         self._domains.update({(domain.connection, domain.uuid): domain for domain in domains})
-        self._listed.update(connections)
+        self._listed.update(listed)
 
-    def is_listed(self, connection: str) -> bool:
-        """Tell whether all domains of the connection were known at some time."""
-        return connection in self._listed
+    def covers(self, connection: str, uuid: str, name: str) -> bool:
+        """Tell whether a domain found under this name, had it been there before, would be known."""
+        known = self._domains.get((connection, uuid))
+        if known is not None and known.present:
+            name = known.name
+        return connection in self._listed and self._listed[connection](name)
+
+    def drop(self, domain: Domain) -> None:
+        """Let go of a domain that is there and of no interest any more."""
+        del self._domains[domain.connection, domain.uuid]
 
     def note_listed(self, connection: str, began: int) -> None:
         """Note that all domains of the connection are known; ``began``: the order at which it was asked."""
-        self._listed.add(connection)
+        self._listed[connection] = lambda _: True
         if began > self._gaps.get(connection, 0):
             self._gaps.pop(connection, None)
 
@@ -87,7 +95,7 @@ class Inventory:
         """Return the pairs that must have happened, unseen, between what is known and this event."""
         domain = self._domains.get((change.connection, change.uuid))
         if domain is None or not domain.present:
-            is_gap = change.connection in self._gaps and change.connection in self._listed
+            is_gap = change.connection in self._gaps and self._is_covered(change)
             return missed_before(None, change) if is_gap else []
         return missed_before(domain, change) if domain.gap or domain.rising else []
 
@@ -178,6 +186,9 @@ class Inventory:
             del self._domains[domain.connection, domain.uuid]
         return old
 
+    def _is_covered(self, change: Transition) -> bool:
+        return change.connection in self._listed and self._listed[change.connection](change.name)
+
     @staticmethod
     def _move(domain: Domain, change: Transition) -> None:
         """Enter the state that the transition leads to."""
@@ -185,7 +196,7 @@ class Inventory:
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
-            if not is_telling(change):
+            if not (is_telling(change) or domain.origin_open):
                 # It is about to begin, and that will be told; or it never does.
                 if change.event == "resumed":
                     domain.rising, domain.run_id = True, run_id(change)
@@ -202,8 +213,9 @@ class Inventory:
         domain.details = former.details if former else None
         self._domains[change.connection, change.uuid] = domain
         if change.event == "defined":
-            changes.append(ADDED_DEFINED)
-        elif change.connection not in self._listed:
+            if change.detail != "renamed":
+                changes.append(ADDED_DEFINED)
+        elif not self._is_covered(change):
             domain.origin_open = True
         elif change.event in BEGINS:
             # All persistent domains are known, so this one is transient.

@@ -110,6 +110,15 @@ def canonical(uri: str) -> str:
     return f"{parts.scheme.partition('+')[0]}://{host}{port}{parts.path}"
 
 
+_NO_ZERO = (
+    "hang_emulator_interval",
+    "hang_emulator_threshold",
+    "hang_guest_agent_interval",
+    "hang_guest_agent_timeout",
+    "hang_vcpu_window",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the exporter can be told. Times are in seconds."""
@@ -138,8 +147,28 @@ class Settings:
     otel_catch_up_rate: int = 1000
     telemetry: Telemetry = OFF
     """What the OTEL_* variables ask for."""
+    hang_emulator: bool = True
+    hang_emulator_interval: float = 30
+    hang_emulator_threshold: float = 15
+    hang_watchdog_recovery: float = 30
+    hang_guest_agent: bool = False
+    hang_guest_agent_interval: float = 30
+    hang_guest_agent_timeout: float = 5
+    hang_vcpu: bool = False
+    hang_vcpu_window: float = 60
     log_level: str = "info"
     log_format: str = "logfmt"
+
+    @property
+    def hang_signals(self) -> tuple[str, ...]:
+        """The hang signals that are switched on; libvirt tells of the watchdog in any case."""
+        switched = {
+            "emulator": self.hang_emulator,
+            "watchdog": True,
+            "guest_agent": self.hang_guest_agent,
+            "vcpu": self.hang_vcpu,
+        }
+        return tuple(signal for signal, is_on in switched.items() if is_on)
 
     def __post_init__(self) -> None:
         if self.telemetry and self.journal_path == "none":
@@ -155,6 +184,9 @@ class Settings:
             )
         if self.keepalive_interval != int(self.keepalive_interval):
             raise ValueError("--libvirt.keepalive-interval must be whole seconds")
+        for name in _NO_ZERO:
+            if not getattr(self, name):
+                raise ValueError(f"--{name.replace('_', '.', 1).replace('_', '-')} must be more than 0")
         for flag, expression in (("include", self.domain_include), ("exclude", self.domain_exclude)):
             try:
                 re.compile(expression)

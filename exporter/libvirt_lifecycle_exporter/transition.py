@@ -84,11 +84,15 @@ class Look(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Of whom evidence is asked for."""
+    """What evidence is asked for: of whom, and why what."""
 
     name: str
     domain_id: int
-    """Of the run that ended."""
+    """Of the run that it happened in."""
+    event: str
+    reason: str
+    at: float
+    """When it happened; Unix time, seconds."""
 
 
 class LinkUp(NamedTuple):
@@ -102,11 +106,38 @@ class LinkDown(NamedTuple):
     """A connection is lost, or could not be opened."""
 
     at: float
+    """Since when nothing was heard; Unix time, seconds."""
     connection: str
     cause: str
 
 
-Message = Observation | Snapshot | Look | LinkUp | LinkDown
+class Answer(NamedTuple):
+    """What one domain answered to a probe, or did not."""
+
+    uuid: str
+    how: str
+    """``answered``; ``silent``; ``busy``: no question could be put, and nothing is known; ``absent``: there
+    is nobody to ask."""
+    seconds: float = 0.0
+    """emulator, silent: for how long somebody has been waiting for its monitor."""
+    by: str = ""
+    """emulator, silent: who has."""
+    ran: int = 0
+    """vcpu: how long all its virtual CPUs have run; nanoseconds."""
+
+
+class Probed(NamedTuple):
+    """What the domains of a connection answered to the probes of one hang signal."""
+
+    at: float
+    """When the answers were there; Unix time, seconds."""
+    connection: str
+    signal: str
+    """One of ``vocabulary.HANG_SIGNALS``."""
+    answers: tuple[Answer, ...]
+
+
+Message = Observation | Snapshot | Look | LinkUp | LinkDown | Probed
 
 
 class Transition(NamedTuple):
@@ -124,7 +155,7 @@ class Transition(NamedTuple):
     """libvirt's own word for it."""
     detail_code: int
     source: str
-    """``callback``: libvirt said so; ``reconcile``: two states prove it."""
+    """``callback``: libvirt said so; ``reconcile``: two states prove it; ``probe``: it was asked for."""
     message: str = ""
     """Why, in words, where there is evidence."""
     run_id: str = ""

@@ -96,6 +96,9 @@ IO_ERROR_ACTIONS: Final = ("none", "pause", "report")
 IO_ERROR_REASONS: Final = ("enospc", "other")
 """libvirt sends a free word; ``enospc`` is the only one it promises, all others are ``other``."""
 
+TOLD_ELSEWHERE: Final = "message"
+"""The word for an I/O error of which libvirt (since 11.1) tells more with virDomainGetMessages."""
+
 OTHER_IDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
         "reboot": ("rebooted", ("guest",)),
@@ -114,12 +117,22 @@ ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
 DIAGNOSED: Final = (("stopped", "quit"), ("stopped", "hung"))
 """What the exporter concludes and libvirt has no word for."""
 
+HUNG: Final = "hung"
+RECOVERED: Final = "recovered"
+"""The events of the exporter's own hang detection; libvirt sends neither."""
+
+HANG_SIGNALS: Final = ("emulator", "watchdog", "guest_agent", "vcpu")
+"""What does not answer, or has run out: the reasons of ``hung`` and ``recovered``."""
+
+HANG_PAIRS: Final = tuple((event, signal) for event in (HUNG, RECOVERED) for signal in HANG_SIGNALS)
+
 UNKNOWN: Final = "unknown"
 """The reason of what only the comparison of two states proves, where the cause is not provable."""
 
 COUNTED_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     *ALL_PAIRS,
     *DIAGNOSED,
+    *HANG_PAIRS,
     *((event, UNKNOWN) for event in REASONS if event not in ("defined", "undefined")),
 )
 """Every (event, reason) that can be counted, but for numbers from the future."""
@@ -135,6 +148,12 @@ ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
 )
 """The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
 
+
+def alert_pairs(signals: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return all pairs that start at 0, those of the hang signals that are switched on too."""
+    return (*ALERT_PAIRS, *((HUNG, signal) for signal in signals))
+
+
 EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         ("stopped", "crashed"),
@@ -147,10 +166,11 @@ EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
         ("suspended", "watchdog"),
         ("suspended", "api_error"),
         ("suspended", "postcopy_failed"),
+        ("io_error", "other"),
         ("control_error", "control_error"),
     }
 )
-"""The pairs for which evidence is looked for, in words."""
+"""The pairs for which evidence is looked for, in words, where they do not come with words of their own."""
 
 INCIDENT_KINDS: Final = ("crashed", "hung", "io_error", "failed")
 """What an incident can be."""

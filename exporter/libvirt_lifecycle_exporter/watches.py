@@ -56,8 +56,11 @@ class Watches:
 
     def listed(self, connection: str, at: float, effects: Effects) -> None:
         """Note that all domains of a connection are known."""
-        self._watches[connection].listed = True
-        self._note(connection, at, effects)
+        watch = self._watches[connection]
+        watch.listed = True
+        # The last answer of a connection that is lost by now does not tell of the time since.
+        if watch.up or not watch.until:
+            self._note(connection, at, effects)
 
     def found(self, link: LinkUp, effects: Effects) -> None:
         """A connection is open, and its callbacks are registered."""

@@ -14,6 +14,7 @@ from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.pipeline import Pipeline
 from libvirt_lifecycle_exporter.ports import Asker, Remembers, Sink
+from libvirt_lifecycle_exporter.silence import Patience
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Worker:
         memory: float,
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._inbox = inbox
@@ -46,7 +48,14 @@ class Worker:
         self._journal = journal
         self._askers = askers
         self._pipeline = Pipeline(
-            askers, sink, names, memory=memory, turns=turns, clock=clock, draw_order=inbox.next_order
+            askers,
+            sink,
+            names,
+            memory=memory,
+            turns=turns,
+            clock=clock,
+            draw_order=inbox.next_order,
+            patience=patience,
         )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import journal, otel
+from tests.bench import hangs, journal, otel
 from tests.bench.size import figures
 
 ROUNDS = 5
@@ -65,6 +65,12 @@ def telemetry() -> None:
             print(f"  {name} {value:.2f}")
 
 
+def probing() -> None:
+    print("\na round of canaries")
+    for where, found in hangs.figures():
+        print(f"  {where}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))
+
+
 def spread(values: list[float]) -> str:
     return f"{statistics.median(values):10.3f} ({min(values):.3f} to {max(values):.3f})"
 
@@ -82,5 +88,6 @@ def sizes() -> None:
 if __name__ == "__main__":
     sizes()
     history()
+    probing()
     throughput()
     telemetry()

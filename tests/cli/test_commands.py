@@ -4,27 +4,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.flags import FLAGS
+from tests.cli.asking import COMMAND, run
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
-
-COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
-CLEAN = {
-    name: value for name, value in os.environ.items() if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER")
-}
-
-
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN | variables
-    )
 
 
 def test_version() -> None:
@@ -93,6 +82,8 @@ def test_check_says_what_is_there(session_daemon: Daemon) -> None:
     assert said.returncode == 0
     assert "driver QEMU, libvirt " in said.stdout
     assert "events can be registered: 9 of 9 kinds" in said.stdout
+    assert "hang detection: emulator, watchdog and vcpu (--hang.vcpu) work" in said.stdout
+    assert "guest_agent (--hang.guest-agent) needs read-write access, which is granted" in said.stdout
 
 
 def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
@@ -101,6 +92,7 @@ def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "absent: not well" in said.stdout
     assert "test:///default: well" in said.stdout
+    assert "hang detection: not here; the driver TEST has no monitor" in said.stdout
     assert "hint: the daemon's socket is not there" in said.stdout
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.journal.life import Life
 from tests.journal.model import Writer
 
 
@@ -35,3 +36,9 @@ def writes() -> Iterator[Callable[[Path], Writer]]:
 @pytest.fixture
 def writer(writes: Callable[[Path], Writer], path: Path) -> Writer:
     return writes(path)
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    with Life(tmp_path) as life:
+        yield life

@@ -21,18 +21,19 @@ class Counted:
         self.incidents: dict[str, Incident] = {}
 
     def take(self, effects: Effects) -> None:
+        # What has left is gone before anything is shown.
+        self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         for change in effects.transitions:
             key = (change.connection, change.name, change.event, change.reason)
             self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, change.at)
         for total, count in effects.totals.items():
             self.totals[total] += int(count)
-        self.domains |= effects.domains
         for domain in effects.forgotten:
             self.domains.pop((domain.connection, domain.uuid), None)
+        self.domains |= effects.domains
         for opened in effects.opened:
             key = (opened.connection, opened.name, "incident", opened.kind)
             self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, opened.opened_at)
-        self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         self.watched |= effects.watched_until
         self.incidents |= effects.incidents
 
@@ -94,4 +95,4 @@ def _comparable(memory: Memory) -> tuple[object, ...]:
     domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
     totals = {key: total for key, total in memory.totals.items() if total}
     incidents = {incident.id: incident for incident in memory.incidents}
-    return memory.counts, totals, domains, memory.watched_until, incidents
+    return memory._replace(totals=totals, domains=domains, incidents=incidents)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Domain descriptions: built as trees, so that any string may be a name, a title or a path."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -32,6 +32,10 @@ class Hardware:
     watchdog: str | None = None
     second_disk: Disk | None = None
     channel: Path | None = None
+    channel_mode: str = "bind"
+    """bind: the emulator listens on the socket; connect: somebody else does."""
+    overrides: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """(alias of a device, property) -> what it is to be instead."""
     uuid: str | None = None
     title: str | None = None
     description: str | None = None
@@ -75,6 +79,12 @@ def domain_xml(name: str, boot: Disk, hardware: Hardware, *, serial: Path, emula
         commandline = ET.SubElement(domain, f"{{{QEMU}}}commandline")
         for argument in hardware.commandline:
             ET.SubElement(commandline, f"{{{QEMU}}}arg", value=argument)
+    if hardware.overrides:
+        override = ET.SubElement(domain, f"{{{QEMU}}}override")
+        for (alias, key), value in hardware.overrides.items():
+            device = ET.SubElement(override, f"{{{QEMU}}}device", alias=alias)
+            frontend = ET.SubElement(device, f"{{{QEMU}}}frontend")
+            ET.SubElement(frontend, f"{{{QEMU}}}property", name=key, type="string", value=value)
     return ET.tostring(domain, encoding="unicode")
 
 
@@ -95,7 +105,7 @@ def _devices(devices: ET.Element, hardware: Hardware) -> None:
         ET.SubElement(devices, "watchdog", model="ib700", action=hardware.watchdog)
     if hardware.channel is not None:
         channel = ET.SubElement(devices, "channel", type="unix")
-        ET.SubElement(channel, "source", mode="bind", path=str(hardware.channel))
+        ET.SubElement(channel, "source", mode=hardware.channel_mode, path=str(hardware.channel))
         ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
 
 

@@ -11,6 +11,9 @@ from tests.lab.pairs import Pair
 NAMED_OTHERWISE = ("io_error",)
 """Events whose own word in libvirt is free text: there the reason is libvirt's classification."""
 
+CONCLUDED = ("hung", "recovered")
+"""Events that libvirt has no word for."""
+
 
 class Row(NamedTuple):
     seq: int
@@ -56,8 +59,9 @@ class JournalFile:
         return [Incident._make(row) for row in found]
 
     def sent(self, domain: str, connection: str | None = None) -> Counter[Pair]:
-        """libvirt's own pairs of the callbacks."""
-        return Counter(row.raw for row in self.rows(domain, connection) if row.source == "callback")
+        """libvirt's own pairs of the callbacks; what the exporter concludes from one is not of them."""
+        rows = self.rows(domain, connection)
+        return Counter(row.raw for row in rows if row.source == "callback" and row.event not in CONCLUDED)
 
     def counted(self, domain: str, connection: str | None = None) -> Counter[Pair]:
         """The diagnosed pairs of everything."""

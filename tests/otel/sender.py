@@ -44,7 +44,7 @@ class Sender:
     ) -> None:
         self.path = folder / "journal.sqlite"
         tracing = Tracing("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
-        self.journal = Journal(self.path, tracing)
+        self.journal = Journal(self.path, tracing=tracing)
         self.journal.restore()
         self.outbox = Outbox(self.journal, tracing)
         self.delivery = Delivery(

@@ -20,6 +20,7 @@ from tests.qemu.plays import boot_and_wait, emulator_gets
 from tests.qemu.road import Road
 from tests.qemu.scenario import Play
 from tests.qemu.stage import Stage, on_stage
+from tests.qemu.ward import IMPATIENT
 
 PANICS = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
 START = "start domain"
@@ -55,7 +56,7 @@ def traced(
     session_daemon: Daemon, witness: Witness, collector: Collector, lab_root: Path
 ) -> Iterator[Exporter]:
     del witness  # it is there first
-    flags = ("--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
+    flags = (*IMPATIENT, "--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
     environment = collector.environment()
     with Exporter(lab_root, [session_daemon.uri], extra_args=flags, environment=environment) as exporter:
         yield exporter
@@ -152,6 +153,33 @@ def test_killed_emulator(tell: Tell, traced: Exporter) -> None:
     )
 
     assert "libvirt.domain.message" in attributes
+
+
+def test_hang_and_recover(tell: Tell, traced: Exporter) -> None:
+    def hangs(stage: Stage) -> None:
+        stage.boot()
+        stage.emulator(signal.SIGSTOP)
+        try:
+            wait_row(traced, stage.name, "hung")
+        finally:
+            stage.emulator(signal.SIGCONT)
+        wait_row(traced, stage.name, "recovered")
+
+    found = tell(hangs)
+    hang, recovery = found.one("domain hangs"), found.one("domain recovers")
+    assert hang.is_error
+    assert hang.attributes["error.type"] == "libvirt.domain.hung.emulator"
+    assert hang.events[0].attributes["libvirt.event.source"] == "probe"
+    assert recovery.linked("entry") == [hang.span_id]
+    assert recovery.attributes["libvirt.condition.duration"] > 0
+    assert recovery.attributes["libvirt.incident.id"] == hang.attributes["libvirt.incident.id"]
+    assert not recovery.is_error
+
+
+def wait_row(exporter: Exporter, name: str, event: str) -> None:
+    exporter.wait_until(
+        lambda: event in [row.event for row in exporter.journal.rows(name)], 60, f"{name}: {event}"
+    )
 
 
 def test_plain_destroy_is_no_error(tell: Tell) -> None:

@@ -101,8 +101,10 @@ class Stage:
         self.close()
         self.connection = self.daemon.connect()
         # Until then libvirt sends nothing of what becomes of it. This waits for the emulator's answer.
-        domain = self.connection.lookupByName(self.name)
-        self.connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_IOTHREAD, 0)
+        # A transient domain may have ended meanwhile.
+        here = [domain for domain in self.connection.listAllDomains() if domain.name() == self.name]
+        if here:
+            self.connection.domainListGetStats(here, libvirt.VIR_DOMAIN_STATS_IOTHREAD, 0)
 
     def close(self) -> None:
         with suppress(libvirt.libvirtError):  # the daemon may be another by now

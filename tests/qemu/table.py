@@ -157,7 +157,13 @@ PANIC = (
 )
 
 WATCHDOG = (
-    Scenario("watchdog-none", boot_and_wait("watchdog/none"), ("watchdog/none",), guest=unfed("none")),
+    Scenario(
+        "watchdog-none",
+        boot_and_wait("watchdog/none"),
+        ("watchdog/none",),
+        guest=unfed("none"),
+        incidents=("hung",),
+    ),
     Scenario(
         "watchdog-pause",
         boot_and_wait("suspended/watchdog"),
@@ -165,7 +171,13 @@ WATCHDOG = (
         guest=unfed("pause"),
         incidents=("hung",),
     ),
-    Scenario("watchdog-reset", plays.boot_twice, ("watchdog/reset", "rebooted/guest"), guest=unfed("reset")),
+    Scenario(
+        "watchdog-reset",
+        plays.boot_twice,
+        ("watchdog/reset", "rebooted/guest"),
+        guest=unfed("reset"),
+        incidents=("hung",),
+    ),
     Scenario(
         "watchdog-poweroff",
         boot_and_wait("stopped"),
@@ -179,12 +191,14 @@ WATCHDOG = (
         boot_and_wait("watchdog/shutdown"),
         ("watchdog/shutdown",),
         guest=unfed("shutdown"),
+        incidents=("hung",),
     ),
     Scenario(
         "watchdog-inject-nmi",
         boot_and_wait("watchdog/inject_nmi"),
         ("watchdog/inject_nmi",),
         guest=unfed("inject-nmi"),
+        incidents=("hung",),
     ),
     Scenario(
         "watchdog-dump",

@@ -19,6 +19,8 @@ IMPATIENT = (
     *("--libvirt.keepalive-interval", "1s", "--libvirt.keepalive-count", "2"),
     *("--libvirt.reconnect-max-delay", "1s"),
 )
+SILENCE = 2.0
+"""Seconds after which it takes the connection for lost: interval x count."""
 PATIENCE = 60.0
 SHOWN_WITHIN = 1.0
 
@@ -110,6 +112,9 @@ def test_a_frozen_daemon_is_noticed_and_found_again_when_it_thaws(post: Post) ->
     post.sees_connection(up=False)
     post.daemon.thaw()
     post.sees_connection(up=True, lost=1)
+    blind = post.exporter.value("libvirt_connection_unobserved_seconds_total")
+    assert blind is not None
+    assert blind >= SILENCE, "it was deaf before it was noticed"
     post.proves_that_events_flow()
 
 

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.lab.domain_xml import Hardware
 from tests.lab.guests import IDLE, Guest
@@ -61,9 +62,9 @@ save = by_libvirt(lambda stage: stage.domain.managedSave())
 make = by_libvirt(lambda stage: stage.connection.createXML(stage.xml()))
 
 
-def boot_and_hold(stage: Stage) -> None:
+def boot_and_hold(stage: Stage, **hardware: Any) -> None:
     """The guest has yet to act, and its emulator is made to wait."""
-    stage.boot()
+    stage.boot(**hardware)
     stage.hears("B")
     stage.emulator(signal.SIGSTOP)
     assert "G" not in stage.guests.said(stage.name), "it was too late to hold it"

@@ -12,6 +12,7 @@ from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import Message, Observation, Subject, Transition
@@ -65,6 +66,12 @@ class Figures(NamedTuple):
 class Exporter:
     """One after the other, on one journal."""
 
+    connections: tuple[str, ...] = (HERE,)
+    names = DomainFilter()
+    series_limit = 100_000
+    ttl = FOR_EVER
+    """Seconds that what is gone is remembered."""
+
     def __init__(self, folder: Path, clock: Clock, limit: int) -> None:
         self._folder, self._clock, self._limit = folder, clock, limit
         self._life = 0
@@ -79,12 +86,14 @@ class Exporter:
         self.work()
         self.worker.tick()
 
-    def ends(self) -> None:
-        """Told to end: SIGTERM."""
+    def ends(self) -> Figures:
+        """Told to end: SIGTERM; return the last that Prometheus could have seen."""
         self.worker.start()
         self.worker.stop(5.0)
         self.journal.close()
+        last = self.figures()
         self.restored = self._begin()
+        return last
 
     def is_killed(self) -> None:
         """What is not in the file by now never will be: the next one gets a copy of it as it is."""
@@ -122,15 +131,16 @@ class Exporter:
             return database.execute(words).fetchall()
 
     def _begin(self) -> Memory:
-        self.inbox, self.asked, self.journal = Prompt(self._limit), Wishes(), Journal(self.path)
-        self.sink = PrometheusSink((HERE,), series_limit=100_000, series_ttl=FOR_EVER)
+        self.inbox, self.asked = Prompt(self._limit), Wishes()
+        self.journal = Journal(self.path, Extent(self.connections, self.names))
+        self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
         self.worker = Worker(
             self.inbox,
             self.sink,
             self.journal,
-            {HERE: self.asked},
-            DomainFilter(),
-            memory=FOR_EVER,
+            dict.fromkeys(self.connections, self.asked),
+            self.names,
+            memory=self.ttl,
             turns=lambda: self._clock.turns,
             clock=lambda: self._clock.now,
         )

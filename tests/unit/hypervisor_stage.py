@@ -43,12 +43,16 @@ class Guest:
     causes: Counter[str] = field(default_factory=Counter)
 
     def active(self) -> bool:
-        return self.exists and self.state != "shutoff" and self.reason != "starting_up"
+        return self.exists and runs(self.facts())
 
     def facts(self) -> DomainFacts:
         return DomainFacts(
             self.uuid, self.name, self.number, self.state, self.reason, self.persistent, autostart=False
         )
+
+
+def runs(facts: DomainFacts) -> bool:
+    return facts.state != "shutoff" and facts.reason != "starting_up"
 
 
 class Stage:

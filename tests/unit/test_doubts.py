@@ -14,7 +14,7 @@ def test_a_contradiction_is_believed_only_when_asked_again_after_a_while_and_two
     assert doubts.ask(11, 100.9, 20) == {}
     assert doubts.ask(12, 101.1, 8) == {}
     assert not doubts.confirm(look(13), newest=5, now=101.2, turn=9)
-    assert doubts.ask(14, 101.3, 9) == {"here": {"u"}}
+    assert doubts.ask(14, 101.3, 9) == {"here": ["u"]}
     assert not doubts.confirm(look(13), newest=5, now=101.4, turn=9)
     assert doubts.confirm(look(15), newest=5, now=101.5, turn=9)
     assert doubts.ask(16, 200.0, 99) == {}
@@ -39,4 +39,4 @@ def test_a_lost_connection_takes_its_doubts_with_it() -> None:
     for connection in ("here", "there"):
         doubts.confirm(look(1, connection), newest=0, now=100.0, turn=0)
     doubts.clear_all("here")
-    assert doubts.ask(2, 102.0, 5) == {"there": {"u"}}
+    assert doubts.ask(2, 102.0, 5) == {"there": ["u"]}

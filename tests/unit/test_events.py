@@ -79,6 +79,11 @@ def taken(inbox: Inbox) -> list[Observation]:
         ("watchdog", (3,), (3, 0, "", "")),
         ("io_error_reason", ("/img/a.raw", "virtio-disk0", 1, "enospc"), (1, 0, "/img/a.raw", "enospc")),
         ("io_error_reason", (None, "virtio-disk0", 2, None), (2, 0, "virtio-disk0", "")),
+        (
+            "io_error_reason",
+            ("/img/\x1b[2J\n\u202ea", "", 1, "no\tspace\0"),
+            (1, 0, "/img/ [2J a", "no space"),
+        ),
         ("control_error", (), (0, 0, "", "")),
         ("agent_lifecycle", (1, 2), (1, 2, "", "")),
         ("job_completed", ({"operation": 5},), (0, 0, "", "")),

@@ -127,3 +127,12 @@ def test_a_domain_that_is_found_arriving_has_started_and_is_not_suspended() -> N
     assert rows(rig) == ["started/unknown"]
     rig.feed(seen("resumed/migrated"), look("web", facts("web", "running", "migrated")))
     assert rows(rig) == ["started/unknown", "resumed/migrated"]
+
+
+def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_along() -> None:
+    rig = Rig()
+    rig.feed(LinkUp(1.0, HERE), seen("resumed/unpaused"), snapshot(RUNNING, began=0))
+    for _ in range(2):
+        rig.feed(look("web", RUNNING))
+        rig.later()
+    assert rows(rig) == ["resumed/unpaused"]

@@ -318,9 +318,10 @@ class TestRestart:
     )
     def test_makes_no_difference(self, before: tuple[str, ...], after: tuple[str, ...], kind: str) -> None:
         first = account(*before)
+        signals = [reason for event, _, reason in (what.partition("/") for what in before) if event == "hung"]
         again = Account()
         again.at = first.at
-        again.incidents.restore(first.incidents.open())
+        again.incidents.restore(first.incidents.open(), lambda _, __: signals)
         assert again.incidents.open() == first.incidents.open()
         again.takes(*after)
         assert again.opened == []
@@ -330,7 +331,7 @@ class TestRestart:
     def test_brings_back_nothing_that_was_closed(self) -> None:
         closed = account("stopped/crashed", *BOOT).closed
         incidents = Incidents()
-        incidents.restore(closed)
+        incidents.restore(closed, lambda _, __: ("emulator",))
         assert incidents.open() == []
 
 
@@ -356,7 +357,7 @@ def test_whatever_happens_incidents_are_opened_and_closed_once_and_in_this_order
         at += pause + len(opened) * 1e-3  # no two incidents of a kind begin at the same instant
         if what == "(restart)":
             restored = Incidents()
-            restored.restore(incidents.open())
+            restored.restore(incidents.open(), lambda _, __: ())
             assert restored.open() == incidents.open()
             incidents = restored
             continue

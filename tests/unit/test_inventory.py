@@ -157,8 +157,8 @@ def test_details_outlive_the_domain_and_come_back_with_it(inventory: Inventory) 
 def test_what_was_known_before_a_restart_is_known_again(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"))
     again = Inventory()
-    again.restore(inventory.all(), [HERE])
-    assert again.is_listed(HERE)
+    again.restore(inventory.all(), {HERE: lambda _: True})
+    assert again.covers(HERE, "uuid-db", "db")
     assert again.apply(transition("started", "booted"), order()).changes == []
 
 

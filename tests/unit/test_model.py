@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Look, Snapshot
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
-from tests.unit.model_checks import check_figures, check_history
+from tests.unit.hypervisor_stage import runs
+from tests.unit.model_checks import check_figures, check_history, step
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, order, snapshot
 
@@ -31,11 +32,11 @@ ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied
 class Question:
     """To libvirt: about one domain, or about all."""
 
-    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts], before: int) -> None:
+    def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts], happened: int) -> None:
         self.began, self.about, self.at = began, about, at
         self.facts = {one.uuid: one for one in facts}
-        self.before = before
-        """How much had happened."""
+        self.happened = happened
+        """How much had happened by then."""
 
 
 class Libvirt(RuleBasedStateMachine):
@@ -48,8 +49,8 @@ class Libvirt(RuleBasedStateMachine):
         self.question: Question | None = None
         self.up = self.listed = False
         self.adopted_at = float("inf")
-        self.adopted: dict[str, int] = {}
-        """How much of what happened was before each domain was known."""
+        self.known_since: dict[str, tuple[float, set[int]]] = {}
+        """When each domain came to be known, and how many runs were under way then; two: nobody can tell."""
         self.killed_at: list[float] = []
         self.lost_with: set[float] = set()
         self.blind_least = self.blind_most = 0.0
@@ -104,8 +105,10 @@ class Libvirt(RuleBasedStateMachine):
             self.exporter.asked.looks.pop(about)
         else:
             self.exporter.asked.snapshot = False
-        happened = len(self.hypervisor.happened)
-        self.question = Question(began, about, self.clock.tick(), self.hypervisor.facts(), happened)
+        hypervisor = self.hypervisor
+        self.question = Question(
+            began, about, self.clock.tick(), hypervisor.facts(), len(hypervisor.happened)
+        )
 
     @precondition(lambda self: self.question is not None)
     @rule(torn=st.booleans())
@@ -125,9 +128,12 @@ class Libvirt(RuleBasedStateMachine):
         inbox.put(Snapshot(question.began, at, HERE, tuple(facts)))
         self.listed = True
         self.exporter.work()
+        if self.up:
+            self.noted = at
         if self.adopted_at > at:
             self.adopted_at, self.noted = (at if torn else question.at), at
-            self._note_adopted(question, torn=torn)
+            self.watched = max(self.watched, at)
+            self._note_adopted(question, {one.uuid: one for one in facts}, at, torn=torn)
 
     @precondition(lambda self: not self.up)
     @rule()
@@ -180,7 +186,8 @@ class Libvirt(RuleBasedStateMachine):
     @rule()
     def exporter_ends(self) -> None:
         self._exporter_ended()
-        self.exporter.ends()
+        last = self.exporter.ends()
+        assert self.exporter.figures() == last
 
     def teardown(self) -> None:
         try:
@@ -193,13 +200,29 @@ class Libvirt(RuleBasedStateMachine):
                 self.exporter.close()
             shutil.rmtree(self.folder)
 
-    def _note_adopted(self, question: Question, *, torn: bool) -> None:
+    def _told_to_run(self, uuid: str, most: int) -> int:
+        happened = self.hypervisor.happened[:most]
+        return sum(step(one.event, one.verdict) for one in happened if one.uuid == uuid)
+
+    def _note_adopted(
+        self, question: Question, facts: dict[str, DomainFacts], at: float, *, torn: bool
+    ) -> None:
         """What was asked before something of a domain was heard says nothing of that domain."""
         happened = self.hypervisor.happened
-        self.adopted = dict.fromkeys(self.hypervisor.guests, len(happened) if torn else question.before)
-        for at, heard in reversed(self.channel.given.items()):
-            if at > question.at:
-                self.adopted[heard.uuid] = happened.index(heard)
+        for uuid in self.hypervisor.guests:
+            heard = [
+                seen for seen, what in self.channel.given.items() if what.uuid == uuid and seen > question.at
+            ]
+            if not heard:
+                # Two: it runs, and that it has started is yet to be told.
+                told = self._told_to_run(uuid, len(happened) if torn else question.happened)
+                since = at if torn else question.at
+                self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), told}
+                continue
+            first = self.channel.given[heard[0]]
+            running = self._told_to_run(uuid, happened.index(first))
+            # Two: it boots, or it was paused.
+            self.known_since[uuid] = heard[0], {running, 1} if first.event == "resumed" else {running}
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(self.exporter.inbox, self.exporter.asked.want_snapshot, most=most, until=until)

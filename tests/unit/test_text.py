@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.text import LABEL_LIMIT, OTHER, clean
+from libvirt_lifecycle_exporter.text import LABEL_LIMIT, OTHER, clean, plain
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=2 * LABEL_LIMIT)
 
@@ -36,3 +36,16 @@ def test_lone_surrogates_are_replaced() -> None:
 
 def test_no_domain_can_claim_the_label_of_the_excess() -> None:
     assert clean(OTHER) != OTHER
+
+
+@given(ANYTHING, st.integers(20, 100))
+def test_words_become_one_printable_line_within_their_limit(words: str, limit: int) -> None:
+    said = plain(words, limit)
+    assert said.isprintable()
+    assert len(said) <= limit
+    assert said == said.strip()
+    assert plain(said, limit) == said
+
+
+def test_plain_words_stay_as_they_are() -> None:
+    assert plain("žluť 🐎: No space left on device") == "žluť 🐎: No space left on device"

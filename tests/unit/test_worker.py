@@ -125,6 +125,13 @@ def test_time_without_a_connection_is_counted_as_unobserved() -> None:
     assert value(rig.sink, "libvirt_connection_reconnects_total") == 1
 
 
+def test_the_last_answer_of_a_lost_connection_shortens_no_blind_time() -> None:
+    rig = Rig()
+    rig.feed(LinkUp(1000.0, HERE), snapshot(), LinkDown(1001.0, HERE, "lost"), snapshot(at=1005.0))
+    rig.feed(LinkUp(1011.0, HERE))
+    assert value(rig.sink, "libvirt_connection_unobserved_seconds_total", connection=HERE) == 10
+
+
 def test_changed_metadata_is_looked_into_and_counts_as_nothing() -> None:
     rig = Rig()
     rig.feed(snapshot())

@@ -4,6 +4,7 @@ Exit codes as everywhere: 1 where the journal cannot be read, 2 for a bad questi
 reader that has had enough (``| head``), are good ends.
 
 * ``words``     what may be asked
+* ``places``    where the journal is
 * ``follow``    the journal, from a place on
 * ``views``     what is shown of each entry
 * ``spelling``  how times, durations and strangers' words are written
@@ -24,10 +25,11 @@ from libvirt_lifecycle_exporter.history_cli import views
 from libvirt_lifecycle_exporter.history_cli.ending import Rest, until_told, written_out
 from libvirt_lifecycle_exporter.history_cli.follow import endless, finished
 from libvirt_lifecycle_exporter.history_cli.outputs import FORMS, Output
+from libvirt_lifecycle_exporter.history_cli.places import find, places
 from libvirt_lifecycle_exporter.history_cli.spelling import harmless
-from libvirt_lifecycle_exporter.history_cli.words import EVENTS, REASONS, names, one_of
-from libvirt_lifecycle_exporter.journal.history import History, MissingError, Selection, UnreadableError
-from libvirt_lifecycle_exporter.settings import journal_file
+from libvirt_lifecycle_exporter.history_cli.words import EVENTS, REASONS, incident, names, one_of
+from libvirt_lifecycle_exporter.journal.history import History, MissingError, UnreadableError
+from libvirt_lifecycle_exporter.journal.selection import Selection
 from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS
 
 _JOURNAL = next(flag for flag in FLAGS if flag.name == "--journal.path")
@@ -40,6 +42,7 @@ Shown = TypeVar("Shown")
 
 _REASON = Parsed("word", one_of("reason", REASONS))
 _EVENT = Parsed("word", one_of("event", EVENTS))
+_INCIDENT = Parsed("id", incident)
 _KIND = click.Choice(INCIDENT_KINDS)
 _SINCE = click.option("--since", type=DURATION, help="Only of the last 15m, 24h, 7d, ...")
 _DOMAIN = click.option(
@@ -64,6 +67,7 @@ _PATH = common(without=tuple(flag.name for flag in FLAGS if flag is not _JOURNAL
 @_DOMAIN
 @click.option("--event", type=_EVENT, multiple=True, help="Only this event; repeatable.")
 @click.option("--reason", type=_REASON, multiple=True, help="Only this reason; repeatable.")
+@click.option("--incident", type=_INCIDENT, help="Only what belongs to the incident whose id begins so.")
 @_CONNECTION
 @_SINCE
 @click.option("--limit", type=click.IntRange(0), help="Only the newest so many.")
@@ -77,10 +81,11 @@ _PATH = common(without=tuple(flag.name for flag in FLAGS if flag is not _JOURNAL
 @click.pass_context
 def events(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - click hands over any type
     """Show the transitions in the journal, oldest first, whether the exporter runs or not."""
-    history, follow, limit = _history(context, asked), asked["follow"], asked["limit"]
+    follow, limit = asked["follow"], asked["limit"]
     if follow and limit is None and asked["since"] is None:
         limit = _FEW
     with _answering(), written_out():
+        history = _history(context, asked)
         selection, several = _selection(history, asked, "event", "reason")
         span = history.span(selection, limit)
         output = FORMS[asked["output"]](views.entries(connections=several), sys.stdout)
@@ -102,8 +107,8 @@ def events(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - c
 @click.pass_context
 def incidents(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - click hands over any type
     """Show the incidents in the journal, oldest first; --since asks for those open at some time since."""
-    history = _history(context, asked)
     with _answering(), written_out():
+        history = _history(context, asked)
         selection, several = _selection(history, asked, "kind")
         found = history.incidents(selection, only_open=asked["only_open"])
         output = FORMS[asked["output"]](views.incidents(time.time(), connections=several), sys.stdout)
@@ -112,10 +117,10 @@ def incidents(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 
 
 def _history(context: click.Context, asked: dict[str, Any]) -> History:
     """Find the journal; its flag may also stand before the command's name."""
-    path = journal_file(asked[_JOURNAL.field] or (context.obj or {}).get(_JOURNAL.field) or "")
-    if path is None:
+    where = places(asked[_JOURNAL.field] or (context.obj or {}).get(_JOURNAL.field) or "")
+    if not where:
         raise click.UsageError(f"{_JOURNAL.name}=none means that there is no journal, so there is no history")
-    return History(path)
+    return History(find(where))
 
 
 def _selection(history: History, asked: dict[str, Any], *columns: str) -> tuple[Selection, bool]:
@@ -132,6 +137,7 @@ def _selection(history: History, asked: dict[str, Any], *columns: str) -> tuple[
         asked["domain"],
         {column: asked[column] for column in (*columns, "connection")},
         None if since is None else time.time() - since,
+        asked.get("incident") or "",
     ), len(wanted or known) > 1
 
 

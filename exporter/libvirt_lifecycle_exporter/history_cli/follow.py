@@ -13,11 +13,11 @@ from libvirt_lifecycle_exporter.journal.history import (
     NewerError,
     Page,
     Place,
-    Selection,
     Span,
     UnreadableError,
 )
 from libvirt_lifecycle_exporter.journal.rows import Entry
+from libvirt_lifecycle_exporter.journal.selection import Selection
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
 
 EVIDENCE_WAIT: Final = 1.0

@@ -8,12 +8,9 @@ from libvirt_lifecycle_exporter.diagnosis import DIAGNOSED
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.history_cli.spelling import harmless
 from libvirt_lifecycle_exporter.reconcile import UNKNOWN
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, HANG_PAIRS, HANG_SIGNALS
 
-_HANGS: Final = ("emulator", "watchdog", "guest_agent", "vcpu")
-"""What can hang: the reasons of ``hung`` and ``recovered``."""
-
-EVENTS: Final = tuple(dict.fromkeys([*(event for event, _ in ALL_PAIRS), "hung", "recovered"]))
+EVENTS: Final = tuple(dict.fromkeys(event for event, _ in (*ALL_PAIRS, *HANG_PAIRS)))
 """Every event that a journal can hold, but for unknown ones."""
 
 REASONS: Final = tuple(
@@ -21,7 +18,7 @@ REASONS: Final = tuple(
         [
             *(reason for _, reason in ALL_PAIRS),
             *sorted(set().union(*DIAGNOSED.values())),
-            *_HANGS,
+            *HANG_SIGNALS,
             UNKNOWN,
         ]
     )
@@ -38,6 +35,15 @@ def one_of(what: str, known: Sequence[str]) -> Callable[[str], str]:
         raise ValueError(f'"{harmless(text)}" is no {what}; there are {", ".join(map(harmless, known))}')
 
     return read
+
+
+def incident(text: str) -> str:
+    """Read an incident's id, or the beginning of it; raises ValueError."""
+    if re.fullmatch("[0-9a-f]{1,16}", text):
+        return text
+    raise ValueError(
+        f'"{harmless(text)}" is no incident; write its id as incidents shows it, or its beginning'
+    )
 
 
 def names(expression: str) -> Callable[[str], bool]:

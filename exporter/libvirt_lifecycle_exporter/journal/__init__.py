@@ -7,8 +7,10 @@ counting, and no file is ever deleted.
 * ``schema``  the tables, and how older ones become newer ones
 * ``rows``    values to rows and back
 * ``file``    the file: its lock, its health, setting a corrupt one aside
+* ``extent``  what this run answers for
 * ``tables``  what is done to them
 * ``store``   append, restore, heal
 * ``keeper``  what may wait for the disk: checkpoints and retention, on a thread of its own
+* ``selection`` what is asked
 * ``history`` reading, also while the exporter writes
 """

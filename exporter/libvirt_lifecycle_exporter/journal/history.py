@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry, entry_from, incident_from
 from libvirt_lifecycle_exporter.journal.schema import VERSION
+from libvirt_lifecycle_exporter.journal.selection import Passes, Selection, spelled
 
+_OLDEST: Final = 1  # the version from which on the history is as it is now
 PAGE: Final = 1000
 """Most entries of one answer: the writer's log cannot be emptied while a question is open."""
 
@@ -57,20 +59,6 @@ class MissingError(UnreadableError):
 
 class NewerError(UnreadableError):
     """A newer release wrote it."""
-
-
-Passes = Callable[[str], bool]
-
-
-class Selection(NamedTuple):
-    """What is asked for; empty means everything."""
-
-    passes: Passes | None = None
-    """Whether a domain of this name is wanted."""
-    among: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """Column -> the words that are wanted in it."""
-    since: float | None = None
-    """Unix time, seconds."""
 
 
 class Place(NamedTuple):
@@ -124,7 +112,7 @@ class History:
             file, newest = _whereabouts(database)
             begin = after.seq if after.file == file else 0
             end = newest if last is None else min(last, newest)
-            where, values = _conditions(selection, f"seq > {begin}", f"seq <= {end}")
+            where, values = spelled(selection, f"seq > {begin}", f"seq <= {end}")
             rows = database.execute(f"{_SELECT_ENTRIES} {where} ORDER BY seq LIMIT {PAGE}", values).fetchall()
             seen = rows[-1][0] if len(rows) == PAGE else max(begin, end)
             return Page([entry_from(row) for row in rows], Place(file, seen))
@@ -138,7 +126,7 @@ class History:
             conditions.append(f"(closed_at IS NULL OR closed_at >= {selection.since!r})")
 
         def question(database: sqlite3.Connection) -> list[Incident]:
-            where, values = _conditions(selection._replace(since=None), *conditions)
+            where, values = spelled(selection._replace(since=None), *conditions)
             rows = database.execute(f"{_SELECT_INCIDENTS} {where} ORDER BY opened_at, id", values)
             return [incident_from(row) for row in rows]
 
@@ -218,7 +206,7 @@ class History:
             raise NewerError(
                 f"a newer release wrote the journal {self.path} (version {version}, this one knows {VERSION})"
             )
-        if version < VERSION:
+        if version < _OLDEST:
             raise UnreadableError(
                 f"an older release wrote the journal {self.path}; start the exporter on it once"
             )
@@ -258,26 +246,10 @@ def _first(database: sqlite3.Connection, selection: Selection, limit: int | None
         query = "SELECT min(seq) FROM transitions WHERE at >= ?"
         (first,) = database.execute(query, (selection.since,)).fetchone()
     if first is not None and limit is not None:
-        where, values = _conditions(selection, f"seq >= {first}")
+        where, values = spelled(selection, f"seq >= {first}")
         newest = f"SELECT seq FROM transitions {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
         (first,) = database.execute(f"SELECT min(seq) FROM ({newest})", values).fetchone()  # noqa: S608
     return first
-
-
-def _conditions(selection: Selection, *conditions: str) -> tuple[str, list[Any]]:
-    """Spell a selection, and numbers of our own, as SQL."""
-    found, values = list(conditions), list[Any]()
-    for column, words in selection.among.items():
-        if words:
-            found.append(f"{column} IN ({', '.join('?' * len(words))})")
-            values += words
-    if selection.since is not None:
-        # "+": by sequence number, not by the index of times, which would have to be sorted again.
-        found.append("+at >= ?")
-        values.append(selection.since)
-    if selection.passes is not None:
-        found.append("passes(name)")
-    return (f"WHERE {' AND '.join(found)}" if found else ""), values
 
 
 def _size(path: Path) -> int:

@@ -44,6 +44,10 @@ UPSERT_INCIDENT = (
     f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608
 )
 
+UPSERT_SCOPE = "INSERT OR REPLACE INTO scopes (connection, include, exclude) VALUES (?, ?, ?)"
+FOLD = "INSERT OR IGNORE INTO folded (connection, name) VALUES (?, ?)"
+UNFOLD = "DELETE FROM folded WHERE connection = ? AND name = ?"
+
 
 def incident_row(incident: Incident) -> tuple[Any, ...]:
     """Spell an incident as a row of ``incidents``."""

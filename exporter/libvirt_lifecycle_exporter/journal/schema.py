@@ -3,6 +3,8 @@
 ``transitions`` is the history, in order. ``counts`` and ``totals`` are the counters as Prometheus sees
 them; they are kept beside the history because retention cuts the history and may not cut a counter.
 ``domains`` is the last known state of each domain, with which the first listing after a restart is compared.
+``scopes`` is the filter with which each connection was listed: nothing is known of what it kept out.
+``folded`` names the domains that have no series of their own: after a restart those that have keep them.
 ``identity`` names this file for ever: a sequence number means something only together with it.
 
 What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded
@@ -86,7 +88,22 @@ CREATE TABLE watches (
 ) WITHOUT ROWID;
 """
 
-_TELEMETRY = """
+_V2 = """
+CREATE INDEX transitions_incident_id ON transitions (incident_id);
+CREATE TABLE scopes (
+    connection TEXT PRIMARY KEY,
+    include TEXT NOT NULL,
+    exclude TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE folded (
+    connection TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (connection, name)
+) WITHOUT ROWID;
+"""
+
+
+_V3 = """
 ALTER TABLE transitions ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE transitions ADD COLUMN span_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE transitions ADD COLUMN unexplained INTEGER NOT NULL DEFAULT 0;
@@ -122,7 +139,7 @@ CREATE TABLE set_aside (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1, _TELEMETRY)
+_MIGRATIONS = (_V1, _V2, _V3)
 """Entry n takes a file from version n to n + 1."""
 
 VERSION = len(_MIGRATIONS)

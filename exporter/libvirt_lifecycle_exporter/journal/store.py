@@ -14,6 +14,7 @@ from pathlib import Path
 
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory, Traced
 from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.extent import EVERYTHING, Extent
 from libvirt_lifecycle_exporter.journal.file import (
     File,
     Lock,
@@ -41,9 +42,12 @@ _ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
 class Journal:
     """One journal file; used by the worker's thread alone, but for the figures."""
 
-    def __init__(self, path: Path, tracing: Tracing | None = None) -> None:
-        """``tracing``: says what is to be delivered; None: nothing is."""
+    def __init__(self, path: Path, extent: Extent = EVERYTHING, tracing: Tracing | None = None) -> None:
+        """``extent``: what this run answers for; ``tracing``: says what is to be delivered, if anything."""
         self.path = path
+        self._extent = extent
+        self._others = NOTHING
+        """What else it remembers, which goes into a new file too."""
         self._tracing = tracing
         self.on_append: Callable[[], None] = lambda: None
         """Called when something new is to be delivered; may not block."""
@@ -76,8 +80,7 @@ class Journal:
             if is_corrupt(error):
                 self.tend(lambda: NOTHING)
             return NOTHING if self._is_not_ours(error) else self._peek()
-        self._in_step = True
-        return state
+        return self._restored(state)
 
     def append(self, batch: Effects) -> None:
         """Commit a batch."""
@@ -166,7 +169,11 @@ class Journal:
         except _ERRORS as error:
             log.debug("the journal cannot be read either: %s", error)
             return NOTHING
+        return self._restored(state)
+
+    def _restored(self, state: Memory) -> Memory:
         self._in_step = True
+        self._others = self._extent.beyond(state)
         return state
 
     def _close_file(self) -> None:
@@ -245,7 +252,7 @@ class Journal:
                     tables.write_history(database, batch)
                     self._trace(database, batch)
                     self.events += len(batch.transitions)
-                tables.replace(database, state)
+                tables.replace(database, state, self._extent, self._others)
                 database.execute("COMMIT")
             except BaseException:
                 _roll_back(database)

@@ -6,19 +6,23 @@ is corrupt too.
 
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory
+from libvirt_lifecycle_exporter.effects import Effects, Memory
+from libvirt_lifecycle_exporter.filter import Scope
+from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
     EXPLAIN,
+    FOLD,
     INCIDENT,
     INSERT_TRANSITION,
+    UNFOLD,
     UPSERT_DOMAIN,
     UPSERT_INCIDENT,
+    UPSERT_SCOPE,
     domain_from,
     domain_row,
     incident_from,
@@ -49,6 +53,19 @@ _TOTAL_KINDS = MappingProxyType(
     {**dict.fromkeys(("connection", "kind", "what", "reason"), (str,)), "count": (float,)}
 )
 _WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)})
+_SCOPE_KINDS = MappingProxyType(dict.fromkeys(("connection", "include", "exclude"), (str,)))
+_FOLDED_KINDS = MappingProxyType({"connection": (str,), "name": (str,)})
+_KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {
+        "counts": _COUNT_KINDS,
+        "totals": _TOTAL_KINDS,
+        "domains": _DOMAIN_KINDS,
+        "incidents": _INCIDENT_KINDS,
+        "watches": _WATCH_KINDS,
+        "scopes": _SCOPE_KINDS,
+        "folded": _FOLDED_KINDS,
+    }
+)
 
 
 class NonsenseError(sqlite3.DatabaseError):
@@ -69,49 +86,63 @@ def write_history(database: sqlite3.Connection, batch: Effects) -> None:
 def append(database: sqlite3.Connection, batch: Effects) -> None:
     """Write a batch down, and let the counters grow by it."""
     write_history(database, batch)
-    grown: Counter[CountKey] = Counter()
-    newest: dict[CountKey, float] = {}
-    for change in batch.transitions:
-        key = (change.connection, change.name, change.event, change.reason)
-        grown[key] += 1
-        newest[key] = change.at
-    for opened in batch.opened:
-        key = (opened.connection, opened.name, "incident", opened.kind)
-        grown[key] += 1
-        newest[key] = opened.opened_at
+    database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
     database.executemany(
         "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET count = count + excluded.count, last = excluded.last",
-        [(*key, count, newest[key]) for key, count in grown.items()],
+        [(*key, count, last) for key, (count, last) in batch.counts.items()],
     )
+    for name, is_folded in batch.folded.items():
+        database.execute(FOLD if is_folded else UNFOLD, name)
     database.executemany(
         "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
         [(*key, count) for key, count in batch.totals.items()],
     )
-    database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in batch.domains.values()])
     database.executemany(
         "DELETE FROM domains WHERE connection = ? AND uuid = ?",
         [(domain.connection, domain.uuid) for domain in batch.forgotten],
     )
-    database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
+    database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in batch.domains.values()])
     database.executemany("INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items())
+    database.executemany(UPSERT_SCOPE, [(name, *scope) for name, scope in batch.scopes.items()])
 
 
-def replace(database: sqlite3.Connection, state: Memory) -> None:
-    """Write everything but the history anew; incidents that are open no more are closed."""
-    for table in ("counts", "totals", "domains", "watches"):
-        database.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
-    database.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?)",
-        [(*key, count, last) for key, (count, last) in state.counts.items()],
+def replace(database: sqlite3.Connection, state: Memory, extent: Extent, others: Memory) -> None:
+    """Write everything but the history anew; incidents that are open no more are closed.
+
+    What this run does not answer for stays as it is; ``others`` is what it was, should the file not have it.
+    """
+    for arguments in (1, 2):
+        database.create_function("ours", arguments, extent.covers, deterministic=True)
+    for table in ("counts", "folded"):
+        database.execute(f"DELETE FROM {table} WHERE ours(connection, name)")  # noqa: S608 - names of our own
+    for table in ("totals", "domains", "watches", "scopes"):
+        database.execute(f"DELETE FROM {table} WHERE ours(connection)")  # noqa: S608 - as above
+    database.execute(
+        "UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND ours(connection)", (time.time(),)
     )
-    database.executemany(
-        "INSERT INTO totals VALUES (?, ?, ?, ?, ?)", [(*key, count) for key, count in state.totals.items()]
-    )
-    database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in state.domains])
-    database.executemany("INSERT INTO watches VALUES (?, ?)", state.watched_until.items())
-    database.execute("UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL", (time.time(),))
     database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in state.incidents])
+    for memory in (state, others):
+        _fill(database, memory)
+
+
+def _fill(database: sqlite3.Connection, memory: Memory) -> None:
+    """Write down what is not there."""
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "counts": [(*key, count, last) for key, (count, last) in memory.counts.items()],
+        "totals": [(*key, count) for key, count in memory.totals.items()],
+        "domains": [domain_row(domain) for domain in memory.domains],
+        "incidents": [incident_row(one) for one in memory.incidents],
+        "watches": list(memory.watched_until.items()),
+        "scopes": [(name, *scope) for name, scope in memory.scopes.items()],
+        "folded": list(memory.folded),
+    }
+    for table, found in rows.items():
+        columns = _KINDS[table]
+        database.executemany(
+            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
+            found,
+        )
 
 
 def read(database: sqlite3.Connection) -> Memory:
@@ -129,23 +160,18 @@ def read(database: sqlite3.Connection) -> Memory:
 
 def _read(database: sqlite3.Connection) -> Memory:
     return Memory(
-        {
-            (row[0], row[1], row[2], row[3]): (row[4], row[5])
-            for row in _rows(database, "counts", _COUNT_KINDS)
-        },
-        {(row[0], row[1], row[2], row[3]): row[4] for row in _rows(database, "totals", _TOTAL_KINDS)},
-        [domain_from(row) for row in _rows(database, "domains", _DOMAIN_KINDS)],
-        {row[0]: row[1] for row in _rows(database, "watches", _WATCH_KINDS)},
-        [
-            incident_from(row)
-            for row in _rows(database, "incidents", _INCIDENT_KINDS, "WHERE closed_at IS NULL")
-        ],
+        {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in _rows(database, "counts")},
+        {(row[0], row[1], row[2], row[3]): row[4] for row in _rows(database, "totals")},
+        [domain_from(row) for row in _rows(database, "domains")],
+        {row[0]: row[1] for row in _rows(database, "watches")},
+        [incident_from(row) for row in _rows(database, "incidents", "WHERE closed_at IS NULL")],
+        frozenset((row[0], row[1]) for row in _rows(database, "folded")),
+        {row[0]: Scope(row[1], row[2]) for row in _rows(database, "scopes")},
     )
 
 
-def _rows(
-    database: sqlite3.Connection, table: str, kinds: Mapping[str, tuple[type, ...]], which: str = ""
-) -> Iterator[tuple[Any, ...]]:
+def _rows(database: sqlite3.Connection, table: str, which: str = "") -> Iterator[tuple[Any, ...]]:
+    kinds = _KINDS[table]
     query = f"SELECT {', '.join(kinds)} FROM {table} {which}"  # noqa: S608 - names of our own
     for row in database.execute(query):
         for value, (column, kind) in zip(row, kinds.items(), strict=True):

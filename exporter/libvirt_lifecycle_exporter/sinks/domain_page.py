@@ -3,11 +3,16 @@
 Law: a page only formats what it was told; it decides nothing.
 """
 
+from collections.abc import Mapping
+
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import INCIDENT, Traced
+from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.sinks.families import (
     DOMAIN_FAMILIES,
     EVENTS,
+    HUNG,
     INCIDENT_OPEN,
     INCIDENTS,
     LAST_EVENT,
@@ -19,10 +24,12 @@ from libvirt_lifecycle_exporter.sinks.families import (
     STATE_SINCE,
 )
 from libvirt_lifecycle_exporter.states import STATES
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
+from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 Pair = tuple[str, str]
-
+"""event, reason; or ``INCIDENT`` and its kind"""
+Counted = tuple[int, float]
+"""How often, and when last."""
 
 _NAMES = ("event", "reason")
 
@@ -34,7 +41,7 @@ def _bits(*families: Family) -> int:
 EXEMPLIFIED = len(DOMAIN_FAMILIES)
 """Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
 _COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
-_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META)
+_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META, HUNG)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
@@ -43,30 +50,47 @@ class DomainPage(Page):
 
     __slots__ = (
         "_domain",
-        "_facts",
         "_labels",
+        "_signals",
+        "began",
         "counts",
         "exemplars",
         "expires",
+        "facts",
         "incidents",
+        "is_own",
         "last",
         "opened",
+        "promised",
         "uuid",
     )
 
-    def __init__(self, connection: str, name: str, *, zeros: tuple[Pair, ...] = ALERT_PAIRS) -> None:
+    def __init__(
+        self, connection: str, name: str, *, signals: tuple[str, ...] = (), is_own: bool = True
+    ) -> None:
+        """``signals``: of hangs, those that are switched on.
+
+        ``is_own``: whether it is of one domain, not of those that have none of their own.
+        """
         super().__init__(len(DOMAIN_FAMILIES) + 1)
+        self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: Domain | None = None
-        self._facts = 0
-        self.counts: dict[Pair, int] = dict.fromkeys(zeros, 0)
+        self.is_own = is_own
+        self.facts = 0
+        """Series that say what is known of the domain."""
+        self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if is_own else (), 0)
         self.exemplars: dict[Pair, str] = {}
         """The newest transition of a pair, as OpenMetrics names it behind the sample."""
         self.last: dict[Pair, float] = {}
-        self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if zeros else (), 0)
+        self.promised: dict[Pair, int] = {}
+        """How many series each pair will bring; kept by ``Room``."""
+        self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if is_own else (), 0)
         """How many of each kind."""
-        self.opened: dict[str, tuple[float, bool]] = {}
-        """Of the newest of each kind: when it began, and whether it is open."""
+        self.began: dict[str, float] = {}
+        """When the newest of each kind did."""
+        self.opened: dict[str, set[str]] = {}
+        """Those that are open, by kind: of several domains if they share this page."""
         self.uuid = ""
         self.expires: float | None = None
         """When all its series leave, if the domain is gone; Unix time, seconds."""
@@ -86,51 +110,82 @@ class DomainPage(Page):
         self.last[pair] = at
         self.touch(_COUNTED)
 
-    def exemplify(self, pair: Pair, at: float, trace_id: str, span_id: str) -> None:
-        """Name the span that the newest transition of a pair is on."""
-        if pair in self.last:
-            names = labels({"trace_id": trace_id, "span_id": span_id})
-            self.exemplars[pair] = f" # {{{names}}} 1 {number(at)}"
-            self.touch(1 << EXEMPLIFIED)
+    def exemplify(self, traced: Traced) -> bool:
+        """Name the span that the newest transition of a pair is on; False if it was not counted here."""
+        change = traced.change
+        pair = (change.event, change.reason)
+        if pair not in self.last:
+            return False
+        names = labels({"trace_id": traced.trace_id, "span_id": traced.span_id})
+        self.exemplars[pair] = f" # {{{names}}} 1 {number(change.at)}"
+        self.touch(1 << EXEMPLIFIED)
+        return True
 
-    def incident(self, kind: str, at: float, *, is_open: bool, more: int) -> None:
-        """Show the newest incident of a kind; ``more``: how many it is more than before."""
+    def opens(self, incident: Incident, more: int) -> None:
+        """Show that an incident is open; ``more``: how many it is more than before."""
+        kind = incident.kind
         self.incidents[kind] = self.incidents.get(kind, 0) + more
-        self.opened[kind] = (at, is_open)
+        if more or kind not in self.began:
+            self.began[kind] = incident.opened_at
+        self.opened.setdefault(kind, set()).add(incident.id)
         self.touch(_INCIDENTS)
 
-    def restore(self, pair: Pair, count: int, at: float) -> None:
-        """Take over a count from before a restart."""
-        self.counts[pair] = self.counts.get(pair, 0) + count
-        self.last[pair] = max(at, self.last.get(pair, at))
-        self.touch(_COUNTED)
+    def closes(self, incident: Incident) -> None:
+        """Show that an incident is over, if it is shown here."""
+        self.opened.get(incident.kind, set()).discard(incident.id)
+        self.touch(_INCIDENTS)
 
-    def show(self, domain: Domain) -> int:
-        """Take over what is known of the domain now; return how many series that brings."""
+    def restore(self, counts: Mapping[Pair, Counted]) -> None:
+        """Take over counts from before a restart, on top of what is here."""
+        for (event, reason), (count, at) in counts.items():
+            if event == INCIDENT:
+                self.incidents[reason] = self.incidents.get(reason, 0) + count
+                self.began[reason] = max(at, self.began.get(reason, at))
+            else:
+                pair = (event, reason)
+                self.counts[pair] = self.counts.get(pair, 0) + count
+                self.last[pair] = max(at, self.last.get(pair, at))
+        self.touch(_COUNTED | _INCIDENTS)
+
+    def counted(self) -> dict[Pair, Counted]:
+        """Return what outlives a restart."""
+        pairs = {pair: (self.counts[pair], at) for pair, at in self.last.items()}
+        return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in self.began.items()}
+
+    def show(self, domain: Domain) -> None:
+        """Take over what is known of the domain now."""
         self._domain = domain
         self.uuid = domain.uuid
         self.touch(_FACTS)
-        before = self._facts
-        # state set, its reason, since, meta; and OpenStack's.
-        self._facts = len(STATES) + 3 + (domain.details is not None and domain.details.nova is not None)
-        return self._facts - before
+        # state set, its reason, since, meta; whether it is hung; and OpenStack's.
+        nova = domain.details is not None and domain.details.nova is not None
+        self.facts = len(STATES) + 3 + len(self._signals) + nova
 
     @property
     def series(self) -> int:
         """How many series it has."""
-        return len(self.counts) + len(self.last) + self._facts + 2 * len(self.incidents) + len(self.opened)
+        return len(self.counts) + len(self.last) + self.facts + 2 * len(self.incidents) + len(self.began)
 
     def write(self, family: int) -> str:
-        if family == EXEMPLIFIED:
-            return pairs(EVENTS.name, self._labels, _NAMES, self.counts, self.exemplars)
-        name = DOMAIN_FAMILIES[family].name
+        name = EVENTS.name if family == EXEMPLIFIED else DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
-            return pairs(name, self._labels, _NAMES, self.counts)
+            exemplars = self.exemplars if family == EXEMPLIFIED else {}
+            return pairs(name, self._labels, _NAMES, self.counts, exemplars)
         if name == LAST_EVENT.name:
             return pairs(name, self._labels, _NAMES, self.last)
         if name in _OF_INCIDENTS:
             return _OF_INCIDENTS[name](self._labels, self)
-        return "" if self._domain is None else _WRITERS[name](self._labels, self._domain)
+        if self._domain is None:
+            return ""
+        if name == HUNG.name:
+            return _hung(self._labels, self._domain, self._signals)
+        return _WRITERS[name](self._labels, self._domain)
+
+
+def _hung(subject: str, domain: Domain, signals: tuple[str, ...]) -> str:
+    return "".join(
+        sample(HUNG.name, f'{subject},signal="{signal}"', signal in domain.hung) for signal in signals
+    )
 
 
 def _state(subject: str, domain: Domain) -> str:
@@ -190,14 +245,14 @@ def _incidents(subject: str, page: DomainPage) -> str:
 
 def _incident_open(subject: str, page: DomainPage) -> str:
     return "".join(
-        sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', page.opened.get(kind, (0, False))[1])
+        sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', bool(page.opened.get(kind)))
         for kind in page.incidents
     )
 
 
 def _last_incident(subject: str, page: DomainPage) -> str:
     return "".join(
-        sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at) for kind, (at, _) in page.opened.items()
+        sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at) for kind, at in page.began.items()
     )
 
 

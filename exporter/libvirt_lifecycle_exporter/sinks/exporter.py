@@ -1,5 +1,6 @@
 """The exporter's own metrics (``libvirt_lifecycle_exporter_*``), read from its parts at each scrape."""
 
+import itertools
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -12,10 +13,16 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.figures import BOUNDS, Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 
@@ -53,15 +60,19 @@ class ExporterCollector(Collector):
         inbox: Inbox,
         sink: PrometheusSink,
         journal: JournalFigures,
+        probes: Durations,
+        *,
         heartbeat: Callable[[], float],
         libvirt_version: str,
-        *,
         couriers: Sequence[CourierFigures] = (),
     ) -> None:
-        """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
+        """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
+        Unix time, seconds.
+        """
         self._inbox = inbox
         self._sink = sink
         self._journal = journal
+        self._probes = probes
         self._couriers = couriers
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
@@ -119,6 +130,19 @@ class ExporterCollector(Collector):
             'because of the limit; their transitions are counted under domain="_other".',
             value=self._sink.series_limited,
         )
+        yield self._probe_durations()
+
+    def _probe_durations(self) -> Metric:
+        shown = HistogramMetricFamily(
+            f"{PREFIX}_probe_duration_seconds",
+            "Time that a round of hang probes over all domains of a connection took.",
+            labels=["connection", "signal"],
+        )
+        for (connection, signal), (counts, total) in self._probes.read().items():
+            up_to = itertools.accumulate(counts)
+            bounds = (*(str(float(bound)) for bound in BOUNDS), "+Inf")
+            shown.add_metric([connection, signal], list(zip(bounds, up_to, strict=True)), total)
+        return shown
 
     def _deliveries(self) -> Iterator[Metric]:
         pending = GaugeMetricFamily(

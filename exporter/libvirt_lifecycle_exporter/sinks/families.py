@@ -75,6 +75,13 @@ LAST_INCIDENT: Final = Family(
     (*_DOMAIN, "kind"),
     "When the newest incident of this kind began, in seconds since the epoch.",
 )
+HUNG: Final = Family(
+    "libvirt_domain_hung",
+    "gauge",
+    (*_DOMAIN, "signal"),
+    "1 while the domain is hung by this signal, else 0: emulator, watchdog, guest_agent, vcpu (those that "
+    "are switched on).",
+)
 DOMAIN_FAMILIES: Final = (
     EVENTS,
     LAST_EVENT,
@@ -86,6 +93,7 @@ DOMAIN_FAMILIES: Final = (
     INCIDENTS,
     INCIDENT_OPEN,
     LAST_INCIDENT,
+    HUNG,
 )
 
 CONNECTION_EVENTS: Final = Family(

@@ -1,65 +1,93 @@
 """The Prometheus sink: all series of domains and connections, their birth, limit and end.
 
 Law: a domain's series come together and leave together; what is over the limit is counted under
-``domain="_other"``, never lost. Writing (the worker) and reading (scrapes) may overlap.
+``domain="_other"``, never lost. Where something will be counted is said beforehand, so that the journal
+knows it, and stays so over a restart. Writing (the worker) and reading (scrapes) may overlap.
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey, Traced
+from libvirt_lifecycle_exporter.effects import CountKey, Memory, Name, TotalKey, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.sinks.connection_page import ConnectionPage
-from libvirt_lifecycle_exporter.sinks.domain_page import EXEMPLIFIED, DomainPage
+from libvirt_lifecycle_exporter.sinks.domain_page import EXEMPLIFIED, Counted, DomainPage, Pair
 from libvirt_lifecycle_exporter.sinks.exposition import render
 from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
-from libvirt_lifecycle_exporter.states import STATES
+from libvirt_lifecycle_exporter.sinks.room import Room
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, INCIDENT_KINDS
-
-_PAGE_SERIES = len(ALERT_PAIRS) + len(STATES) + 4 + 2 * len(INCIDENT_KINDS)
-"""Series that a new domain brings; admission asks for this much room."""
-
-_PAIR_SERIES = 2
-"""Series that a new (event, reason) of a domain brings: the counter and its newest time."""
 
 
 class PrometheusSink:
     """Holds what /metrics says about domains and connections."""
 
-    def __init__(self, connections: tuple[str, ...], *, series_limit: int, series_ttl: float) -> None:
-        """``series_ttl``: seconds that a removed domain's series stay."""
+    def __init__(
+        self,
+        connections: tuple[str, ...],
+        *,
+        series_limit: int,
+        series_ttl: float,
+        signals: tuple[str, ...] = (),
+    ) -> None:
+        """``series_ttl``: seconds that a removed domain's series stay; ``signals``: of hangs, those that are
+        switched on.
+        """
         self._lock = threading.Lock()
-        self._limit = series_limit
+        self._signals = signals
+        self._room = Room(series_limit, signals)
         self._ttl = series_ttl
         self._connections = {name: ConnectionPage(name) for name in connections}
-        self._domains: dict[tuple[str, str], DomainPage] = {}
-        self._others: dict[str, DomainPage] = {}
-        self._refused: set[tuple[str, ...]] = set()
-        self.series = 0
-        """Domain series there are now."""
-        self.series_limited = 0
-        """Domains and pairs that were refused series of their own."""
+        self._pages: dict[Name, DomainPage] = {}
 
-    def count(self, change: Transition) -> None:
-        """Count a transition."""
+    @property
+    def series(self) -> int:
+        """How many series about domains there are now."""
+        return self._room.series
+
+    @property
+    def series_limited(self) -> int:
+        """How many domains and pairs were refused series of their own."""
+        return self._room.limited
+
+    def admit(self, connection: str, name: str) -> str:
+        """Make room for a domain; return the name under which it is shown, which may be ``_other``."""
+        if (connection, name) in self._pages:  # by the one thread that writes, and so without the lock
+            return name
+        with self._lock:
+            return OTHER if self._admit(connection, name) is None else name
+
+    def place(self, change: Transition) -> str:
+        """Make room for a transition; return the name under which it is to be counted."""
+        page = self._pages.get((change.connection, change.name))
+        if page is not None and (change.event, change.reason) in page.last:
+            return change.name
+        with self._lock:
+            return self._place(change)
+
+    def count(self, change: Transition, place: str = "") -> None:
+        """Count a transition; ``place``: what was answered when it was asked for."""
         pair = (change.event, change.reason)
         with self._lock:
             self._connections[change.connection].add("event", pair)
-            page = self._domains.get((change.connection, change.name))
-            if page is None or not page.again(pair, change.at):
-                self._count_first(change, pair)
+            page = self._page(change.connection, place or self._place(change))
+            if not page.again(pair, change.at):
+                self._room.keep(page, pair)
+                with self._room.growing(page):
+                    page.first(pair, change.at)
 
     def exemplify(self, traced: Traced) -> None:
         """Name the span of a transition that was counted."""
         change = traced.change
         with self._lock:
-            page = self._domains.get((change.connection, change.name)) or self._others.get(change.connection)
-            if page is not None:
-                page.exemplify((change.event, change.reason), change.at, traced.trace_id, traced.span_id)
+            # Under its own name, or where it was counted for want of room.
+            for name in (change.name, OTHER):
+                page = self._pages.get((change.connection, name))
+                if page is not None and page.exemplify(traced):
+                    return
 
     def raw(self, connection: str, event: str, detail: str) -> None:
         """Count what libvirt sent, in its own words."""
@@ -73,16 +101,24 @@ class PrometheusSink:
 
     def restore(self, memory: Memory, now: float) -> None:
         """Take over the counters from before a restart; the names nobody bears any more leave in time."""
+        counts: dict[Name, dict[Pair, Counted]] = defaultdict(dict)
+        for (connection, name, event, reason), counted in memory.counts.items():
+            counts[connection, name][event, reason] = counted
         with self._lock:
-            for (connection, name, *pair), (count, last) in memory.counts.items():
-                page = self._admit(connection, name) or self._other(connection)
-                before = page.series
-                if pair[0] == "incident":
-                    page.incident(pair[1], last, is_open=False, more=count)
-                else:
-                    page.restore((pair[0], pair[1]), count, last)
-                page.expires = now + self._ttl
-                self.series += page.series - before
+            self._room.folded |= memory.folded
+            bearers = {
+                (domain.connection, domain.name): domain
+                for domain in sorted(memory.domains, key=lambda domain: domain.present)
+            }
+            # What is folded comes last, if at all: it had to wait before, too.
+            own = [*counts, *(key for key in bearers if key not in counts and key not in memory.folded)]
+            for key in own:
+                if key[1] != OTHER and self._comes_back(key, counts.get(key, {}), bearers.get(key), now):
+                    counts.pop(key, None)
+            for (connection, _), rest in counts.items():
+                page = self._page(connection, OTHER)
+                with self._room.growing(page):
+                    page.restore(rest)
             for (connection, kind, what, reason), total in memory.totals.items():
                 self._connections[connection].restore(kind, (what, reason), total)
 
@@ -90,14 +126,9 @@ class PrometheusSink:
         """Return all counters as they are."""
         with self._lock:
             counts = {
-                (connection, name, *pair): (page.counts[pair], last)
-                for (connection, name), page in self._domains.items()
-                for pair, last in page.last.items()
-            }
-            counts |= {
-                (connection, name, "incident", kind): (page.incidents[kind], began)
-                for (connection, name), page in self._domains.items()
-                for kind, (began, _) in page.opened.items()
+                (*name, *pair): counted
+                for name, page in self._pages.items()
+                for pair, counted in page.counted().items()
             }
             totals = {
                 (connection, *key): total
@@ -106,14 +137,28 @@ class PrometheusSink:
             }
         return counts, totals
 
-    def incident(self, incident: Incident, more: int = 1) -> None:
+    def folded(self) -> frozenset[Name]:
+        """Name the domains that have no series of their own."""
+        return frozenset(self._room.folded)
+
+    def folded_lately(self) -> dict[Name, bool]:
+        """Name those that have none any more, or have some again, since this was asked last."""
+        return self._room.folded_lately()
+
+    def incident(self, incident: Incident, place: str = "", more: int = 1) -> None:
         """Show that an incident was opened or closed; ``more``: how many it is more if it is open."""
-        is_open = incident.closed_at is None
         with self._lock:
-            page = self._admit(incident.connection, incident.name) or self._other(incident.connection)
-            before = page.series
-            page.incident(incident.kind, incident.opened_at, is_open=is_open, more=more * is_open)
-            self.series += page.series - before
+            if incident.closed_at is None:
+                page = self._page(incident.connection, place or incident.name)
+                with self._room.growing(page):
+                    page.opens(incident, more)
+                if page.is_own:
+                    self._room.reserve(page)
+                return
+            for name in (incident.name, OTHER):
+                found = self._pages.get((incident.connection, name))
+                if found is not None:
+                    found.closes(incident)
 
     def took(self, duration: Duration) -> None:
         """Count how long an operation took."""
@@ -147,75 +192,83 @@ class PrometheusSink:
                 page = self._admit(domain.connection, domain.name)
             else:
                 self._retire(domain.connection, domain.name, domain.uuid, domain.removed_at)
-                page = self._domains.get((domain.connection, domain.name))
+                page = self._pages.get((domain.connection, domain.name))
             if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
                 return
-            self.series += page.show(domain)
+            with self._room.growing(page):
+                page.show(domain)
+            self._room.reserve(page)
             if domain.present:
                 page.expires = None
 
     def retire(self, connection: str, name: str, uuid: str, at: float) -> None:
         """Start the end of the series of a name that the domain no longer bears."""
         with self._lock:
+            self._room.fold((connection, name), is_folded=False)
             self._retire(connection, name, uuid, at)
+
+    def forget(self, connection: str, name: str) -> None:
+        """Let go of a domain that is long gone."""
+        with self._lock:
+            self._room.fold((connection, name), is_folded=False)
 
     def expire(self, now: float) -> list[tuple[str, str]]:
         """Let the series leave whose time has come; return their (connection, name)."""
         with self._lock:
             over = [
-                key for key, page in self._domains.items() if page.expires is not None and page.expires <= now
+                key for key, page in self._pages.items() if page.expires is not None and page.expires <= now
             ]
             for key in over:
-                self.series -= self._domains.pop(key).series
-                self._refused = {what for what in self._refused if what[:2] != key}
+                self._room.leave(key, self._pages.pop(key))
         return over
 
     def render(self, *, openmetrics: bool) -> str:
         """Write everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
-            pages = [*self._domains.values(), *self._others.values()]
             exemplified = {DOMAIN_FAMILIES.index(EVENTS): EXEMPLIFIED} if openmetrics else {}
+            pages = self._pages.values()
             parts = render(DOMAIN_FAMILIES, pages, openmetrics=openmetrics, instead=exemplified)
             parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
         return "".join(parts)
 
-    def _admit(self, connection: str, name: str) -> DomainPage | None:
-        """Return the page of a domain, a new one if the limit allows."""
-        page = self._domains.get((connection, name))
-        if page is not None:
-            return page
-        if self.series + _PAGE_SERIES > self._limit:
-            self._refuse(connection, name)
-            return None
-        page = self._domains[connection, name] = DomainPage(connection, name)
-        self.series += page.series
+    def _page(self, connection: str, name: str) -> DomainPage:
+        """Return a page, a new one if there is none."""
+        page = self._pages.get((connection, name))
+        if page is None:
+            page = self._pages[connection, name] = self._new_page(connection, name)
+            self._room.series += page.series
         return page
 
-    def _count_first(self, change: Transition, pair: tuple[str, str]) -> None:
-        """Count what has no series yet: in new ones, or under "_other" where the limit forbids."""
+    def _new_page(self, connection: str, name: str) -> DomainPage:
+        return DomainPage(connection, name, signals=self._signals, is_own=name != OTHER)
+
+    def _admit(self, connection: str, name: str) -> DomainPage | None:
+        """Return the page of a domain, a new one if the limit allows."""
+        page = self._pages.get((connection, name))
+        if page is None and self._room.admits((connection, name)):
+            page = self._page(connection, name)
+            self._room.reserve(page)
+        return page
+
+    def _place(self, change: Transition) -> str:
         page = self._admit(change.connection, change.name)
-        if page is not None and self.series + _PAIR_SERIES > self._limit:
-            self._refuse(change.connection, change.name, *pair)
-            page = None
-        if page is None:
-            page = self._other(change.connection)
-            if page.again(pair, change.at):
-                return
-        before = page.series
-        page.first(pair, change.at)
-        self.series += page.series - before
+        name, pair = (change.connection, change.name), (change.event, change.reason)
+        return OTHER if page is None or not self._room.takes(name, page, pair) else change.name
 
-    def _refuse(self, *what: str) -> None:
-        if what not in self._refused:
-            self._refused.add(what)
-            self.series_limited += 1
-
-    def _other(self, connection: str) -> DomainPage:
-        if connection not in self._others:
-            self._others[connection] = DomainPage(connection, OTHER, zeros=())
-        return self._others[connection]
+    def _comes_back(self, name: Name, counts: dict[Pair, Counted], domain: Domain | None, now: float) -> bool:
+        """Show a domain as before a restart; False if there is less room than there was."""
+        page = self._new_page(*name)
+        page.restore(counts)
+        if domain is not None:
+            page.show(domain)
+        if not self._room.takes_back(page):
+            return False
+        self._room.reserve(page)
+        page.expires = now + self._ttl
+        self._pages[name] = page
+        return True
 
     def _retire(self, connection: str, name: str, uuid: str, at: float) -> None:
-        page = self._domains.get((connection, name))
+        page = self._pages.get((connection, name))
         if page is not None and page.uuid in (uuid, "") and page.expires is None:
             page.expires = at + self._ttl

@@ -18,13 +18,14 @@ import libvirt
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.backoff import Backoff
 from libvirt_lifecycle_exporter.sources.events import Listener
-from libvirt_lifecycle_exporter.sources.evidence import emulator_says, kernel_says, log_folder
+from libvirt_lifecycle_exporter.sources.evidence import Evidence
 from libvirt_lifecycle_exporter.sources.snapshot import list_domains, look_at
 from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot, Subject
 
 log = logging.getLogger(__name__)
 
 _CLOSE_REASONS = ("error", "end of file", "keepalive timeout", "closed by this client")
+_SILENCE = libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE
 _ALIVE_CHECK = 10.0
 """Seconds between checks of a quiet connection whose driver has no close callback."""
 _SNAPSHOT_PAUSE = 1.0
@@ -65,10 +66,11 @@ class Connection:
         self._listener = Listener(label, inbox, self.want_snapshot)
         self._wishes = threading.Condition()
         self._looks: dict[str, Subject | None] = {}
-        self._logs = log_folder(uri, settings.log_dir)
+        self._evidence = Evidence(uri, settings.log_dir)
         self._snapshot_wanted = False
         self._lost: str | None = None
         self._stopping = False
+        self._up = False
         self._last_complaint = ""
         self._thread = threading.Thread(target=self._run, name=f"libvirt-{label}", daemon=True)
 
@@ -86,6 +88,10 @@ class Connection:
         """Wait for its end; False if a libvirt call still holds it."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def is_up(self) -> bool:
+        """Tell whether events arrive, as far as is known."""
+        return self._up and self._lost is None
 
     def want_snapshot(self) -> None:
         """Ask for a new snapshot soon; returns at once."""
@@ -129,9 +135,11 @@ class Connection:
         try:
             with self._wishes:
                 self._lost = None
+            self._evidence.begin()
             self._watch(connection)
             registered = self._listener.register(connection)
             self._inbox.put(LinkUp(time.time(), self.label))
+            self._up = True
             log.info(
                 "connection %s is up: driver %s, event kinds %d",
                 self.label,
@@ -140,6 +148,7 @@ class Connection:
             )
             self._serve(connection)
         finally:
+            self._up = False
             self._close(connection, registered)
         if self._lost is not None:
             self._is_down(self._lost)
@@ -158,7 +167,10 @@ class Connection:
         with self._wishes:
             self._lost = f"lost ({why})"
             self._wishes.notify()
-        self._inbox.put(LinkDown(time.time(), self.label, self._lost))
+        # A daemon that no longer answers may have been deaf and mute for as long.
+        silent = self._settings.keepalive_interval * self._settings.keepalive_count
+        since = time.time() - (silent if reason == _SILENCE else 0)
+        self._inbox.put(LinkDown(since, self.label, self._lost))
 
     def _serve(self, connection: Any) -> None:
         """Answer wishes until the connection is lost or to be stopped."""
@@ -212,15 +224,11 @@ class Connection:
                 # Events and snapshots tell the state as well; one odd domain must not cost the connection.
                 log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
                 continue
-            evidence = self._evidence(subject) if subject is not None else ""
+            evidence = "" if subject is None else self._evidence.gather(connection, uuid, subject)
             self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details, evidence))
         took = time.monotonic() - started
         with self._wishes:
             self._wishes.wait_for(lambda: self._stopping or self._lost is not None, max(_LOOK_PAUSE, took))
-
-    def _evidence(self, subject: Subject) -> str:
-        found = (kernel_says(subject.domain_id), emulator_says(self._logs, subject.name))
-        return "; ".join(words for words in found if words)
 
     def _close(self, connection: Any, registered: list[int]) -> None:
         """Let go of everything; libvirt keeps (and feeds) a connection that anything still refers to."""

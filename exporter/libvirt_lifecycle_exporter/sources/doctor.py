@@ -13,10 +13,12 @@ import libvirt
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.events import Listener
 from libvirt_lifecycle_exporter.sources.loop import LOOP, dotted
+from libvirt_lifecycle_exporter.sources.probes import MONITORED
 from libvirt_lifecycle_exporter.sources.snapshot import list_domains
 from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
 
 _ROOM = 1000
+_AGENT = "hang detection: guest_agent (--hang.guest-agent) needs read-write access"
 
 _HINTS: dict[str, str] = {
     "permission denied": """this user may not open the read-only socket; add it to the group that owns
@@ -60,12 +62,26 @@ def check(label: str, uri: str, patience: float) -> Finding:
         )
 
 
+def _hang_detection(connection: Any, uri: str) -> Iterator[str]:
+    """Say which hang signals can be had here."""
+    if connection.getType() not in MONITORED:
+        yield f"hang detection: not here; the driver {connection.getType()} has no monitor to ask"
+        return
+    yield "hang detection: emulator, watchdog and vcpu (--hang.vcpu) work with read-only access"
+    try:
+        libvirt.open(uri).close()
+    except libvirt.libvirtError as error:
+        yield f"{_AGENT}, which is refused: {error}"
+    else:
+        yield f"{_AGENT}, which is granted"
+
+
 def _examine(label: str, uri: str) -> Finding:
     lines: list[str] = []
     try:
         connection = libvirt.openReadOnly(uri)
         try:
-            lines.extend(_facts(connection, label))
+            lines.extend(_facts(connection, label, uri))
         finally:
             connection.close()
     except libvirt.libvirtError as error:
@@ -73,7 +89,7 @@ def _examine(label: str, uri: str) -> Finding:
     return Finding(label, uri, well=True, lines=tuple(lines))
 
 
-def _facts(connection: Any, label: str) -> Iterator[str]:
+def _facts(connection: Any, label: str, uri: str) -> Iterator[str]:
     version = dotted(connection.getLibVersion())
     yield f"driver {connection.getType()}, libvirt {version} on {connection.getHostname()}"
     domains = list_domains(connection)
@@ -84,6 +100,7 @@ def _facts(connection: Any, label: str) -> Iterator[str]:
         connection.domainEventDeregisterAny(number)
     yield f"events can be registered: {len(registered)} of {len(OBSERVED_KINDS)} kinds"
     yield "read-only access is enough, and that is what is used"
+    yield from _hang_detection(connection, uri)
 
 
 def hints(error: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import libvirt
 
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.names import name_of
-from libvirt_lifecycle_exporter.text import clean
+from libvirt_lifecycle_exporter.text import clean, plain
 from libvirt_lifecycle_exporter.transition import Observation
 from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE, OBSERVED_KINDS
 
@@ -33,7 +33,7 @@ class Payload(NamedTuple):
 
 
 def _of_io_error(path: str, alias: str, action: int, reason: str) -> Payload:
-    return Payload(action, 0, clean(path or alias or "", _TEXT_LIMIT), clean(reason or "", _TEXT_LIMIT))
+    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _TEXT_LIMIT))
 
 
 def _of_metadata(kind: int, uri: str | None) -> Payload:

@@ -1,119 +1,70 @@
 """Why, in words: the free-form part that the RFC asked for. Best effort, bounded, off the event path.
 
-Law: what is read is half written by guests and users, so it is read without following links or blocking,
-a bounded piece of it, and what leaves here is one clean line of plain text.
+Law: whoever is asked, the answer is one line of plain text, and is there soon or not at all: a folder on
+storage that hangs must not take the connection with it.
 """
 
-import os
-import re
-import stat
-from collections import deque
-from pathlib import Path
-from urllib.parse import urlsplit
+import threading
+from collections.abc import Callable
+from typing import Any
 
-from libvirt_lifecycle_exporter.text import clean
+from libvirt_lifecycle_exporter.sources.emulator_log import emulator_says, local_driver, log_folder
+from libvirt_lifecycle_exporter.sources.kernel_log import kernel_says
+from libvirt_lifecycle_exporter.sources.libvirt_messages import LibvirtMessages
+from libvirt_lifecycle_exporter.text import plain
+from libvirt_lifecycle_exporter.transition import Subject
 
-_TAIL = 16 * 1024
-"""Bytes of a log's end that are read."""
-_LINES = 4
-_LENGTH = 800
-"""Lines and characters of evidence."""
-_KERNEL_LOG = Path("/dev/kmsg")
-_KERNEL_RECORDS = 4000
-_KERNEL_READS = 200_000
-"""A kernel that writes faster than it is read is not read for ever."""
+PATIENCE = 1.0
+"""Seconds that logs may take to be read. Verdicts wait for it, for 1.5 s at the most."""
 
-_STARTING = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: starting up ")
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: ")
-_COMMAND_LINE = re.compile(r"^(?:[A-Z][A-Z0-9_]*=\S* \\|/\S+ \\|-\S+.*)$")
-"""libvirt writes the emulator's whole command line into its log, an argument a line."""
-
-_FOLDERS = {"qemu": "qemu", "lxc": "lxc", "libxl": "libxl", "xen": "libxl", "ch": "ch"}
-_IN_SESSION = {"qemu": "qemu/log"}
+OF_DISKS = frozenset({("io_error", "other"), ("suspended", "ioerror")})
+"""What libvirt itself knows more about; the log (since libvirt 11.1) tells the same in other words."""
+STOPPED = "stopped"
+"""The event that the kernel may have brought about."""
 
 
-def log_folder(uri: str, given: str) -> Path | None:
-    """Return where the emulators of a connection write their logs: ``given``, or where libvirt has them.
+class Aside:
+    """Asks on a thread of its own, one question at a time, and waits for the answer only so long."""
 
-    None for drivers that have no such logs, and for connections to other hosts.
-    """
-    if given:
-        return Path(given)
-    parts = urlsplit(uri)
-    driver, _, transport = parts.scheme.partition("+")
-    if parts.hostname or transport not in ("", "unix") or driver not in _FOLDERS:
-        return None
-    if parts.path == "/session":
-        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        return Path(cache) / "libvirt" / _IN_SESSION.get(driver, f"{driver}/log")
-    return Path("/var/log/libvirt") / _FOLDERS[driver]
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._thread: threading.Thread | None = None
 
-
-def emulator_says(folder: Path | None, name: str) -> str:
-    """Return the last words of a domain's emulator in its present or last run; "" if there are none."""
-    if folder is None or "/" in name or name.startswith("."):
-        return ""
-    said: list[str] = []
-    for line in _tail(folder / f"{name}.log").splitlines():
-        if _STARTING.match(line):
-            said.clear()
-        elif not _COMMAND_LINE.match(line.strip()):
-            said.append(_plain(_STAMP.sub("", line)))
-    return clean("; ".join([line for line in said if line][-_LINES:]), _LENGTH)
-
-
-def kernel_says(domain_id: int, path: Path = _KERNEL_LOG) -> str:
-    """Return the kernel's word that it killed a domain's emulator for want of memory; "" if it did not."""
-    scope = f"machine-qemu\\x2d{domain_id}\\x2d"
-    for line in reversed(_kernel_lines(path)):
-        if "oom-kill:" in line and (scope in line or scope.replace("\\", "\\x5c") in line):
-            return clean(f"killed by the kernel, out of memory: {_plain(line.partition(';')[2])}", _LENGTH)
-    return ""
-
-
-def _plain(text: str) -> str:
-    # Unprintable are also the invisible marks that turn the direction of what follows.
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _tail(path: Path) -> str:
-    """Read the end of a regular file; "" where that cannot be had."""
-    try:
-        # O_NONBLOCK: somebody may have put a pipe in its place.
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return ""
-    try:
-        status = os.fstat(opened)
-        if not stat.S_ISREG(status.st_mode):
+    def ask(self, question: Callable[[], str]) -> str:
+        """Return the answer; "" if it does not come in time, or the one before is still not there."""
+        if self._thread is not None and self._thread.is_alive():
             return ""
-        return os.pread(opened, _TAIL, max(0, status.st_size - _TAIL)).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(opened)
+        answer: list[str] = []
+        self._thread = threading.Thread(
+            target=lambda: answer.append(question()), name="evidence", daemon=True
+        )
+        self._thread.start()
+        self._thread.join(self._patience)
+        return answer[0] if answer else ""
 
 
-def _kernel_lines(path: Path) -> deque[str]:
-    """Read what the kernel's log holds now, without waiting for more; the newest of it is kept."""
-    lines: deque[str] = deque(maxlen=_KERNEL_RECORDS)
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return lines
-    try:
-        for _ in range(_KERNEL_READS):
-            try:
-                record = os.read(opened, 8192)
-            except BrokenPipeError:
-                # Overwritten while it was read: the next one is there.
-                continue
-            if not record:
-                break
-            lines.extend(record.decode("utf-8", "replace").splitlines())
-    except OSError:
-        # Nothing more for now.
-        pass
-    finally:
-        os.close(opened)
-    return lines
+class Evidence:
+    """Gathers what can be said of the domains of one connection."""
+
+    def __init__(self, uri: str, log_dir: str) -> None:
+        """``log_dir``: where the emulators' logs are; empty: where libvirt has them."""
+        self._logs = log_folder(uri, log_dir)
+        self._driver = local_driver(uri)
+        self._messages = LibvirtMessages()
+        self._aside = Aside()
+
+    def begin(self) -> None:
+        """Take in that the connection was opened anew: another libvirt may be behind it."""
+        self._messages = LibvirtMessages()
+
+    def gather(self, connection: Any, uuid: str, subject: Subject) -> str:
+        """Return why it happened, in words; "" if nothing is known."""
+        words = self._messages.say(connection, uuid) if (subject.event, subject.reason) in OF_DISKS else ""
+        return words or self._aside.ask(lambda: self._written(subject))
+
+    def _written(self, subject: Subject) -> str:
+        found = (
+            kernel_says(self._driver, subject) if subject.event == STOPPED else "",
+            emulator_says(self._logs, subject.name),
+        )
+        return plain("; ".join(words for words in found if words))

@@ -1,0 +1,44 @@
+"""Which hang probes a connection gets."""
+
+from collections.abc import Callable
+from functools import partial
+
+import libvirt
+
+from libvirt_lifecycle_exporter.figures import Durations
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.sources.agents import AgentProbe
+from libvirt_lifecycle_exporter.sources.connection import Connection
+from libvirt_lifecycle_exporter.sources.monitors import EmulatorProbe
+from libvirt_lifecycle_exporter.sources.probes import Post, Probe
+from libvirt_lifecycle_exporter.sources.stalls import StallProbe
+
+
+def probes(
+    uri: str,
+    connection: Connection,
+    inbox: Inbox,
+    durations: Durations,
+    *,
+    passes: Callable[[str], bool],
+    settings: Settings,
+) -> list[Probe]:
+    """Return the probes that are switched on; ``passes``: whether a domain of this name is wanted."""
+    post = Post(
+        connection.label,
+        inbox,
+        durations,
+        connection.is_up,
+        passes,
+        partial(libvirt.openReadOnly, uri),
+        partial(libvirt.open, uri),
+    )
+    found: list[Probe] = []
+    if settings.hang_emulator:
+        found.append(EmulatorProbe(post, settings.hang_emulator_interval, settings.hang_emulator_threshold))
+    if settings.hang_guest_agent:
+        found.append(AgentProbe(post, settings.hang_guest_agent_interval, settings.hang_guest_agent_timeout))
+    if settings.hang_vcpu:
+        found.append(StallProbe(post, settings.hang_vcpu_window))
+    return found

@@ -1,0 +1,156 @@
+"""Asks, again and again, whether the domains of a connection still answer: a thread for each hang signal.
+
+Law: what is asked goes over connections of its own, by a ``Crew``; this thread never calls libvirt itself, so
+it always comes round. What comes back is told as it is: what it means is ``hangs``' business. Nobody is asked
+while the connection is down.
+"""
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import libvirt
+
+from libvirt_lifecycle_exporter.figures import Durations
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sources.names import name_of
+from libvirt_lifecycle_exporter.transition import Answer, Probed
+
+log = logging.getLogger(__name__)
+
+_REST = 0.5
+"""Seconds between looks whether the connection is up again."""
+
+MONITORED = frozenset({"QEMU"})
+"""Drivers (as virConnectGetType names them) whose domains have a monitor, an agent and virtual CPUs."""
+
+
+class Post(NamedTuple):
+    """Where probes stand: what they share of one connection."""
+
+    label: str
+    inbox: Inbox
+    durations: Durations
+    is_up: Callable[[], bool]
+    """Whether the connection that events come over is up."""
+    passes: Callable[[str], bool]
+    """Whether a domain of this name is wanted."""
+    read_only: Callable[[], Any]
+    """Opens a connection."""
+    read_write: Callable[[], Any]
+
+
+class Probe(ABC):
+    """The probes of one signal on one connection."""
+
+    signal: ClassVar[str]
+
+    def __init__(self, post: Post, interval: float) -> None:
+        """``interval``: seconds between rounds."""
+        self.post = post
+        self._interval = interval
+        self._over = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"probe-{self.signal}-{post.label}", daemon=True
+        )
+        post.durations.open(post.label, self.signal)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; returns at once."""
+        self._over.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for its end; False if it has not come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @abstractmethod
+    def round(self) -> None:
+        """Ask all domains once; raises Unsupported where that makes no sense."""
+
+    def between(self) -> float:
+        """Do what is due between rounds; return the seconds until it is to be called again."""
+        return self._interval
+
+    def rest(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of what is known: the connection is down."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything."""
+
+    def tell(self, answers: list[Answer]) -> None:
+        """Hand the answers over."""
+        if answers:
+            self.post.inbox.put(Probed(time.time(), self.post.label, self.signal, tuple(answers)))
+
+    def _run(self) -> None:
+        due = 0.0
+        wait = 0.0
+        try:
+            while not self._over.wait(wait):
+                now = time.monotonic()
+                if not self.post.is_up():
+                    self.rest()
+                    due, wait = 0.0, _REST
+                elif now >= due:
+                    due = now + self._interval
+                    self._one_round()
+                    wait = 0.0
+                else:
+                    wait = max(0.0, min(self.between(), due - time.monotonic()))
+        except Unsupported as reason:
+            log.info("connection %s: no probes for the signal %s: %s", self.post.label, self.signal, reason)
+        finally:
+            self.close()
+
+    def _one_round(self) -> None:
+        began = time.monotonic()
+        try:
+            self.round()
+        except Unsupported:
+            raise
+        except Exception:
+            # One odd answer must not end all probing.
+            log.exception("connection %s: a round of probes failed", self.post.label)
+        self.post.durations.note(self.post.label, self.signal, time.monotonic() - began)
+
+
+class Unsupported(Exception):  # noqa: N818 - a state of the driver, no error
+    """The driver has nobody to ask."""
+
+
+class Listed(NamedTuple):
+    """What is there to be asked."""
+
+    driver: str
+    domains: tuple[tuple[str, str], ...]
+    """uuid, name"""
+
+
+def listing(flags: int) -> Callable[[Any], Listed]:
+    """Return the question for the domains of a kind."""
+
+    def ask(connection: Any) -> Listed:
+        found = connection.listAllDomains(flags)
+        return Listed(connection.getType(), tuple((one.UUIDString(), name_of(one)) for one in found))
+
+    return ask
+
+
+def wanted(post: Post, listed: Listed) -> list[str]:
+    """Return the uuids of those to be probed; raises Unsupported for a driver that has nobody to ask."""
+    if listed.driver not in MONITORED:
+        raise Unsupported(f"the driver {listed.driver} has no monitor, agent or virtual CPUs to ask")
+    return [uuid for uuid, name in listed.domains if post.passes(name)]
+
+
+RUNNING = libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
+ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE

@@ -1,0 +1,147 @@
+"""What a round of canaries costs: calls to libvirt, seconds, CPU of the exporter and of libvirtd.
+
+With real guests as far as a machine has room for them; beyond that the same code asks a made-up libvirt that
+answers at once. What that one cannot tell (libvirtd's time) is not shown for it.
+"""
+
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from libvirt_lifecycle_exporter.figures import Durations
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sources.loop import LOOP
+from libvirt_lifecycle_exporter.sources.monitors import EmulatorProbe
+from libvirt_lifecycle_exporter.sources.probes import Post
+from tests.bench.size import cpu_seconds
+from tests.lab.daemon import short_root
+from tests.lab.guests import Guests
+from tests.lab.session import SessionDaemon
+
+REAL = (20, 100)
+MADE_UP = (100, 1000)
+ROUNDS = 10
+CALLS = ("listAllDomains", "lookupByUUIDString", "controlInfo", "domainListGetStats")
+
+
+class Counting:
+    """A connection or domain that counts what is asked of it."""
+
+    def __init__(self, real: Any, calls: Counter[str]) -> None:
+        self._real = real
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        asked = getattr(self._real, name)
+
+        def ask(*arguments: Any) -> Any:
+            if name in CALLS:
+                self._calls[name] += 1
+            plain = [
+                [one._real for one in argument] if isinstance(argument, list) else argument  # noqa: SLF001
+                for argument in arguments
+            ]
+            answer = asked(*plain)
+            return Counting(answer, self._calls) if name == "lookupByUUIDString" else answer
+
+        return ask
+
+
+class MadeUp:
+    """Both a connection with so many domains and each of these."""
+
+    def __init__(self, domains: int, place: int = 0) -> None:
+        self._domains = domains
+        self._place = place
+
+    def listAllDomains(self, _flags: int) -> list["MadeUp"]:  # noqa: N802 - libvirt's name
+        return [MadeUp(0, place) for place in range(self._domains)]
+
+    def lookupByUUIDString(self, uuid: str) -> "MadeUp":  # noqa: N802 - libvirt's name
+        return MadeUp(0, int(uuid))
+
+    def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
+        return str(self._place)
+
+    def name(self) -> str:
+        return f"vm-{self._place}"
+
+    def getType(self) -> str:  # noqa: N802 - libvirt's name
+        return "QEMU"
+
+    def getLibVersion(self) -> int:  # noqa: N802 - libvirt's name
+        return 9_000_000
+
+    def controlInfo(self) -> list[int]:  # noqa: N802 - libvirt's name
+        return [0, 0, 0]
+
+    def domainListGetStats(self, *_arguments: Any) -> list[Any]:  # noqa: N802 - libvirt's name
+        return []
+
+    def setKeepAlive(self, *_arguments: int) -> None:  # noqa: N802 - libvirt's name
+        pass
+
+    def isAlive(self) -> bool:  # noqa: N802 - libvirt's name
+        return True
+
+    def close(self) -> int:
+        return 0
+
+
+def real(domains: int) -> dict[str, float]:
+    """With so many guests of one boot sector."""
+    import libvirt  # noqa: PLC0415 - the made-up one does without
+
+    LOOP.start()
+    with short_root() as root, SessionDaemon(root / "bench") as daemon:
+        guests = Guests(Path(root) / "guests")
+        connection = daemon.connect()
+        for number in range(domains):
+            connection.createXML(guests.xml(f"vm-{number}"))
+        connection.close()
+        return rounds(domains, lambda: libvirt.openReadOnly(daemon.uri), daemon.pid)
+
+
+def made_up(domains: int) -> dict[str, float]:
+    return rounds(domains, lambda: MadeUp(domains), 0)
+
+
+def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
+    calls: Counter[str] = Counter()
+    post = Post(
+        "bench",
+        Inbox(1000),
+        Durations(),
+        lambda: True,
+        lambda _name: True,
+        lambda: Counting(opener(), calls),
+        lambda: None,
+    )
+    probe = EmulatorProbe(post, 30.0, 15.0)
+    probe.round()
+    calls.clear()
+    took, ours, daemons = [], time.process_time(), cpu_seconds(daemon) if daemon else 0.0
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        probe.round()
+        took.append(time.perf_counter() - began)
+    found = {
+        "domains": domains,
+        "calls_a_round": calls.total() / ROUNDS,
+        "calls_a_domain": calls.total() / ROUNDS / domains,
+        "round_ms": 1000 * statistics.median(took),
+        "own_cpu_ms_a_round": 1000 * (time.process_time() - ours) / ROUNDS,
+    }
+    if daemon:
+        found["libvirtd_cpu_ms_a_round"] = 1000 * (cpu_seconds(daemon) - daemons) / ROUNDS
+    probe.close()
+    return found
+
+
+def figures() -> list[tuple[str, dict[str, float]]]:
+    return [
+        *(("real guests", real(domains)) for domains in REAL),
+        *(("a made-up libvirt", made_up(domains)) for domains in MADE_UP),
+    ]

@@ -1,0 +1,62 @@
+"""The command as an operator types it, and what it says of a journal."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.journal.seeding import Scribe
+
+COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
+VARIABLE = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER") and name not in ("COLUMNS", "STATE_DIRECTORY")
+} | {"TZ": "Europe/Prague"}
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN | variables
+    )
+
+
+class Asked(Scribe):
+    """A journal that is written and asked."""
+
+    def ask(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return run(*arguments, **({VARIABLE: str(self.path)} | variables))
+
+    def told(self, *arguments: str) -> list[dict[str, Any]]:
+        said = self.ask(*arguments, "--output", "json")
+        assert (said.returncode, said.stderr) == (0, "")
+        return [json.loads(line) for line in said.stdout.splitlines()]
+
+    def names(self, *arguments: str) -> list[str]:
+        return [told["name"] for told in self.told(*arguments)]
+
+    @contextmanager
+    def follow(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [*COMMAND, "events", "--follow", "--journal.path", str(self.path), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=CLEAN,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def refused(said: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one sentence."""
+    assert (said.returncode, said.stdout) == (code, "")
+    assert said.stderr.startswith("libvirt-lifecycle-exporter: ")
+    assert said.stderr.count("\n") == 1
+    return said.stderr

@@ -1,0 +1,101 @@
+"""Where the commands look for a journal that nobody says the place of: the user's own, then the service's.
+
+In a mount namespace with a /var/lib of its own, so that it is the same on every machine.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.history_cli.places import SERVICE, places
+from tests.cli.asking import CLEAN, COMMAND, VARIABLE, refused
+from tests.journal.disk import Disk
+from tests.journal.seeding import Scribe, change
+
+FILE = "journal.sqlite"
+POWERS = "-dac_override,-dac_read_search"
+HUMBLE = ["setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}"]
+
+
+class Machine:
+    """Commands of a user whose state folder is ``home``."""
+
+    def __init__(self, disk: Disk, home: Path) -> None:
+        self.disk, self.home = disk, home
+        disk.run("mount", "--bind", disk.folder, SERVICE.parent)
+
+    def ask(self, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.disk.enter, *before, *COMMAND, "events"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=CLEAN | {"XDG_STATE_HOME": str(self.home)} | variables,
+        )
+
+    def keep(self, folder: Path, name: str) -> None:
+        """A journal with one transition, of a domain of this name."""
+        written = self.home.parent / f"{name}.sqlite"
+        scribe = Scribe(written)
+        scribe.write(change(name))
+        scribe.journal.close()
+        self.disk.run("mkdir", "-p", folder)
+        self.disk.run("cp", written, folder / FILE)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with Disk(tmp_path / "disk", "4m") as disk:
+        yield Machine(disk, home)
+
+
+def own(machine: Machine) -> Path:
+    return machine.home / SERVICE.name
+
+
+def test_where_there_is_none_one_sentence_says_where_it_was_looked_for(machine: Machine) -> None:
+    said = refused(machine.ask(), 1)
+    assert f"there is no journal at {own(machine) / FILE} or at {SERVICE / FILE}; " in said
+    assert "--journal.path" in said
+    assert VARIABLE in said
+    assert list(machine.home.iterdir()) == []
+
+
+def test_the_services_is_found(machine: Machine) -> None:
+    machine.keep(SERVICE, "of-the-service")
+    assert "of-the-service" in machine.ask().stdout
+
+
+def test_ones_own_is_asked_first(machine: Machine) -> None:
+    machine.keep(SERVICE, "of-the-service")
+    machine.keep(own(machine), "my-own")
+    said = machine.ask().stdout
+    assert "my-own" in said
+    assert "of-the-service" not in said
+
+
+def test_a_service_whose_folder_is_closed_is_not_taken_for_none(machine: Machine) -> None:
+    machine.keep(SERVICE, "of-the-service")
+    machine.disk.run("chmod", "0", SERVICE)
+    said = refused(machine.ask(*HUMBLE), 1)
+    assert f"this user may not look for the journal in {SERVICE}; ask as the exporter's user" in said
+
+
+def test_what_is_said_is_not_second_guessed(machine: Machine) -> None:
+    machine.keep(SERVICE, "of-the-service")
+    nowhere = str(machine.home / "nowhere")
+    for said in (machine.ask(STATE_DIRECTORY=nowhere), machine.ask(**{VARIABLE: f"{nowhere}/{FILE}"})):
+        assert f"there is no journal at {nowhere}/{FILE}; if it is elsewhere" in refused(said, 1)
+
+
+def test_none_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", os.devnull)
+    assert places("none") == []
+    assert places("") == [Path(os.devnull) / SERVICE.name / FILE, SERVICE / FILE]

@@ -1,0 +1,110 @@
+"""``events`` and ``incidents``: bad questions, and journals that cannot be found or read."""
+
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.asking import CLEAN, COMMAND, VARIABLE, Asked, refused, run
+from tests.journal.seeding import HERE, change
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["events", "--event", "crashd"], '"crashd" is no event; there are defined, undefined, started'),
+        (["events", "--reason", "boring"], '"boring" is no reason; there are added, updated'),
+        (["events", "--incident", "web"], '"web" is no incident; write its id'),
+        (["events", "--domain", "("], '"(" is no regular expression'),
+        (["events", "--since", "1 day"], "is no duration"),
+        (["events", "--limit", "-1"], "--limit"),
+        (["events", "--output", "xml"], "'table', 'json', 'csv'"),
+        (["events", "--connection", "node"], f'no connection "node" is in the journal; there are {HERE}'),
+        (["incidents", "--kind", "boring"], "'crashed', 'hung', 'io_error', 'failed'"),
+        (["incidents", "--connection", "node"], f"there are {HERE}"),
+        (["events", "--journal.path", "none"], "there is no journal, so there is no history"),
+    ],
+)
+def test_a_bad_question_gets_one_sentence(scribe: Asked, arguments: list[str], words: str) -> None:
+    scribe.write(change("web"))
+    assert words in refused(scribe.ask(*arguments), 2)
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_a_missing_journal_is_said_to_be_missing_and_is_not_created(
+    tmp_path: Path, follow: list[str]
+) -> None:
+    said = refused(run("events", *follow, STATE_DIRECTORY=str(tmp_path)), 1)
+    assert f"no journal at {tmp_path}/journal.sqlite; " in said
+    assert "--journal.path" in said
+    assert VARIABLE in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_journal_is_where_the_exporter_keeps_it(scribe: Asked) -> None:
+    scribe.write(change("web"))
+    folder, path = str(scribe.path.parent), str(scribe.path)
+    for said in (
+        run("events", STATE_DIRECTORY=folder),
+        run("events", "--journal.path", path),
+        run("--journal.path", path, "events"),
+        run("events", **{VARIABLE: path}),
+    ):
+        assert "web" in said.stdout
+
+
+def test_other_files_are_no_journals(scribe: Asked, tmp_path: Path) -> None:
+    assert "is no file" in refused(run("events", "--journal.path", str(tmp_path)), 1)
+    diary = tmp_path / "diary"
+    diary.write_text("holidays " * 1000)
+    assert "no SQLite file" in refused(run("events", "--journal.path", str(diary)), 1)
+    with closing(sqlite3.connect(scribe.path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    assert "a newer release wrote" in refused(scribe.ask("events"), 1)
+
+
+POWERS = "-dac_override,-dac_read_search"
+
+
+HUMBLE = ["setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}"] if os.getuid() == 0 else []
+"""Root has to give up what opens everything to it."""
+
+
+def humble(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HUMBLE, *COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN
+    )
+
+
+@pytest.mark.parametrize("hidden", ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"])
+def test_a_user_who_may_not_read_it_is_told_so(scribe: Asked, hidden: str) -> None:
+    scribe.write(change("web"))
+    path = scribe.path.with_name(hidden)
+    path.chmod(0)
+    said = refused(humble("events", "--journal.path", str(scribe.path)), 1)
+    assert f"this user may not read {path}; ask as its owner, {path.owner()}" in said
+
+
+def test_a_user_who_may_not_look_into_the_folder_is_told_so(scribe: Asked) -> None:
+    scribe.write(change("web"))
+    scribe.path.parent.chmod(0)
+    said = humble("events", "--journal.path", str(scribe.path))
+    scribe.path.parent.chmod(0o700)
+    assert f"this user may not look for the journal in {scribe.path.parent}" in refused(said, 1)
+
+
+@pytest.mark.parametrize("written", ["now", "before"])
+def test_a_folder_that_is_read_only_is_enough(scribe: Asked, written: str) -> None:
+    scribe.write(change("web"))
+    if written == "before":
+        scribe.journal.close()
+    for path in scribe.path.parent.iterdir():
+        path.chmod(0o400)
+    scribe.path.parent.chmod(0o500)
+    said = humble("events", "--journal.path", str(scribe.path))
+    scribe.path.parent.chmod(0o700)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "web" in said.stdout

@@ -1,0 +1,81 @@
+"""An exporter without threads on a real journal: fed, killed, and begun anew with other settings."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from libvirt_lifecycle_exporter.transition import LinkUp, Look, Observation, Snapshot
+from tests.unit.exporter_model import Clock, Exporter
+from tests.unit.seen import HERE, lifecycle
+from tests.unit.test_prometheus_sink import EVENTS, value
+
+ROOM = 1_000_000
+"""In the queue."""
+
+
+class Life(Exporter):
+    """Its settings may be changed from one life to the next."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        """``settings``: attributes of ``Exporter``."""
+        self.clock = Clock()
+        self.__dict__.update(settings)
+        super().__init__(folder, self.clock, ROOM)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(self, *messages: Observation | Snapshot | Look) -> None:
+        """Each is newer than those before it, answers too; they are one batch."""
+        for message in messages:
+            order, at = self.inbox.next_order(), self.clock.tick()
+            if isinstance(message, Observation):
+                self.inbox.put(message._replace(order=order, at=at))
+            elif isinstance(message, Snapshot):
+                self.inbox.put(message._replace(began=order, at=at))
+            else:
+                self.inbox.put(message._replace(began=order, at=at))
+
+    def feed(self, *messages: Observation | Snapshot | Look) -> None:
+        """Each is a batch of its own."""
+        for message in messages:
+            self.put(message)
+            self.work()
+
+    def later(self, seconds: float = 2.0) -> None:
+        self.clock.now += seconds
+        self.clock.turns += 10
+        self.tick()
+
+    def lists(self, *listings: Snapshot) -> None:
+        """Connects, and lists until everything that contradicts what was known is believed."""
+        for listing in listings:
+            self.inbox.put(LinkUp(self.clock.tick(), listing.connection))
+        for _ in range(3):
+            self.feed(*listings)
+            self.later()
+
+    def inferred(self) -> list[tuple[str, str, str]]:
+        """Name, event, reason of what nobody saw."""
+        return [(row.name, row.event, row.reason) for row in self.rows() if row.source == "reconcile"]
+
+    def changes(self, change: str, reason: str) -> float | None:
+        """Of the inventory."""
+        return value(self.sink, "libvirt_domain_inventory_changes_total", change=change, reason=reason)
+
+    def all_changes(self) -> list[float | None]:
+        kinds = ("added", "started"), ("added", "defined"), ("removed", "shutdown"), ("removed", "undefined")
+        return [self.changes(*kind) for kind in kinds]
+
+    def known(self) -> set[str]:
+        """Names of the domains whose state is in the journal."""
+        return {domain.name for domain in self.memory().domains}
+
+    def crashes(self, name: str, connection: str = HERE) -> float | None:
+        return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed", connection=connection)
+
+
+def crashed(name: str) -> Observation:
+    return lifecycle("stopped", "crashed", name=name)

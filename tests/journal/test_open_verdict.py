@@ -1,0 +1,100 @@
+"""A kill, or a journal in trouble, while it is open why a domain stopped: the stop is found again, once."""
+
+import itertools
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.pipeline import Pipeline
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.transition import Look, Observation
+from tests.journal.life import Life
+from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
+
+KILLED = lifecycle("stopped", "failed")
+GONE = look("web", None)
+TRANSIENT = facts("web", persistent=False)
+
+
+def test_a_transient_domain_is_removed_once(life: Life) -> None:
+    life.lists(snapshot(TRANSIENT))
+    life.feed(KILLED)
+    life.is_killed()
+    life.lists(snapshot())
+    assert life.inferred() == [("web", "stopped", "unknown")]
+    assert life.changes("removed", "shutdown") == 1
+
+
+def test_one_that_came_and_went_within_a_batch_is_added_once_and_removed_once(life: Life) -> None:
+    life.lists(snapshot())
+    life.put(lifecycle("resumed", "unpaused"), lifecycle("started", "booted"), KILLED)
+    life.work()
+    life.is_killed()
+    life.lists(snapshot())
+    assert life.inferred() == [("web", "stopped", "unknown")]
+    assert (life.changes("added", "started"), life.changes("removed", "shutdown")) == (1, 1)
+
+
+def test_of_two_runs_within_a_batch_the_first_is_over(life: Life) -> None:
+    life.lists(snapshot())
+    boot = lifecycle("resumed", "unpaused"), lifecycle("started", "booted")
+    life.put(*boot, lifecycle("stopped", "destroyed"), *boot, KILLED)
+    life.work()
+    life.is_killed()
+    life.lists(snapshot())
+    assert life.inferred() == [("web", "stopped", "unknown")]
+    assert (life.changes("added", "started"), life.changes("removed", "shutdown")) == (2, 2)
+
+
+@pytest.mark.parametrize("ends", [GONE, lifecycle("started", "booted")], ids=["asked", "started again"])
+def test_the_removal_is_counted_with_the_verdict(life: Life, ends: Observation | Look) -> None:
+    life.lists(snapshot(TRANSIENT))
+    life.feed(KILLED)
+    assert life.changes("removed", "shutdown") == 0
+    life.feed(ends)
+    assert life.changes("removed", "shutdown") == 1
+    life.is_killed()
+    assert life.changes("removed", "shutdown") == 1
+
+
+def test_a_journal_written_anew_meanwhile_knows_the_state_before(life: Life) -> None:
+    life.lists(snapshot(facts("web")))
+    life.feed(KILLED)
+    life.path.unlink()
+    life.worker.tick()
+    assert life.journal.holds()
+    life.is_killed()
+    life.lists(snapshot(facts("web", "shutoff", "crashed")))
+    assert life.inferred() == [("web", "stopped", "crashed")]
+
+
+def test_trouble_of_the_journal_that_begins_and_ends_meanwhile_changes_nothing(life: Life) -> None:
+    life.lists(snapshot(facts("web")))
+    with closing(sqlite3.connect(life.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        life.feed(lifecycle("suspended", "paused"), KILLED)
+        assert life.journal.errors
+    life.worker.tick()
+    life.is_killed()
+    life.lists(snapshot(facts("web", "shutoff", "crashed")))
+    assert life.inferred() == [("web", "stopped", "crashed")]
+
+
+def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
+    sink, orders = PrometheusSink((HERE,), series_limit=100, series_ttl=900), itertools.count()
+    pipeline = Pipeline(
+        [HERE],
+        sink,
+        DomainFilter(),
+        memory=900,
+        turns=lambda: 0,
+        clock=lambda: 1000.0,
+        draw_order=orders.__next__,
+    )
+    pipeline.take(snapshot(facts("web")))
+    pipeline.take(lifecycle("suspended", "paused"))
+    effects, _ = pipeline.harvest()
+    pipeline.take(lifecycle("stopped", "destroyed"))
+    assert [domain.state for domain in effects.domains.values()] == ["paused"]

@@ -1,0 +1,153 @@
+"""A pause is explained by what was told right before it, of the same run, and by nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.causes import FRESH, LEADS_TO, MEMORY, MOST, Causes
+from libvirt_lifecycle_exporter.diagnosis import named
+from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
+from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS, IO_ERROR_ACTIONS, WATCHDOG_ACTIONS
+from tests.unit.seen import observation, transition
+
+FULL = "/images/web.qcow2: enospc"
+PAUSE = IO_ERROR_ACTIONS.index("pause")
+
+
+def io_error(message: str = FULL, action: str = "pause", at: float = 1000.0, name: str = "web") -> Transition:
+    told = transition("io_error", "enospc", at=at, name=name)
+    return told._replace(detail_code=IO_ERROR_ACTIONS.index(action), message=message)
+
+
+def watchdog(action: str = "pause", at: float = 1000.0) -> Transition:
+    told = transition("watchdog", action, at=at)
+    return told._replace(detail_code=WATCHDOG_ACTIONS.index(action), message=f"its action is {action}")
+
+
+def paused(why: str = "ioerror", at: float = 1000.01, name: str = "web") -> Transition:
+    return transition("suspended", why, at=at, name=name)
+
+
+def message(*told: Transition) -> str:
+    """Return the words of the last of them."""
+    causes = Causes()
+    return [causes.explain(change) for change in told][-1].message
+
+
+def test_the_disk_and_its_error_are_told_with_the_pause() -> None:
+    assert message(io_error(), paused()) == FULL
+
+
+def test_the_watchdog_is_told_with_the_pause() -> None:
+    assert message(watchdog(), paused("watchdog")) == "its action is pause"
+
+
+def test_as_diagnosis_names_them() -> None:
+    error = named(observation("io_error_reason", PAUSE, word="enospc")._replace(subject="/images/web.qcow2"))
+    barked = named(observation("watchdog", WATCHDOG_ACTIONS.index("pause")))
+    assert error is not None
+    assert barked is not None
+    assert message(error, paused()) == FULL
+    assert "watchdog" in message(barked, paused("watchdog"))
+
+
+def test_several_disks_are_told_each_once() -> None:
+    disks = [io_error(f"/images/{letter}: enospc") for letter in "abba"]
+    assert set(message(*disks, paused()).split("; ")) == {"/images/a: enospc", "/images/b: enospc"}
+
+
+def test_a_storm_of_errors_is_bounded() -> None:
+    disks = [io_error(f"/images/{number}: enospc") for number in range(1000)]
+    assert message(*disks, paused()).split("; ") == [one.message for one in disks[-MOST:]]
+
+
+def test_paths_of_any_length_are_bounded() -> None:
+    disks = [io_error(f"/images/{letter * 1000}: enospc") for letter in "abcd"]
+    assert len(message(*disks, paused())) <= MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (paused(),),
+        (watchdog(), paused()),
+        (io_error(), paused("watchdog")),
+        (io_error(), paused("paused")),
+        (io_error(action="report"), paused()),
+        (io_error(action="none"), paused()),
+        (watchdog("none"), paused("watchdog")),
+        (watchdog("reset"), paused("watchdog")),
+        (io_error(name="db"), paused()),
+        (io_error()._replace(connection="other"), paused()),
+        (io_error()._replace(domain_id=2), paused()),
+        (io_error(""), paused()),
+        (io_error(at=1000.0), paused(at=1000.0 + FRESH + 0.1)),
+        (io_error(at=1000.0), paused(at=1000.0 - FRESH - 0.1)),
+        (io_error(), transition("resumed", "unpaused"), paused()),
+        (io_error(), paused(), paused()),
+    ],
+)
+def test_what_did_not_lead_to_it_is_not_told(told: tuple[Transition, ...]) -> None:
+    assert message(*told) == ""
+
+
+def test_a_boot_that_is_told_late_does_not_wipe_out_the_first_error() -> None:
+    """Every boot says resumed before started; a fast guest can write in between."""
+    boot = transition("started", "booted")
+    assert message(transition("resumed", "unpaused"), io_error(), boot, paused()) == FULL
+
+
+def test_a_clock_that_steps_back_a_little_does_not_matter() -> None:
+    assert message(io_error(at=1000.0), paused(at=999.0)) == FULL
+
+
+def test_words_of_its_own_stay() -> None:
+    assert message(io_error(), paused()._replace(message="its own")) == "its own"
+
+
+def test_memory_is_bounded() -> None:
+    causes = Causes()
+    for number in range(MEMORY + 1):
+        causes.explain(io_error(name=str(number)))
+    assert causes.explain(paused(name="0")).message == ""
+    assert causes.explain(paused(name="1")).message == FULL
+
+
+def test_every_cause_and_effect_is_a_known_pair() -> None:
+    assert {event for event, _ in LEADS_TO} <= {event for event, _ in ALL_PAIRS}
+    assert set(LEADS_TO.values()) <= set(ALL_PAIRS)
+
+
+CHANGES = st.builds(
+    lambda pair, name, at, run, code, words: transition(*pair, name=name, at=at)._replace(
+        domain_id=run, detail_code=code, message=words
+    ),
+    st.sampled_from(COUNTED_PAIRS)
+    | st.sampled_from([("io_error", "other"), ("suspended", "ioerror"), ("suspended", "watchdog")]),
+    st.sampled_from(["web", "db"]),
+    st.floats(0, 20),
+    st.integers(1, 2),
+    st.integers(0, 2),
+    st.sampled_from(["", "a", "b", "c"]),
+)
+
+
+@given(st.lists(CHANGES, max_size=40))
+def test_nothing_but_the_words_of_a_pause_is_changed_and_they_are_of_its_run(told: list[Transition]) -> None:
+    causes = Causes()
+    for number, change in enumerate(told):
+        explained = causes.explain(change)
+        assert explained._replace(message=change.message) == change
+        if explained == change:
+            continue
+        assert not change.message
+        assert (change.event, change.reason) in LEADS_TO.values()
+        near = {
+            one.message
+            for one in told[:number]
+            if (one.uuid, one.domain_id) == (change.uuid, change.domain_id)
+            and LEADS_TO.get((one.event, one.detail_code)) == (change.event, change.reason)
+            and abs(one.at - change.at) <= FRESH
+        }
+        assert set(explained.message.split("; ")) <= near

@@ -1,0 +1,117 @@
+"""Hangs through the whole pipeline: counted, shown, journalled once, and taken over after a restart."""
+
+from libvirt_lifecycle_exporter.effects import Memory
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.transition import Answer, LinkUp, Probed
+from tests.unit.rig import Rig
+from tests.unit.seen import HERE, facts, lifecycle, observation, snapshot
+from tests.unit.test_prometheus_sink import EVENTS, domain, value
+
+HUNG = "libvirt_domain_hung"
+OPEN = "libvirt_domain_incident_open"
+
+
+class HangRig(Rig):
+    """Says that a domain's emulator is silent, or answers."""
+
+    def probe(self, how: str, seconds: float = 0.0) -> None:
+        answer = Answer("uuid-web", how, seconds, "a friend")
+        self.feed(Probed(self.now, HERE, "emulator", (answer,)))
+
+    def hang(self) -> None:
+        self.feed(LinkUp(0.0, HERE), snapshot(facts("web")))
+        self.later(60)
+        self.probe("silent", 30)
+        self.later(1)
+        self.probe("silent", 31)
+
+    def pairs_told(self) -> list[tuple[str, str]]:
+        return self.notebook.pairs("probe")
+
+    def shown(self, name: str = HUNG, **labels: str) -> float | None:
+        return value(self.sink, name, domain="web", **labels)
+
+
+def rig(**options: Memory) -> HangRig:
+    return HangRig(**options)  # type: ignore[arg-type]
+
+
+def test_the_page_shows_the_signals_that_are_switched_on() -> None:
+    shown = PrometheusSink((HERE,), series_limit=1000, series_ttl=900, signals=("emulator", "vcpu"))
+    known = domain()
+    known.hung = ("vcpu",)
+    shown.show(known)
+    assert value(shown, HUNG, domain="web", signal="emulator") == 0
+    assert value(shown, HUNG, domain="web", signal="vcpu") == 1
+    assert value(shown, HUNG, domain="web", signal="watchdog") is None
+    assert value(shown, EVENTS, domain="web", event="hung", reason="vcpu") == 0
+    assert value(shown, EVENTS, domain="web", event="hung", reason="watchdog") is None
+
+
+def test_a_hang_is_counted_and_is_an_incident_until_it_recovers() -> None:
+    one = rig()
+    one.hang()
+    assert value(one.sink, EVENTS, domain="web", event="hung", reason="emulator") == 1
+    assert one.shown(OPEN, kind="hung") == 1
+    one.probe("answered")
+    assert one.shown(OPEN, kind="hung") == 0
+    assert one.pairs_told() == [("hung", "emulator"), ("recovered", "emulator")]
+    ids = {change.incident_id for change in one.notebook.transitions}
+    assert len(ids) == 1
+    assert "" not in ids
+
+
+def test_a_hung_domain_that_is_destroyed_was_stopped_for_hanging_and_is_hung_no_longer() -> None:
+    one = rig()
+    one.hang()
+    one.feed(lifecycle("stopped", "destroyed", at=one.now))
+    assert value(one.sink, EVENTS, domain="web", event="stopped", reason="hung") == 1
+    assert one.notebook.domains[HERE, "uuid-web"].hung == ()
+    assert one.shown("libvirt_domain_incidents_total", kind="hung") == 1
+
+
+def test_one_that_has_recovered_before_it_is_destroyed_was_destroyed() -> None:
+    one = rig()
+    one.hang()
+    one.probe("answered")
+    one.feed(lifecycle("stopped", "destroyed", at=one.now))
+    assert value(one.sink, EVENTS, domain="web", event="stopped", reason="destroyed") == 1
+
+
+def test_after_a_restart_it_is_the_same_hang() -> None:
+    first = rig()
+    first.hang()
+    first.later()
+    again = rig(restored=first.notebook.memory())
+    again.now = first.now
+    again.feed(LinkUp(again.now, HERE), snapshot(facts("web")))
+    again.probe("silent", 40)
+    again.later(2)
+    again.probe("silent", 42)
+    assert again.pairs_told() == []
+    assert again.shown(OPEN, kind="hung") == 1
+    again.probe("answered")
+    assert again.pairs_told() == [("recovered", "emulator")]
+    assert again.shown(OPEN, kind="hung") == 0
+
+
+def test_what_is_off_when_the_exporter_starts_again_is_not_hung() -> None:
+    first = rig()
+    first.hang()
+    first.feed(lifecycle("stopped", "destroyed", at=first.now))
+    first.later()
+    again = rig(restored=first.notebook.memory())
+    again.feed(LinkUp(again.now, HERE), snapshot(facts("web", "shutoff", "destroyed")))
+    again.probe("answered")
+    assert again.pairs_told() == []
+
+
+def test_a_guest_that_closes_the_agents_channel_has_recovered() -> None:
+    one = rig()
+    one.feed(LinkUp(0.0, HERE), snapshot(facts("web")))
+    for how in ("answered", "silent", "silent", "silent"):
+        one.feed(Probed(one.now, HERE, "guest_agent", (Answer("uuid-web", how, 5.0),)))
+        one.later(30)
+    one.feed(observation("agent_lifecycle", 2, 2, at=one.now))
+    told = [(change.event, change.source) for change in one.notebook.transitions]
+    assert told == [("hung", "probe"), ("recovered", "callback")]

@@ -1,0 +1,204 @@
+"""Reading the journal without touching it."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.history_cli.follow import endless, finished
+from libvirt_lifecycle_exporter.history_cli.words import names
+from libvirt_lifecycle_exporter.journal import history as room
+from libvirt_lifecycle_exporter.journal.history import (
+    PAGE,
+    History,
+    MissingError,
+    NewerError,
+    Place,
+    UnreadableError,
+)
+from libvirt_lifecycle_exporter.journal.selection import Selection
+from libvirt_lifecycle_exporter.journal.store import Journal
+from tests.journal.seeding import HERE, append, change
+
+EVERYTHING = Selection()
+
+
+def read(path: Path, selection: Selection = EVERYTHING, limit: int | None = None) -> list[str]:
+    history = History(path)
+    parts = finished(history, selection, history.span(selection, limit))
+    return [entry.transition.name for part in parts for entry in part]
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """All files beside a journal, but for the index, which only says where in the log things are."""
+    return {one.name: b"" if one.name.endswith("-shm") else one.read_bytes() for one in path.parent.iterdir()}
+
+
+def leave_unfinished(path: Path) -> None:
+    """A writer that dies without closing: its last words are in the log alone."""
+    script = (
+        "import os, sys; from pathlib import Path; from tests.journal.seeding import Scribe, change\n"
+        "Scribe(Path(sys.argv[1])).write(change('last')); os._exit(0)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, path], check=True, timeout=60, cwd=Path(__file__).parents[2]
+    )
+
+
+def test_what_was_appended_is_read_while_the_writer_has_it_open(journal: Journal) -> None:
+    append(journal, [change("a"), change("b")])
+    assert read(journal.path) == ["a", "b"]
+    append(journal, [change("c")])
+    assert read(journal.path) == ["a", "b", "c"]
+
+
+def test_many_pages_are_one_history(journal: Journal) -> None:
+    expected = [f"vm-{number}" for number in range(2 * PAGE + 1)]
+    append(journal, [change(name) for name in expected])
+    assert read(journal.path) == expected
+    assert read(journal.path, limit=PAGE + 1) == expected[PAGE:]
+
+
+def test_selections_narrow(journal: Journal) -> None:
+    append(
+        journal,
+        [
+            change("web-1", at=100),
+            change("web-2", "stopped", "crashed", at=200),
+            change("db", "stopped", "crashed", at=300, connection="other"),
+            change("web-1", "stopped", "saved", at=400),
+        ],
+    )
+    path = journal.path
+    assert read(path, Selection(among={"event": ("stopped",)})) == ["web-2", "db", "web-1"]
+    assert read(path, Selection(among={"event": ("stopped",), "reason": ("crashed",)})) == ["web-2", "db"]
+    assert read(path, Selection(among={"connection": ("other",)})) == ["db"]
+    assert read(path, Selection(names("web-."))) == ["web-1", "web-2", "web-1"]
+    assert read(path, Selection(names("web"))) == []
+    assert read(path, Selection(since=300)) == ["db", "web-1"]
+    assert read(path, Selection(names("web-."), since=150), limit=1) == ["web-1"]
+    assert read(path, Selection(since=500), limit=3) == []
+    assert read(path, limit=0) == []
+    assert History(path).connections() == ["other", HERE]
+
+
+def test_a_clock_that_stepped_back_hides_nothing(journal: Journal) -> None:
+    append(journal, [change("a", at=500), change("b", at=100), change("c", at=600)])
+    assert read(journal.path, Selection(since=400)) == ["a", "c"]
+
+
+def test_reading_changes_nothing_once_the_writer_has_ended(journal: Journal) -> None:
+    append(journal, [change()])
+    journal.close()
+    before = files(journal.path)
+    assert read(journal.path) == ["web"]
+    assert files(journal.path) == before
+
+
+def test_reading_what_a_killed_writer_left_changes_nothing(journal: Journal) -> None:
+    journal.close()
+    leave_unfinished(journal.path)
+    before = files(journal.path)
+    assert "journal.sqlite-wal" in before
+    assert read(journal.path) == ["last"]
+    assert files(journal.path) == before
+
+
+def test_a_log_without_its_index_is_refused_and_stays(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.close()
+    leave_unfinished(journal.path)
+    journal.path.with_name("journal.sqlite-shm").unlink()
+    monkeypatch.setattr(room, "_PATIENCE", 0.0)
+    before = files(journal.path)
+    with pytest.raises(UnreadableError, match="cannot be read without changing it"):
+        read(journal.path)
+    assert files(journal.path) == before
+
+
+def test_readers_do_not_keep_the_writer_from_its_log(journal: Journal) -> None:
+    append(journal, [change()])
+    history = History(journal.path)
+    parts = endless(history, EVERYTHING, Place("", 0), lambda: None, pytest.fail)
+    next(parts)
+    with closing(sqlite3.connect(journal.path)) as database:
+        busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert busy == 0
+
+
+def test_a_writer_that_comes_while_a_quiet_file_is_read_makes_it_be_read_again(journal: Journal) -> None:
+    append(journal, [change("a")])
+    journal.close()
+    came: list[Journal] = []
+
+    def passes(_: str) -> bool:
+        if not came:
+            came.append(Journal(journal.path))
+            came[0].restore()
+            append(came[0], [change("b")])
+        return True
+
+    history = History(journal.path)
+    page = history.page(Selection(passes), Place("", 0))
+    assert [entry.transition.name for entry in page.entries] == ["a", "b"]
+    came[0].close()
+
+
+def test_an_interrupt_in_the_middle_of_a_question_is_not_lost(journal: Journal) -> None:
+    append(journal, [change()])
+
+    def interrupted(_: str) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read(journal.path, Selection(interrupted))
+
+
+def test_a_journal_that_has_only_just_been_created_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.touch()
+    assert read(path) == []
+    assert History(path).connections() == []
+    assert History(path).incidents(EVERYTHING, only_open=False) == []
+
+
+def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with pytest.raises(MissingError, match=f"no journal at {path}"):
+        read(path)
+    with pytest.raises(UnreadableError, match="is no file"):
+        read(tmp_path)
+    path.write_text("my holiday diary, which is long enough to be read as the header of a database " * 20)
+    with pytest.raises(UnreadableError, match="no SQLite file"):
+        read(path)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE holidays (day)")
+        with pytest.raises(UnreadableError, match="no journal of this exporter"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "words"), [(99, NewerError, "newer"), (0, UnreadableError, "older")]
+)
+def test_another_releases_journal_is_refused(
+    journal: Journal, version: int, kind: type[UnreadableError], words: str
+) -> None:
+    with closing(sqlite3.connect(journal.path)) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+        with pytest.raises(kind, match=words):
+            read(journal.path)
+
+
+def test_a_damaged_journal_is_refused(journal: Journal) -> None:
+    append(journal, [change(f"vm-{number}") for number in range(5000)])
+    journal.close()
+    with journal.path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * 200 * 4096)
+    with pytest.raises(UnreadableError, match="damaged"):
+        read(journal.path)

@@ -1,0 +1,265 @@
+"""The kernel tells whom it killed for want of memory; it is believed of that very domain, just then, only."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.sources.kernel_log import AFTER, BEFORE, cgroups, kernel_says, machine_name
+from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
+from libvirt_lifecycle_exporter.transition import Subject
+
+SYSTEMD = "/machine.slice/machine-qemu\\x5cx2d7\\x5cx2dweb.scope/libvirt/emulator"
+"""The kernel writes the backslash of a cgroup's name as \\x5c."""
+PLAIN = "/machine/qemu-7-web.libvirt-qemu"
+UP_FOR = 100_000.0
+"""Seconds that are added to the clock, so that all of this fits into the time since boot."""
+
+OOM = (
+    "4,357,{before},-;qemu-system-x86 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n"
+    "4,363,{before},-; oom_kill_process.cold+0x8/0x8a\n"
+    "6,433,{at},-;[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes\n"
+    "6,435,{at},-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=emulator,mems_allowed=0,"
+    "oom_memcg={cgroup},task_memcg={cgroup},task=qemu-system-x86,pid=28419,uid=64055\n"
+    "3,436,{at},-;Memory cgroup out of memory: Killed process 28419 (qemu-system-x86) total-vm:278716kB,"
+    " anon-rss:39552kB, file-rss:6504kB, shmem-rss:0kB, UID:64055 pgtables:144kB oom_score_adj:0\n"
+)
+GLOBAL = (
+    "6,440,{at},-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=emulator,mems_allowed=0-1,"
+    "global_oom,task_memcg={cgroup},task=CPU 0/KVM,pid=4711,uid=64055\n"
+)
+
+
+def report(*, cgroup: str = SYSTEMD, before_the_stop: float = 0.1, text: str = OOM) -> str:
+    at = int((time.clock_gettime(time.CLOCK_MONOTONIC) + UP_FOR - before_the_stop) * 1e6)
+    return text.format(at=at, before=at - 3000, cgroup=cgroup)
+
+
+def stopped(*, domain_id: int = 7, name: str = "web") -> Subject:
+    return Subject(name, domain_id, "stopped", "failed", time.time() + UP_FOR)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "kmsg"
+
+
+def says(log: Path, *records: str, driver: str = "qemu", subject: Subject | None = None) -> str:
+    log.write_text("6,1,0,-;Linux version 6.18\n" + "".join(records) + "6,9999,0,-;usb 1-1: reset\n")
+    return kernel_says(driver, subject or stopped(), log)
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        SYSTEMD,
+        SYSTEMD.removesuffix("/libvirt/emulator"),
+        f"/production.partition/web.partition/{PLAIN.rpartition('/')[2]}",
+        PLAIN,
+        f"{PLAIN}/emulator",
+        f"/process_api/0123/{PLAIN}/vcpu0",
+    ],
+)
+def test_whom_it_killed_and_why(log: Path, cgroup: str) -> None:
+    said = says(log, report(cgroup=cgroup))
+    shown = cgroup.replace("\\x5c", "\\")
+    assert said == f"the kernel killed qemu-system-x86 (pid 28419): the memory limit of {shown} is reached"
+
+
+def test_a_host_without_memory_is_another_reason(log: Path) -> None:
+    said = says(log, report(text=GLOBAL))
+    assert said == "the kernel killed CPU 0/KVM (pid 4711): the host is out of memory"
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        "/",
+        "/user.slice/user-0.slice/session-1.scope",
+        "/machine.slice/machine-qemu\\x5cx2d7\\x5cx2dweb2.scope/libvirt/emulator",
+        "/machine.slice/machine-qemu\\x5cx2d77\\x5cx2dweb.scope/libvirt/emulator",
+        "/machine.slice/machine-qemu\\x5cx2d7\\x5cx2dmail.scope/libvirt/emulator",
+        "/machine.slice/machine-lxc\\x5cx2d7\\x5cx2dweb.scope/libvirt/emulator",
+        "/machine/qemu-7-web2.libvirt-qemu",
+        "/machine/qemu-8-web.libvirt-qemu",
+        "/machine/lxc-7-web.libvirt-lxc",
+    ],
+)
+def test_of_others_it_says_nothing(log: Path, cgroup: str) -> None:
+    assert says(log, report(cgroup=cgroup)) == ""
+
+
+@pytest.mark.parametrize("domain_id", [1, 77, 70, -1, 0])
+def test_another_id_is_another_run(log: Path, domain_id: int) -> None:
+    assert says(log, report(), subject=stopped(domain_id=domain_id)) == ""
+
+
+@pytest.mark.parametrize("driver", ["lxc", "ch", "test", ""])
+def test_another_drivers_domain_is_another_one(log: Path, driver: str) -> None:
+    assert says(log, report(), driver=driver) == ""
+
+
+def test_a_record_of_an_earlier_libvirtd_is_not_taken_for_a_new_one(log: Path) -> None:
+    """Ids begin anew, and the name is the same: only the time tells."""
+    assert says(log, report(before_the_stop=BEFORE + 60.0)) == ""
+
+
+@pytest.mark.parametrize("ago", [0.0, BEFORE - 10.0, -(AFTER - 1.0)])
+def test_shortly_before_the_stop_is_then(log: Path, ago: float) -> None:
+    assert says(log, report(before_the_stop=ago))
+
+
+@pytest.mark.parametrize("ago", [BEFORE + 10.0, UP_FOR, -(AFTER + 10.0), -UP_FOR])
+def test_longer_before_or_after_is_not_then(log: Path, ago: float) -> None:
+    assert says(log, report(before_the_stop=ago)) == ""
+
+
+def test_a_reason_from_the_future_is_told_in_the_kernels_word(log: Path) -> None:
+    record = report(text=GLOBAL).replace("CONSTRAINT_NONE", "CONSTRAINT_{NEW}")
+    assert says(log, record) == "the kernel killed CPU 0/KVM (pid 4711): CONSTRAINT_{NEW}"
+
+
+def test_the_newest_that_fits_is_told(log: Path) -> None:
+    said = says(log, report(before_the_stop=20.0), report(text=GLOBAL, before_the_stop=1.0))
+    assert "the host is out of memory" in said
+
+
+def test_only_the_kernel_itself_is_believed(log: Path) -> None:
+    """Who may write to the device gets another facility."""
+    record = report(text=GLOBAL)
+    assert says(log, record.replace("6,440,", "14,440,")) == ""
+
+
+@pytest.mark.parametrize("place", ["oom_memcg={cgroup}", "cpuset=emulator", "task_memcg={cgroup}"])
+def test_a_cgroup_with_a_name_like_a_field_is_not_believed(log: Path, place: str) -> None:
+    """Ordinary users may make cgroups, and name them as they like."""
+    forged = f"{place.partition('=')[0]}=/user.slice/x,task_memcg={SYSTEMD}"
+    assert says(log, report(text=OOM.replace(place, forged), cgroup="/user.slice/y")) == ""
+
+
+def test_a_line_that_was_written_in_pieces_is_put_together(log: Path) -> None:
+    at, text = report(text=GLOBAL).split(";", 1)
+    pieces = text[:40], text[40:200], text[200:]
+    fragment = at.removesuffix("-") + "c"
+    record = f"{at};{pieces[0]}\n{fragment};{pieces[1]}\n{fragment};{pieces[2]}"
+    assert says(log, record) == says(log, report(text=GLOBAL))
+
+
+def test_unknown_additions_to_the_format_are_ignored(log: Path) -> None:
+    record = report(text=GLOBAL).replace(",-;", ",-,caller=T4711,future=1;")
+    assert says(log, record, " SUBSYSTEM=memory\n", " DEVICE=+x\n")
+
+
+def test_the_newest_of_a_long_log_is_read(log: Path) -> None:
+    chatter = "".join(f"6,{n},{n},-;usb 1-1: reset\n" for n in range(20_000))
+    assert says(log, chatter, report())
+
+
+@pytest.mark.timeout(10)
+def test_it_is_not_waited_for_more(log: Path) -> None:
+    """/dev/kmsg, too, has no end."""
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(log, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        for record in report().splitlines(keepends=True):
+            os.write(writer, record.encode())
+        assert "pid 28419" in kernel_says("qemu", stopped(), log)
+    finally:
+        os.close(writer)
+        os.close(reader)
+
+
+def test_a_log_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    assert kernel_says("qemu", stopped(), tmp_path / "missing") == ""
+    assert kernel_says("qemu", stopped(), tmp_path) == ""
+
+
+@pytest.mark.timeout(60)
+def test_an_endless_line_costs_no_memory(log: Path) -> None:
+    with log.open("wb") as file:
+        file.truncate(64 << 20)
+    assert kernel_says("qemu", stopped(), log) == ""
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_a_damaged_record_says_nothing_wrong(log: Path, data: Any) -> None:
+    record = report(text=GLOBAL)
+    cut, length = data.draw(st.integers(0, len(record))), data.draw(st.integers(0, 40))
+    noise = data.draw(st.text(st.characters(codec="latin-1", exclude_characters="\n"), max_size=20))
+    log.write_bytes((record[:cut] + noise + record[cut + length :]).encode("latin-1"))
+    said = kernel_says("qemu", stopped(), log)
+    assert said.isprintable()
+    assert len(said) <= MESSAGE_LIMIT
+    assert not said or said.startswith("the kernel killed ")
+
+
+@given(st.binary(max_size=3000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_there_nothing_is_raised(log: Path, content: bytes) -> None:
+    log.write_bytes(content)
+    assert kernel_says("qemu", stopped(), log) == ""
+
+
+@pytest.mark.parametrize(
+    ("domain_id", "name", "machine"),
+    [
+        (7, "web", "qemu-7-web"),
+        (12, "web-1.example.org", "qemu-12-web-1.example.org"),
+        (3, "web_1", "qemu-3-web1"),
+        (3, "my web (old)", "qemu-3-mywebold"),
+        (3, "žluť🐎", "qemu-3-lu"),
+        (3, "馬", "qemu-3"),
+        (3, "", "qemu-3"),
+        (3, "..web", "qemu-3-web"),
+        (3, "-._-web", "qemu-3-web"),
+        (3, "a--b..c.-d", "qemu-3-a-b.c.d"),
+        (3, "web-.", "qemu-3-web"),
+        (3, "a-_-b", "qemu-3-a-b"),
+        (7, "x" * 57, "qemu-7-" + "x" * 57),
+        (7, "x" * 58, "qemu-7-" + "x" * 57),
+        (100, "x" * 300, "qemu-100-" + "x" * 55),
+        (7, "x" * 56 + "-yz", "qemu-7-" + "x" * 56),
+        (7, "x" * 56 + "_" * 100 + "yz", "qemu-7-" + "x" * 56 + "y"),
+    ],
+)
+def test_what_libvirt_calls_a_machine(domain_id: int, name: str, machine: str) -> None:
+    assert machine_name("qemu", domain_id, name) == machine
+
+
+@given(st.integers(0, 2**31 - 1), st.text(max_size=100))
+def test_a_machines_name_is_a_host_name_and_stays_one(domain_id: int, name: str) -> None:
+    machine = machine_name("qemu", domain_id, name)
+    start = f"qemu-{domain_id}"
+    assert machine.startswith(start)
+    assert len(machine) <= 64
+    assert set(machine) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")
+    assert machine[-1] not in ".-"
+    labels = machine.removeprefix(start).lstrip("-").replace("-", ".").split(".")
+    assert labels == [""] or all(labels)
+    assert machine_name("qemu", domain_id, machine.removeprefix(f"{start}-")) == machine or machine == start
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+    st.text("abc-.01", max_size=12),
+    st.text("abc-.01", max_size=12),
+)
+def test_two_runs_share_no_cgroup_unless_libvirt_names_both_alike(
+    one: int, other: int, name: str, another: str
+) -> None:
+    alike = machine_name("qemu", one, name) == machine_name("qemu", other, another)
+    assert bool(cgroups("qemu", one, name) & cgroups("qemu", other, another)) == alike
+
+
+def test_a_scope_is_what_systemd_makes_of_it() -> None:
+    assert cgroups("qemu", 7, "web-1.org") == {
+        r"machine-qemu\x2d7\x2dweb\x2d1.org.scope",
+        "qemu-7-web-1.org.libvirt-qemu",
+    }

@@ -1,0 +1,121 @@
+"""libvirt's own words of I/O errors: asked for where they can be had, not in the way where not."""
+
+from typing import Any
+
+import libvirt
+import pytest
+
+from libvirt_lifecycle_exporter.sources.libvirt_messages import IO_ERRORS, LibvirtMessages
+from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
+
+OLD = (
+    "I/O error: disk='vda', index='2', path='/images/old.qcow2', "
+    "timestamp='2026-11-20 09:00:00.000+0000', message='Input/output error'"
+)
+NEW = (
+    "I/O error: disk='vdb', index='1', path='/images/new.qcow2', "
+    "timestamp='2026-11-23 22:15:19.901+0000', message='No space left on device'"
+)
+TRANSLATED = (
+    "E/A-Fehler: Platte='vdb', Pfad='/images/neu.qcow2', "
+    "Zeit='2026-11-23 22:15:19.944+0000', Meldung='Auf dem Gerät ist kein Speicherplatz mehr'"
+)
+
+
+def refusal(code: int) -> libvirt.libvirtError:
+    error = libvirt.libvirtError("as libvirt would")
+    error.err = (code, 10, "as libvirt would", 2, "", None, None, 0, 0)
+    return error
+
+
+class Domain:
+    """As much of a libvirt domain as this takes."""
+
+    def __init__(self, answer: list[str] | libvirt.libvirtError) -> None:
+        self._answer = answer
+        self.asked: list[int] = []
+
+    def lookupByUUIDString(self, _uuid: str) -> Any:  # noqa: N802 - its own connection
+        return self
+
+    def messages(self, flags: int) -> list[str]:
+        self.asked.append(flags)
+        if isinstance(self._answer, libvirt.libvirtError):
+            raise self._answer
+        return self._answer
+
+
+class Old:
+    """libvirt-python before 7.1: its domains have no messages."""
+
+    def lookupByUUIDString(self, _uuid: str) -> object:  # noqa: N802
+        return object()
+
+
+def says(answer: list[str] | libvirt.libvirtError) -> str:
+    return LibvirtMessages().say(Domain(answer), "u-1")
+
+
+def test_the_errors_are_told_and_nothing_else_is_asked_for() -> None:
+    domain = Domain([NEW])
+    assert LibvirtMessages().say(domain, "u-1") == NEW
+    assert domain.asked == [IO_ERRORS]
+
+
+def test_there_may_be_none() -> None:
+    assert says([]) == ""
+
+
+@pytest.mark.parametrize("messages", [[OLD, NEW], [NEW, OLD]])
+def test_what_is_long_past_is_not_told_again(messages: list[str]) -> None:
+    assert says(messages) == NEW
+
+
+def test_disks_that_failed_together_are_told_together_in_whatever_language() -> None:
+    assert says([OLD, TRANSLATED, NEW]) == f"{TRANSLATED}; {NEW}"
+
+
+def test_messages_without_a_time_are_told() -> None:
+    assert says(["I/O error on vda", "I/O error on vdb"]) == "I/O error on vda; I/O error on vdb"
+
+
+def test_guests_and_paths_do_not_get_through_as_they_are() -> None:
+    said = says(["I/O error: path='/images/\x1b[2J\n\u202eevil'", "x" * 100_000])
+    assert said.isprintable()
+    assert len(said) <= MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize("code", [libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT])
+def test_who_does_not_know_them_is_asked_once(code: int) -> None:
+    messages, domain = LibvirtMessages(), Domain(refusal(code))
+    assert [messages.say(domain, "u-1") for _ in range(3)] == ["", "", ""]
+    assert len(domain.asked) == 1
+
+
+@pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_ACCESS_DENIED])
+def test_one_domain_that_cannot_be_asked_costs_no_other(code: int) -> None:
+    messages = LibvirtMessages()
+    assert messages.say(Domain(refusal(code)), "u-1") == ""
+    assert messages.say(Domain([NEW]), "u-2") == NEW
+
+
+def test_a_binding_that_does_not_know_them_says_nothing() -> None:
+    messages = LibvirtMessages()
+    assert messages.say(Old(), "u-1") == ""
+    assert messages.say(Domain([NEW]), "u-1") == "", "the binding stays the same"
+
+
+def test_a_libvirt_that_knows_them_or_not_answers_or_refuses() -> None:
+    """The built-in test driver: from 11.1 on it takes the flag; it has no such errors."""
+    connection = libvirt.openReadOnly("test:///default")
+    try:
+        messages = LibvirtMessages()
+        uuid = connection.lookupByName("test").UUIDString()
+        assert messages.say(connection, uuid) == ""
+        assert messages.say(connection, "00000000-0000-0000-0000-000000000000") == ""
+    finally:
+        connection.close()
+
+
+def test_the_number_is_the_one_that_libvirt_gave_it() -> None:
+    assert getattr(libvirt, "VIR_DOMAIN_MESSAGE_IOERRORS", IO_ERRORS) == IO_ERRORS == 4
