@@ -63,7 +63,7 @@ def test_the_collector_has_what_the_journal_has(
 def test_where_a_transition_is_told_can_be_chosen(
     root: Path, own_daemon: Daemon, driver: Driver, events: str, told: tuple[int, int]
 ) -> None:
-    flags = ("--otel.events", events, "--otel.run-spans", "true")
+    flags = ("--otel.events", events, "--otel.run-spans")
     with (
         Collector(root) as collector,
         Exporter(
