@@ -199,10 +199,10 @@ class Inventory:
             if not (is_telling(change) or domain.origin_open):
                 # It is about to begin, and that will be told; or it never does.
                 if change.event == "resumed":
-                    domain.rising, domain.run_id = True, _run_id(change)
+                    domain.rising, domain.run_id = True, run_id(change)
                 return
             if not domain.rising:
-                domain.run_id = _run_id(change)
+                domain.run_id = run_id(change)
         domain.rising = False
         domain.enter(*after, change.at)
         domain.domain_id = change.domain_id
@@ -242,5 +242,5 @@ def _leave(domain: Domain, at: float) -> None:
     domain.removed_at = at
 
 
-def _run_id(change: Transition) -> str:
+def run_id(change: Transition) -> str:
     return hashlib.sha256(f"{change.connection} {change.uuid} {change.at!r}".encode()).hexdigest()[:16]
