@@ -16,9 +16,11 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``causes``                             pure: what was told right before a pause says why it paused
 * ``hangs``, ``silence``                 pure: who is hung, and for how long somebody must be silent for that
 * ``sources``                            the only rooms that import libvirt
-* ``sinks``                              every metric name
+* ``sinks``                              every metric name; in ``sinks.otlp`` OpenTelemetry
 * ``journal``                            every transition, in SQLite, before it counts
-* ``reconcile``, ``doubts``              pure: what was missed, and when that is believed
+* ``reconcile``, ``doubts``, ``gaps``    pure: what was missed, when that is believed, where it can be
+* ``courses``, ``spans``, ``parcels``    pure: the OpenTelemetry span that a transition is on; what is sent
+* ``telemetry``, ``telemetry_parts``     what the OTEL_* variables ask for, and what is built of it
 * ``stops``                              pure: what is not written yet, while it is open why a domain stopped
 * ``view``                               pure: what the filter lets through, now and before
 * ``incidents``, ``operations``          pure: what it means, and how long it took

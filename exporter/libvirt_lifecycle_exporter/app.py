@@ -15,6 +15,7 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
+from libvirt_lifecycle_exporter.journal.outbox import first_needed
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
 from libvirt_lifecycle_exporter.silence import Patience
@@ -23,6 +24,7 @@ from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
+from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from libvirt_lifecycle_exporter.web.site import site
@@ -72,13 +74,17 @@ class App:
             )
         ]
         file = journal_file(settings.journal_path)
-        names = DomainFilter(settings.domain_include, settings.domain_exclude)
-        self._journal = Journal(file, Extent(labels, names)) if file else NoJournal()
-        self._keeper = (
-            Keeper(self._journal, oldest=settings.journal_retention, largest=settings.journal_retention_size)
-            if isinstance(self._journal, Journal)
-            else None
-        )
+        tracing = tracing_of(settings)
+        self._journal = Journal(file, Extent(labels, names), tracing) if file else NoJournal()
+        self._keeper = self._delivery = None
+        if isinstance(self._journal, Journal):
+            self._keeper = Keeper(
+                self._journal,
+                oldest=settings.journal_retention,
+                largest=settings.journal_retention_size,
+                needed=first_needed if tracing else lambda _: None,
+            )
+            self._delivery = delivery_of(settings, self._journal, tracing) if tracing else None
         self._worker = Worker(
             self._inbox,
             self._sink,
@@ -99,6 +105,7 @@ class App:
                 durations,
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
+                couriers=self._delivery.couriers if self._delivery else (),
             )
         )
         self._server = Server(
@@ -131,6 +138,8 @@ class App:
         self._worker.start()
         if self._keeper is not None:
             self._keeper.start()
+        if self._delivery is not None:
+            self._delivery.start()
         self._server.start()
         for connection in self._connections:
             connection.start()
@@ -158,6 +167,8 @@ class App:
             if not connection.join(max(0.0, deadline - time.monotonic())):
                 log.info("connection %s is busy in libvirt and is left behind", connection.label)
         self._worker.stop(_PATIENCE)
+        if self._delivery is not None:
+            self._delivery.stop(_PATIENCE)
         if self._keeper is not None:
             self._keeper.stop(_PATIENCE)
         # SQLite waits for the disk as it closes; what is committed is safe without.

@@ -6,6 +6,7 @@ error is one sentence on standard error.
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from libvirt_lifecycle_exporter import __version__, app, logs, settings
 from libvirt_lifecycle_exporter.flags import DURATION, common
 from libvirt_lifecycle_exporter.history_cli import events, incidents
 from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.telemetry import telemetry
 
 NAME = "libvirt-lifecycle-exporter"
 _CHECK_PATIENCE = 15.0
@@ -31,7 +33,7 @@ def _read(context: click.Context, given: dict[str, Any]) -> Settings:
         **{name: value for name, value in given.items() if value not in (None, ())},
     }
     try:
-        read = Settings(**both)
+        read = Settings(**both, telemetry=telemetry(os.environ))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     logs.setup(read.log_level, read.log_format)
@@ -63,9 +65,9 @@ def command(context: click.Context, /, **given: Any) -> None:
 @common()
 @click.pass_context
 def check(context: click.Context, /, **given: Any) -> None:
-    """Open each connection and say what is there, and what permission is missing.
+    """Open each connection and say what is there, and what permission is missing; ask OTLP endpoints, too.
 
-    Exit code 0 if every connection is well, else 1.
+    Exit code 0 if all is well, else 1.
     """
     from libvirt_lifecycle_exporter.sources.doctor import check as examine  # noqa: PLC0415 - only here
 
@@ -75,7 +77,20 @@ def check(context: click.Context, /, **given: Any) -> None:
         click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({finding.uri})")
         for line in finding.lines:
             click.echo(f"  {line}")
-    _leave(0 if all(finding.well for finding in findings) else 1)
+    endpoints_well = _try_endpoints(read)
+    _leave(0 if endpoints_well and all(finding.well for finding in findings) else 1)
+
+
+def _try_endpoints(read: Settings) -> bool:
+    """Say whether what is to be sent would be taken; True if it would, or if nothing is to be sent."""
+    if not read.telemetry:
+        return True
+    from libvirt_lifecycle_exporter.sinks.otlp.trial import trials  # noqa: PLC0415 - only if it is wanted
+
+    found = trials(read.telemetry)
+    for trial in found:
+        click.echo("\n  ".join(trial.lines))
+    return all(trial.well for trial in found)
 
 
 @command.command()
@@ -91,19 +106,21 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
 
     given["targets"] = (settings.target(URI),)
     # Each performance is the first one, unless somebody wants to keep it.
-    given["journal_path"] = given["journal_path"] or "none"
-    read = _read(context, given)
+    with tempfile.TemporaryDirectory(prefix=f"{NAME}-demo-", ignore_cleanup_errors=True) as scratch:
+        given["journal_path"] = given["journal_path"] or f"{scratch}/journal.sqlite"
+        read = _read(context, given)
 
-    def begin() -> Callable[[], None]:
-        cast = Cast(pace)
-        cast.start()
-        where = f"http://localhost:{read.listen[0].port}"
-        click.echo(
-            f"A cast of five domains plays on {URI}. Look at\n  {where}/metrics\n  {where}/\nCtrl-C ends it."
-        )
-        return cast.stop
+        def begin() -> Callable[[], None]:
+            cast = Cast(pace)
+            cast.start()
+            where = f"http://localhost:{read.listen[0].port}"
+            click.echo(
+                f"A cast of five domains plays on {URI}. Look at\n"
+                f"  {where}/metrics\n  {where}/\nCtrl-C ends it."
+            )
+            return cast.stop
 
-    app.run(read, on_start=begin)
+        app.run(read, on_start=begin)
 
 
 command.add_command(events)

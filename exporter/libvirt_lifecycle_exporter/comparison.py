@@ -9,7 +9,7 @@ from libvirt_lifecycle_exporter.accounts import Accounts
 from libvirt_lifecycle_exporter.diagnosis import Diagnosis
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
-from libvirt_lifecycle_exporter.reconcile import at_first_sight, is_in_between, missed
+from libvirt_lifecycle_exporter.reconcile import at_first_sight, came_before, is_in_between, missed
 from libvirt_lifecycle_exporter.transition import Look, Snapshot, Transition
 from libvirt_lifecycle_exporter.view import View
 
@@ -50,12 +50,12 @@ class Comparison:
 
     def bridge(self, change: Transition, order: int) -> bool:
         """Count what must have happened, unseen, before this; tell if there was anything."""
+        if not self._inventory.missed_before(change):
+            return False
         key = (change.connection, change.uuid)
         known = self._inventory.find(*key)
         answer = self._doubts.pending(key, known.newest if known is not None else 0)
-        if not self._inventory.missed_before(change, found=answer is not None):
-            return False
-        if answer is not None:
+        if answer is not None and came_before(answer.facts, change):
             # Had its event been on its way, it would have come before this one.
             self._believe(answer, order)
         for event, reason in self._inventory.missed_before(change):
@@ -71,7 +71,7 @@ class Comparison:
         gone = [uuid for uuid in known if uuid not in wanted]
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
             self._take_in(Look(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
-        self._inventory.note_listed(connection, snapshot.began)
+        self._inventory.note_listed(connection, snapshot.began, snapshot.at)
         self._view.listed(connection, snapshot.at, wanted, self._accounts.effects)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:

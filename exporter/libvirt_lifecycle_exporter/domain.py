@@ -32,8 +32,6 @@ class Domain:
     """Whether it is still open if this domain is new (added) or was there before the exporter looked."""
     run_id: str = ""
     """Names this run, from start to stop, in the journal."""
-    gap: int = 0
-    """The order up to which events about it may have been missed; 0 once it was told how it is since."""
     rising: bool = False
     """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
     hung: tuple[str, ...] = ()

@@ -24,6 +24,14 @@ Name = tuple[str, str]
 """connection, domain's name"""
 
 
+class Traced(NamedTuple):
+    """A transition that was appended to the journal, and the span that it is on."""
+
+    change: Transition
+    trace_id: str
+    span_id: str
+
+
 class Memory(NamedTuple):
     """Everything that outlives a restart but the history."""
 
@@ -79,6 +87,8 @@ class Effects:
         """Who has no series any more (because of the limit), and who has now."""
         self.watched_until: dict[str, float] = {}
         """Until when nothing was missed on a connection; Unix time, seconds."""
+        self.traced: list[Traced] = []
+        """What the journal says of the transitions that it took, if anything is traced."""
         self.scopes: dict[str, Scope] = {}
         """Connections that were listed with another filter than before."""
         self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []

@@ -159,6 +159,35 @@ FLAGS: tuple[Flag, ...] = (
         "How large the journal may become before its oldest history goes; 0 for any size.",
     ),
     Flag(
+        "--otel.events",
+        "otel_events",
+        click.Choice(["both", "span", "log"]),
+        "both",
+        "Where a transition is told in OpenTelemetry: as span event, as log record, or both. Endpoints are "
+        "set by the standard variables, OTEL_EXPORTER_OTLP_ENDPOINT and its kin; without, nothing is sent.",
+    ),
+    Flag(
+        "--otel.run-spans",
+        "otel_run_spans",
+        click.BOOL,
+        "false",
+        "Whether each run of a domain, from start to stop, is a span as well; sent when it ends.",
+    ),
+    Flag(
+        "--otel.max-age",
+        "otel_max_age",
+        DURATION,
+        "1d",
+        "Age at which what could not be delivered is given up, and counted; 0 for never.",
+    ),
+    Flag(
+        "--otel.catch-up-rate",
+        "otel_catch_up_rate",
+        click.IntRange(0),
+        "1000",
+        "Most transitions a second that are delivered late after an outage, beside what is new; 0 for any.",
+    ),
+    Flag(
         "--hang.emulator",
         "hang_emulator",
         click.BOOL,

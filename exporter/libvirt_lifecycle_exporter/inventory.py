@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.gaps import Gaps
 from libvirt_lifecycle_exporter.reconcile import is_telling, missed_before
 from libvirt_lifecycle_exporter.states import INACTIVE, state_after
 from libvirt_lifecycle_exporter.transition import (
@@ -49,7 +50,7 @@ class Inventory:
         self._domains: dict[tuple[str, str], Domain] = {}
         self._listed: dict[str, Callable[[str], bool]] = {}
         """Of which names all domains of a connection are known, if any."""
-        self._gaps: dict[str, int] = {}
+        self._gaps = Gaps()
 
     def find(self, connection: str, uuid: str) -> Domain | None:
         """Return what is known of a domain."""
@@ -76,31 +77,28 @@ class Inventory:
         return connection in self._listed and self._listed[connection](name)
 
     def drop(self, domain: Domain) -> None:
-        """Let go of a domain that is there and of no interest any more."""
+        """Let go of a domain."""
         del self._domains[domain.connection, domain.uuid]
+        self._gaps.forget((domain.connection, domain.uuid))
 
-    def note_listed(self, connection: str, began: int) -> None:
+    def note_listed(self, connection: str, began: int, at: float) -> None:
         """Note that all domains of the connection are known; ``began``: the order at which it was asked."""
         self._listed[connection] = lambda _: True
-        if began > self._gaps.get(connection, 0):
-            self._gaps.pop(connection, None)
+        self._gaps.answered((connection, ""), began, at)
 
     def note_gap(self, connection: str, order: int) -> None:
         """Note that events of the connection may have been missed until now."""
-        self._gaps[connection] = order
-        for domain in self.of(connection):
-            domain.gap = max(domain.gap, order)
+        self._gaps.note(connection, order)
 
-    def missed_before(self, change: Transition, *, found: bool = False) -> list[tuple[str, str]]:
-        """Return the pairs that must have happened, unseen, between what is known and this event.
-
-        ``found``: libvirt has answered what contradicts what is known, and is not believed yet.
-        """
-        domain = self._domains.get((change.connection, change.uuid))
+    def missed_before(self, change: Transition) -> list[tuple[str, str]]:
+        """Return the pairs that must have happened, unseen, between what is known and this event."""
+        key = (change.connection, change.uuid)
+        domain = self._domains.get(key)
         if domain is None or not domain.present:
-            is_gap = (found or change.connection in self._gaps) and self._is_covered(change)
-            return missed_before(None, change) if is_gap else []
-        return missed_before(domain, change) if domain.gap or domain.rising else []
+            hidden = self._is_covered(change) and self._gaps.may_hide((change.connection, ""), change.at)
+            return missed_before(None, change) if hidden else []
+        hidden = domain.rising or self._gaps.may_hide(key, change.at)
+        return missed_before(domain, change) if hidden else []
 
     def apply(self, change: Transition, order: int) -> Update:
         """Take in a transition, named in libvirt's own words."""
@@ -111,8 +109,8 @@ class Inventory:
         domain.newest = order
         left = domain.name if domain.name != change.name else None
         domain.name = change.name
-        if order > domain.gap and is_telling(change):
-            domain.gap = 0
+        if is_telling(change):
+            self._gaps.told((change.connection, change.uuid), order)
         self._move(domain, change)
         if change.event == "defined":
             domain.persistent = True
@@ -139,7 +137,7 @@ class Inventory:
         elif domain.origin_open and not facts.persistent:
             changes.append(ADDED_STARTED)
         domain.origin_open = domain.rising = False
-        domain.gap = 0
+        self._gaps.adopted((connection, facts.uuid))
         domain.enter(facts.state, facts.reason, at)
         left = domain.name if domain.name != facts.name else None
         domain.name = facts.name
@@ -159,8 +157,7 @@ class Inventory:
 
     def agree(self, domain: Domain, look: Look) -> bool:
         """Take in an answer that contradicts nothing; tell if anything is new."""
-        if look.began > domain.gap:
-            domain.gap = 0
+        self._gaps.answered((look.connection, look.uuid), look.began, look.at)
         if look.facts is not None:
             return self.refine(domain, look.facts, look.details)
         if not domain.present:
@@ -186,7 +183,7 @@ class Inventory:
             domain for domain in self._domains.values() if not domain.present and domain.removed_at < before
         ]
         for domain in old:
-            del self._domains[domain.connection, domain.uuid]
+            self.drop(domain)
         return old
 
     def _is_covered(self, change: Transition) -> bool:
@@ -202,10 +199,10 @@ class Inventory:
             if not (is_telling(change) or domain.origin_open):
                 # It is about to begin, and that will be told; or it never does.
                 if change.event == "resumed":
-                    domain.rising, domain.run_id = True, _run_id(change)
+                    domain.rising, domain.run_id = True, run_id(change)
                 return
             if not domain.rising:
-                domain.run_id = _run_id(change)
+                domain.run_id = run_id(change)
         domain.rising = False
         domain.enter(*after, change.at)
         domain.domain_id = change.domain_id
@@ -215,6 +212,7 @@ class Inventory:
         domain = Domain(change.connection, change.uuid, change.name, INACTIVE, "unknown", change.at)
         domain.details = former.details if former else None
         self._domains[change.connection, change.uuid] = domain
+        self._gaps.adopted((change.connection, change.uuid))
         if change.event == "defined":
             if change.detail != "renamed":
                 changes.append(ADDED_DEFINED)
@@ -244,5 +242,5 @@ def _leave(domain: Domain, at: float) -> None:
     domain.removed_at = at
 
 
-def _run_id(change: Transition) -> str:
+def run_id(change: Transition) -> str:
     return hashlib.sha256(f"{change.connection} {change.uuid} {change.at!r}".encode()).hexdigest()[:16]

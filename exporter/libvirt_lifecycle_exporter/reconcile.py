@@ -217,3 +217,11 @@ def missed_before(known: Domain | None, change: Transition) -> list[Pair]:
         halted = known.state == "paused" and known.reason in _HALTED
         return [("resumed", UNKNOWN)] if halted else []
     return []
+
+
+def came_before(found: DomainFacts | None, change: Transition) -> bool:
+    """Tell whether an answer is surely about the time before this event: one may overtake it."""
+    is_off = found is None or found.state == INACTIVE
+    if change.event in ("started", "resumed"):
+        return is_off
+    return not is_off and (change.event == "stopped" or (found is not None and found.state == "running"))

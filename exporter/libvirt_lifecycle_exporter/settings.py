@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from libvirt_lifecycle_exporter.telemetry import OFF, Telemetry
+
 DEFAULT_PORT = 10177
 DEFAULT_URI = "qemu:///system"
 
@@ -138,6 +140,13 @@ class Settings:
     """A file; empty: the usual place; ``none``: no journal."""
     journal_retention: float = 30 * 86_400
     journal_retention_size: int = 512 * 1024 * 1024
+    otel_events: str = "both"
+    """Where a transition is told: ``span`` (as span event), ``log`` (as log record) or ``both``."""
+    otel_run_spans: bool = False
+    otel_max_age: float = 86_400
+    otel_catch_up_rate: int = 1000
+    telemetry: Telemetry = OFF
+    """What the OTEL_* variables ask for."""
     hang_emulator: bool = True
     hang_emulator_interval: float = 30
     hang_emulator_threshold: float = 15
@@ -162,6 +171,11 @@ class Settings:
         return tuple(signal for signal, is_on in switched.items() if is_on)
 
     def __post_init__(self) -> None:
+        if self.telemetry and self.journal_path == "none":
+            raise ValueError(
+                "OpenTelemetry needs the journal, which keeps what is to be delivered: "
+                "give --journal.path a file, or unset OTEL_EXPORTER_OTLP_ENDPOINT"
+            )
         labels = [target.label for target in self.targets]
         for twice in sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(

@@ -44,6 +44,7 @@ class Worker:
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._inbox = inbox
+        self._sink = sink
         self._journal = journal
         self._askers = askers
         self._pipeline = Pipeline(
@@ -122,6 +123,8 @@ class Worker:
         if effects:
             self._journal.append(effects)
         effects.show()
+        for traced in effects.traced:
+            self._sink.exemplify(traced)
         for connection in wishes.snapshots:
             self._askers[connection].want_snapshot()
         for connection, looks in wishes.looks.items():

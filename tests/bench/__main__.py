@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import hangs, journal
+from tests.bench import hangs, journal, otel
 from tests.bench.size import figures
 
 ROUNDS = 5
@@ -55,6 +55,16 @@ def history() -> None:
         )
 
 
+def telemetry() -> None:
+    for part in otel.PARTS:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.otel", part], check=True, capture_output=True, text=True
+        )
+        print(f"\nOpenTelemetry: {part}")
+        for name, value in json.loads(done.stdout.splitlines()[-1]).items():
+            print(f"  {name} {value:.2f}")
+
+
 def probing() -> None:
     print("\na round of canaries")
     for where, found in hangs.figures():
@@ -80,3 +90,4 @@ if __name__ == "__main__":
     history()
     probing()
     throughput()
+    telemetry()

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,9 +38,10 @@ class Mortal(Exporter):
         disk: Disk | None = None,
         extra_args: Sequence[str] = (),
         ready: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         flags = ("--journal.path", str(journal), *IMPATIENT, *extra_args)
-        super().__init__(folder, uris, extra_args=flags, ready=ready)
+        super().__init__(folder, uris, extra_args=flags, ready=ready, environment=environment)
         if disk is not None:
             self._argv = [*disk.enter, *self._argv]
 

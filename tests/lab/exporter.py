@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,7 @@ class Exporter(Page):
         port: int = 0,
         extra_args: Sequence[str] = (),
         ready: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(port or free_port())
         self.folder = folder
@@ -48,6 +49,7 @@ class Exporter(Page):
             *("--web.listen-address", f"127.0.0.1:{self.port}", *extra_args),
         ]
         self._ready = ready
+        self._environment = {**os.environ, **(environment or {})}
         self._reaper = Reaper()
 
     def __enter__(self) -> Self:
@@ -70,7 +72,7 @@ class Exporter(Page):
             raise RuntimeError(f"the exporter ended with {status}:\n{self.log_text()}")
 
     def start(self) -> None:
-        self.pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self.folder)
+        self.pid = self._reaper.spawn(self._argv, env=self._environment, log=self.log, cwd=self.folder)
 
     def stop(self) -> int:
         """By SIGTERM, as service managers do; the exit status."""

@@ -28,7 +28,9 @@ DOMAIN = """<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><title>fro
 @pytest.fixture(scope="module")
 def lived(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
     """An exporter that has seen a domain live and crash, and has every metric to show."""
-    with Exporter(lab_root, [session_daemon.test_uri]) as exporter:
+    # To an endpoint where nobody is: what is to be delivered has metrics, too.
+    nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    with Exporter(lab_root, [session_daemon.test_uri], environment=nowhere) as exporter:
         connection = libvirt.open(session_daemon.test_uri)
         try:
             name = 'li"v\\ed'

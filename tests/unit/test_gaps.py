@@ -62,11 +62,35 @@ def test_without_a_gap_an_odd_order_of_events_proves_nothing() -> None:
     assert rows(rig) == ["stopped/destroyed"]
 
 
-def test_an_answer_ends_the_gap() -> None:
+def test_an_answer_ends_the_gap_for_all_that_it_cannot_have_overtaken() -> None:
     rig = rig_of(snapshot(OFF))
     blink(rig)
-    rig.feed(snapshot(OFF), seen("stopped/destroyed"))
+    rig.feed(snapshot(OFF), seen("stopped/destroyed")._replace(at=1010.0))
     assert rows(rig) == ["stopped/destroyed"]
+
+
+def test_an_answer_may_agree_by_chance_with_an_event_that_is_under_way() -> None:
+    """It was stopped unseen; the daemon began to number anew, and what was found is the next run already."""
+    rig = rig_of(snapshot(RUNNING))
+    blink(rig)
+    rig.feed(seen("defined/updated"), look("web", RUNNING), seen("resumed/unpaused"), seen("started/booted"))
+    assert rows(rig) == ["defined/updated", "resumed/unpaused", "stopped/unknown", "started/booted"]
+
+
+@pytest.mark.parametrize(
+    ("found", "events"),
+    [
+        (facts("web")._replace(domain_id=7), ["resumed/unpaused", "started/booted"]),
+        (facts("web", "paused", "user")._replace(domain_id=7), ["started/booted", "suspended/paused"]),
+    ],
+)
+def test_an_answer_that_has_overtaken_the_event_is_not_counted_before_it(
+    found: DomainFacts, events: list[str]
+) -> None:
+    rig = rig_of(snapshot(RUNNING))
+    blink(rig)
+    rig.feed(snapshot(found), *(seen(event, 7) for event in events))
+    assert rows(rig) == ["stopped/unknown", *events]
 
 
 def test_an_answer_from_before_the_gap_does_not_end_it() -> None:
@@ -136,6 +160,12 @@ def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_alon
         rig.feed(look("web", RUNNING))
         rig.later()
     assert rows(rig) == ["resumed/unpaused"]
+
+
+def test_a_domain_that_boots_before_the_first_listing_has_not_stopped() -> None:
+    rig = Rig()
+    rig.feed(LinkUp(1.0, HERE), seen("resumed/unpaused"), seen("started/booted"), snapshot(RUNNING))
+    assert rows(rig) == ["resumed/unpaused", "started/booted"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ BOOT = (("resumed", "unpaused"), ("started", "booted"))
 def inventory() -> Inventory:
     """One whose connection has been listed: nothing is there."""
     made = Inventory()
-    made.note_listed(HERE, order())
+    made.note_listed(HERE, order(), 0.0)
     return made
 
 

@@ -49,8 +49,9 @@ class Libvirt(RuleBasedStateMachine):
         self.question: Question | None = None
         self.up = self.listed = False
         self.adopted_at = float("inf")
-        self.known_since: dict[str, tuple[float, set[int]]] = {}
-        """When each domain came to be known, and how many runs were under way then; two: nobody can tell."""
+        self.known_since: dict[str, tuple[float, set[int], int]] = {}
+        """When each domain came to be known, how many runs were under way then (two: nobody can tell), and
+        how much had happened by then."""
         self.killed_at: list[float] = []
         self.lost_with: set[float] = set()
         self.blind_least = self.blind_most = 0.0
@@ -215,14 +216,17 @@ class Libvirt(RuleBasedStateMachine):
             ]
             if not heard:
                 # Two: it runs, and that it has started is yet to be told.
-                told = self._told_to_run(uuid, len(happened) if torn else question.happened)
+                most = len(happened) if torn else question.happened
+                told = self._told_to_run(uuid, most)
                 since = at if torn else question.at
-                self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), told}
+                self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), told}, most
                 continue
             first = self.channel.given[heard[0]]
-            running = self._told_to_run(uuid, happened.index(first))
+            most = happened.index(first)
+            running = self._told_to_run(uuid, most)
             # Two: it boots, or it was paused.
-            self.known_since[uuid] = heard[0], {running, 1} if first.event == "resumed" else {running}
+            runs_before = {running, 1} if first.event == "resumed" else {running}
+            self.known_since[uuid] = heard[0], runs_before, most
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(self.exporter.inbox, self.exporter.asked.want_snapshot, most=most, until=until)

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
@@ -18,14 +19,26 @@ _EVERY = 5.0
 _CHECK_EVERY = 60.0
 _CHUNK = 2000
 """Rows that one transaction removes."""
+_LAST = 2**63 - 1
 
 
 class Keeper:
     """Checkpoints the journal, and removes history that is older or larger than it may be."""
 
-    def __init__(self, journal: Journal, *, oldest: float, largest: int) -> None:
-        """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit."""
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        oldest: float,
+        largest: int,
+        needed: Callable[[sqlite3.Connection], int | None] = lambda _: None,
+    ) -> None:
+        """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit.
+
+        ``needed``: the number from which on the history must stay, whatever its age; None: none must.
+        """
         self._journal = journal
+        self._needed = needed
         self._oldest = oldest
         self._largest = largest
         self._checked = float("-inf")
@@ -83,8 +96,8 @@ class Keeper:
             return 0
         return database.execute(
             "DELETE FROM transitions WHERE seq IN "
-            "(SELECT seq FROM transitions WHERE at < ? ORDER BY at LIMIT ?)",
-            (now - self._oldest, _CHUNK),
+            "(SELECT seq FROM transitions WHERE at < ? AND seq < ? ORDER BY at LIMIT ?)",
+            (now - self._oldest, self._end(database), _CHUNK),
         ).rowcount
 
     def _remove_first(self, database: sqlite3.Connection) -> int:
@@ -92,9 +105,15 @@ class Keeper:
             return 0
         # Not the last of them: it may be the counters that are large.
         return database.execute(
-            "DELETE FROM transitions WHERE seq < (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?)",
-            (_CHUNK,),
+            "DELETE FROM transitions "
+            "WHERE seq < min(?, (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?))",
+            (self._end(database), _CHUNK),
         ).rowcount
+
+    def _end(self, database: sqlite3.Connection) -> int:
+        """Return the number from which on nothing may go."""
+        needed = self._needed(database)
+        return _LAST if needed is None else needed
 
     def _run(self) -> None:
         while not self._stopping.wait(_EVERY):

@@ -6,6 +6,11 @@ them; they are kept beside the history because retention cuts the history and ma
 ``scopes`` is the filter with which each connection was listed: nothing is known of what it kept out.
 ``folded`` names the domains that have no series of their own: after a restart those that have keep them.
 ``identity`` names this file for ever: a sequence number means something only together with it.
+
+What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded
+while nothing was to be sent), ``unexplained`` that it was sent without the message that came later.
+``pending_logs`` and ``pending_spans`` are what is still to be delivered; ``trails`` what is remembered of
+each domain between its spans; ``set_aside`` what a receiver will never take.
 """
 
 import sqlite3
@@ -97,7 +102,44 @@ CREATE TABLE folded (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1, _V2)
+
+_V3 = """
+ALTER TABLE transitions ADD COLUMN trace_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE transitions ADD COLUMN span_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE transitions ADD COLUMN unexplained INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE pending_logs (
+    place INTEGER PRIMARY KEY
+);
+CREATE TABLE pending_spans (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    connection TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    at REAL NOT NULL,
+    first INTEGER NOT NULL,
+    span TEXT NOT NULL
+);
+CREATE INDEX pending_spans_first ON pending_spans (first);
+CREATE TABLE trails (
+    connection TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    first INTEGER,
+    since REAL,
+    trail TEXT NOT NULL,
+    PRIMARY KEY (uuid, connection)
+) WITHOUT ROWID;
+CREATE INDEX trails_since ON trails (since) WHERE since IS NOT NULL;
+CREATE TABLE set_aside (
+    signal TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    at REAL NOT NULL,
+    cause TEXT NOT NULL,
+    words TEXT NOT NULL,
+    item TEXT NOT NULL,
+    PRIMARY KEY (signal, place)
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = (_V1, _V2, _V3)
 """Entry n takes a file from version n to n + 1."""
 
 VERSION = len(_MIGRATIONS)

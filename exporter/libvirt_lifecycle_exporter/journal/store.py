@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory, Traced
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.extent import EVERYTHING, Extent
 from libvirt_lifecycle_exporter.journal.file import (
@@ -25,6 +25,7 @@ from libvirt_lifecycle_exporter.journal.file import (
     size_of,
 )
 from libvirt_lifecycle_exporter.journal.schema import FutureError
+from libvirt_lifecycle_exporter.journal.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,15 @@ _ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
 class Journal:
     """One journal file; used by the worker's thread alone, but for the figures."""
 
-    def __init__(self, path: Path, extent: Extent = EVERYTHING) -> None:
-        """``extent``: what this run answers for."""
+    def __init__(self, path: Path, extent: Extent = EVERYTHING, tracing: Tracing | None = None) -> None:
+        """``extent``: what this run answers for; ``tracing``: says what is to be delivered, if anything."""
         self.path = path
         self._extent = extent
         self._others = NOTHING
         """What else it remembers, which goes into a new file too."""
+        self._tracing = tracing
+        self.on_append: Callable[[], None] = lambda: None
+        """Called when something new is to be delivered; may not block."""
         self.errors = 0
         """Failed attempts to write, and transitions that could not be kept."""
         self.events = 0
@@ -82,7 +86,7 @@ class Journal:
         """Commit a batch."""
         if self._file is not None and not self._kept:
             try:
-                self._write(self._file, [batch])
+                batch.traced = self._write(self._file, [batch])
             except _ERRORS as error:
                 self._ail(error)
             else:
@@ -217,18 +221,27 @@ class Journal:
             self._in_step = False
             self._kept.remove(oldest)
 
-    def _write(self, file: File, batches: Iterable[Effects]) -> None:
+    def _write(self, file: File, batches: Iterable[Effects]) -> list[Traced]:
+        """Write batches; return on which spans the transitions are."""
         database = file.database
+        traced: list[Traced] = []
         with self.lock:
             database.execute("BEGIN IMMEDIATE")
             try:
                 for batch in batches:
                     tables.append(database, batch)
+                    traced += self._trace(database, batch)
                     self.events += len(batch.transitions)
                 database.execute("COMMIT")
             except BaseException:
                 _roll_back(database)
                 raise
+        if traced:
+            self.on_append()
+        return traced
+
+    def _trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+        return self._tracing.write(database, batch) if self._tracing is not None else []
 
     def _rewrite(self, file: File, state: Memory, kept: list[Effects]) -> None:
         database = file.database
@@ -237,6 +250,7 @@ class Journal:
             try:
                 for batch in kept:
                     tables.write_history(database, batch)
+                    self._trace(database, batch)
                     self.events += len(batch.transitions)
                 tables.replace(database, state, self._extent, self._others)
                 database.execute("COMMIT")

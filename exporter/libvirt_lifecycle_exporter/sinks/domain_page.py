@@ -6,9 +6,9 @@ Law: a page only formats what it was told; it decides nothing.
 from collections.abc import Mapping
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import INCIDENT
+from libvirt_lifecycle_exporter.effects import INCIDENT, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
-from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, pairs, sample
+from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.sinks.families import (
     DOMAIN_FAMILIES,
     EVENTS,
@@ -38,7 +38,9 @@ def _bits(*families: Family) -> int:
     return sum(1 << DOMAIN_FAMILIES.index(family) for family in families)
 
 
-_COUNTED = _bits(EVENTS, LAST_EVENT)
+EXEMPLIFIED = len(DOMAIN_FAMILIES)
+"""Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
+_COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
 _FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META, HUNG)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
@@ -52,6 +54,7 @@ class DomainPage(Page):
         "_signals",
         "began",
         "counts",
+        "exemplars",
         "expires",
         "facts",
         "incidents",
@@ -69,7 +72,7 @@ class DomainPage(Page):
 
         ``is_own``: whether it is of one domain, not of those that have none of their own.
         """
-        super().__init__(len(DOMAIN_FAMILIES))
+        super().__init__(len(DOMAIN_FAMILIES) + 1)
         self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: Domain | None = None
@@ -77,6 +80,8 @@ class DomainPage(Page):
         self.facts = 0
         """Series that say what is known of the domain."""
         self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if is_own else (), 0)
+        self.exemplars: dict[Pair, str] = {}
+        """The newest transition of a pair, as OpenMetrics names it behind the sample."""
         self.last: dict[Pair, float] = {}
         self.promised: dict[Pair, int] = {}
         """How many series each pair will bring; kept by ``Room``."""
@@ -104,6 +109,17 @@ class DomainPage(Page):
         self.counts[pair] = 1
         self.last[pair] = at
         self.touch(_COUNTED)
+
+    def exemplify(self, traced: Traced) -> bool:
+        """Name the span that the newest transition of a pair is on; False if it was not counted here."""
+        change = traced.change
+        pair = (change.event, change.reason)
+        if pair not in self.last:
+            return False
+        names = labels({"trace_id": traced.trace_id, "span_id": traced.span_id})
+        self.exemplars[pair] = f" # {{{names}}} 1 {number(change.at)}"
+        self.touch(1 << EXEMPLIFIED)
+        return True
 
     def opens(self, incident: Incident, more: int) -> None:
         """Show that an incident is open; ``more``: how many it is more than before."""
@@ -151,9 +167,10 @@ class DomainPage(Page):
         return len(self.counts) + len(self.last) + self.facts + 2 * len(self.incidents) + len(self.began)
 
     def write(self, family: int) -> str:
-        name = DOMAIN_FAMILIES[family].name
+        name = EVENTS.name if family == EXEMPLIFIED else DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
-            return pairs(name, self._labels, _NAMES, self.counts)
+            exemplars = self.exemplars if family == EXEMPLIFIED else {}
+            return pairs(name, self._labels, _NAMES, self.counts, exemplars)
         if name == LAST_EVENT.name:
             return pairs(name, self._labels, _NAMES, self.last)
         if name in _OF_INCIDENTS:

@@ -2,7 +2,7 @@
 
 import itertools
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import (
@@ -38,6 +38,20 @@ class JournalFigures(Protocol):
     def size(self) -> int: ...
 
 
+class CourierFigures(Protocol):
+    """What the deliveries of one signal say about themselves."""
+
+    signal: str
+    pending: int
+    oldest: float
+    failures: int
+
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+    @property
+    def exported(self) -> int: ...
+
+
 class ExporterCollector(Collector):
     """What the exporter says about itself."""
 
@@ -50,6 +64,7 @@ class ExporterCollector(Collector):
         *,
         heartbeat: Callable[[], float],
         libvirt_version: str,
+        couriers: Sequence[CourierFigures] = (),
     ) -> None:
         """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
         Unix time, seconds.
@@ -58,6 +73,7 @@ class ExporterCollector(Collector):
         self._sink = sink
         self._journal = journal
         self._probes = probes
+        self._couriers = couriers
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
 
@@ -104,6 +120,7 @@ class ExporterCollector(Collector):
             "Failed attempts to use the journal, and transitions that are missing in it.",
             value=self._journal.errors,
         )
+        yield from self._deliveries()
         yield GaugeMetricFamily(
             f"{PREFIX}_series", "Series about domains that there are now.", value=self._sink.series
         )
@@ -126,6 +143,39 @@ class ExporterCollector(Collector):
             bounds = (*(str(float(bound)) for bound in BOUNDS), "+Inf")
             shown.add_metric([connection, signal], list(zip(bounds, up_to, strict=True)), total)
         return shown
+
+    def _deliveries(self) -> Iterator[Metric]:
+        pending = GaugeMetricFamily(
+            f"{PREFIX}_otlp_pending",
+            "Spans and log records that are still to be delivered.",
+            labels=["signal"],
+        )
+        oldest = GaugeMetricFamily(
+            f"{PREFIX}_otlp_oldest_pending_timestamp_seconds",
+            "When the oldest of what is still to be delivered happened, in seconds since the epoch.",
+            labels=["signal"],
+        )
+        exported = CounterMetricFamily(
+            f"{PREFIX}_otlp_exported", "Spans and log records that the receiver has taken.", labels=["signal"]
+        )
+        dropped = CounterMetricFamily(
+            f"{PREFIX}_otlp_dropped",
+            "Spans and log records that were given up or set aside.",
+            labels=["signal", "cause"],
+        )
+        errors = CounterMetricFamily(
+            f"{PREFIX}_sink_errors",
+            "Attempts to deliver that did not work and were repeated.",
+            labels=["sink"],
+        )
+        for courier in self._couriers:
+            pending.add_metric([courier.signal], courier.pending)
+            oldest.add_metric([courier.signal], courier.oldest)
+            exported.add_metric([courier.signal], courier.exported)
+            for cause, count in dict(courier.dropped).items():
+                dropped.add_metric([courier.signal, cause], count)
+            errors.add_metric([f"otlp_{courier.signal}"], courier.failures)
+        yield from (pending, oldest, exported, dropped, errors)
 
 
 def registry(collector: ExporterCollector) -> tuple[CollectorRegistry, Histogram]:

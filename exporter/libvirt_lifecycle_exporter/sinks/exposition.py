@@ -12,8 +12,11 @@ https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
+_NO_EXEMPLARS: Mapping[tuple[str, str], str] = MappingProxyType({})
+_AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 
 
@@ -63,9 +66,9 @@ def labels(values: Mapping[str, str]) -> str:
     return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in values.items())
 
 
-def sample(name: str, rendered_labels: str, value: float) -> str:
-    """Render one sample line."""
-    return f"{name}{{{rendered_labels}}} {number(value)}\n"
+def sample(name: str, rendered_labels: str, value: float, exemplar: str = "") -> str:
+    """Render one sample line; ``exemplar``: rendered, for OpenMetrics alone."""
+    return f"{name}{{{rendered_labels}}} {number(value)}{exemplar}\n"
 
 
 @cache
@@ -73,10 +76,17 @@ def _pair_labels(names: tuple[str, str], pair: tuple[str, str]) -> str:
     return labels(dict(zip(names, pair, strict=True)))
 
 
-def pairs(name: str, subject: str, names: tuple[str, str], values: Mapping[tuple[str, str], float]) -> str:
+def pairs(
+    name: str,
+    subject: str,
+    names: tuple[str, str],
+    values: Mapping[tuple[str, str], float],
+    exemplars: Mapping[tuple[str, str], str] = _NO_EXEMPLARS,
+) -> str:
     """Render a sample for each pair of label values; ``names`` are the labels' names."""
     return "".join(
-        sample(name, f"{subject},{_pair_labels(names, pair)}", value) for pair, value in values.items()
+        sample(name, f"{subject},{_pair_labels(names, pair)}", value, exemplars.get(pair, ""))
+        for pair, value in values.items()
     )
 
 
@@ -85,9 +95,21 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def render(families: Sequence[Family], pages: Iterable[Page], *, openmetrics: bool) -> list[str]:
-    """Render the families over all pages, each family together as both formats demand."""
-    columns = zip(*(page.refresh() for page in pages), strict=True)
+def render(
+    families: Sequence[Family],
+    pages: Iterable[Page],
+    *,
+    openmetrics: bool,
+    instead: Mapping[int, int] = _AS_THEY_ARE,
+) -> list[str]:
+    """Render the families over all pages, each family together as both formats demand.
+
+    ``instead``: place of a family -> the place of the text that is shown for it.
+    """
+    columns = list(zip(*(page.refresh() for page in pages), strict=True))
+    if columns:
+        for family, other in instead.items():
+            columns[family] = columns[other]
     return [
         part
         for family, column in zip(families, columns, strict=False)

@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import CountKey, Memory, Name, TotalKey
+from libvirt_lifecycle_exporter.effects import CountKey, Memory, Name, TotalKey, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.sinks.connection_page import ConnectionPage
-from libvirt_lifecycle_exporter.sinks.domain_page import Counted, DomainPage, Pair
+from libvirt_lifecycle_exporter.sinks.domain_page import EXEMPLIFIED, Counted, DomainPage, Pair
 from libvirt_lifecycle_exporter.sinks.exposition import render
-from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
+from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
 from libvirt_lifecycle_exporter.sinks.room import Room
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
@@ -78,6 +78,16 @@ class PrometheusSink:
                 self._room.keep(page, pair)
                 with self._room.growing(page):
                     page.first(pair, change.at)
+
+    def exemplify(self, traced: Traced) -> None:
+        """Name the span of a transition that was counted."""
+        change = traced.change
+        with self._lock:
+            # Under its own name, or where it was counted for want of room.
+            for name in (change.name, OTHER):
+                page = self._pages.get((change.connection, name))
+                if page is not None and page.exemplify(traced):
+                    return
 
     def raw(self, connection: str, event: str, detail: str) -> None:
         """Count what libvirt sent, in its own words."""
@@ -217,7 +227,9 @@ class PrometheusSink:
     def render(self, *, openmetrics: bool) -> str:
         """Write everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
-            parts = render(DOMAIN_FAMILIES, self._pages.values(), openmetrics=openmetrics)
+            exemplified = {DOMAIN_FAMILIES.index(EVENTS): EXEMPLIFIED} if openmetrics else {}
+            pages = self._pages.values()
+            parts = render(DOMAIN_FAMILIES, pages, openmetrics=openmetrics, instead=exemplified)
             parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
         return "".join(parts)
 

@@ -1,0 +1,174 @@
+"""Says, as transitions are appended, on which span each is, and what is to be delivered.
+
+Law: all of it runs inside the transaction that appends, and nothing is remembered outside of the file. So a
+row and its ids come together, and a batch that was rolled back left nothing behind.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from libvirt_lifecycle_exporter.courses import LIMIT
+from libvirt_lifecycle_exporter.effects import Effects, Traced
+from libvirt_lifecycle_exporter.spans import (
+    NOTHING,
+    Ids,
+    Link,
+    Moment,
+    Open,
+    Ref,
+    Span,
+    Step,
+    Trail,
+    expire,
+    place,
+)
+from libvirt_lifecycle_exporter.transition import Transition
+
+Key = tuple[str, str]
+"""connection, uuid"""
+
+_TRAIL = "SELECT trail FROM trails WHERE uuid = ? AND connection = ?"
+_PEERS = "SELECT trail FROM trails WHERE uuid = ? AND connection <> ?"
+_KEEP_TRAIL = "INSERT OR REPLACE INTO trails (connection, uuid, first, since, trail) VALUES (?, ?, ?, ?, ?)"
+_PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, at, first, span) VALUES (?, ?, ?, ?, ?)"
+
+
+class Tracing:
+    """What is traced, and for which signals something is to be delivered."""
+
+    def __init__(self, host: str, *, traces: bool, logs: bool, runs: bool) -> None:
+        """``host``: names this host; ``runs``: whether a run from start to stop is a span, too."""
+        self._host = host
+        self._traces = traces
+        self._logs = logs
+        self._runs = runs
+
+    def write(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+        """Trace the transitions of a batch that has just been inserted."""
+        traced = list(self._trace(database, batch)) if batch.transitions else []
+        if batch.forgotten:
+            database.executemany(
+                "DELETE FROM trails WHERE uuid = ? AND connection = ? AND since IS NULL",
+                [(domain.uuid, domain.connection) for domain in batch.forgotten],
+            )
+        return traced
+
+    def expire(self, database: sqlite3.Connection, now: float) -> int:
+        """Close what has been under way for too long; return how many spans that were."""
+        overdue = database.execute(
+            "SELECT connection, uuid, trail FROM trails WHERE since < ? OR since > ?",
+            (now - LIMIT, now + LIMIT),
+        ).fetchall()
+        for connection, uuid, text in overdue:
+            spans, trail = expire(read_trail(text), now)
+            self._pend(database, (connection, uuid), spans)
+            database.execute(_KEEP_TRAIL, _trail_row((connection, uuid), trail))
+        return len(overdue)
+
+    def _trace(self, database: sqlite3.Connection, batch: Effects) -> Iterator[Traced]:
+        last, journal = database.execute(
+            "SELECT seq, (SELECT id FROM identity) FROM sqlite_sequence WHERE name = 'transitions'"
+        ).fetchone()
+        ids = Ids(f"{self._host}\0{journal}")
+        first = last - len(batch.transitions) + 1
+        closes = _closings(batch)
+        trails: dict[Key, Trail] = {}
+        refs = []
+        for number, change in enumerate(batch.transitions, first):
+            key = (change.connection, change.uuid)
+            trail = trails[key] if key in trails else _trail(database, key)
+            peer = _peer(database, trails, change) if change.reason == "migrated" else None
+            step = Step(number, change, ids, closes.get(number - first, frozenset()), peer)
+            placed = place(trail, step, runs=self._runs)
+            trails[key] = placed.trail
+            refs.append((*placed.ref, number))
+            self._pend(database, key, placed.closed)
+            yield Traced(change, *placed.ref)
+        database.executemany("UPDATE transitions SET trace_id = ?, span_id = ? WHERE seq = ?", refs)
+        if self._logs:
+            database.executemany(
+                "INSERT INTO pending_logs VALUES (?)", [(number,) for number in range(first, last + 1)]
+            )
+        database.executemany(_KEEP_TRAIL, [_trail_row(key, trail) for key, trail in trails.items()])
+
+    def _pend(self, database: sqlite3.Connection, key: Key, spans: Sequence[Span]) -> None:
+        if self._traces and spans:
+            database.executemany(
+                _PEND_SPAN, [(*key, span.ended, span.number, json.dumps(span)) for span in spans]
+            )
+
+
+def read_span(text: str) -> Span:
+    """Read a span as ``pending_spans`` has it."""
+    number, ref, name, began, ended, outcome, duration, links, rows = json.loads(text)
+    found = tuple(_link(link) for link in links)
+    return Span(number, Ref(*ref), name, began, ended, outcome, duration, found, tuple(rows))
+
+
+def read_trail(text: str) -> Trail:
+    """Read a trail as ``trails`` has it."""
+    under_way, previous, run, migration, conditions = json.loads(text)
+    return Trail(
+        _open(under_way) if under_way else None,
+        Ref(*previous) if previous else None,
+        _moment(run) if run else None,
+        _moment(migration) if migration else None,
+        {name: _moment(moment) for name, moment in conditions.items()},
+    )
+
+
+def _open(value: Any) -> Open:  # noqa: ANN401 - JSON
+    name, number, ref, at, rows, links = value
+    return Open(name, number, Ref(*ref), at, tuple(rows), tuple(_link(link) for link in links))
+
+
+def _link(value: Any) -> Link:  # noqa: ANN401 - JSON
+    ref, relations = value
+    return Link(Ref(*ref), tuple(relations))
+
+
+def _moment(value: Any) -> Moment:  # noqa: ANN401 - JSON
+    ref, at = value
+    return Moment(Ref(*ref), at)
+
+
+def _trail(database: sqlite3.Connection, key: Key) -> Trail:
+    connection, uuid = key
+    row = database.execute(_TRAIL, (uuid, connection)).fetchone()
+    return read_trail(row[0]) if row else NOTHING
+
+
+def _trail_row(key: Key, trail: Trail) -> tuple[Any, ...]:
+    under_way = trail.open
+    number, since = (under_way.number, under_way.at) if under_way else (None, None)
+    return (*key, number, since, json.dumps(trail))
+
+
+def _peer(database: sqlite3.Connection, trails: dict[Key, Trail], change: Transition) -> Ref | None:
+    """Find the same migration on another connection, if it was just now."""
+    rows = database.execute(_PEERS, (change.uuid, change.connection)).fetchall()
+    here = [trail for key, trail in trails.items() if key[1] == change.uuid and key[0] != change.connection]
+    for trail in [*here, *(read_trail(row[0]) for row in rows)]:
+        if trail.migration is not None and abs(change.at - trail.migration.at) < LIMIT:
+            return trail.migration.ref
+    return None
+
+
+def _closings(batch: Effects) -> dict[int, frozenset[str]]:
+    """Return, by place in the batch, the incidents that a transition ended."""
+    ended: dict[int, set[str]] = {}
+    for incident in batch.incidents.values():
+        if incident.closed_at is None:
+            continue
+        key = (incident.connection, incident.uuid)
+        own = [
+            (number, change)
+            for number, change in enumerate(batch.transitions)
+            if (change.connection, change.uuid) == key
+        ]
+        exact = [number for number, change in own if change.at == incident.closed_at]
+        if exact or own:
+            ended.setdefault(exact[-1] if exact else own[-1][0], set()).add(incident.id)
+    return {number: frozenset(incidents) for number, incidents in ended.items()}

@@ -1,0 +1,116 @@
+"""Which batch is next: what is left from an outage, at a bounded rate, and beside it what is new.
+
+Law: in the order of each domain. After an outage what is new does not wait behind what is old, but for what
+is new of a domain of which something old is still to be sent.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from libvirt_lifecycle_exporter.parcels import Parcel
+from libvirt_lifecycle_exporter.sinks.otlp.ports import Outbox
+
+BATCH: Final = 512
+BATCH_BYTES: Final = 2 << 20
+"""Of one request, roughly, before compression: gRPC servers take 4 MB unless told otherwise."""
+_WINDOW: Final = 4 * BATCH
+"""Rows that are looked through for those that may go."""
+
+Key = tuple[str, str]
+
+
+class Wave(NamedTuple):
+    """What may be sent now."""
+
+    parcels: list[Parcel]
+    lost: list[int]
+    """Places of what the history no longer has."""
+    waits: bool
+    """Whether there is something that only waits for its message."""
+
+
+class Waves:
+    """The order in which one signal's queue is emptied."""
+
+    def __init__(self, signal: str, outbox: Outbox, rate: float, clock: Callable[[], float]) -> None:
+        """``rate``: parcels of an outage that are sent in a second; 0: as fast as it goes. ``clock``:
+        steady.
+        """
+        self._signal = signal
+        self._outbox = outbox
+        self._rate = rate
+        self._clock = clock
+        self._behind: dict[Key, int] = {}
+        """Domain -> the last place of it that is left from an outage."""
+        self._border = 0
+        """The last place that is left from an outage."""
+        self._allowance = 0.0
+        self._seen = clock()
+
+    def late(self) -> None:
+        """Note that all that is pending now is late: there was an outage."""
+        if self._rate:
+            self._behind = self._outbox.newest(self._signal)
+            self._border = max(self._behind.values(), default=0)
+            self._allowance, self._seen = float(BATCH), self._clock()
+
+    def forget(self) -> None:
+        """Forget all places: they were another journal's."""
+        self._behind, self._border = {}, 0
+
+    def is_catching_up(self) -> bool:
+        """Tell whether something is left from an outage."""
+        return bool(self._border)
+
+    def next(self, now: float, leave: Collection[int], *, final: bool = False) -> Iterator[Wave]:
+        """Return what may be sent, a batch at a time: of the old, then of the new.
+
+        ``now``: Unix time; ``leave``: places to leave out; ``final``: wait for no message.
+        """
+        if not self._border:
+            yield _pick(self._outbox.take(self._signal, 0, _WINDOW), now, leave, BATCH, final=final)
+            return
+        self._refill()
+        head = self._outbox.take(self._signal, 0, _WINDOW)
+        old = [parcel for parcel in head if parcel.place <= self._border]
+        if not old:
+            self._behind, self._border = {}, 0
+        elif self._allowance >= 1:
+            wave = _pick(old, now, leave, min(BATCH, int(self._allowance)), final=final)
+            self._allowance -= len(wave.parcels)
+            yield wave
+        first = old[0].place if old else 0
+        new = [
+            parcel
+            for parcel in self._outbox.take(self._signal, self._border, _WINDOW)
+            if self._behind.get((parcel.connection, parcel.uuid), 0) < first or not old
+        ]
+        yield _pick(new, now, leave, BATCH, final=final)
+
+    def _refill(self) -> None:
+        now = self._clock()
+        self._allowance = min(float(BATCH), self._allowance + self._rate * max(0.0, now - self._seen))
+        self._seen = now
+
+
+def _pick(parcels: Sequence[Parcel], now: float, leave: Collection[int], most: int, *, final: bool) -> Wave:
+    """Pick what may go; a domain of which something waits is not overtaken by itself."""
+    picked: list[Parcel] = []
+    lost: list[int] = []
+    held: set[Key] = set()
+    size = 0
+    for parcel in parcels:
+        key = (parcel.connection, parcel.uuid)
+        if parcel.place in leave:
+            continue
+        if not parcel.is_whole:
+            lost.append(parcel.place)
+        elif key not in held:
+            if not final and any(row.waits(now) for row in parcel.rows):
+                held.add(key)
+                continue
+            size += parcel.size
+            if len(picked) == most or (picked and size > BATCH_BYTES):
+                break
+            picked.append(parcel)
+    return Wave(picked, lost, bool(held))

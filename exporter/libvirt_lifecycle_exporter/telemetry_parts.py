@@ -1,0 +1,51 @@
+"""What OpenTelemetry needs, built from the settings; nothing of it is imported unless something is to be
+sent.
+"""
+
+from typing import TYPE_CHECKING
+
+from libvirt_lifecycle_exporter.journal.outbox import Outbox
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.parcels import LOGS, TRACES
+from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.telemetry import host_id
+
+if TYPE_CHECKING:
+    from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery
+
+
+def tracing_of(settings: Settings) -> Tracing | None:
+    """Say what is traced; None where nothing is to be sent."""
+    signals = _signals(settings)
+    if not signals:
+        return None
+    return Tracing(host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans)
+
+
+def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Delivery":
+    """Build the couriers. Raises OSError where a certificate or a key cannot be used."""
+    from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery  # noqa: PLC0415 - only if it is wanted
+
+    delivery = Delivery(
+        settings.telemetry,
+        Outbox(journal, tracing),
+        {target.label: target.uri for target in settings.targets},
+        host_id(),
+        span_events=settings.otel_events != "log",
+        signals=_signals(settings),
+        max_age=settings.otel_max_age,
+        rate=settings.otel_catch_up_rate,
+    )
+    journal.on_append = delivery.wake
+    return delivery
+
+
+def _signals(settings: Settings) -> list[str]:
+    """Name the signals that go anywhere."""
+    wanted = [TRACES] if settings.otel_events == "span" else [TRACES, LOGS]
+    return [
+        signal
+        for signal in wanted
+        if settings.telemetry.of(signal) is not None or signal in settings.telemetry.consoles
+    ]

@@ -1,0 +1,163 @@
+"""What OpenTelemetry costs, how late it is, and what becomes of an outage; each part a process of its own."""
+
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.journal.store import Journal
+from tests.lab.exporter import free_port
+from tests.lab.waiting import until
+from tests.otel.sender import Sender, event
+from tests.otel.stub import WELL, Stub, numbers
+
+BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+DOMAINS = 50
+EVENTS = 20_000
+PENDING = 100_000
+OUTAGE = 10_000
+PAIRS = ("suspended/paused", "resumed/unpaused", "shutdown/guest", "stopped/shutdown")
+
+
+def batches(count: int, size: int) -> list[Effects]:
+    """As the worker hands them to the journal."""
+    made, now = [], time.time()
+    for first in range(0, count, size):
+        effects = Effects()
+        for number in range(first, first + size):
+            effects.count(event(PAIRS[number // DOMAINS % 4], name=f"web-{number % DOMAINS}", at=now))
+        made.append(effects)
+    return made
+
+
+def appended(journal: Journal, size: int) -> float:
+    """Events a second."""
+    made = batches(EVENTS, size)
+    began = time.perf_counter()
+    for effects in made:
+        journal.append(effects)
+    return EVENTS / (time.perf_counter() - began)
+
+
+def throughput(folder: Path) -> dict[str, float]:
+    """The journal's part of the event path: with nothing to send, with a receiver, with none there."""
+    found = {}
+    for size in (1, 100):
+        off = Journal(folder / f"off-{size}")
+        off.restore()
+        found[f"events/s, off, batches of {size}"] = appended(off, size)
+        off.close()
+        with Stub() as stub:
+            (folder / f"on-{size}").mkdir()
+            with Sender(folder / f"on-{size}", {BASE: stub.url}) as sender:
+                found[f"events/s, on, batches of {size}"] = appended(sender.journal, size)
+                began = time.perf_counter()
+                until(lambda sender=sender: not sender.pending("logs") + sender.pending("traces"), 120, "all")  # type: ignore[misc]
+                found[f"s until all was delivered after that, batches of {size}"] = (
+                    time.perf_counter() - began
+                )
+        (folder / f"down-{size}").mkdir()
+        with Sender(folder / f"down-{size}", {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
+            found[f"events/s, on and nobody there, batches of {size}"] = appended(sender.journal, size)
+    return found
+
+
+def lag(folder: Path) -> dict[str, float]:
+    """From the event to the receiver, 20 events a second."""
+    arrived: dict[str, list[float]] = {"traces": [], "logs": []}
+
+    def note(items: list[Any]) -> Any:
+        now = time.time_ns()
+        for item in items:
+            signal = "traces" if hasattr(item, "events") else "logs"
+            at = item.end_time_unix_nano if signal == "traces" else item.time_unix_nano
+            arrived[signal].append((now - at) / 1e6)
+        return WELL
+
+    with Stub(note) as stub, Sender(folder, {BASE: stub.url}) as sender:
+        for number in range(200):
+            sender.send([event(name=f"web-{number % DOMAINS}")])
+            time.sleep(0.05)
+        until(lambda: len(arrived["logs"]) == len(arrived["traces"]) == 200, 20, "all")
+    return {
+        f"lag of {signal}, {name}, ms": statistics.quantiles(values, n=100)[place]
+        for signal, values in arrived.items()
+        for name, place in (("p50", 49), ("p99", 98))
+    }
+
+
+def memory(folder: Path) -> dict[str, float]:
+    """Of the process, with nobody there: before, and with so many pending."""
+    with Sender(folder, {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
+        sender.send([event()])
+        until(lambda: sender.courier("logs").failures, 20, "an attempt")
+        before = _resident()
+        for effects in batches(PENDING, 100):
+            sender.journal.append(effects)
+        until(lambda: sender.courier("logs").pending > PENDING, 60, "its own count")
+        failures = sender.courier("traces").failures
+        until(lambda: sender.courier("traces").failures > failures, 60, "another attempt")
+        return {
+            "resident MB, nothing pending": before,
+            f"resident MB, {PENDING} pending": _resident(),
+            "journal MB": sender.journal.size() / 1e6,
+        }
+
+
+def outage(folder: Path) -> dict[str, float]:
+    """So many events while nobody is there; then somebody is, for as long as it takes."""
+    port = free_port()
+    provider = TracerProvider(shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{port}/v1/traces", timeout=1)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracer = provider.get_tracer("bench")
+    began = time.monotonic()
+    for _ in range(OUTAGE):
+        tracer.start_span("x").end()
+    flushed = provider.force_flush(30_000)
+    with Stub() as stub:
+        exporter._client._endpoint = f"{stub.url}/v1/traces"  # noqa: SLF001 - the receiver has come back
+        provider.force_flush(30_000)
+        provider.shutdown()
+        theirs = len(stub.taken("traces"))
+    seconds = time.monotonic() - began
+    with Sender(folder, {BASE: f"http://127.0.0.1:{port}"}) as sender:
+        for effects in batches(OUTAGE, 100):
+            sender.journal.append(effects)
+        until(lambda: sender.courier("traces").failures > 1, 30, "attempts")
+    with Stub() as stub, Sender(folder, {BASE: stub.url}) as sender:
+        until(lambda: not sender.pending("traces"), 60, "all")
+        ours = len({number for span in stub.taken("traces") for number in numbers(span)})
+    return {
+        f"BatchSpanProcessor, spans delivered of {OUTAGE}": theirs,
+        "its force_flush during the outage returned": float(flushed),
+        "seconds that took": seconds,
+        f"this exporter, events delivered of {OUTAGE}": ours,
+    }
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+PARTS: dict[str, Callable[[Path], dict[str, float]]] = {
+    "throughput": throughput,
+    "lag": lag,
+    "memory": memory,
+    "outage": outage,
+}
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        print(json.dumps(PARTS[sys.argv[1]](Path(scratch))))

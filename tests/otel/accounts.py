@@ -1,0 +1,136 @@
+"""What a Collector wrote down, held against the journal."""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from libvirt_lifecycle_exporter.courses import LIMIT
+from tests.lab.collector import Collector, Event, Log, Span
+from tests.lab.waiting import until
+
+COLUMNS = "seq, at, connection, uuid, name, domain_id, event, reason, detail, detail_code, source, "
+COLUMNS += "CASE unexplained WHEN 1 THEN '' ELSE message END, run_id, incident_id, trace_id, span_id"
+
+
+class Written(NamedTuple):
+    seq: int
+    at: float
+    connection: str
+    uuid: str
+    name: str
+    domain_id: int
+    event: str
+    reason: str
+    detail: str
+    detail_code: int
+    source: str
+    message: str
+    run_id: str
+    incident_id: str
+    trace_id: str
+    span_id: str
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As they are to be told."""
+        found = {
+            "libvirt.domain.name": self.name,
+            "libvirt.domain.uuid": self.uuid,
+            "libvirt.domain.id": self.domain_id,
+            "libvirt.connection.uri": self.connection,
+            "libvirt.domain.event.reason": self.reason,
+            "libvirt.domain.event.detail": self.detail,
+            "libvirt.domain.event.detail_code": self.detail_code,
+            "libvirt.event.source": self.source,
+            "libvirt.event.sequence": self.seq,
+            "libvirt.domain.message": self.message,
+            "libvirt.domain.run.id": self.run_id,
+            "libvirt.incident.id": self.incident_id,
+        }
+        return {key: value for key, value in found.items() if value != ""}
+
+
+def written(path: Path) -> list[Written]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+        rows = database.execute(f"SELECT {COLUMNS} FROM transitions WHERE span_id <> '' ORDER BY seq")
+        return [Written(*row) for row in rows]
+
+
+def pending(path: Path) -> tuple[int, int, int]:
+    """Spans, logs, and operations that are still open."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+        spans, logs, under_way = database.execute(
+            "SELECT (SELECT count(*) FROM pending_spans), (SELECT count(*) FROM pending_logs), "
+            "(SELECT count(*) FROM trails WHERE since IS NOT NULL)"
+        ).fetchone()
+    return spans, logs, under_way
+
+
+def wait_delivered(path: Path, timeout: float = 60.0) -> None:
+    until(lambda: pending(path)[:2] == (0, 0), timeout, "everything to be delivered")
+
+
+def check(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
+    """The file equals the journal: each number once, ids and attributes alike, links resolve, spans bounded.
+    What came twice is byte-identical. AssertionError otherwise; returns spans and logs, each once."""
+    rows = {row.seq: row for row in written(path)}
+    *_, under_way = pending(path)
+    last = max(rows)
+    until(lambda: any(log.event.number == last for log in collector.records()), 20, "the last to be on disk")
+    if not under_way:
+        told = {row.span_id for row in rows.values()}
+        until(lambda: told <= {span.span_id for span in collector.spans()}, 20, "all spans to be on disk")
+    spans, logs = _once(collector.spans()), _once(collector.records())
+    assert sorted(log.event.number for log in logs) == sorted(rows)
+    for log in logs:
+        row = rows[log.event.number]
+        assert (log.trace_id, log.span_id) == (row.trace_id, row.span_id)
+        _agree(log.event, row)
+    events = {event.number: (span, event) for span in spans for event in span.events}
+    times = Counter(event.number for span in spans for event in span.events)
+    assert set(times.values()) <= {1}
+    missing = rows.keys() - times.keys()
+    assert bool(missing) <= bool(under_way), (
+        f"{len(missing)} of {len(rows)} are on no span: {sorted(missing)[:9]}"
+    )
+    by_number = {log.event.number: log for log in logs}
+    for number, (span, event) in events.items():
+        row = rows[number]
+        assert (span.trace_id, span.span_id) == (row.trace_id, row.span_id)
+        _agree(event, row)
+        assert event == by_number[number].event
+    ids = {(span.trace_id, span.span_id) for span in spans}
+    ids |= {(row.trace_id, row.span_id) for row in rows.values()}
+    for span in spans:
+        assert span.ended - span.began <= LIMIT * 1e9
+        assert all((trace_id, span_id) in ids for trace_id, span_id, _ in span.links), span
+    return spans, logs
+
+
+def in_order(items: list[Log] | list[Span]) -> bool:
+    """Each domain's are in the order of the journal, as far as they came for the first time."""
+    newest: dict[str, int] = {}
+    for item in items:
+        event = item.event if isinstance(item, Log) else item.events[-1]
+        uuid = event.attributes["libvirt.domain.uuid"]
+        if event.number < newest.get(uuid, 0):
+            return False
+        newest[uuid] = event.number
+    return True
+
+
+def _agree(event: Event, row: Written) -> None:
+    attributes = {key: value for key, value in event.attributes.items() if key != "error.type"}
+    assert attributes == row.attributes
+    assert event.name == f"libvirt.domain.{row.event}"
+    assert event.at == int(row.at * 1e9)
+
+
+def _once(items: list[Any]) -> list[Any]:
+    found: dict[tuple[str, int], Any] = {}
+    for item in items:
+        key = (item.span_id, item.event.number if isinstance(item, Log) else 0)
+        assert found.setdefault(key, item).text == item.text, "a replay differs"
+    return list(found.values())

@@ -1,0 +1,91 @@
+"""A journal and its deliveries, without an exporter around them."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects
+from libvirt_lifecycle_exporter.journal.outbox import Outbox
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.parcels import SIGNALS
+from libvirt_lifecycle_exporter.sinks.otlp.courier import Courier
+from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery
+from libvirt_lifecycle_exporter.telemetry import telemetry
+from libvirt_lifecycle_exporter.transition import Transition
+
+HERE = "qemu:///system"
+STOP = 2.0
+
+
+def event(
+    pair: str = "defined/updated", *, name: str = "web", at: float | None = None, message: str = ""
+) -> Transition:
+    kind, _, reason = pair.partition("/")
+    when = time.time() if at is None else at
+    return Transition(when, HERE, f"uuid-{name}", name, 1, kind, reason, reason, 0, "callback", message)
+
+
+class Sender:
+    """`with` starts it; `send` puts transitions into the journal, as the worker does."""
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        rate: float = 0,
+        max_age: float = 86_400,
+        signals: tuple[str, ...] = SIGNALS,
+    ) -> None:
+        self.path = folder / "journal.sqlite"
+        tracing = Tracing("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
+        self.journal = Journal(self.path, tracing=tracing)
+        self.journal.restore()
+        self.outbox = Outbox(self.journal, tracing)
+        self.delivery = Delivery(
+            telemetry(environment),
+            self.outbox,
+            {HERE: HERE},
+            "this host",
+            span_events=True,
+            signals=signals,
+            max_age=max_age,
+            rate=rate,
+        )
+        self.journal.on_append = self.delivery.wake
+
+    def __enter__(self) -> Self:
+        self.delivery.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.delivery.stop(STOP)
+        self.journal.close()
+
+    def send(self, changes: Iterable[Transition]) -> None:
+        effects = Effects()
+        for change in changes:
+            effects.count(change)
+        self.journal.append(effects)
+
+    def tend(self) -> None:
+        self.journal.tend(lambda: NOTHING)
+
+    def courier(self, signal: str) -> Courier:
+        (found,) = (courier for courier in self.delivery.couriers if courier.signal == signal)
+        return found
+
+    def pending(self, signal: str) -> int:
+        return self.outbox.figures(signal)[0]
+
+    def aside(self) -> list[tuple[str, str]]:
+        """Signal and cause of what was set aside."""
+        with closing(sqlite3.connect(self.path)) as database:
+            return database.execute("SELECT signal, cause FROM set_aside ORDER BY signal, place").fetchall()

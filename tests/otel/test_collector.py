@@ -1,0 +1,120 @@
+"""A real Collector writes down what a real exporter tells it: what is in the journal, and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journal.driver import Driver
+from tests.journal.mortal import Mortal
+from tests.lab.collector import Collector
+from tests.lab.daemon import Daemon, short_root
+from tests.lab.exporter import Exporter
+from tests.lab.waiting import until
+from tests.otel.accounts import check, in_order, wait_delivered, written
+
+EXPORTED = "libvirt_lifecycle_exporter_otlp_exported_total"
+PENDING = "libvirt_lifecycle_exporter_otlp_pending"
+DOMAINS = [f"otel-{number}" for number in range(4)]
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with short_root() as root:
+        yield root
+
+
+@pytest.fixture
+def driver(own_daemon: Daemon) -> Iterator[Driver]:
+    with Driver(own_daemon) as driver:
+        yield driver
+
+
+@pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
+def test_the_collector_has_what_the_journal_has(
+    root: Path, own_daemon: Daemon, driver: Driver, *, grpc: bool
+) -> None:
+    with (
+        Collector(root) as collector,
+        Exporter(root, [own_daemon.test_uri], environment=collector.environment(grpc=grpc)) as exporter,
+    ):
+        for name in DOMAINS:
+            driver.define(name)
+        for _ in range(10):
+            for name in DOMAINS:
+                driver.cycle(name)
+        exporter.wait_until(lambda: len(written(exporter.journal.path)) == 4 * 41, what="all of it")
+        wait_delivered(exporter.journal.path)
+        spans, logs = check(collector, exporter.journal.path)
+        assert len(logs) == len({log.event.number for log in logs}) == 4 * 41
+        assert len(collector.records()) == len(logs)
+        assert len(collector.spans()) == len(spans)
+        assert in_order(collector.records())
+        assert in_order(collector.spans())
+        for signal in ("traces", "logs"):
+            exporter.wait_until(lambda signal=signal: exporter.value(EXPORTED, signal=signal) == 4 * 41)  # type: ignore[misc]
+            exporter.wait_until(lambda signal=signal: exporter.value(PENDING, signal=signal) == 0)  # type: ignore[misc]
+        assert {span.resource["service.name"] for span in spans} == {"libvirt-lifecycle-exporter"}
+        assert len({span.resource["service.instance.id"] for span in spans}) == 1
+        assert spans[0].resource == logs[0].resource
+
+
+@pytest.mark.parametrize(("events", "told"), [("span", (5, 0)), ("log", (0, 5))])
+def test_where_a_transition_is_told_can_be_chosen(
+    root: Path, own_daemon: Daemon, driver: Driver, events: str, told: tuple[int, int]
+) -> None:
+    flags = ("--otel.events", events, "--otel.run-spans")
+    with (
+        Collector(root) as collector,
+        Exporter(
+            root, [own_daemon.test_uri], extra_args=flags, environment=collector.environment()
+        ) as exporter,
+    ):
+        driver.define("chosen")
+        driver.cycle("chosen")
+        exporter.wait_until(lambda: len(written(exporter.journal.path)) == 5)
+        wait_delivered(exporter.journal.path)
+        until(lambda: len(collector.spans()) == 6, 10, "five spans and that of the run")
+        on_spans = sum(len(span.events) for span in collector.spans())
+        assert (on_spans, len(collector.records())) == told
+        (run,) = (span for span in collector.spans() if span.name == "run domain")
+        (start,) = (span for span in collector.spans() if span.name == "start domain")
+        assert run.linked("run") == [start.span_id]
+        assert run.began == start.began
+
+
+def test_what_is_recorded_while_nothing_is_to_be_sent_is_never_sent(
+    root: Path, own_daemon: Daemon, driver: Driver
+) -> None:
+    journal = root / "journal"
+    with Mortal(root, [own_daemon.test_uri], journal) as exporter:
+        driver.define("silent")
+        exporter.wait_until(lambda: exporter.lifecycle_counts("silent")["defined", "added"])
+        assert "otlp" not in "".join(
+            line for line in exporter.text().splitlines() if not line.startswith("#")
+        )
+    with (
+        Collector(root) as collector,
+        Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter,
+    ):
+        driver.cycle("silent")
+        exporter.wait_until(lambda: len(written(journal)) == 4)
+        wait_delivered(journal)
+        check(collector, journal)
+        assert {log.event.number for log in collector.records()} == {2, 3, 4, 5}
+
+
+def test_a_restart_ends_what_was_under_way(root: Path, own_daemon: Daemon, driver: Driver) -> None:
+    """What is pending when the exporter is told to end is sent at once if it can be, else by the next one."""
+    journal = root / "journal"
+    with Collector(root) as collector:
+        for number in range(3):
+            with Mortal(
+                root, [own_daemon.test_uri], journal, environment=collector.environment()
+            ) as exporter:
+                driver.define(f"restarted-{number}")
+                driver.cycle(f"restarted-{number}")
+                exporter.wait_until(lambda number=number: len(written(journal)) == 5 * (number + 1))  # type: ignore[misc]
+        with Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()):
+            wait_delivered(journal)
+            check(collector, journal)

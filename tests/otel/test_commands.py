@@ -1,0 +1,116 @@
+"""OpenTelemetry as an operator meets it on the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.collector import Collector
+from tests.lab.daemon import Daemon
+from tests.lab.exporter import Exporter, free_port
+from tests.lab.waiting import until
+from tests.otel.stub import Reply, Stub
+
+COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
+BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=dict(os.environ) | variables,
+    )
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_check_asks_the_endpoints(session_daemon: Daemon, collector: Collector, protocol: str) -> None:
+    environment = {**collector.environment(grpc=protocol == "grpc"), "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+    said = run("check", "--libvirt.uri", session_daemon.uri, **environment)
+    assert said.returncode == 0, said
+    for signal_ in ("traces", "logs"):
+        assert f"OpenTelemetry {signal_}: well (" in said.stdout
+    assert not [record for record in collector.records() if record.event.attributes == {}]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "without a path"), (503, "it answers 503")],
+)
+def test_check_says_what_is_wrong_with_an_endpoint(session_daemon: Daemon, status: int, words: str) -> None:
+    with Stub() as stub:
+        stub.empty = Reply(status)
+        said = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"{stub.url}?key=hunter2"})
+    assert said.returncode == 1
+    assert words in said.stdout
+    assert "hunter2" not in said.stdout + said.stderr
+
+
+def test_check_says_that_nobody_listens(session_daemon: Daemon) -> None:
+    said = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"http://127.0.0.1:{free_port()}"})
+    assert said.returncode == 1
+    assert "hint: nobody listens there" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        (("--journal.path", "none"), {BASE: "http://here"}, "OpenTelemetry needs the journal"),
+        ((), {BASE: "here"}, "is no URL to send to"),
+        (("--otel.events", "none"), {}, "--otel.events"),
+        (("--otel.max-age", "1"), {}, "is no duration"),
+    ],
+)
+def test_bad_settings_are_one_sentence(
+    arguments: tuple[str, ...], variables: dict[str, str], words: str
+) -> None:
+    said = run("check", *arguments, **variables)
+    assert said.returncode == 2
+    assert words in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_the_console_is_a_first_look(tmp_path: Path) -> None:
+    argv = [*COMMAND, "demo", "--pace", "20ms", "--web.listen-address", f"127.0.0.1:{free_port()}"]
+    consoles = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
+    out = tmp_path / "out"
+    with (
+        out.open("w") as file,
+        subprocess.Popen(argv, stdout=file, stderr=file, env=os.environ | consoles) as demo,
+    ):
+        try:
+            until(lambda: _told(out), 30, "spans and log records on the console")
+        finally:
+            demo.send_signal(signal.SIGTERM)
+    assert demo.returncode == 0
+
+
+def _told(out: Path) -> bool:
+    lines = [
+        json.loads(line)
+        for line in out.read_text().splitlines()
+        if line.startswith("{") and line.endswith("}")
+    ]
+    names = {line.get("name") or line.get("event_name") for line in lines}
+    return {"start domain", "libvirt.domain.started"} <= names
+
+
+@pytest.mark.parametrize("reply", [Reply(silent=True), Reply(503)], ids=["black-hole", "down"])
+def test_it_ends_in_time_whatever_the_receiver_does(
+    session_daemon: Daemon, tmp_path: Path, reply: Reply
+) -> None:
+    with (
+        Stub(lambda _: reply) as stub,
+        Exporter(tmp_path, [session_daemon.test_uri], environment={BASE: stub.url}) as exporter,
+    ):
+        began = time.monotonic()
+        assert exporter.stop() == 0
+        assert time.monotonic() - began < 5

@@ -1,0 +1,43 @@
+"""What the documentation gives to copy does work."""
+
+from pathlib import Path
+
+from tests.lab.collector import Configured
+from tests.lab.exporter import free_port
+from tests.otel.sender import Sender, event
+from tests.otel.stub import Reply, Stub
+
+CONFIGURATION = Path(__file__).parents[2] / "docs/otel-collector.yaml"
+
+
+def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path) -> None:
+    """The back ends are down, the Collector is restarted, the back ends come back."""
+    port, health = free_port(), free_port()
+    with Stub(lambda _: Reply(503)) as back_end:
+        text = CONFIGURATION.read_text()
+        for theirs, ours in {
+            "http://tempo:4318": back_end.url,
+            "http://loki:3100/otlp": back_end.url,
+            "/var/lib/otelcol/queue": str(tmp_path / "queue"),
+            "127.0.0.1:4318": f"127.0.0.1:{port}",
+            "127.0.0.1:4317": f"127.0.0.1:{free_port()}",
+            "127.0.0.1:13133": f"127.0.0.1:{health}",
+        }.items():
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        with Configured(tmp_path, text, health) as collector:
+            environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+            with Sender(tmp_path, environment) as sender:
+                sender.send(event() for _ in range(5))
+                back_end.wait(
+                    lambda: {got.path for got in back_end.got} >= {"/v1/traces", "/v1/logs"}, "attempts"
+                )
+                back_end.wait(
+                    lambda: not sender.pending("traces") + sender.pending("logs"), "all to be taken"
+                )
+            collector.stop()
+            back_end.replies = lambda _: Reply()
+            collector.start()
+            everything = {1, 2, 3, 4, 5}
+            back_end.wait(lambda: set(back_end.numbers("traces")) == everything, "the spans", 30)
+            back_end.wait(lambda: set(back_end.numbers("logs")) == everything, "the records", 30)

@@ -1,0 +1,43 @@
+"""Who does not want OpenTelemetry pays nothing for it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+ASK = """
+import json, sys
+from libvirt_lifecycle_exporter import app, cli
+from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.telemetry import telemetry
+import os, tempfile
+settings = Settings(journal_path=tempfile.mkdtemp() + "/journal", telemetry=telemetry(os.environ))
+app.App(settings, [])
+found = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps(sorted(found & {"opentelemetry", "google", "grpc", "requests"})))
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "imported"),
+    [
+        ({}, []),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}, []),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, ["google", "opentelemetry"]),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            ["google", "grpc", "opentelemetry"],
+        ),
+    ],
+)
+def test_what_is_imported(variables: dict[str, str], imported: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == imported

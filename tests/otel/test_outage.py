@@ -1,0 +1,100 @@
+"""The collector is down, the exporter is killed, and in the end everything is there."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journal.driver import Driver
+from tests.journal.mortal import Mortal
+from tests.lab.collector import Collector
+from tests.lab.daemon import Daemon, short_root
+from tests.lab.waiting import until
+from tests.otel.accounts import check, pending, wait_delivered, written
+
+EVENTS = 10_000
+DOMAINS = [f"outage-{number}" for number in range(20)]
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with short_root() as root:
+        yield root
+
+
+@pytest.fixture
+def driver(own_daemon: Daemon) -> Iterator[Driver]:
+    with Driver(own_daemon) as driver:
+        for name in DOMAINS:
+            driver.define(name)
+        yield driver
+
+
+def wait_more(collector: Collector, seen: int) -> None:
+    until(lambda: len(collector.records()) > seen, 30, "the collector to be found again")
+
+
+def drive(driver: Driver, rounds: int) -> None:
+    for _ in range(rounds):
+        for name in DOMAINS:
+            driver.cycle(name)
+
+
+@pytest.mark.timeout(300)
+def test_a_long_outage_and_a_mortal_exporter(root: Path, own_daemon: Daemon, driver: Driver) -> None:
+    journal = root / "journal"
+    collector = Collector(root)
+    flags = ("--otel.catch-up-rate", "0")
+    environment = collector.environment()
+    with Mortal(root, [own_daemon.test_uri], journal, extra_args=flags, environment=environment) as exporter:
+        for _ in range(4):
+            drive(driver, 32)
+            exporter.kill()
+            exporter.again()
+        while pending(journal)[1] < EVENTS:
+            drive(driver, 4)
+        with collector:
+            # Killed while it delivers: what was taken and not yet marked comes again, the very same.
+            for _ in range(2):
+                before = pending(journal)[1]
+                until(lambda before=before: pending(journal)[1] < before - 600, 60, "some to be delivered")  # type: ignore[misc]
+                exporter.kill()
+                exporter.again()
+            wait_delivered(journal, 120)
+            spans, logs = check(collector, journal)
+            assert len(logs) >= EVENTS
+            twice = len(collector.records()) - len(logs), len(collector.spans()) - len(spans)
+            print(f"{len(logs)} logs, {len(spans)} spans; came twice: {twice}")
+
+
+@pytest.mark.timeout(300)
+def test_a_collector_that_is_restarted_all_the_time(root: Path, own_daemon: Daemon, driver: Driver) -> None:
+    journal = root / "journal"
+    over = threading.Event()
+
+    def storm() -> None:
+        while not over.is_set():
+            drive(driver, 1)
+
+    with (
+        Collector(root) as collector,
+        Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter,
+    ):
+        storming = threading.Thread(target=storm)
+        storming.start()
+        try:
+            for _ in range(20):
+                seen = len(collector.records())
+                collector.stop()
+                collector.start()
+                wait_more(collector, seen)
+        finally:
+            over.set()
+            storming.join()
+        last = len(written(journal))
+        exporter.wait_until(lambda: len(written(journal)) >= last)
+        wait_delivered(journal, 60)
+        _, logs = check(collector, journal)
+        assert exporter.value("libvirt_lifecycle_exporter_sink_errors_total", sink="otlp_logs")
+        print(f"{len(logs)} logs, {len(collector.records()) - len(logs)} came twice")

@@ -1,0 +1,90 @@
+"""Rows that cannot be told, or hardly: they stand aside alone."""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, Row
+from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
+from libvirt_lifecycle_exporter.sinks.otlp.delivery import Encoded
+from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
+from libvirt_lifecycle_exporter.sinks.otlp.resource import resources
+from libvirt_lifecycle_exporter.spans import Ref, Span
+from libvirt_lifecycle_exporter.transition import Transition
+from tests.lab.collector import Collector
+from tests.lab.waiting import until
+from tests.otel.accounts import check
+from tests.otel.sender import HERE, Sender, event
+
+GOOD = 30
+YEAR_3000 = 32_503_680_000.0
+LARGE = "why? " * 200_000
+
+
+@pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
+def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Collector, *, grpc: bool) -> None:
+    now = time.time()
+    bad = [event(at=YEAR_3000, name="clock"), event(at=1e300, name="clock")]
+    odd = [
+        event("stopped/crashed", message=LARGE, name="large"),
+        event(name='li"v\\ed\n🐎'),
+        event(at=4_000_000_000.0, name="2096"),
+    ]
+    changes = [*(event(at=now) for _ in range(GOOD)), *odd, *bad, *(event(at=now) for _ in range(GOOD))]
+    collector.traces.unlink(missing_ok=True)
+    collector.logs.unlink(missing_ok=True)
+    collector.stop()
+    collector.start()
+    with Sender(tmp_path, collector.environment(grpc=grpc)) as sender:
+        sender.send(changes)
+        until(lambda: len(sender.aside()) == 4, 20, "the bad rows to be set aside")
+        until(lambda: not sender.pending(TRACES) and not sender.pending(LOGS), 20, "the others to be taken")
+        assert sender.aside() == [("logs", "unencodable")] * 2 + [("traces", "unencodable")] * 2
+        for signal in (TRACES, LOGS):
+            assert sender.courier(signal).dropped["unencodable"] == 2
+            assert sender.courier(signal).exported == len(changes) - 2
+        with closing(sqlite3.connect(sender.path)) as database:
+            ((item,),) = database.execute("SELECT item FROM set_aside WHERE place = 34 AND signal = 'logs'")
+            assert json.loads(item)[4][0][1][0] == YEAR_3000
+            # Whoever compares the journal with the collector leaves those out.
+            database.execute("DELETE FROM transitions WHERE at IN (?, ?)", (YEAR_3000, 1e300))
+            database.commit()
+        spans, _ = check(collector, sender.path)
+    (large,) = (span for span in spans if span.attributes["libvirt.domain.name"] == "large")
+    assert large.events[0].attributes["libvirt.domain.message"] == LARGE
+
+
+def test_a_time_before_time_is_too_old(tmp_path: Path, collector: Collector) -> None:
+    with Sender(tmp_path, collector.environment()) as sender:
+        sender.send([event(at=-5.0), event()])
+        until(lambda: not sender.pending(TRACES) and not sender.pending(LOGS), 20, "the queue to be empty")
+        assert sender.courier(LOGS).dropped["too_old"] + sender.courier(LOGS).dropped["unencodable"] == 1
+        assert sender.courier(LOGS).exported == 1
+
+
+@pytest.mark.parametrize("field", ["name", "reason", "uuid", "message"])
+@pytest.mark.parametrize("signal", [TRACES, LOGS])
+def test_a_lone_surrogate_cannot_be_told(field: str, signal: str) -> None:
+    """The journal holds none (SQLite takes none), and the names are cleaned before: this is the last line."""
+    ref = Ref("1" * 32, "2" * 16)
+    change = Transition(**{**event()._asdict(), field: "broken \ud800"})
+    span = Span(1, ref, "x", change.at, change.at, "", None, (), (1,)) if signal == TRACES else None
+    parcel = Parcel(1, HERE, change.uuid, span, (Row(1, change, ref, unexplained=False),))
+    answer = Encoded(signal, Rendering(resources({HERE: HERE}, "")), Nowhere()).send([parcel])
+    assert answer.verdict is Verdict.UNENCODABLE
+
+
+class Nowhere:
+    """Nothing is sent."""
+
+    def send(self, payload: bytes) -> Answer:
+        raise AssertionError(payload)
+
+    def abort(self) -> None:
+        """Nothing is under way."""
+
+    close = abort

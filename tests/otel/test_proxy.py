@@ -1,0 +1,110 @@
+"""Through a proxy, as the usual variables ask for."""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.otel.certificates import certificates
+from tests.otel.sender import Sender, event
+from tests.otel.stub import Stub, server_context
+
+
+@pytest.fixture(autouse=True)
+def _no_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_tls_the_proxy_is_asked_for_the_whole_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Stub() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"}
+        with Sender(tmp_path, endpoint, signals=("logs",)) as sender:
+            sender.send([event()])
+            proxy.wait(lambda: proxy.taken("logs"), "it to be taken")
+        assert proxy.got[0].path == "http://collector.invalid:4318/v1/logs"
+
+
+def test_who_is_not_to_be_asked_by_proxy_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Stub() as stub, Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+        sender.send([event()])
+        stub.wait(lambda: stub.taken("logs"), "it to be taken")
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    """CONNECT, to wherever the proxy leads."""
+
+    server: "Tunnels"
+
+    def handle(self) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.rfile.readline()
+        self.server.heads.append(head.decode())
+        with socket.create_connection(("127.0.0.1", self.server.leads_to)) as there:
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=pump, args=(there, self.connection))
+            back.start()
+            pump(self.connection, there)
+            back.join()
+
+
+class Tunnels(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, leads_to: int) -> None:
+        super().__init__(("127.0.0.1", 0), Tunnel)
+        self.leads_to = leads_to
+        self.heads: list[str] = []
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return certificates(tmp_path)
+
+
+@pytest.fixture
+def receiver(folder: Path) -> Iterator[Stub]:
+    with Stub(context=server_context(folder)) as stub:
+        yield stub
+
+
+def test_with_tls_the_proxy_is_asked_for_a_tunnel(
+    tmp_path: Path, folder: Path, receiver: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(receiver.url.rpartition(":")[2])
+    with Tunnels(port) as proxy:
+        serving = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            monkeypatch.setenv("https_proxy", f"http://eve:pass@127.0.0.1:{proxy.server_address[1]}")
+            variables = {
+                # Only the proxy knows where that is; the certificate is for the address.
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:1",
+                "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / "ca.pem"),
+            }
+            with Sender(tmp_path, variables, signals=("logs",)) as sender:
+                sender.send([event()])
+                receiver.wait(lambda: receiver.taken("logs"), "it to be taken")
+            assert proxy.heads[0].startswith("CONNECT 127.0.0.1:1 ")
+            assert "Proxy-Authorization: Basic ZXZlOnBhc3M=" in proxy.heads[0]
+        finally:
+            proxy.shutdown()
+            serving.join()

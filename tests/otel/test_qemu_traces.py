@@ -1,0 +1,236 @@
+"""Real guests: what becomes of them is a trace that can be read."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.collector import Collector, Span
+from tests.lab.daemon import Daemon
+from tests.lab.domain_xml import Hardware
+from tests.lab.exporter import Exporter
+from tests.lab.guests import IDLE, Guest, Guests
+from tests.lab.hosts import Hosts
+from tests.lab.waiting import until
+from tests.lab.witness import Witness
+from tests.otel.accounts import check, written
+from tests.qemu import plays
+from tests.qemu.plays import boot_and_wait, emulator_gets
+from tests.qemu.road import Road
+from tests.qemu.scenario import Play
+from tests.qemu.stage import Stage, on_stage
+from tests.qemu.ward import IMPATIENT
+
+PANICS = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
+START = "start domain"
+
+
+class Story:
+    """The spans of one domain, in the order of the journal."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        self.spans = sorted(spans, key=lambda span: span.events[0].number)
+        self.names = [span.name for span in self.spans]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{span.name}: {' '.join(span.pairs)}" for span in self.spans)
+
+    def one(self, name: str) -> Span:
+        """The first of this name."""
+        return next(span for span in self.spans if span.name == name)
+
+    def outcome(self, name: str) -> str | None:
+        return self.one(name).attributes.get("libvirt.operation.outcome")
+
+    def linked(self, name: str, relation: str) -> list[str]:
+        ids = self.one(name).linked(relation)
+        return [span.name for span in self.spans if span.span_id in ids]
+
+
+Tell = Callable[..., Story]
+
+
+@pytest.fixture(scope="module")
+def traced(
+    session_daemon: Daemon, witness: Witness, collector: Collector, lab_root: Path
+) -> Iterator[Exporter]:
+    del witness  # it is there first
+    flags = (*IMPATIENT, "--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
+    environment = collector.environment()
+    with Exporter(lab_root, [session_daemon.uri], extra_args=flags, environment=environment) as exporter:
+        yield exporter
+        check(collector, exporter.journal.path)
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, witness: Witness
+) -> Callable[[Guest], Stage]:
+    return lambda guest: Stage(request.node.name, guest, session_daemon, guests, witness)
+
+
+@pytest.fixture
+def tell(stage: Callable[[Guest], Stage], traced: Exporter, collector: Collector) -> Tell:
+    """Plays, and returns what the collector knows once the domain is gone."""
+
+    def of(play: Play, guest: Guest = IDLE) -> Story:
+        with on_stage(stage(guest)) as staged:
+            name = staged.name
+            play(staged)
+        return story(collector, traced, name)
+
+    return of
+
+
+def story(
+    collector: Collector,
+    exporter: Exporter,
+    name: str,
+    connection: str | None = None,
+    last: str = "undefined/removed",
+) -> Story:
+    def told() -> list[Span]:
+        spans = [
+            span
+            for span in collector.spans()
+            if span.attributes.get("libvirt.domain.name") == name
+            and connection in (None, span.attributes["libvirt.connection.uri"])
+        ]
+        numbers = sorted(event.number for span in spans for event in span.events)
+        rows = [row.seq for row in exporter.journal.rows(name, connection)]
+        gone = any(last in span.pairs for span in spans)
+        return spans if gone and numbers == rows else []
+
+    found = Story(until(told, 30, f"all of {name}"))
+    print(found)
+    return found
+
+
+def test_boot_and_shutdown(tell: Tell) -> None:
+    found = tell(boot_and_wait("stopped/shutdown"), Guest("poweroff"))
+    assert found.names == ["define domain", START, "shut down domain", "undefine domain"]
+    assert found.one(START).pairs == ["resumed/unpaused", "started/booted"]
+    shutdown = found.one("shut down domain")
+    assert shutdown.pairs == ["shutdown/guest", "stopped/shutdown"]
+    assert (shutdown.began, shutdown.ended) == (shutdown.events[0].at, shutdown.events[1].at)
+    assert found.outcome("shut down domain") == "success"
+    assert found.linked("shut down domain", "run") == [START]
+    assert not any(span.is_error for span in found.spans)
+    runs = {span.attributes.get("libvirt.domain.run.id") for span in found.spans[1:3]}
+    assert len(runs) == 1
+
+
+def test_panic_and_restart(tell: Tell) -> None:
+    found = tell(plays.boot_twice, PANICS)
+    crash = found.one("domain crashes")
+    assert crash.is_error
+    assert crash.attributes["error.type"] == "libvirt.domain.crashed.panicked"
+    # It was told at once, and what ended it is a span of its own.
+    assert crash.pairs == ["crashed/panicked"]
+    incident = crash.attributes["libvirt.incident.id"]
+    of_incident = [span for span in found.spans if span.attributes.get("libvirt.incident.id") == incident]
+    assert len(of_incident) > 1
+    assert crash.span_id in of_incident[-1].linked("entry")
+    assert of_incident[-1].attributes["libvirt.condition.duration"] > 0
+
+
+def test_killed_emulator(tell: Tell, traced: Exporter) -> None:
+    """The evidence was waited for, and is told."""
+
+    def killed(stage: Stage) -> None:
+        emulator_gets(signal.SIGKILL, "stopped")(stage)
+        traced.wait_until(lambda: any(row.message for row in traced.journal.rows(stage.name)))
+
+    found = tell(killed)
+    stop = found.one("stop domain")
+    assert stop.is_error
+    assert stop.attributes["error.type"] == "libvirt.domain.stopped.crashed"
+    attributes = stop.events[0].attributes
+    assert (attributes["libvirt.domain.event.reason"], attributes["libvirt.domain.event.detail"]) == (
+        "crashed",
+        "failed",
+    )
+
+    assert "libvirt.domain.message" in attributes
+
+
+def test_hang_and_recover(tell: Tell, traced: Exporter) -> None:
+    def hangs(stage: Stage) -> None:
+        stage.boot()
+        stage.emulator(signal.SIGSTOP)
+        try:
+            wait_row(traced, stage.name, "hung")
+        finally:
+            stage.emulator(signal.SIGCONT)
+        wait_row(traced, stage.name, "recovered")
+
+    found = tell(hangs)
+    hang, recovery = found.one("domain hangs"), found.one("domain recovers")
+    assert hang.is_error
+    assert hang.attributes["error.type"] == "libvirt.domain.hung.emulator"
+    assert hang.events[0].attributes["libvirt.event.source"] == "probe"
+    assert recovery.linked("entry") == [hang.span_id]
+    assert recovery.attributes["libvirt.condition.duration"] > 0
+    assert recovery.attributes["libvirt.incident.id"] == hang.attributes["libvirt.incident.id"]
+    assert not recovery.is_error
+
+
+def wait_row(exporter: Exporter, name: str, event: str) -> None:
+    exporter.wait_until(
+        lambda: event in [row.event for row in exporter.journal.rows(name)], 60, f"{name}: {event}"
+    )
+
+
+def test_plain_destroy_is_no_error(tell: Tell) -> None:
+    found = tell(plays.destroy)
+    assert found.names == ["define domain", START, "stop domain", "undefine domain"]
+    assert not any(span.is_error for span in found.spans)
+
+
+@pytest.mark.parametrize("play", [plays.managed_save, plays.save_and_restore()], ids=["managed", "file"])
+def test_save_and_restore(tell: Tell, play: Play) -> None:
+    found = tell(play)
+    assert "suspended/paused" in found.one("pause domain").pairs
+    assert found.one("save domain").pairs[-1] == "stopped/saved"
+    assert found.outcome("save domain") == "success"
+    assert found.linked("save domain", "entry") == ["pause domain"]
+    assert found.one("save domain").began == found.one("pause domain").began
+    assert found.one("restore domain").pairs[0] == "started/restored"
+    assert found.outcome("restore domain") == "success"
+
+
+def test_pause_and_resume(tell: Tell) -> None:
+    found = tell(plays.pause_and_resume)
+    assert found.linked("resume domain", "entry") == ["pause domain"]
+    assert found.linked("resume domain", "previous") == ["pause domain"]
+    assert found.one("resume domain").attributes["libvirt.condition.duration"] > 0
+
+
+def test_live_migration(hosts: Hosts, guests: Guests, tmp_path: Path) -> None:
+    """One exporter sees both hosts: each side's trace leads to the other's."""
+    name = "otel-moves"
+    road = Road(name, Guest("idle"), hosts, guests)
+    uris = [f"{host.name}={host.daemon.uri}" for host in (hosts.here, hosts.there)]
+    with (
+        Collector(tmp_path) as collector,
+        Exporter(tmp_path, uris, environment=collector.environment()) as exporter,
+    ):
+        try:
+            road.boot()
+            road.migrate()
+        finally:
+            road.clear()
+            road.close()
+        here = story(collector, exporter, name, "here")
+        there = story(collector, exporter, name, "there", "stopped/destroyed")
+        out, into = here.one("migrate domain out"), there.one("migrate domain in")
+        assert here.outcome(out.name) == there.outcome(into.name) == "success"
+        assert out.pairs[0] == "suspended/migrated"
+        assert out.pairs[-1] == "stopped/migrated"
+        assert into.pairs[0] == "started/migrated"
+        assert into.pairs[-1].startswith("resumed/")
+        assert into.span_id in out.linked("peer") or out.span_id in into.linked("peer")
+        assert not out.is_error
+        assert not into.is_error
+        assert {row.connection for row in written(exporter.journal.path)} == {"here", "there"}

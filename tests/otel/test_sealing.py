@@ -1,0 +1,79 @@
+"""Evidence comes a little later than the fact: it is waited for, and what was sent never changes."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.parcels import EVIDENCE_WAIT
+from tests.lab.waiting import until
+from tests.otel.sender import HERE, Sender, event
+from tests.otel.stub import WELL, Reply, Stub
+
+CRASH = "stopped/crashed"
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with Stub() as stub:
+        yield stub
+
+
+def message(item: Any) -> str:
+    told = item.events[0] if hasattr(item, "events") else item
+    return next((a.value.string_value for a in told.attributes if a.key == "libvirt.domain.message"), "")
+
+
+def explain(sender: Sender, words: str) -> None:
+    effects = Effects()
+    effects.messages.append((HERE, "uuid-web", time.time() - 60, words))
+    sender.journal.append(effects)
+
+
+def in_journal(sender: Sender) -> list[str]:
+    with closing(sqlite3.connect(sender.path)) as database:
+        return [row[0] for row in database.execute("SELECT message FROM transitions ORDER BY seq")]
+
+
+def test_a_crash_waits_for_its_evidence_and_nobody_else_does(tmp_path: Path, stub: Stub) -> None:
+    with Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+        sender.send([event(CRASH), event(name="other"), event()])
+        for signal in ("traces", "logs"):
+            stub.wait(lambda signal=signal: 2 in stub.numbers(signal), "the other domain's")  # type: ignore[misc]
+            # In the order of each domain: what comes after the crash waits with it.
+            assert stub.numbers(signal) == [2]
+        explain(sender, "killed")
+        for signal in ("traces", "logs"):
+            stub.wait(lambda signal=signal: len(stub.taken(signal)) == 3, "the crash", EVIDENCE_WAIT)  # type: ignore[misc]
+            assert stub.numbers(signal) == [2, 1, 3]
+            assert message(stub.taken(signal)[1]) == "killed"
+
+
+def test_evidence_that_comes_too_late_is_in_the_journal_alone(tmp_path: Path, stub: Stub) -> None:
+    """Sent without, and answered with nothing that counts: what is sent again is the same."""
+    stub.replies = lambda _: Reply(503)
+    with Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+        sender.send([event(CRASH)])
+        stub.wait(lambda: len({got.path for got in stub.got}) == 2, "attempts", 3 * EVIDENCE_WAIT)
+        explain(sender, "killed")
+        until(lambda: in_journal(sender) == ["killed"], 5, "the journal to know")
+        stub.replies = lambda _: WELL
+        stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both to be taken")
+        for signal in ("traces", "logs"):
+            sent = [got.items[0].SerializeToString() for got in stub.got if signal in got.path]
+            assert len(sent) > 1
+            assert len(set(sent)) == 1
+            assert message(stub.taken(signal)[0]) == ""
+
+
+def test_at_the_end_nothing_is_waited_for(tmp_path: Path, stub: Stub) -> None:
+    """There will be no more evidence."""
+    with Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+        sender.send([event(name="other"), event(CRASH)])
+        stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "the other domain's")
+    assert stub.numbers("logs") == stub.numbers("traces") == [1, 2]

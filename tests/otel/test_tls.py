@@ -1,0 +1,105 @@
+"""TLS: only to whom one trusts; and with a certificate of one's own where it is asked for."""
+
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
+
+from tests.lab.waiting import until
+from tests.otel.certificates import certificates
+from tests.otel.sender import Sender, event
+from tests.otel.stub import Stub, server_context
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def variables(url: str, folder: Path, authority: str = "ca", *, client: bool = False) -> dict[str, str]:
+    found = {"ENDPOINT": url, "CERTIFICATE": str(folder / f"{authority}.pem"), "TIMEOUT": "2000"}
+    if client:
+        found |= {"CLIENT_CERTIFICATE": str(folder / "client.pem"), "CLIENT_KEY": str(folder / "client.key")}
+    return {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in found.items()}
+
+
+def test_a_receiver_that_is_trusted(tmp_path: Path, folder: Path) -> None:
+    with (
+        Stub(context=server_context(folder)) as stub,
+        Sender(tmp_path, variables(stub.url, folder)) as sender,
+    ):
+        sender.send([event()])
+        stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both")
+
+
+def test_a_receiver_that_is_not_trusted_gets_nothing(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        Stub(context=server_context(folder)) as stub,
+        Sender(tmp_path, variables(stub.url, folder, "stranger")) as sender,
+    ):
+        sender.send([event()])
+        until(lambda: sender.courier("traces").failures and sender.courier("logs").failures, 10, "attempts")
+        assert not stub.got
+        assert sender.pending("traces") == sender.pending("logs") == 1
+        assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+
+
+def test_a_receiver_that_wants_to_know_who_sends(tmp_path: Path, folder: Path) -> None:
+    context = server_context(folder, client_ca=folder / "ca.pem")
+    with Stub(context=context) as stub:
+        with Sender(tmp_path, variables(stub.url, folder)) as sender:
+            sender.send([event()])
+            until(
+                lambda: sender.courier("traces").failures and sender.courier("logs").failures, 10, "attempts"
+            )
+            assert not stub.got
+        with Sender(tmp_path, variables(stub.url, folder, client=True)) as sender:
+            stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both")
+            until(lambda: not sender.pending("logs") + sender.pending("traces"), 10, "the queue to be empty")
+
+
+class Taker(logs_grpc.LogsServiceServicer):
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def Export(self, request: logs.ExportLogsServiceRequest, _: object) -> logs.ExportLogsServiceResponse:  # noqa: N802
+        self.taken += len(request.resource_logs)
+        return logs.ExportLogsServiceResponse()
+
+
+@contextmanager
+def grpc_receiver(folder: Path) -> Iterator[tuple[Taker, str]]:
+    """One that wants a client's certificate."""
+    server, taker = grpc.server(futures.ThreadPoolExecutor(2)), Taker()
+    logs_grpc.add_LogsServiceServicer_to_server(taker, server)  # type: ignore[no-untyped-call] # generated
+    own = ((folder / "server.key").read_bytes(), (folder / "server.pem").read_bytes())
+    credentials = grpc.ssl_server_credentials(
+        [own], (folder / "ca.pem").read_bytes(), require_client_auth=True
+    )
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    try:
+        yield taker, f"https://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_grpc_with_a_certificate_of_ones_own(tmp_path: Path, folder: Path) -> None:
+    protocol = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    with grpc_receiver(folder) as (taker, url):
+        for authority, client in (("stranger", True), ("ca", False)):
+            given = variables(url, folder, authority, client=client) | protocol
+            with Sender(tmp_path, given, signals=("logs",)) as sender:
+                sender.send([event()])
+                until(lambda sender=sender: sender.courier("logs").failures, 10, "an attempt")  # type: ignore[misc]
+                assert not taker.taken
+        with Sender(tmp_path, variables(url, folder, client=True) | protocol, signals=("logs",)) as sender:
+            until(lambda: not sender.pending("logs"), 10, "the queue to be empty")
+            assert taker.taken

@@ -1,0 +1,131 @@
+"""What the standard variables ask for."""
+
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter.telemetry import OFF, Endpoint, Telemetry, host_id, telemetry
+
+BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+HERE = {BASE: "http://here:4318"}
+
+
+def traces(**variables: str) -> Endpoint:
+    endpoint = telemetry({**HERE, **{f"OTEL_{name}": value for name, value in variables.items()}}).traces
+    assert endpoint is not None
+    return endpoint
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {BASE: ""},
+        {"OTEL_TRACES_EXPORTER": "otlp"},
+        {**HERE, "OTEL_SDK_DISABLED": "True"},
+        {**HERE, "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "a=b"},
+        {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://here"},
+    ],
+)
+def test_nothing_is_sent_unless_an_endpoint_is_set(environment: dict[str, str]) -> None:
+    assert not telemetry(environment)
+
+
+def test_the_base_endpoint_gets_the_paths_of_the_signals() -> None:
+    found = telemetry({BASE: "https://here:4318/otlp/?tenant=1"})
+    assert found.traces == Endpoint("https://here:4318/otlp/v1/traces?tenant=1")
+    assert found.logs == Endpoint("https://here:4318/otlp/v1/logs?tenant=1")
+
+
+def test_a_signals_own_endpoint_is_taken_as_it_is() -> None:
+    found = telemetry({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://loki:3100/otlp/v1/logs"})
+    assert found == Telemetry(None, Endpoint("http://loki:3100/otlp/v1/logs"))
+
+
+def test_grpc_has_no_path() -> None:
+    assert traces(EXPORTER_OTLP_PROTOCOL="grpc").url == "http://here:4318"
+    assert (
+        traces(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="here:4317").url == "https://here:4317"
+    )
+    insecure = {"EXPORTER_OTLP_ENDPOINT": "here:4317", "EXPORTER_OTLP_INSECURE": "true"}
+    assert traces(EXPORTER_OTLP_PROTOCOL="grpc", **insecure).url == "http://here:4317"
+
+
+def test_what_names_the_signal_comes_first(tmp_path: Path) -> None:
+    certificate = tmp_path / "ca.pem"
+    certificate.touch()
+    endpoint = traces(
+        EXPORTER_OTLP_HEADERS="api-key=base",
+        EXPORTER_OTLP_TRACES_HEADERS="Api-Key=s%20e%3Dcret,x=1=2",
+        EXPORTER_OTLP_TIMEOUT="10000",
+        EXPORTER_OTLP_TRACES_TIMEOUT="2500",
+        EXPORTER_OTLP_TRACES_COMPRESSION="none",
+        EXPORTER_OTLP_CERTIFICATE=str(certificate),
+    )
+    assert endpoint.headers == (("api-key", "s e=cret"), ("x", "1=2"))
+    assert (endpoint.timeout, endpoint.compression, endpoint.certificate) == (2.5, "none", str(certificate))
+
+
+def test_the_console_is_for_one_signal_or_both() -> None:
+    assert telemetry({"OTEL_TRACES_EXPORTER": "console"}) == Telemetry(consoles=("traces",))
+    assert telemetry({**HERE, "OTEL_LOGS_EXPORTER": "console"}).consoles == ("logs",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("OTEL_TRACES_EXPORTER", "jaeger", 'OTEL_TRACES_EXPORTER: "jaeger" is not known here'),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "write http/protobuf or grpc"),
+        (BASE, "here:4318", "is no URL to send to; write it as http://localhost:4318"),
+        (BASE, "http://", "is no URL"),
+        (BASE, "http://here:port", "is no URL"),
+        (
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            "10",
+            "is in milliseconds and at least 100; write 10000 for ten seconds",
+        ),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "is in milliseconds"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "br", "write gzip or none"),
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "/nowhere",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE: the file cannot be read",
+        ),
+        ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/nowhere", "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY: the file"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_one_sentence(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        telemetry({**HERE, name: value})
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["hunter2", "a=1,hunter2", "a b=hunter2", "key=hunter2%0d%0aX: y"])
+def test_a_bad_header_is_refused_without_quoting_it(value: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        telemetry({**HERE, "OTEL_EXPORTER_OTLP_HEADERS": value})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_is_secret_is_not_in_what_people_read() -> None:
+    endpoint = traces(
+        EXPORTER_OTLP_ENDPOINT="https://eve:hunter2@here/x?key=hunter2", EXPORTER_OTLP_HEADERS="a=hunter2"
+    )
+    assert endpoint.place == "https://here/x/v1/traces"
+    assert "hunter2" not in repr(endpoint) + repr(Settings(telemetry=Telemetry(traces=endpoint)))
+
+
+def test_without_a_journal_there_is_nothing_to_deliver_from() -> None:
+    with pytest.raises(ValueError, match="OpenTelemetry needs the journal"):
+        Settings(journal_path="none", telemetry=telemetry(HERE))
+    Settings(journal_path="none", telemetry=OFF)
+
+
+def test_the_hosts_id_is_the_first_that_is_there(tmp_path: Path) -> None:
+    empty, there = tmp_path / "empty", tmp_path / "there"
+    empty.touch()
+    there.write_text("abc\n")
+    assert host_id((tmp_path / "missing", empty, there)) == "abc"
+    assert host_id((tmp_path / "missing",)) == ""
