@@ -162,7 +162,7 @@ ALLOWED = {
     "shutdown": {ON, PAUSED, ENDING},
 }
 """A guest is resumed before it is told to be started, when it boots, and after, when it is restored."""
-UNPROVEN = {("resumed", ON), ("shutdown", OFF)}
+UNPROVEN = {("resumed", ON), ("resumed", COMING), ("shutdown", OFF)}
 """What may follow a blind interval. Its end does not prove that a pause has begun in it: it may be a boot;
 and a shutdown/host does not prove that a run has: a refused migration sends it, too."""
 
@@ -179,7 +179,7 @@ def breaks(rows: Sequence[Fact], allowed: Container[tuple[str, str]] = UNPROVEN)
         if state and not is_next and not restored:
             found.append(f"{row.event}/{row.detail} ({row.source}) at {row.at:.3f} while {state}")
         # Of the first one that is known, either may be meant: it boots, or it was paused.
-        coming = row.event == "resumed" and state in ("", OFF)
+        coming = row.event == "resumed" and state in ("", OFF, COMING)
         alone = row.event == "shutdown" and state == OFF
         state = (state and COMING) if coming else OFF if alone else AFTER_EVENT[row.event]
         before = row.event

@@ -47,7 +47,8 @@ class Disk:
         """What makes a command run where the disk is."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--root", "--"]
-        return [*inside, "sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)]
+        # Not by a shell: in a chroot it would complain of the folder that it comes from.
+        return [*inside, "env", "-C", str(ROOT)]
 
     def run(self, *command: str | Path, check: bool = True) -> str:
         return subprocess.run([*self.enter, *command], check=check, capture_output=True, text=True).stdout

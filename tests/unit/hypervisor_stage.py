@@ -115,3 +115,5 @@ class Stage:
         else:
             self.tell(guest, "stopped", detail, "unknown", verdict=verdict, send=send)
             guest.ailing.clear()
+            # Should one be defined with its uuid, that is another domain, which has not ended.
+            guest.reason = "unknown"
