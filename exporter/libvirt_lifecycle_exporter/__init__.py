@@ -12,6 +12,7 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``vocabulary``, ``states``, ``text``   the words: tables only
 * ``transition``                         the values that travel
 * ``inbox``                              the bounded queue between the sources and the worker
+* ``naming``                             pure: an observation in libvirt's own words
 * ``diagnosis``, ``inventory``           pure: what was seen -> what it means; what is known of each domain
 * ``causes``                             pure: what was told right before a pause says why it paused
 * ``hangs``, ``silence``                 pure: who is hung, and for how long somebody must be silent for that

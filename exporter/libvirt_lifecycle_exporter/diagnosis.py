@@ -15,17 +15,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
+from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.transition import DomainFacts, Look, Observation, Transition
-from libvirt_lifecycle_exporter.vocabulary import (
-    IO_ERROR_REASONS,
-    LIFECYCLE,
-    OTHER_IDS,
-    TOLD_ELSEWHERE,
-    WATCHDOG_ACTIONS,
-    lifecycle_pair,
-    numbered,
-)
 
 VERDICT_WAIT = 1.5
 """Seconds that a verdict waits for evidence. Ticks at most 0.5 s apart keep it within 2 s."""
@@ -276,29 +268,3 @@ def _has_arrived(facts: DomainFacts | None) -> bool:
 
 def _soon_after(cause: float | None, at: float) -> bool:
     return cause is not None and abs(at - cause) <= UNFED_WINDOW
-
-
-def named(seen: Observation) -> Transition | None:
-    """Return the transition in libvirt's own words; None for what is no transition."""
-    if seen.kind == LIFECYCLE:
-        event, reason = lifecycle_pair(seen.event, seen.detail)
-        return _transition(seen, event, reason, reason, seen.detail)
-    if seen.kind not in OTHER_IDS:
-        return None
-    event, reasons = OTHER_IDS[seen.kind]
-    if seen.kind == "watchdog":
-        reason = numbered(WATCHDOG_ACTIONS, seen.event)
-        message = f"the guest's watchdog ran out; its action is {reason}"
-        return _transition(seen, event, reason, reason, seen.event)._replace(message=message)
-    if seen.kind == "io_error_reason":
-        reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
-        message = "" if seen.word == TOLD_ELSEWHERE else f"{seen.subject or 'a disk'}: {seen.word or 'error'}"
-        return _transition(seen, event, reason, seen.word, seen.event)._replace(message=message)
-    return _transition(seen, event, reasons[0], reasons[0], 0)
-
-
-def _transition(seen: Observation, event: str, reason: str, word: str, code: int) -> Transition:
-    # By place, not by name: half the time, on the hot path.
-    return Transition(
-        seen.at, seen.connection, seen.uuid, seen.name, seen.domain_id, event, reason, word, code, "callback"
-    )

@@ -11,11 +11,12 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.accounts import Accounts, Wishes
 from libvirt_lifecycle_exporter.comparison import Comparison
-from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis, named
+from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.hangs import Hangs
 from libvirt_lifecycle_exporter.inventory import Inventory
+from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.transition import (

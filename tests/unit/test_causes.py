@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.causes import FRESH, LEADS_TO, MEMORY, MOST, Causes
-from libvirt_lifecycle_exporter.diagnosis import named
+from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
 from libvirt_lifecycle_exporter.transition import Transition
 from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS, IO_ERROR_ACTIONS, WATCHDOG_ACTIONS

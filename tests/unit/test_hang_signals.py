@@ -1,0 +1,199 @@
+"""Is a guest hung: its watchdog, its agent, its virtual CPUs; and after a restart of the exporter."""
+
+import pytest
+
+from libvirt_lifecycle_exporter.hangs import Hang
+from tests.unit.seen import HERE, observation
+from tests.unit.ward import WELL, Told, Ward
+
+# The watchdog
+
+BARK, CURED = [("hung", "watchdog")], [("recovered", "watchdog")]
+
+
+@pytest.mark.parametrize("action", ["none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi"])
+def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(action: str) -> None:
+    ward = Ward()
+    assert ward.happens("watchdog", action) == BARK
+    assert (ward.told[0].source, ward.told[0].reason) == ("callback", "watchdog")
+    assert ward.happens("watchdog", action) == []
+    assert ward.later(10_000) == []
+
+
+@pytest.mark.parametrize("cure", ["rebooted/guest", "resumed/unpaused"])
+def test_it_has_recovered_when_it_was_reset_or_resumed_and_has_run_on(cure: str) -> None:
+    ward = Ward()
+    ward.happens("watchdog", "reset")
+    ward.later(5)
+    ward.happens(*cure.split("/"))
+    assert ward.later(29) == []
+    assert ward.later(1) == CURED
+    assert ward.later(100) == []
+    assert ward.told[-1].message == "the guest has run on for 30 s"
+
+
+@pytest.mark.parametrize(
+    "setback", ["watchdog/reset", "suspended/watchdog", "suspended/paused", "crashed/panicked"]
+)
+def test_a_setback_begins_it_anew(setback: str) -> None:
+    ward = Ward()
+    ward.happens("watchdog", "reset")
+    ward.happens("rebooted", "guest")
+    ward.later(29)
+    assert ward.happens(*setback.split("/")) == []
+    assert ward.later(100) == []
+    ward.happens("resumed", "unpaused")
+    assert ward.later(29) == []
+    assert ward.later(1) == CURED
+
+
+def test_a_clock_that_steps_back_does_not_keep_it_hung() -> None:
+    ward = Ward()
+    ward.happens("watchdog", "reset")
+    ward.happens("rebooted", "guest")
+    assert ward.later(-3600) == []
+    assert ward.later(30) == CURED
+
+
+# The guest agent
+
+SILENT, SPEAKS = [("hung", "guest_agent")], [("recovered", "guest_agent")]
+
+
+def test_an_agent_that_never_answered_is_no_hang() -> None:
+    ward = Ward()
+    for _ in range(20):
+        assert ward.answer("guest_agent", "silent", 5) == []
+        ward.later(30)
+
+
+def test_three_misses_in_a_row_are_a_hang_until_it_answers() -> None:
+    ward = Ward()
+    ward.answer("guest_agent", "answered")
+    told = []
+    for _ in range(5):
+        ward.later(30)
+        told += ward.answer("guest_agent", "silent", 5)
+    assert told == SILENT
+    assert ward.told[0].message == "its guest agent has not answered 3 times in 65 s"
+    assert ward.answer("guest_agent", "answered") == SPEAKS
+
+
+@pytest.mark.parametrize("between", ["answered", "absent"])
+def test_two_misses_are_none(between: str) -> None:
+    ward = Ward()
+    for _ in range(10):
+        ward.answer("guest_agent", "answered")
+        assert ward.answer("guest_agent", "silent", 5) == []
+        assert ward.answer("guest_agent", "silent", 5) == []
+        assert ward.answer("guest_agent", between) == []
+
+
+def test_a_guest_that_closes_the_channel_is_alive() -> None:
+    ward = Ward()
+    ward.answer("guest_agent", "answered")
+    for _ in range(3):
+        ward.answer("guest_agent", "silent", 5)
+    assert ward.signals == ("guest_agent",)
+    assert ward.take(ward.hangs.agent(observation("agent_lifecycle", 1, 2, at=ward.now))) == []
+    assert ward.take(ward.hangs.agent(observation("agent_lifecycle", 2, 2, at=ward.now))) == SPEAKS
+    for _ in range(5):
+        assert ward.answer("guest_agent", "silent", 5) == []
+
+
+def test_an_agent_of_another_run_must_answer_again() -> None:
+    ward = Ward()
+    ward.answer("guest_agent", "answered")
+    ward.happens("stopped", "shutdown")
+    ward.happens("started", "booted")
+    for _ in range(5):
+        assert ward.answer("guest_agent", "silent", 5) == []
+
+
+# The virtual CPUs
+
+STALLED, STIRS = [("hung", "vcpu")], [("recovered", "vcpu")]
+
+
+def looks(ward: Ward, *ran: int, every: float = 20.0) -> Told:
+    told = []
+    for nanoseconds in ran:
+        told += ward.answer("vcpu", "answered", ran=nanoseconds)
+        ward.later(every)
+    return told
+
+
+def test_no_progress_at_all_in_the_whole_window_is_a_hang() -> None:
+    ward = Ward()
+    assert looks(ward, 5, 5, 5) == []
+    assert looks(ward, 5) == STALLED
+    assert ward.told[0].message == "no virtual CPU of it has run for 60 s"
+    assert looks(ward, 5, 5) == []
+
+
+def test_the_least_progress_is_life() -> None:
+    assert looks(Ward(), 1, 1, 1, 2, 2, 2, 3, 3, 3, 4) == []
+
+
+def test_a_dead_guest_that_its_timer_wakes_now_and_then_is_dead() -> None:
+    ward = Ward()
+    looks(ward, 5, 5, 5, 5)
+    assert looks(ward, 6, 6, 6, 6, 7, 7, 7, 7) == []
+    assert ward.signals == ("vcpu",)
+    assert looks(ward, 8, 9) == STIRS
+
+
+def test_time_in_which_nobody_looked_is_no_window() -> None:
+    """The host, or this exporter, was asleep."""
+    ward = Ward()
+    assert looks(ward, 5, 5) == []
+    ward.later(3600)
+    assert looks(ward, 5, 5, 5) == []
+    assert looks(ward, 5) == STALLED
+
+
+def test_a_pause_is_no_stall() -> None:
+    ward = Ward()
+    looks(ward, 5, 5, 5)
+    ward.happens("suspended", "paused")
+    ward.happens("resumed", "unpaused")
+    assert looks(ward, 5, 5, 5) == []
+    assert looks(ward, 5) == STALLED
+
+
+def test_a_domain_without_virtual_cpus_to_look_at_is_left_alone() -> None:
+    ward = Ward()
+    for _ in range(10):
+        assert ward.answer("vcpu", "absent") == []
+        ward.later(20)
+
+
+# After a restart of the exporter
+
+
+def restored(**last: float) -> Ward:
+    ward = Ward()
+    counts = {(HERE, "web", *what.split("_", 1)): (1, at) for what, at in last.items()}
+    ward.hangs.restore([Hang(HERE, "uuid-web", "web", 100.0)], counts, ward.now)  # type: ignore[arg-type]
+    return ward
+
+
+def test_a_hang_that_was_open_is_taken_over_and_ends_with_the_next_answer() -> None:
+    ward = restored(hung_emulator=100.0)
+    assert ward.signals == ("emulator",)
+    assert ward.emulator(950) == []
+    ward.later(2)
+    assert ward.emulator(952) == []
+    assert ward.emulator(None) == WELL
+
+
+def test_only_what_was_still_open_is_taken_over() -> None:
+    assert restored(hung_emulator=100.0, recovered_emulator=200.0, hung_vcpu=150.0).signals == ("vcpu",)
+    assert restored(hung_emulator=99.0).signals == (), "that was another hang, which ended with its run"
+    assert restored().signals == ()
+
+
+def test_a_guest_whose_watchdog_ran_out_before_the_restart_has_to_run_on() -> None:
+    ward = restored(hung_watchdog=100.0)
+    assert ward.later(29) == []
+    assert ward.later(1) == CURED

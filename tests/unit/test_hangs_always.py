@@ -1,0 +1,124 @@
+"""Whatever the order: nobody is hung with an excuse, and hung and recovered take turns."""
+
+from collections import defaultdict
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libvirt_lifecycle_exporter.hangs import EXCUSED, RUNS, Hang, Hangs
+from libvirt_lifecycle_exporter.incidents import Incidents
+from libvirt_lifecycle_exporter.transition import Transition
+from tests.unit.seen import HERE, observation, transition
+from tests.unit.ward import PATIENCE, Ward
+
+# Whatever the order
+
+STEPS = st.one_of(
+    st.tuples(st.just("emulator"), st.sampled_from(["answered", "silent", "busy"]), st.floats(0, 200)),
+    st.tuples(st.just("guest_agent"), st.sampled_from(["answered", "silent", "absent"]), st.floats(0, 10)),
+    st.tuples(st.just("vcpu"), st.just("answered"), st.integers(0, 2)),
+    st.tuples(
+        st.just("happens"),
+        st.sampled_from(
+            [
+                ("started", "booted", "running"),
+                ("resumed", "unpaused", "running"),
+                ("resumed", "postcopy", "running"),
+                ("suspended", "paused", "paused"),
+                ("suspended", "migrated", "paused"),
+                ("shutdown", "guest", "shutdown"),
+                ("stopped", "destroyed", "shutoff"),
+                ("crashed", "panicked", "crashed"),
+                ("watchdog", "reset", ""),
+                ("rebooted", "guest", ""),
+                ("defined", "updated", ""),
+            ]
+        ),
+        st.none(),
+    ),
+    st.tuples(st.just("agent"), st.sampled_from([1, 2]), st.none()),
+    st.tuples(st.just("link"), st.booleans(), st.none()),
+    st.tuples(st.just("later"), st.sampled_from([0.5, 1.0, 5.0, 20.0, 61.0, -30.0]), st.none()),
+    st.tuples(st.just("restart"), st.none(), st.none()),
+)
+
+
+class Life:
+    """A domain, its hangs and its incidents, and what must hold of them after every step."""
+
+    def __init__(self) -> None:
+        self.ward = Ward()
+        self.up = True
+        self.incidents = Incidents()
+        self.open: dict[str, bool] = defaultdict(bool)
+        self.counts: dict[tuple[str, str, str, str], tuple[int, float]] = {}
+        self.excused = False
+
+    def step(self, what: str, first: Any, second: Any) -> None:
+        ward = self.ward
+        before = len(ward.told)
+        if what == "happens":
+            event, reason, state = first
+            change = transition(event, reason, at=ward.now)
+            self.incidents.take(change)
+            if state:
+                ward.domain.enter(state, reason, ward.now)
+            if event in ("stopped", "started"):
+                self.open.clear()
+            ward.take(ward.hangs.see(change))
+        elif what == "agent":
+            ward.take(ward.hangs.agent(observation("agent_lifecycle", first, at=ward.now)))
+        elif what == "link":
+            self.up = bool(first)
+            ward.hangs.link(HERE, ward.now, up=self.up)
+        elif what == "later":
+            ward.later(first)
+        elif what == "restart":
+            self.restart()
+        else:
+            seconds, ran = (0.0, second) if what == "vcpu" else (second, 0)
+            ward.answer(what, first, seconds, ran=ran)
+        for change in ward.told[before:]:
+            self.check(change)
+        assert set(ward.signals) == {signal for signal, is_open in self.open.items() if is_open}
+
+    def check(self, change: Transition) -> None:
+        domain = self.ward.domain
+        excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED or not self.up
+        is_hung = change.event == "hung"
+        assert not (is_hung and change.source == "probe" and excused), "hung though excused"
+        assert self.open[change.reason] != is_hung, "hung and recovered take turns"
+        self.open[change.reason] = is_hung
+        count, _ = self.counts.get((HERE, "web", change.event, change.reason), (0, 0.0))
+        self.counts[HERE, "web", change.event, change.reason] = (count + 1, change.at)
+        was_open = {one.kind for one in self.incidents.open()}
+        _, opened = self.incidents.take(change)
+        if is_hung and "hung" in was_open:
+            assert not opened, "one incident a hang"
+
+    def restart(self) -> None:
+        """The clock of these plays may step back, and then last times prove less than they do."""
+        ward = self.ward
+        ward.hangs = Hangs(PATIENCE)
+        signals = {one for one, is_open in self.open.items() if is_open}
+        hangs = [Hang(HERE, "uuid-web", "web", 0.0)] if signals else []
+        counts = {
+            key: (count, 2.0 if (key[2] == "hung") == (key[3] in signals) else 1.0)
+            for key, (count, _) in self.counts.items()
+        }
+        ward.hangs.restore(hangs, counts, ward.now)
+        ward.hangs.link(HERE, ward.now, up=self.up)
+        again = Incidents()
+        again.restore(self.incidents.open(), ward.hangs.signals)
+        self.incidents = again
+
+
+@settings(max_examples=400)
+@given(st.lists(STEPS, max_size=40))
+def test_whatever_the_order_nobody_is_hung_with_an_excuse_and_hung_and_recovered_take_turns(
+    steps: list[tuple[str, Any, Any]],
+) -> None:
+    life = Life()
+    for step in steps:
+        life.step(*step)
