@@ -1,6 +1,17 @@
 """The alerts about one domain. A table."""
 
-from alerts.generator.alert import AGO, DOMAIN, EVENT, EVENTS_COMMAND, INCIDENT, KEY, PATTERN, Alert, aged, counted
+from alerts.generator.alert import (
+    AGO,
+    DOMAIN,
+    EVENT,
+    EVENTS_COMMAND,
+    INCIDENT,
+    KEY,
+    PATTERN,
+    Alert,
+    aged,
+    counted,
+)
 
 _DASHBOARD = (
     "/d/libvirt-domain?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
@@ -68,7 +79,7 @@ _MOVES = counted(f'{EVENT}{{event=~"started|stopped",reason="migrated",domain!="
 _OUTAGE = f"""
   time() - {INCIDENT}{{kind=~"crashed|hung"}} > %(after_s)s
 and
-  libvirt_domain_incident_open == 1
+  libvirt_domain_incident_open{{kind=~"crashed|hung"}} == 1
 and on ({KEY})
   libvirt_domain_state{{state=~"shutoff|crashed"}} == 1"""
 

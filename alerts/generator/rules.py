@@ -1,5 +1,6 @@
 """Brings tables and thresholds together: groups of rules, as Prometheus reads them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from alerts.generator.domains import DOMAINS
 from alerts.generator.exporters import EXPORTERS
 from alerts.generator.hosts import HOSTS
 from alerts.generator.recordings import CRASH_COUNT, CRASH_RATIO, RECORDINGS
-from alerts.generator.thresholds import OFF, Table, words
+from alerts.generator.thresholds import METRICSQL, OFF, Table, words
 
 Rule = dict[str, Any]
 ALERTS = {alert.name: alert for alert in (*DOMAINS, *HOSTS, *EXPORTERS)}
@@ -46,9 +47,16 @@ def scope(tables: Mapping[str, Table]) -> dict[str, str]:
 
 def _fleet_wide(tables: Mapping[str, Table]) -> Any:  # noqa: ANN401 - a function
     def rule(recording: Recording) -> Rule:
-        return {"record": recording.record, "expr": (recording.expr % scope(tables)).strip("\n")}
+        return {"record": recording.record, "expr": _spelled(recording.expr % scope(tables), tables)}
 
     return rule
+
+
+def _spelled(expression: str, tables: Mapping[str, Table]) -> str:
+    """MetricsQL counts a series' first sample as a change and an increase: it has other words for ours."""
+    if tables["scope"]["dialect"] == METRICSQL:
+        expression = re.sub(r"\b(changes|increase)\(", r"\1_prometheus(", expression)
+    return expression.strip("\n")
 
 
 def _alerts(tables: Mapping[str, Table], names: Iterable[str]) -> list[Rule]:
@@ -59,7 +67,7 @@ def _alerts(tables: Mapping[str, Table], names: Iterable[str]) -> list[Rule]:
 def _alert(alert: Alert, tables: Mapping[str, Table]) -> Rule:
     table, links = tables[alert.name], tables["links"]
     names = {**scope(tables), **words(table)}
-    rule: Rule = {"alert": alert.name, "expr": (alert.expr % names).strip("\n")}
+    rule: Rule = {"alert": alert.name, "expr": _spelled(alert.expr % names, tables)}
     if table["for"] != "0s":
         rule["for"] = table["for"]
     if alert.keeps and tables["scope"]["keep"] != "0s":

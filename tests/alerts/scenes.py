@@ -1,4 +1,4 @@
-"""What happens on each host of the end-to-end test, and what the pager must be told of it: this, in this order, no more."""
+"""What happens on each host of the end-to-end test, and what the pager must be told: this, no more."""
 
 import signal
 import time
@@ -144,7 +144,9 @@ def host_shuts_down(place: Place) -> None:
         place.boot(name)
     place.runs(10)
     until(
-        lambda: all("G" in place.guests.said(f"asked-{number}") for number in range(5)), 60, "the guests' boot"
+        lambda: all("G" in place.guests.said(f"asked-{number}") for number in range(5)),
+        60,
+        "the guests' boot",
     )
     for domain in asked:
         domain.shutdown()
