@@ -35,7 +35,7 @@ SINCE = "libvirt_domain_state_since_timestamp_seconds"
 
 DOMAIN = (
     '{{ if eq $labels.domain "_other" }}A domain beyond --series.limit{{ else }}'
-    "Domain {{ $labels.domain }}{{ end }} on {{ $labels.instance }}"
+    "Domain {{ $labels.domain }}{{ end }} on {{ $labels.instance }} ({{ $labels.connection }})"
 )
 """How a domain is called; ``_other`` is none."""
 

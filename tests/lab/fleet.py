@@ -3,8 +3,8 @@
     python -m tests.lab.fleet [--hosts 1000] [--domains 50] [--port 10199]
 
 prints a Prometheus configuration, and serves. The exporter's own sink writes one page for each kind of host;
-hosts of a kind differ by their names only. A page holds 50 hosts, and `honor_labels` keeps the `instance` that
-stands in it. Every REFRESH seconds something happens.
+hosts of a kind differ by their names only. A page holds 50 hosts, and `honor_labels` keeps the `instance`
+that stands in it. Every REFRESH seconds something happens.
 """
 
 import argparse
