@@ -14,24 +14,32 @@ from alerts.generator.thresholds import METRICSQL, OFF, Table, words
 Rule = dict[str, Any]
 ALERTS = {alert.name: alert for alert in (*DOMAINS, *HOSTS, *EXPORTERS)}
 
-_COUNTING = ("LibvirtDomainCrashLooping", "LibvirtDomainFlapping", "LibvirtDomainExcessiveMigrations")
-"""They look far back, and so are reckoned less often."""
+_UNHURRIED = (
+    "LibvirtDomainOutage",
+    "LibvirtDomainStuckPaused",
+    "LibvirtDomainStuckShuttingDown",
+    "LibvirtDomainCrashLooping",
+    "LibvirtDomainFlapping",
+    "LibvirtDomainExcessiveMigrations",
+)
+"""They are about minutes and hours, and read every domain or look far back: they are reckoned less often."""
 _BURST = "LibvirtHostCrashBurst"
 _FLEET = "LibvirtFleetCrashRateHigh"
 
 
 def groups(tables: Mapping[str, Table]) -> list[dict[str, Any]]:
     """Return the groups; the rules of one are reckoned in this order, at one time."""
-    every = [alert.name for alert in DOMAINS if alert.name not in _COUNTING]
+    every = [alert.name for alert in DOMAINS if alert.name not in _UNHURRIED]
     parts: tuple[tuple[str, list[Rule]], ...] = (
         ("libvirt-fleet", [*map(_fleet_wide(tables), RECORDINGS), *_alerts(tables, [_FLEET])]),
         # The burst with what it is made of, so that a notification of single crashes never comes before it.
         ("libvirt-domains", _alerts(tables, [_BURST, *every])),
-        ("libvirt-domain-counts", _alerts(tables, _COUNTING)),
+        ("libvirt-domains-unhurried", _alerts(tables, _UNHURRIED)),
         ("libvirt-hosts", _alerts(tables, [one.name for one in HOSTS if one.name not in (_BURST, _FLEET)])),
         ("libvirt-exporters", _alerts(tables, [one.name for one in EXPORTERS])),
     )
-    intervals = {"libvirt-domain-counts": {"interval": tables["scope"]["counting_interval"]}}
+    unhurried = {"interval": tables["scope"]["unhurried"]}
+    intervals = {"libvirt-fleet": unhurried, "libvirt-domains-unhurried": unhurried}
     return [{"name": name, **intervals.get(name, {}), "rules": rules} for name, rules in parts if rules]
 
 

@@ -13,7 +13,7 @@ from tests.lab.waiting import until
 THRESHOLDS = """
 [scope]
 keep = "2s"
-counting_interval = "1s"
+unhurried = "1s"
 [LibvirtDomainCrashed]
 within = "30s"
 same = "5s"

@@ -72,6 +72,9 @@ def probing() -> None:
 
 
 def alerting() -> None:
+    print("\nfrom a killed emulator to the alert that fires; Alertmanager's group_wait comes on top")
+    for interval, seconds in alerts.reactions():
+        print(f"  scraped and evaluated every {interval} s: {alerts.told(seconds)}")
     print("\nthe alert rules over a simulated fleet")
     for name, value in alerts.figures().items():
         print(f"  {name} {value:.3f}")

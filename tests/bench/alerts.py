@@ -1,13 +1,22 @@
 """What the rules cost: a real Prometheus that scrapes a simulated fleet, 1,000 hosts with 50 domains each."""
 
 import os
+import signal
+import statistics
 import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from alerts.generator.__main__ import RULES
 from tests.lab.daemon import short_root
+from tests.lab.exporter import Exporter
 from tests.lab.fleet import Fleet, serving
+from tests.lab.guests import Guests
 from tests.lab.prometheus import Prometheus
+from tests.lab.session import SessionDaemon
+from tests.lab.waiting import until
 
 HOSTS = int(os.environ.get("LAB_FLEET_HOSTS", "1000"))
 DOMAINS = 50
@@ -45,6 +54,57 @@ def figures() -> dict[str, float]:
             of_scrape = prometheus.query("sum(scrape_duration_seconds)")
             found["all pages scraped"] = of_scrape[0][1] if of_scrape else 0.0
     return found
+
+
+KILLS = 10
+APART = 0.73
+"""Seconds between two of them, so that they fall anywhere between two scrapes."""
+
+
+def reactions(intervals: tuple[int, ...] = (1, 5)) -> Iterator[tuple[int, list[float]]]:
+    """For each scrape and evaluation interval: seconds from SIGKILL to an emulator until its alert fires."""
+    names = [f"guest-{number}" for number in range(KILLS)]
+    for interval in intervals:
+        with (
+            short_root() as folder,
+            SessionDaemon(folder / "node") as daemon,
+            Exporter(folder, [daemon.uri]) as exporter,
+            Prometheus(
+                folder,
+                [f"127.0.0.1:{exporter.port}"],
+                more={
+                    "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s"},
+                    "rule_files": [str(RULES)],
+                },
+            ) as prometheus,
+        ):
+            guests, connection = Guests(folder / "guests"), daemon.connect()
+            for name in names:
+                connection.createXML(guests.xml(name))
+            prometheus.wait_for(f'count(libvirt_domain_state{{state="running"}} == 1) == {KILLS}')
+            killed = {}
+            for name in names:
+                killed[name] = time.time()
+                os.kill(daemon.emulator_pid(name), signal.SIGKILL)
+                threading.Event().wait(APART)
+            fired = until(lambda: _fired(prometheus, names), 60, "all alerts")
+            connection.close()
+            yield interval, [fired[name] - killed[name] for name in names]
+
+
+def _fired(prometheus: Prometheus, names: list[str]) -> dict[str, float]:
+    """When each of the alerts began to fire; nothing while one is missing."""
+    began = {
+        alert["labels"]["domain"]: datetime.fromisoformat(alert["activeAt"]).timestamp()
+        for alert in prometheus.ask("alerts")["alerts"]
+        if alert["labels"]["alertname"] == "LibvirtDomainCrashed"
+    }
+    return began if began.keys() >= set(names) else {}
+
+
+def told(seconds: list[float]) -> str:
+    """Median, least and most."""
+    return f"{statistics.median(seconds):.2f} s (median), {min(seconds):.2f} to {max(seconds):.2f} s"
 
 
 def _rss_mib(pid: int) -> float:
