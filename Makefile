@@ -2,6 +2,7 @@
 # make test     every test, on real libvirtd, QEMU and Prometheus
 # make lint     ruff, mypy --strict, import-linter
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
+# make dashboards   Grafana's dashboards, from dashboards/source
 # make bench    figures (ratios within one run)
 # make format   ruff's formatter
 # Each installs what is missing first; the second time, nothing is.
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint bench format clean
+.PHONY: help run test chaos lint bench dashboards format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -43,6 +44,9 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/test
 	$(BIN)/python -m tests.bench $(ARGS)
+
+dashboards: $(VENV)/dev
+	$(BIN)/python -m dashboards.generate
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix

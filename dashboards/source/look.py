@@ -23,7 +23,7 @@ STORAGE: Final = "#F0E442"
 """Yellow: the disk."""
 MOVED: Final = "#009E73"
 """Green: went or came, and is well."""
-OFF: Final = "#8E8E8E"
+OFF: Final = "#666666"
 """Grey: off, or nothing to say."""
 
 PALETTE: Final = (GOOD, CALM, WARN, BAD, HUNG, STORAGE, MOVED, OFF)
