@@ -159,11 +159,11 @@ TIME: Final = Row(
         ),
         history(
             "Bursts: failures by host and hour",
-            "Crashes, hangs, failures and I/O pauses in the hour before each cell; hosts without any are left out.",
+            "Crashes, hangs, failures and I/O pauses in the hour before each cell's time, of which there are two in an hour if the range is a day. Hosts without any are left out.",
             Query(f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0", "{{instance}} {{connection}}"),
             look.steps((2, look.WARN), (5, look.BAD), base=look.CALM),
             "No failure on any host within the range.",
-            "1h",
+            48,
         ),
         lines(
             "Hosts struck at the same time",

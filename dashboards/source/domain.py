@@ -33,6 +33,8 @@ _STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
 _ENDED: Final = pick(f"{DURATION}_count")
 _TOOK: Final = pick(f"{DURATION}_sum")
 _BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang"')
+_OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
+_MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / clamp_min({_OFTEN}, 1)"
 _BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, DOMAIN)})"
@@ -206,9 +208,8 @@ HOSTS: Final = Row(
             "Operations",
             "How often operations ended within the range, and how long they took on average. Durations are kept by host, not by domain.",
             [
-                f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))",
-                f"sum by (operation,outcome) (increase({_TOOK}[$__range])) "
-                f"/ clamp_min(sum by (operation,outcome) (round(increase({_ENDED}[$__range]))), 1)",
+                _OFTEN,
+                _MEAN,
             ],
             [
                 Column("operation", "Operation"),

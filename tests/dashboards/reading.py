@@ -1,6 +1,7 @@
 """The committed dashboards as Grafana would take them: panels, questions, variables; and the questions filled in."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Question:
     interval: float
     """The panel's least step, in seconds."""
     legend: str = ""
+    points: int = 60
+    """Into how many steps the range is cut, at most."""
 
     def __str__(self) -> str:
         return f"{self.board}: {self.panel} ({self.ref})"
@@ -51,7 +54,7 @@ class Question:
 
 def questions(uid: str) -> Iterator[Question]:
     for panel in panels(classic(uid)):
-        interval = {"1m": 60.0, "1h": 3600.0}[panel["interval"]] if "interval" in panel else 0.0
+        interval = {"1m": 60.0}[panel["interval"]] if "interval" in panel else 0.0
         for target in panel["targets"]:
             yield Question(
                 uid,
@@ -61,6 +64,7 @@ def questions(uid: str) -> Iterator[Question]:
                 target["instant"],
                 interval,
                 target["legendFormat"],
+                panel.get("maxDataPoints", 60),
             )
 
 
@@ -81,23 +85,23 @@ class Window:
 
     range: float
     scrape: float
-    points: int = 60
 
-    def values(self, least: float = 0.0) -> dict[str, str]:
-        """Grafana's own variables, as Grafana reckons them. `least`: the panel's least step."""
-        interval = max(self.range / self.points, least, self.scrape)
+    def step(self, least: float = 0.0, points: int = 60) -> float:
+        """As Grafana reckons it. `least`: the panel's least step."""
+        return float(math.ceil(max(self.range / points, least, self.scrape)))
+
+    def values(self, least: float = 0.0, points: int = 60) -> dict[str, str]:
+        """Grafana's own variables."""
+        interval = self.step(least, points)
         rate = max(interval + self.scrape, 4 * self.scrape)
         return {
-            "__interval": f"{interval * 1000:.0f}ms",
+            "__interval": f"{interval:.0f}s",
             "__interval_ms": f"{interval * 1000:.0f}",
-            "__rate_interval": f"{rate * 1000:.0f}ms",
+            "__rate_interval": f"{rate:.0f}s",
             "__range": f"{self.range:.0f}s",
             "__range_s": f"{self.range:.0f}",
             "__range_ms": f"{self.range * 1000:.0f}",
         }
-
-    def step(self, least: float = 0.0) -> float:
-        return max(self.range / self.points, least, self.scrape)
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
