@@ -73,8 +73,8 @@ and on ({KEY})
   libvirt_domain_state{{state=~"shutoff|crashed"}} == 1"""
 
 _HUNG_SINCE = (
-    f"{{{{ range query (printf `max(time() - {EVENT}"
-    '{job=%%q,instance=%%q,connection=%%q,domain=%%q,event="hung",reason=%%q})` '
+    f"{{{{ range query (printf `max(clamp_min(time() - {EVENT}"
+    '{job=%%q,instance=%%q,connection=%%q,domain=%%q,event="hung",reason=%%q}, 0))` '
     "$labels.job $labels.instance $labels.connection $labels.domain $labels.signal) }}"
     " for {{ . | value | humanizeDuration }}{{ end }}"
 )
@@ -83,7 +83,7 @@ DOMAINS = (
     Alert(
         "LibvirtDomainCrashed",
         _CRASHED,
-        f"{DOMAIN} crashed ({{{{ $labels.reason }}}}) {AGO} ago.",
+        f"{DOMAIN} crashed {AGO} ago, reason {{{{ $labels.reason }}}}.",
         "{{ if eq $labels.reason `crashed` }}Its emulator ended without being told to: it was killed, ran out of memory, or "
         "has a fault.{{ else }}The guest's kernel reported that it crashed.{{ end }} This goes on for %(within)s after a crash; "
         "if the domain stays down, LibvirtDomainOutage takes over.",
