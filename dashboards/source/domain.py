@@ -95,7 +95,7 @@ TIME: Final = Row(
     "Over time",
     [
         timeline(
-            "State",
+            "State over time",
             "The state at each moment, on each host that knows the domain.",
             Query(state_number(DOMAIN), "{{instance}} {{connection}}"),
             look.state_words(),

@@ -140,7 +140,7 @@ TIME: Final = Row(
         ),
         bars(
             "Migrations",
-            "Domains that arrived (in) and left (out). Where both hosts are watched the two are equal.",
+            "Domains that arrived (in) and left (out). One that dies on arrival is counted in; it never left.",
             Query(over_time(EVENTS, HOST, 'event="started",reason="migrated"'), "in"),
             Query(over_time(EVENTS, HOST, 'event="stopped",reason="migrated"'), "out"),
             names=("in", "out"),

@@ -89,6 +89,16 @@ def legend(calcs: Iterable[str]) -> common.VizLegendOptions:
     )
 
 
+def no_legend() -> common.VizLegendOptions:
+    """Where every bar has its name beside it."""
+    return common.VizLegendOptions(
+        display_mode=common.LegendDisplayMode.LIST,
+        placement=common.LegendPlacement.BOTTOM,
+        show_legend=False,
+        calcs=[],
+    )
+
+
 def tooltip() -> common.VizTooltipOptions:
     """All series of a moment, the largest first."""
     return common.VizTooltipOptions(mode=common.TooltipDisplayMode.MULTI, sort=common.SortOrder.DESCENDING)

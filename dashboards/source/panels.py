@@ -261,7 +261,7 @@ def spread(
         name_placement=common.BarGaugeNamePlacement.LEFT,
         orientation=common.VizOrientation.HORIZONTAL,
         show_unfilled=True,
-        legend=look.legend(()),
+        legend=look.no_legend(),
         reduce_options=common.ReduceDataOptions(calcs=["lastNotNull"], fields="", values=False),
     )
     return panel("bargauge", title, description, [query], options, shown.config(), size)

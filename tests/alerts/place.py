@@ -26,7 +26,6 @@ IMPATIENT = (
 )
 
 
-
 class Place:
     def __init__(
         self, daemon: Daemon, guests: Guests, exporter: Exporter, pager: Pager, alertmanager: Alertmanager

@@ -144,7 +144,9 @@ def host_shuts_down(place: Place) -> None:
         place.boot(name)
     place.runs(10)
     until(
-        lambda: all("G" in place.guests.said(f"asked-{number}") for number in range(5)), 60, "the guests' boot"
+        lambda: all("G" in place.guests.said(f"asked-{number}") for number in range(5)),
+        60,
+        "the guests' boot",
     )
     for domain in asked:
         domain.shutdown()

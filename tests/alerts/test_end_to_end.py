@@ -99,7 +99,9 @@ def _migrates(hosts: Hosts, guests: Guests) -> None:
 def _what_is_left(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:
     """Waits until nothing is active, so that nothing more can be told; if it never ends, says what is active."""
     try:
-        until(lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(), PATIENCE, "all to be over")
+        until(
+            lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(), PATIENCE, "all to be over"
+        )
     except TimeoutError:
         return [json.dumps(alert["labels"]) for alert in alertmanager.alerts()]
     return []
@@ -112,7 +114,9 @@ def notifications(told: list[Told]) -> list[Notification]:
     for number in numbers:
         of_it = [one for one in told if one.notification == number]
         for status, name in dict.fromkeys((one.status, one.name) for one in of_it):
-            domains = {one.labels["domain"] for one in of_it if "domain" in one.labels and one.status == status}
+            domains = {
+                one.labels["domain"] for one in of_it if "domain" in one.labels and one.status == status
+            }
             found.append((status, name, frozenset(domains)))
     return found
 

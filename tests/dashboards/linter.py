@@ -1,11 +1,11 @@
 """The rules of Grafana's dashboard linter, and what they say of a Classic dashboard; for every kind of panel.
 
-Rules: https://github.com/grafana/dashboard-linter/tree/main/docs/rules. There some hold for a few kinds of panels only;
-here all hold for state timelines, status histories, bar gauges and tables as well, and nothing is excused.
+Rules: https://github.com/grafana/dashboard-linter/tree/main/docs/rules. There some hold for a few kinds of
+panels only; here all hold for state timelines, status histories, bar gauges and tables. Nothing is excused.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -172,14 +172,16 @@ def target_rate_interval(board: Json) -> Iterator[str]:
 
 def target_counter_agg(board: Json) -> Iterator[str]:
     for title, expr in _asked(board):
-        counted = sum(str(one.name).endswith("_total") for one in selectors(expr))
-        in_growth = sum(
-            str(call.args[0].vector_selector.name).endswith("_total")
-            for call in nodes(expr)
-            if isinstance(call, promql_parser.Call) and call.func.name in GROWTH
-        )
-        if counted != in_growth:
+        counters = sum(str(one.name).endswith("_total") for one in selectors(expr))
+        grown = [str(call.args[0].vector_selector.name) for call in calls(expr, GROWTH)]
+        if counters != sum(name.endswith("_total") for name in grown):
             yield f"{title}: a counter without rate, irate or increase"
+
+
+def calls(expr: Any, functions: Collection[str]) -> Iterator[Any]:
+    for node in nodes(expr):
+        if isinstance(node, promql_parser.Call) and node.func.name in functions:
+            yield node
 
 
 RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (

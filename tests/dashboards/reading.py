@@ -1,4 +1,4 @@
-"""The committed dashboards as Grafana would take them: panels, questions, variables; and the questions filled in."""
+"""The committed dashboards as Grafana takes them: panels, questions, variables; questions filled in."""
 
 import json
 import math

@@ -17,6 +17,7 @@ SCRAPED: Final = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
 PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), "gauge": ("",)}
 
 Labels = frozenset[str]
+NONE: Final = Labels()
 
 
 def parsed(expr: str) -> Any:
@@ -64,19 +65,21 @@ def labels(node: Any, known: Mapping[str, Labels]) -> Labels:
     """Which labels the answer may have. KeyError for a metric that there is not."""
     match node:
         case promql_parser.VectorSelector():
-            return known[str(node.name)]
+            found = known[str(node.name)]
         case promql_parser.MatrixSelector():
-            return known[str(node.vector_selector.name)]
+            found = known[str(node.vector_selector.name)]
         case promql_parser.AggregateExpr():
-            return _aggregated(node, labels(node.expr, known))
+            found = _aggregated(node, labels(node.expr, known))
         case promql_parser.BinaryExpr():
-            return _joined(node, labels(node.lhs, known), labels(node.rhs, known))
+            found = _joined(node, labels(node.lhs, known), labels(node.rhs, known))
         case promql_parser.Call():
-            inner = [labels(one, known) for one in node.args]
-            return frozenset().union(*inner) - ({"le"} if node.func.name == "histogram_quantile" else set())
+            found = NONE.union(*(labels(one, known) for one in node.args))
+            found -= {"le"} if node.func.name == "histogram_quantile" else NONE
         case promql_parser.ParenExpr() | promql_parser.UnaryExpr() | promql_parser.SubqueryExpr():
-            return labels(node.expr, known)
-    return frozenset()
+            found = labels(node.expr, known)
+        case _:
+            found = NONE  # a number
+    return found
 
 
 def _aggregated(node: Any, inner: Labels) -> Labels:

@@ -8,8 +8,7 @@ from dashboards.generate import files
 from tests.dashboards.reading import FOLDER, UIDS, Json, classic, panels, second, variables
 
 TITLES = ("Libvirt / Fleet", "Libvirt / Domain", "Libvirt / Crashes & hangs", "Libvirt / Exporter")
-PICTURES = ("timeseries", "state-timeline", "status-history", "bargauge")
-TABLES_OF_SERIES = "timeseries"
+PICTURES = ("timeseries", "state-timeline", "status-history")
 
 
 def test_what_is_committed_is_what_the_generator_makes() -> None:
@@ -32,6 +31,10 @@ class TestConstruction:
             refs = [target["refId"] for target in panel["targets"]]
             assert refs == list("ABCDEFGH"[: len(refs)]), panel["title"]
 
+    def test_titles_are_unique(self, uid: str) -> None:
+        titles = [panel["title"] for panel in panels(classic(uid))]
+        assert len(set(titles)) == len(titles)
+
     def test_ids_are_unique_and_panels_neither_overlap_nor_stand_outside(self, uid: str) -> None:
         board = classic(uid)
         ids = [panel["id"] for panel in board["panels"]]
@@ -50,7 +53,7 @@ class TestConstruction:
             if panel["type"] in PICTURES:
                 legend = panel["options"]["legend"]
                 assert (legend["showLegend"], legend["displayMode"]) == (True, "table"), panel["title"]
-            if panel["type"] == TABLES_OF_SERIES:
+            if panel["type"] == "timeseries":
                 bars = panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "bars"
                 assert legend["calcs"] == ["lastNotNull", "sum" if bars else "max"], panel["title"]
 

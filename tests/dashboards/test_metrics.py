@@ -1,4 +1,4 @@
-"""Every metric and label that a dashboard uses is there: in the exporter, in Prometheus, or in a recording rule."""
+"""Every metric and label that a dashboard uses is there: of the exporter, Prometheus, or a recording rule."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What Grafana is to be mounted with: the provider's folder is the one that is documented, exemplars lead to Tempo."""
+"""What Grafana is mounted with: the provider's folder is the one of the README, exemplars lead to Tempo."""
 
 from typing import Any
 

@@ -21,8 +21,8 @@ def schema(name: str) -> Json:
 
 
 def classic_schema() -> Json:
-    """The Classic one knows only annotations of Grafana's own data source, and says so: "TODO.. this should just be a
-    normal query target". Prometheus' annotations are a query and how to word it; that is allowed beside it."""
+    """The Classic one knows only annotations of Grafana's own data source, and says that this is wrong: it
+    "should just be a normal query target". Prometheus' are a query and its wording; allowed beside it."""
     found = schema(NAMES[0])
     annotation = found["definitions"]["AnnotationQuery"]["properties"]
     assert "should just be a normal query target" in annotation["target"]["description"]
