@@ -66,11 +66,19 @@ class Place:
         """Transient: gone when it stops."""
         return self.connection.createXML(self.guests.xml(name, guest))
 
-    def define(self, name: str) -> Any:
+    def define(self, name: str, guest: Guest = IDLE) -> Any:
         """Persistent, and running."""
-        domain = self.connection.defineXML(self.guests.xml(name))
+        domain = self.connection.defineXML(self.guests.xml(name, guest))
         domain.create()
         return domain
+
+    def removes(self, name: str) -> None:
+        """Whatever became of it."""
+        with suppress(libvirt.libvirtError):
+            domain = self.connection.lookupByName(name)
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
 
     def emulators_get(self, how: signal.Signals, names: Iterable[str]) -> None:
         for name in names:
