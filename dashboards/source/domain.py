@@ -32,7 +32,7 @@ _STATE: Final = pick("libvirt_domain_state", DOMAIN)
 _STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
 _ENDED: Final = pick(f"{DURATION}_count")
 _TOOK: Final = pick(f"{DURATION}_sum")
-_BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang"')
+_BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang",outcome="success"')
 _OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
 _MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / clamp_min({_OFTEN}, 1)"
 _BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
@@ -223,7 +223,7 @@ HOSTS: Final = Row(
         ),
         spread(
             "How long outages and hangs lasted",
-            "Those that ended within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            "Those that ended well within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
             Query(
                 f"sum by (le) (round(increase({_BUCKETS}[$__range])))",
                 "{{le}}",

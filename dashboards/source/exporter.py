@@ -9,10 +9,8 @@ from dashboards.source.panels import Look, Query, bars, figure, lines
 from dashboards.source.promql import (
     BY_EXPORTER,
     BY_HOST,
-    EVENTS,
     EXPORTER,
     HOST,
-    RAW_EVENTS,
     SCOPE,
     count,
     or_zero,
@@ -149,13 +147,6 @@ EVENT_PATH: Final = Row(
             "Event rate by libvirt's event id",
             "Callbacks that arrived from libvirt.",
             Query(f"sum by (source) (rate({own('events_received_total')}[$__rate_interval]))", "{{source}}"),
-            unit="cps",
-        ),
-        lines(
-            "Heard and counted",
-            "Events as libvirt sent them, and transitions as they are counted after diagnosis. Some are never sent, some are one although sent thrice.",
-            Query(f"sum(rate({pick(RAW_EVENTS)}[$__rate_interval]))", "sent by libvirt"),
-            Query(f"sum(rate({pick(EVENTS)}[$__rate_interval]))", "counted"),
             unit="cps",
         ),
         lines(

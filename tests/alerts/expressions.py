@@ -31,5 +31,8 @@ def metrics(expression: str) -> set[str]:
 def labels(expression: str) -> set[str]:
     """Every label it groups or joins by."""
     return {
-        label.strip() for listed in LABEL_LIST.findall(expression) for label in listed.split(",") if label.strip()
+        label.strip()
+        for listed in LABEL_LIST.findall(expression)
+        for label in listed.split(",")
+        if label.strip()
     }

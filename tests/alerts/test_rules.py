@@ -194,11 +194,16 @@ def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> N
 def test_pairs_of_event_and_reason_are_real_ones() -> None:
     """A selector of both names no pair that cannot be: each event has one of the reasons, each reason one event."""
     for expression in EXPRESSIONS:
-        for inside in re.findall(r"_(?:timestamp_seconds|total)\{([^}]*event=[^}]*reason=[^}]*)\}", expression):
+        for inside in re.findall(
+            r"_(?:timestamp_seconds|total)\{([^}]*event=[^}]*reason=[^}]*)\}", expression
+        ):
             events, reasons = (
-                set(re.search(rf'{label}=~?"([^"]*)"', inside)[1].split("|")) for label in ("event", "reason")  # type: ignore[index]
+                set(re.search(rf'{label}=~?"([^"]*)"', inside)[1].split("|"))
+                for label in ("event", "reason")  # type: ignore[index]
             )
-            pairs = {(event, reason) for event, reason in COUNTED_PAIRS if event in events and reason in reasons}
+            pairs = {
+                (event, reason) for event, reason in COUNTED_PAIRS if event in events and reason in reasons
+            }
             assert {event for event, _ in pairs} == events, inside
             assert {reason for _, reason in pairs} == reasons, inside
 
@@ -213,7 +218,9 @@ severity = "off"
 """
 
 
-def test_own_thresholds_need_say_only_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_thresholds_need_say_only_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "own.toml").write_text(OWN)
     assert main([str(tmp_path / "own.toml")]) == 0
     rules = capsys.readouterr().out
@@ -232,7 +239,10 @@ def test_own_thresholds_need_say_only_what_differs(tmp_path: Path, capsys: pytes
         ("[LibvirtDomainOutage]\nbefore = '5m'", "LibvirtDomainOutage has no before."),
         ("[LibvirtDomainOutage]\nafter = 'soon'", "is to be a duration such as 90s or 15m, not 'soon'."),
         ("[LibvirtDomainOutage]\nafter = 5", "LibvirtDomainOutage: after is to be like '5m', not 5."),
-        ("[LibvirtDomainFlapping]\nstarts = true", "LibvirtDomainFlapping: starts is to be like 5, not True."),
+        (
+            "[LibvirtDomainFlapping]\nstarts = true",
+            "LibvirtDomainFlapping: starts is to be like 5, not True.",
+        ),
         ("[LibvirtDomainOutage]\nseverity = 'dire'", "severity is one of critical, warning, info, off"),
         ("[LibvirtDomainOutage", "Expected ']'"),
     ],

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 
 from tests.dashboards.reading import UIDS, VARIABLE, Json, classic, filled, panels, second, variables
+from tests.dashboards.selectors import RULES
 
 GRAFANA = ("__from", "__to", "__url_time_range", "__data", "__field")
 """Grafana's own: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-data-links/"""
@@ -76,6 +78,22 @@ def test_the_exporters_own_page_is_where_prometheus_scrapes(uid: str, where: str
     assert url == "${scheme}://${__data.fields.instance}/"
     choices = variables(classic(uid))["scheme"]
     assert (choices["query"], choices["current"]["value"]) == ("http,https", "http")
+
+
+def test_alerts_lead_to_dashboards_and_variables_that_are_there() -> None:
+    led = [one["dashboard_url"] for one in (rule.get("annotations", {}) for rule in alerts()) if one]
+    assert led
+    for url in led:
+        there = urlsplit(url).path.removeprefix("/d/")
+        assert there in UIDS, url
+        query = urlsplit(url).query
+        set_there = {part.partition("=")[0] for part in query.split("&") if query}
+        assert {name.removeprefix("var-") for name in set_there} <= set(variables(classic(there))), url
+
+
+def alerts() -> Iterator[Json]:
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        yield from group["rules"]
 
 
 @pytest.mark.parametrize("uid", UIDS)
