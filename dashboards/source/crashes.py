@@ -145,17 +145,20 @@ TIME: Final = Row(
             "Hangs by signal",
             "What did not answer: the emulator's monitor, the guest's watchdog or agent, its virtual CPUs.",
             Query(over_time(EVENTS, HOST, 'event="hung"', "reason"), "{{reason}}"),
+            names=("emulator", "watchdog", "guest_agent", "vcpu"),
         ),
         bars(
             "I/O errors and pauses",
             "Errors that the emulator met, by reason, and the pauses that came of them.",
             Query(over_time(EVENTS, HOST, 'event="io_error"', "reason"), "error: {{reason}}"),
-            Query(over_time(EVENTS, HOST, 'event="suspended",reason="ioerror"'), "paused"),
+            Query(over_time(EVENTS, HOST, 'event="suspended",reason="ioerror"'), "held up"),
+            names=("error: enospc", "error: other", "held up"),
         ),
         bars(
             "Watchdog actions",
             "Watchdogs that ran out, by what they are told to do then.",
             Query(over_time(EVENTS, HOST, 'event="watchdog"', "reason"), "{{reason}}"),
+            names=("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi"),
         ),
         history(
             "Bursts: failures by host and hour",

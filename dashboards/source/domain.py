@@ -188,7 +188,7 @@ WHAT: Final = Row(
                 Column("kind", "Kind", links=[links.to_traces(), links.to_logs()]),
                 Column("Value #A", "Now", mappings={0: ("well", look.GOOD), 1: ("open", look.BAD)}),
                 Column("Value #B", "In range", unit="none", decimals=0),
-                Column("Value #C", "Last began", unit=WHEN),
+                Column("Value #C", "Last began", unit=WHEN, empty="never"),
                 Column("instance", "Instance", links=[links.to_page()]),
                 Column("connection", "Connection"),
                 Column("domain", "Domain"),

@@ -51,6 +51,19 @@ WORDS: Final[Mapping[str, str]] = {
     "unknown": MOVED,
     "in": GOOD,
     "out": MOVED,
+    "emulator": HUNG,
+    "watchdog": WARN,
+    "guest_agent": CALM,
+    "vcpu": GOOD,
+    "none": OFF,
+    "pause": WARN,
+    "reset": CALM,
+    "poweroff": BAD,
+    "debug": MOVED,
+    "inject_nmi": STORAGE,
+    "error: enospc": STORAGE,
+    "error: other": BAD,
+    "held up": WARN,
 }
 """Names of series that have a colour of their own."""
 

@@ -87,6 +87,12 @@ class TestConstruction:
             if panel["type"] in {"table", "state-timeline", "status-history"}:
                 assert panel["fieldConfig"]["defaults"]["noValue"].endswith("."), panel["title"]
 
+    def test_an_empty_cell_does_not_say_what_an_empty_table_does(self, uid: str) -> None:
+        for panel in panels(classic(uid)):
+            for override in panel["fieldConfig"]["overrides"] if panel["type"] == "table" else ():
+                said = {one["id"]: one["value"] for one in override["properties"]}
+                assert said["noValue"] in {"-", "never"}, panel["title"]
+
     def test_both_formats_show_the_same(self, uid: str) -> None:
         elements = second(uid)["spec"]["elements"]
         for panel in panels(classic(uid)):
