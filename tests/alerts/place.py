@@ -1,10 +1,9 @@
-"""A host of the end-to-end test: a libvirt of its own, guests, an exporter, and what the pager was told of it."""
+"""A host of the end-to-end test: its libvirt, its guests, its exporter, and what the pager was told of it."""
 
 import os
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -97,7 +96,7 @@ class Place:
 
     def full_disk(self) -> Hardware:
         """A growing image that may not grow."""
-        image: Path = self.guests.blank(DISK_SIZE, "qcow2")
+        image = self.guests.blank(DISK_SIZE, "qcow2")
         size = image.stat().st_size // SECTOR * SECTOR
         return Hardware(second_disk=Disk(image, "qcow2", error_policy="stop", slice_size=size))
 

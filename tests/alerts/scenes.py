@@ -1,4 +1,4 @@
-"""What happens on each host of the end-to-end test, and what the pager must be told of it: this, in this order, no more."""
+"""What happens on each host of the end-to-end test, and what the pager must be told: this, no more."""
 
 import signal
 import time
@@ -13,7 +13,7 @@ from tests.lab.waiting import until
 THRESHOLDS = """
 [scope]
 keep = "2s"
-counting_interval = "1s"
+unhurried = "1s"
 [LibvirtDomainCrashed]
 within = "30s"
 same = "5s"

@@ -1,9 +1,13 @@
-"""From the emulator that dies to the pager: libvirt, QEMU, exporter, Prometheus, Alertmanager, all of them real.
+"""From the emulator that dies to the pager: libvirt, QEMU, exporter, Prometheus and Alertmanager, all real.
 
-Each scene has a host of its own, so that what is told of a host is what its scene brought about. All play at the same time.
+Each scene has a host of its own, so that what is told of a host is what its scene brought about. All play at
+the same time.
 """
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -46,7 +50,7 @@ class Played(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def played(lab_root: Path, guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]:
+def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]:
     with ExitStack() as stack:
         folder = stack.enter_context(short_root())
         pager = stack.enter_context(Pager())
@@ -97,7 +101,7 @@ def _migrates(hosts: Hosts, guests: Guests) -> None:
 
 
 def _what_is_left(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:
-    """Waits until nothing is active, so that nothing more can be told; if it never ends, says what is active."""
+    """Waits until nothing is active, so that nothing more can be told; or else says what is."""
     try:
         until(
             lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(), PATIENCE, "all to be over"
@@ -133,6 +137,24 @@ def test_the_pager_is_told_exactly_this(played: Played, scene: Scene) -> None:
         assert played.places[scene.name].instance in one.annotations["summary"]
 
 
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.reason], ids=lambda scene: scene.name)
+def test_the_command_that_it_is_told_tells_more(played: Played, scene: Scene) -> None:
+    played.ends[scene.name].result()
+    place = played.places[scene.name]
+    for one in place.told():
+        program, *words = shlex.split(one.annotations["command"])
+        assert program == "libvirt-lifecycle-exporter"
+        journal = ("--journal.path", str(place.exporter.journal.path))
+        done = subprocess.run(
+            [sys.executable, "-m", "libvirt_lifecycle_exporter", *words, *journal],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        is_over = "--open" in words
+        assert is_over or one.labels["domain"] in done.stdout
+
+
 def test_of_a_migration_it_is_told_nothing(played: Played, hosts: Hosts) -> None:
     played.migrated.result()
     counts = hosts.exporter.lifecycle_counts(MOVED)
@@ -149,9 +171,10 @@ def test_all_is_over_and_nothing_else_was_told(played: Played) -> None:
 def test_how_long_it_takes(played: Played) -> None:
     """Printed; judged is only that it is told at all."""
     place = played.places["killed"]
-    first = [one for one in place.told() if one.status == "firing"][0]
+    first = next(one for one in place.told() if one.status == "firing")
     print(
         f"\nkilled: the alert fires after {first.starts_at - place.killed_at:.2f} s "
-        f"(scrape + evaluation interval: 1 + 1 s), the pager is told after {first.at - place.killed_at:.2f} s (group_wait: 10 s)"
+        f"(scrape and evaluation interval: 1 s each), the pager is told after "
+        f"{first.at - place.killed_at:.2f} s (group_wait: 10 s)"
     )
     assert first.at > place.killed_at

@@ -126,6 +126,14 @@ class Alertmanager:
             found: list[dict[str, Any]] = json.load(answer)
             return found
 
+    def post(self, alerts: Sequence[dict[str, str]]) -> None:
+        """Raise alerts, each by its labels, as Prometheus does."""
+        body = json.dumps([{"labels": labels} for labels in alerts]).encode()
+        url = f"http://127.0.0.1:{self.port}/api/v2/alerts"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            answer.read()
+
     def _spawn(self) -> None:
         refusal: OSError | None = None
         for program in PROGRAMS:
