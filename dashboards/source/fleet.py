@@ -19,6 +19,7 @@ from dashboards.source.promql import (
     OPEN,
     SCOPE,
     STATES,
+    grown,
     happened,
     incidents,
     or_zero,
@@ -130,6 +131,7 @@ TIME: Final = Row(
             Query(total(pick(STATES), "state"), "{{state}}"),
             names=look.STATES,
             stacked=True,
+            points=240,
         ),
         bars(
             "Unplanned stops by reason",
@@ -151,7 +153,7 @@ TIME: Final = Row(
             "Outage durations",
             "Outages that ended within the range with the domain running again, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
             Query(
-                f"sum by (le) (round(increase({_OUTAGES}[$__range])))",
+                grown(_OUTAGES),
                 "{{le}}",
                 form=PromQueryFormat.HEATMAP,
                 instant=True,
