@@ -3,6 +3,7 @@
 # make lint     ruff, mypy --strict, import-linter
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
+# make dashboards   Grafana's dashboards, from dashboards/source
 # make bench    figures (ratios within one run)
 # make format   ruff's formatter
 # Each installs what is missing first; the second time, nothing is.
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint rules bench format clean
+.PHONY: help run test chaos lint rules dashboards bench format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -50,6 +51,9 @@ rules:
 
 bench: $(VENV)/test
 	$(BIN)/python -m tests.bench $(ARGS)
+
+dashboards: $(VENV)/dev
+	$(BIN)/python -m dashboards.generate
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix
