@@ -1,0 +1,150 @@
+"""Writes what the chart has from elsewhere, so that each thing is said in one place only. `make chart` runs it.
+
+* versions, of the chart and of the image: the package's
+* files/: copies of the alert rules and dashboards, since a chart cannot reach beyond its folder
+* values.schema.json: Kubernetes' own definitions of what the values hand on, made strict
+* README.md: README.in.md with a table of the values, from the comments in values.yaml
+
+    python helm/chart.py [--check]
+
+With --check nothing is written, and the exit code is 1 if something would change.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+
+from helm.readme import readme
+
+ROOT = Path(__file__).parents[1]
+CHART = ROOT / "helm/libvirt-lifecycle-exporter"
+KUBERNETES = "v1.37.0"
+COPIED = {"alerts": "*.rules.yaml", "dashboards": "*.json"}
+
+_PREFIX = "#/definitions/io.k8s."
+
+
+def version() -> str:
+    """Return the package's version, where the build takes it from."""
+    text = (ROOT / "exporter/libvirt_lifecycle_exporter/__init__.py").read_text()
+    return re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)[0]
+
+
+def produced() -> dict[Path, bytes]:
+    """Return all files that are written here, and what belongs into them."""
+    texts = {
+        CHART / "Chart.yaml": _chart(),
+        ROOT / "Dockerfile": _dockerfile(),
+        CHART / "values.schema.json": _schema(),
+        CHART / "README.md": readme(CHART),
+    }
+    copies = {
+        CHART / "files" / folder / path.name: path.read_bytes()
+        for folder, pattern in COPIED.items()
+        for path in sorted((ROOT / folder).glob(pattern))
+    }
+    return {path: text.encode() for path, text in texts.items()} | copies
+
+
+def superfluous() -> Iterator[Path]:
+    """Yield copies of what is no longer there."""
+    kept = produced()
+    for path in sorted((CHART / "files").rglob("*")):
+        if path.is_file() and path not in kept:
+            yield path
+
+
+def stale() -> list[Path]:
+    """Return what is not as it should be."""
+    changed = [path for path, text in produced().items() if not path.exists() or path.read_bytes() != text]
+    return changed + list(superfluous())
+
+
+def _chart() -> str:
+    text = (CHART / "Chart.yaml").read_text()
+    text = re.sub(r"^version: .*$", f"version: {version()}", text, flags=re.MULTILINE)
+    return re.sub(r"^appVersion: .*$", f'appVersion: "{version()}"', text, flags=re.MULTILINE)
+
+
+def _dockerfile() -> str:
+    text = (ROOT / "Dockerfile").read_text()
+    return re.sub(r"^ARG VERSION=.*$", f"ARG VERSION={version()}", text, flags=re.MULTILINE)
+
+
+def _schema() -> str:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    ours = {name: what for name, what in schema["definitions"].items() if not name.startswith("io.k8s.")}
+    schema["definitions"] = ours
+    theirs = sorted(_kubernetes(schema).items())
+    # One line each: nobody reads them here.
+    lines = "".join(f',\n    "{name}": {json.dumps(definition)}' for name, definition in theirs)
+    text = json.dumps(schema, indent=2)
+    return text.removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
+
+
+def _kubernetes(schema: Any) -> dict[str, Any]:
+    """Return those of Kubernetes' definitions that are referred to, also by each other."""
+    folder = Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/{KUBERNETES}-local-strict"
+    known = json.loads((folder / "_definitions.json").read_text())["$defs"]
+    found: dict[str, Any] = {}
+    wanted = list(_references(schema))
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = _bare(known[name])
+            wanted += _references(found[name])
+    return found
+
+
+def _references(thing: Any) -> Iterator[str]:
+    if isinstance(thing, dict):
+        reference = thing.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_PREFIX):
+            yield reference.removeprefix("#/definitions/")
+        thing = list(thing.values())
+    if isinstance(thing, list):
+        for part in thing:
+            yield from _references(part)
+
+
+def _bare(thing: Any) -> Any:
+    """Return it without descriptions and formats, its references as draft 7 has them."""
+    if isinstance(thing, list):
+        return [_bare(part) for part in thing]
+    if not isinstance(thing, dict):
+        return thing
+    return {
+        key: part.replace("#/$defs/", "#/definitions/") if key == "$ref" else _bare(part)
+        for key, part in thing.items()
+        if not (key in ("description", "format") and isinstance(part, str)) and not key.startswith("x-")
+    }
+
+
+def main() -> int:
+    """Write, or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    changed = stale()
+    if parser.parse_args().check:
+        for path in changed:
+            print(f"{path.relative_to(ROOT)} is not up to date; run: make chart", file=sys.stderr)
+        return 1 if changed else 0
+    contents = produced()
+    for path in changed:
+        if path in contents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(contents[path])
+        else:
+            path.unlink()
+        print(path.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
