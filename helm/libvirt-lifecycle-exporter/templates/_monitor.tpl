@@ -36,8 +36,10 @@
       key: tls.key
     {{- end }}
   {{- end }}
-  {{- if or .monitor.byNode .monitor.relabelings }}
   relabelings:
+    # The alerts know it by this name.
+    - targetLabel: job
+      replacement: libvirt-lifecycle-exporter
     {{- if .monitor.byNode }}
     - sourceLabels: [__meta_kubernetes_pod_node_name]
       targetLabel: instance
@@ -49,7 +51,6 @@
     {{- with .monitor.relabelings }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- end }}
   {{- with .monitor.metricRelabelings }}
   metricRelabelings:
     {{- toYaml . | nindent 4 }}
