@@ -44,6 +44,15 @@ OUTAGE: Final = "outage"
 HANG: Final = "hang"
 OPERATIONS: Final = ("shutdown", "pause", "save", "restore", "migrate_in", "migrate_out", OUTAGE, HANG)
 
+EXPECTED: Final[tuple[Pair, ...]] = (
+    *((operation, SUCCESS) for operation in OPERATIONS),
+    ("migrate_in", FAILED_OUTCOME),
+    ("migrate_out", FAILED_OUTCOME),
+    (OUTAGE, CANCELLED),
+    (HANG, FAILED_OUTCOME),
+)
+"""The (operation, outcome) that start at 0, as pairs do: increase() of a series born at 1 is 0."""
+
 OUTAGES: Final = frozenset({CRASHED, FAILED})
 """Kinds of incident in which the domain does not run."""
 

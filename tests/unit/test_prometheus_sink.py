@@ -6,7 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.inventory import REMOVED_SHUTDOWN
-from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
+from libvirt_lifecycle_exporter.operations import EXPECTED
+from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.text import clean
 from libvirt_lifecycle_exporter.transition import DomainDetails, Nova
@@ -47,6 +48,16 @@ def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
     for event, reason in ALERT_PAIRS:
         assert value(shown, EVENTS, domain="web", event=event, reason=reason) == 0
     assert value(shown, EVENTS, domain="web", event="started", reason="booted") is None
+
+
+def test_a_connection_starts_with_zeros_for_the_operations_to_be_expected() -> None:
+    shown = sink()
+    for operation, outcome in EXPECTED:
+        which = {"operation": operation, "outcome": outcome}
+        for le in ("0.1", "3600", "+Inf"):
+            assert value(shown, f"{OPERATIONS.name}_bucket", le=le, **which) == 0
+        assert value(shown, f"{OPERATIONS.name}_count", **which) == 0
+        assert value(shown, f"{OPERATIONS.name}_sum", **which) == 0
 
 
 def test_a_connection_starts_with_zeros_for_every_pair_and_is_down() -> None:
@@ -220,4 +231,5 @@ def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> No
     for family in families:
         assert family.type == contract[family.name].type
         for one_sample in family.samples:
-            assert tuple(one_sample.labels) == contract[family.name].labels
+            bucket = ("le",) if one_sample.name.endswith("_bucket") else ()
+            assert tuple(one_sample.labels) == (*contract[family.name].labels, *bucket)

@@ -7,7 +7,7 @@ journal: ``event``, ``raw``, ``inventory``, ``reconnect``, ``unobserved``, ``ope
 from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
 from typing import NamedTuple
 
-from libvirt_lifecycle_exporter.operations import BUCKETS, Duration
+from libvirt_lifecycle_exporter.operations import BUCKETS, EXPECTED, Duration
 from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.sinks.families import (
     CONNECTION_EVENTS,
@@ -50,7 +50,7 @@ _KINDS = {
     ),
     "reconnect": _Kind(RECONNECTS, (NO_PAIR,)),
     "unobserved": _Kind(UNOBSERVED, (NO_PAIR,)),
-    "operation": _Kind(OPERATIONS, ()),
+    "operation": _Kind(OPERATIONS, tuple((f"{operation}/{outcome}", SUM) for operation, outcome in EXPECTED)),
 }
 
 _BITS = {kind: 1 << CONNECTION_FAMILIES.index(shown.family) for kind, shown in _KINDS.items()}

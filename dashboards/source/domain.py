@@ -1,0 +1,260 @@
+"""Libvirt / Domain: what happened to this machine, when, why, and how long did it last?"""
+
+from typing import Final
+
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dashboards.source import links, look, variables
+from dashboards.source.board import Annotation, Board, Leads, Row
+from dashboards.source.panels import Look, Query, bars, figure, spread, timeline
+from dashboards.source.promql import (
+    BY_DOMAIN,
+    DOMAIN,
+    DURATION,
+    HOST,
+    LAST_EVENT,
+    LAST_INCIDENT,
+    happened,
+    incidents,
+    or_zero,
+    over_time,
+    pick,
+    state_number,
+)
+from dashboards.source.tables import WHEN, Column, grid
+
+_EVENTS: Final = "libvirt_domain_lifecycle_events_total"
+_NEWEST: Final = pick(LAST_EVENT, DOMAIN)
+_OPEN: Final = pick("libvirt_domain_incident_open", DOMAIN)
+_HUNG: Final = pick("libvirt_domain_hung", DOMAIN)
+_SINCE: Final = pick("libvirt_domain_state_since_timestamp_seconds", DOMAIN)
+_STATE: Final = pick("libvirt_domain_state", DOMAIN)
+_STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
+_ENDED: Final = pick(f"{DURATION}_count")
+_TOOK: Final = pick(f"{DURATION}_sum")
+_BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang"')
+_BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
+_PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
+_BEGAN: Final = f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, DOMAIN)})"
+_AGAIN: Final = f"sum by ({BY_DOMAIN},kind) ({happened(pick(LAST_INCIDENT, DOMAIN))})"
+
+NOW: Final = Row(
+    "Now",
+    [
+        figure(
+            "State",
+            "The state that libvirt tells; on several hosts if the domain is known to several.",
+            state_number(DOMAIN),
+            Look(unit="none", mappings=look.state_words(), no_value="This domain is not known."),
+            legend="{{instance}}",
+            backdrop=True,
+        ),
+        figure(
+            "In this state for",
+            "Since the state was entered, or first seen.",
+            f"time() - max by ({BY_DOMAIN}) ({_SINCE})",
+            Look(unit="s", decimals=0, least=0, no_value="This domain is not known."),
+            legend="{{instance}}",
+        ),
+        figure(
+            "Open incidents",
+            "Crashes, hangs, I/O errors and failures that are not over.",
+            or_zero(f"sum({_OPEN})"),
+            Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD))),
+            backdrop=True,
+        ),
+        figure(
+            "Incidents in range",
+            "Those that began within the range.",
+            or_zero(incidents(DOMAIN, by="")),
+            Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
+        ),
+        figure(
+            "Starts in range",
+            "How often it was started, restored, received or woken, for whatever reason.",
+            or_zero(f"sum({_STARTS})"),
+        ),
+        figure(
+            "Availability",
+            "Share of the range without an open incident, as far as it was watched; two at once count twice.",
+            f"clamp_min(1 - {_BROKEN}, 0)",
+            Look(
+                unit="percentunit",
+                decimals=3,
+                thresholds=look.steps((0.99, look.WARN), (0.999, look.GOOD), base=look.BAD),
+                no_value="This domain is not known.",
+            ),
+            legend="{{instance}}",
+        ),
+    ],
+)
+
+TIME: Final = Row(
+    "Over time",
+    [
+        timeline(
+            "State",
+            "The state at each moment, on each host that knows the domain.",
+            Query(state_number(DOMAIN), "{{instance}} {{connection}}"),
+            look.state_words(),
+            "This domain was not known within the range.",
+            (24, 5),
+        ),
+        timeline(
+            "Open incidents by kind",
+            "When the domain was crashed, hung, failed or held up by an I/O error.",
+            Query(f"max by ({BY_DOMAIN},kind) ({_OPEN})", "{{kind}} on {{instance}}"),
+            look.words({0: ("well", look.CALM), 1: ("open", look.BAD)}),
+            "This domain was not known within the range.",
+            (12, 7),
+        ),
+        timeline(
+            "Hung by signal",
+            "What did not answer: the emulator's monitor, the guest's watchdog or agent, its virtual CPUs; those that are watched.",
+            Query(f"max by ({BY_DOMAIN},signal) ({_HUNG})", "{{signal}} on {{instance}}"),
+            look.words({0: ("answers", look.CALM), 1: ("hung", look.HUNG)}),
+            "This domain was not known within the range.",
+            (12, 7),
+        ),
+        bars(
+            "Events by event and reason",
+            "Every transition, with libvirt's words or the diagnosed reason. Its dots are exemplars: they lead to the trace.",
+            Query(
+                f"({over_time(_EVENTS, DOMAIN, by='event,reason')}) > 0",
+                "{{event}} / {{reason}}",
+                exemplars=True,
+            ),
+            size=(16, 9),
+            no_value="Nothing happened to this domain within the range.",
+            links=[links.to_traces(), links.to_logs()],
+        ),
+        spread(
+            "Time in state",
+            "Share of the range in each state, as far as it was watched.",
+            Query(
+                f"sum by (state) (avg_over_time({_STATE}[$__range])) / on () group_left () "
+                f"clamp_min(sum(avg_over_time({_STATE}[$__range])), 1)",
+                "{{state}}",
+                instant=True,
+            ),
+            Look(
+                unit="percentunit",
+                decimals=1,
+                least=0,
+                most=1,
+                overrides=look.painted(look.STATES),
+                no_value="This domain was not known within the range.",
+            ),
+            (8, 9),
+        ),
+    ],
+)
+
+WHAT: Final = Row(
+    "What happened",
+    [
+        grid(
+            "Last events",
+            "The newest of each event and reason, ever, and how often it happened within the range.",
+            [
+                f"max by ({_PER_EVENT}) ({_NEWEST}) * 1000",
+                f"sum by ({_PER_EVENT}) ({happened(_NEWEST)})",
+            ],
+            [
+                Column("event", "Event", links=[links.to_traces(), links.to_logs()]),
+                Column("reason", "Reason"),
+                Column("Value #A", "When", unit=WHEN),
+                Column("Value #B", "In range", unit="none", decimals=0),
+                Column("instance", "Instance", links=[links.to_page()]),
+                Column("connection", "Connection"),
+                Column("domain", "Domain"),
+                Column("job", "Job"),
+            ],
+            "When",
+            "Nothing ever happened to this domain while it was watched.",
+            (14, 10),
+        ),
+        grid(
+            "Incidents",
+            "All that belongs to one cause is one incident.",
+            [
+                f"max by ({BY_DOMAIN},kind) ({_OPEN})",
+                f"({_AGAIN}) or 0 * max by ({BY_DOMAIN},kind) ({_OPEN})",
+                f"{_BEGAN} * 1000",
+            ],
+            [
+                Column("kind", "Kind", links=[links.to_traces(), links.to_logs()]),
+                Column("Value #A", "Now", mappings={0: ("well", look.GOOD), 1: ("open", look.BAD)}),
+                Column("Value #B", "In range", unit="none", decimals=0),
+                Column("Value #C", "Last began", unit=WHEN),
+                Column("instance", "Instance", links=[links.to_page()]),
+                Column("connection", "Connection"),
+                Column("domain", "Domain"),
+                Column("job", "Job"),
+            ],
+            "In range",
+            "This domain is not known.",
+            (10, 10),
+        ),
+    ],
+)
+
+HOSTS: Final = Row(
+    "Operations of all domains on these hosts",
+    [
+        grid(
+            "Operations",
+            "How often operations ended within the range, and how long they took on average. Durations are kept by host, not by domain.",
+            [
+                f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))",
+                f"sum by (operation,outcome) (increase({_TOOK}[$__range])) "
+                f"/ clamp_min(sum by (operation,outcome) (round(increase({_ENDED}[$__range]))), 1)",
+            ],
+            [
+                Column("operation", "Operation"),
+                Column("outcome", "Outcome"),
+                Column("Value #A", "In range", unit="none", decimals=0),
+                Column("Value #B", "Mean", unit="s", decimals=1),
+            ],
+            "In range",
+            "No exporter was scraped within the range.",
+            (12, 9),
+        ),
+        spread(
+            "How long outages and hangs lasted",
+            "Those that ended within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            Query(
+                f"sum by (le) (round(increase({_BUCKETS}[$__range])))",
+                "{{le}}",
+                form=PromQueryFormat.HEATMAP,
+                instant=True,
+            ),
+            size=(12, 9),
+        ),
+    ],
+)
+
+
+def _marks(name: str, colour: str, more: str) -> Annotation:
+    return Annotation(
+        name, colour, pick(LAST_EVENT, DOMAIN, more) + " * 1000", "{{event}} / {{reason}} on {{instance}}"
+    )
+
+
+BOARD: Final = Board(
+    uid=links.DOMAIN,
+    title="Libvirt / Domain",
+    description="What happened to this machine, when, why, and how long did it last?",
+    variables=[*variables.sources(links=True), *variables.scope(), variables.domain(), variables.scheme()],
+    rows=[NOW, TIME, WHAT, HOSTS],
+    annotations=[
+        _marks("crashed", look.BAD, 'event=~"crashed|stopped",reason=~"crashed|panicked|crashloaded"'),
+        _marks("hung", look.HUNG, 'event=~"hung|stopped",reason=~"hung|emulator|watchdog|guest_agent|vcpu"'),
+        _marks("io_error", look.STORAGE, 'event=~"io_error|suspended",reason=~"enospc|other|ioerror"'),
+        _marks("migrated", look.MOVED, 'event=~"started|stopped",reason="migrated"'),
+    ],
+    leads=[
+        Leads("Traces", "The operations of this domain, in Tempo", links.traces()),
+        Leads("Log records", "What is told of this domain, in Loki", links.logs()),
+    ],
+)

@@ -1,0 +1,326 @@
+"""Libvirt / Exporter: does the exporter hear everything, does it keep and deliver it, and what does it cost?"""
+
+from typing import Final
+
+from dashboards.source import links, look, variables
+from dashboards.source.board import Board, Row
+from dashboards.source.panels import Look, Query, bars, figure, lines
+from dashboards.source.promql import (
+    BY_HOST,
+    EVENTS,
+    EXPORTER,
+    HOST,
+    RAW_EVENTS,
+    SCOPE,
+    count,
+    or_zero,
+    over_time,
+    pick,
+    quantile,
+    total,
+)
+from dashboards.source.tables import Column, grid
+
+ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
+NO_OTLP: Final = "No exporter here delivers over OTLP (OTEL_EXPORTER_OTLP_ENDPOINT is not set)."
+BY_EXPORTER: Final = "job,instance"
+
+_UP: Final = pick("libvirt_connection_up")
+_EXPORTERS: Final = pick("up", SCOPE)
+_RECONNECTS: Final = "libvirt_connection_reconnects_total"
+_BLIND: Final = pick("libvirt_connection_unobserved_seconds_total")
+
+
+def own(name: str, scope: str = SCOPE) -> str:
+    """Select one of the exporter's metrics about itself."""
+    return pick(f"{EXPORTER}{name}", scope)
+
+
+def _worst(what: str) -> str:
+    return f"topk(10, {what})"
+
+
+_OLDEST: Final = own("otlp_oldest_pending_timestamp_seconds")
+_PROBES: Final = own("probe_duration_seconds_bucket", HOST)
+_PROBED: Final = own("probe_duration_seconds_count", HOST)
+_SCRAPES: Final = own("scrape_duration_seconds_bucket")
+_SCRAPED: Final = own("scrape_duration_seconds_count")
+
+NOW: Final = Row(
+    "Now",
+    [
+        figure(
+            "Connections up",
+            "Connections to libvirt that are open and whose events arrive.",
+            or_zero(total(_UP)),
+        ),
+        figure(
+            "Connections down",
+            "Connections to libvirt on which nothing can be heard.",
+            or_zero(f"count({_UP} == 0)"),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Exporters out of reach",
+            "Exporters that Prometheus could not scrape.",
+            or_zero(f"count({_EXPORTERS} == 0)"),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Events dropped in range",
+            "libvirt's callbacks that were lost inside the exporter; each forces a new listing, so states stay right.",
+            or_zero(count(f"{EXPORTER}events_dropped_total", SCOPE)),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Journal errors in range",
+            "Failed attempts to use the journal, and transitions that are missing in it.",
+            or_zero(count(f"{EXPORTER}journal_errors_total", SCOPE)),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "OTLP dropped in range",
+            "Spans and log records that were given up or set aside. 0 as well where OTLP is not switched on.",
+            or_zero(count(f"{EXPORTER}otlp_dropped_total", SCOPE)),
+            ALARM,
+            backdrop=True,
+        ),
+    ],
+)
+
+LIBVIRT: Final = Row(
+    "Connections to libvirt",
+    [
+        grid(
+            "Connections",
+            "Every connection, those that are down first.",
+            [
+                f"max by ({BY_HOST}) ({_UP})",
+                f"sum by ({BY_HOST}) (round(increase({pick(_RECONNECTS)}[$__range])))",
+                f"sum by ({BY_HOST}) (increase({_BLIND}[$__range]))",
+            ],
+            [
+                Column("instance", "Instance", links=[links.to_page()]),
+                Column("Value #A", "Connection", mappings={0: ("down", look.BAD), 1: ("up", look.GOOD)}),
+                Column("Value #B", "Reconnects in range", unit="none", decimals=0),
+                Column("Value #C", "Blind in range", unit="s", decimals=0),
+                Column("connection", "URI"),
+                Column("job", "Job"),
+            ],
+            "Connection",
+            "No exporter was scraped within the range.",
+            (14, 9),
+            descending=False,
+        ),
+        grid(
+            "Exporters",
+            "Which release runs where, on which Python and libvirt.",
+            [f"max by ({BY_EXPORTER},version,python_version,libvirt_version) ({own('build_info')})"],
+            [
+                Column("instance", "Instance", links=[links.to_page()]),
+                Column("version", "Version"),
+                Column("libvirt_version", "libvirt"),
+                Column("python_version", "Python"),
+                Column("job", "Job"),
+                Column("Value", "Running", mappings={1: ("yes", look.GOOD)}),
+            ],
+            "Instance",
+            "No exporter was scraped within the range.",
+            (10, 9),
+            descending=False,
+        ),
+        bars(
+            "Reconnects",
+            "Connections that were opened again after they had been lost.",
+            Query(over_time(_RECONNECTS), "reconnects"),
+        ),
+        lines(
+            "Blind",
+            "Share of the time in which events could have been missed: libvirt or the exporter was away. The 10 worst.",
+            Query(
+                _worst(f"sum by ({BY_HOST}) (rate({_BLIND}[$__rate_interval]))"),
+                "{{instance}} {{connection}}",
+            ),
+            unit="percentunit",
+        ),
+    ],
+)
+
+EVENT_PATH: Final = Row(
+    "Events",
+    [
+        lines(
+            "Event rate by libvirt's event id",
+            "Callbacks that arrived from libvirt.",
+            Query(f"sum by (source) (rate({own('events_received_total')}[$__rate_interval]))", "{{source}}"),
+            unit="cps",
+        ),
+        lines(
+            "Heard and counted",
+            "Events as libvirt sent them, and transitions as they are counted after diagnosis. Some are never sent, some are one although sent thrice.",
+            Query(f"sum(rate({pick(RAW_EVENTS)}[$__rate_interval]))", "sent by libvirt"),
+            Query(f"sum(rate({pick(EVENTS)}[$__rate_interval]))", "counted"),
+            unit="cps",
+        ),
+        lines(
+            "Queue",
+            "Messages that wait for the worker; the 10 longest queues.",
+            Query(_worst(f"max by ({BY_EXPORTER}) ({own('queue_depth')})"), "{{instance}}"),
+        ),
+        lines(
+            "Event loop: last turn",
+            "How long ago the libvirt event loop turned; usually under a second, and the age of the scrape on top.",
+            Query(
+                _worst(
+                    f"clamp_min(time() - max by ({BY_EXPORTER}) ({own('event_loop_heartbeat_timestamp_seconds')}), 0)"
+                ),
+                "{{instance}}",
+            ),
+            unit="s",
+        ),
+        bars(
+            "Drops by cause",
+            "libvirt's callbacks that were lost inside the exporter.",
+            Query(over_time(f"{EXPORTER}events_dropped_total", SCOPE, by="cause"), "{{cause}}"),
+        ),
+        lines(
+            "Series of domains",
+            "Series that the exporter shows for its domains; the 10 with most.",
+            Query(_worst(f"max by ({BY_EXPORTER}) ({own('series')})"), "{{instance}}"),
+        ),
+        bars(
+            "Series refused by the limit",
+            "Domains, and pairs of domains, that were refused series of their own; they count as _other.",
+            Query(over_time(f"{EXPORTER}series_limited_total", SCOPE), "refused"),
+        ),
+        lines(
+            "Probe rounds",
+            "How long a round of hang probes over all domains of a connection took, by signal.",
+            Query(quantile(0.5, _PROBES, _PROBED, "$__rate_interval", "signal"), "{{signal}}, half of them"),
+            Query(quantile(0.99, _PROBES, _PROBED, "$__rate_interval", "signal"), "{{signal}}, 99 %"),
+            unit="s",
+            no_value="No round of hang probes ended within the range: they are switched off, or nothing runs.",
+        ),
+    ],
+)
+
+KEPT: Final = Row(
+    "Journal and delivery",
+    [
+        lines(
+            "Journal",
+            "Transitions that are kept; the 10 longest journals.",
+            Query(_worst(f"max by ({BY_EXPORTER}) ({own('journal_events')})"), "{{instance}}"),
+        ),
+        lines(
+            "Size of the journal",
+            "What it takes on disk; the 10 largest.",
+            Query(_worst(f"max by ({BY_EXPORTER}) ({own('journal_bytes')})"), "{{instance}}"),
+            unit="bytes",
+        ),
+        lines(
+            "OTLP backlog",
+            "Spans and log records that are still to be delivered.",
+            Query(f"sum by (signal) ({own('otlp_pending')})", "{{signal}}"),
+            no_value=NO_OTLP,
+        ),
+        lines(
+            "OTLP: age of the oldest",
+            "How long the oldest undelivered span or log record has waited; 0 with none.",
+            Query(f"max by (signal) ((time() - {_OLDEST}) * ({_OLDEST} > bool 0))", "{{signal}}"),
+            unit="s",
+            no_value=NO_OTLP,
+        ),
+        lines(
+            "OTLP delivered",
+            "Spans and log records that the receiver has taken.",
+            Query(f"sum by (signal) (rate({own('otlp_exported_total')}[$__rate_interval]))", "{{signal}}"),
+            unit="cps",
+            no_value=NO_OTLP,
+        ),
+        bars(
+            "OTLP drops and failed attempts",
+            "What was given up, by cause; attempts that did not work are repeated.",
+            Query(
+                over_time(f"{EXPORTER}otlp_dropped_total", SCOPE, by="signal,cause"),
+                "{{signal}} dropped: {{cause}}",
+            ),
+            Query(over_time(f"{EXPORTER}sink_errors_total", SCOPE, by="sink"), "{{sink}} failed attempts"),
+            no_value=NO_OTLP,
+        ),
+    ],
+)
+
+COST: Final = Row(
+    "Cost",
+    [
+        lines(
+            "Scrape time",
+            "As Prometheus sees it, the 10 longest; and the time that the exporter took to write the page.",
+            Query(
+                _worst(f"max by ({BY_EXPORTER}) ({pick('scrape_duration_seconds', SCOPE)})"), "{{instance}}"
+            ),
+            Query(quantile(0.99, _SCRAPES, _SCRAPED, "$__rate_interval"), "writing, 99 % of all"),
+            unit="s",
+        ),
+        lines(
+            "Scrape size",
+            "Samples of a scrape; the 10 largest.",
+            Query(
+                _worst(f"max by ({BY_EXPORTER}) ({pick('scrape_samples_scraped', SCOPE)})"), "{{instance}}"
+            ),
+        ),
+        lines(
+            "Processor",
+            "Share of one processor; the 10 busiest.",
+            Query(
+                _worst(
+                    f"sum by ({BY_EXPORTER}) (rate({pick('process_cpu_seconds_total', SCOPE)}[$__rate_interval]))"
+                ),
+                "{{instance}}",
+            ),
+            unit="percentunit",
+        ),
+        lines(
+            "Memory",
+            "Resident memory; the 10 largest.",
+            Query(
+                _worst(f"max by ({BY_EXPORTER}) ({pick('process_resident_memory_bytes', SCOPE)})"),
+                "{{instance}}",
+            ),
+            unit="bytes",
+        ),
+        lines(
+            "Open files",
+            "Share of the file descriptors that the process may have; the 10 nearest to their limit.",
+            Query(
+                _worst(
+                    f"max by ({BY_EXPORTER}) ({pick('process_open_fds', SCOPE)} / {pick('process_max_fds', SCOPE)})"
+                ),
+                "{{instance}}",
+            ),
+            unit="percentunit",
+        ),
+        lines(
+            "Running for",
+            "Time since the process was started; the 10 youngest.",
+            Query(
+                f"bottomk(10, time() - max by ({BY_EXPORTER}) ({pick('process_start_time_seconds', SCOPE)}))",
+                "{{instance}}",
+            ),
+            unit="s",
+        ),
+    ],
+)
+
+BOARD: Final = Board(
+    uid=links.EXPORTER,
+    title="Libvirt / Exporter",
+    description="Does the exporter hear everything, does it keep and deliver it, and what does it cost?",
+    variables=[*variables.sources(), *variables.scope(), variables.scheme()],
+    rows=[NOW, LIBVIRT, EVENT_PATH, KEPT, COST],
+)

@@ -1,0 +1,257 @@
+"""Libvirt / Fleet: is anything down or hung now, and what happened lately, where?"""
+
+from typing import Final
+
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dashboards.source import links, look
+from dashboards.source.board import Board, Row
+from dashboards.source.panels import Look, Query, bars, figure, lines, spread, timeline
+from dashboards.source.promql import (
+    ABNORMAL,
+    BY_DOMAIN,
+    BY_HOST,
+    DURATION,
+    EVENTS,
+    HOST,
+    LAST_EVENT,
+    LAST_INCIDENT,
+    OPEN,
+    SCOPE,
+    STATES,
+    happened,
+    incidents,
+    or_zero,
+    over_time,
+    pick,
+    state_number,
+    total,
+)
+from dashboards.source.tables import VALUE, WHEN, Column, grid
+from dashboards.source.variables import restarted, scope, sources, worst
+
+ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
+PLACE: Final = (Column("instance", "Instance"), Column("connection", "Connection"), Column("job", "Job"))
+
+_UP: Final = pick("libvirt_connection_up")
+_EXPORTERS: Final = pick("up", SCOPE)
+_NOT_HEARD: Final = f"({or_zero(f'count({_UP} == 0)')}) + ({or_zero(f'count({_EXPORTERS} == 0)')})"
+_BLIND: Final = f"increase({pick('libvirt_connection_unobserved_seconds_total')}[$__range])"
+_OUTAGES: Final = pick(f"{DURATION}_bucket", HOST, 'operation="outage"')
+_BROKEN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(OPEN)}[$__range]))"
+_KNOWN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(STATES)}[$__range]))"
+_NONE: Final = f"0 * max by ({BY_HOST}) ({_UP})"
+"""A zero for every host."""
+_NEWEST: Final = f"max by ({BY_DOMAIN},event,reason) ({pick(LAST_EVENT, HOST, ABNORMAL)})"
+_STARTS: Final = happened(pick(LAST_EVENT, HOST, 'event="started",domain=~"$restarted"'))
+_OF_THE_WORST: Final = 'domain=~"$worst"'
+_HIT: Final = f"max by ({BY_DOMAIN}) ({pick(LAST_INCIDENT, HOST, _OF_THE_WORST)} @ end())"
+
+NOW: Final = Row(
+    "Now",
+    [
+        figure(
+            "Domains",
+            "Domains that the exporters know, in any state. Removed ones stay for a quarter of an hour.",
+            or_zero(total(pick(STATES))),
+        ),
+        figure(
+            "Running",
+            "Domains that libvirt calls running. A hung one is among them: libvirt does not notice.",
+            or_zero(total(pick(STATES, HOST, 'state="running"'))),
+        ),
+        figure(
+            "Crashed now",
+            "Domains whose crash is not over: they have neither been started again nor removed.",
+            or_zero(total(pick(OPEN, HOST, 'kind="crashed"'))),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Hung now",
+            "Domains that do not answer, or whose watchdog ran out, and that have not recovered.",
+            or_zero(total(pick(OPEN, HOST, 'kind="hung"'))),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Failed or paused by their disk now",
+            "Domains that could not be started, restored or received, or that an I/O error holds up.",
+            or_zero(total(pick(OPEN, HOST, 'kind=~"failed|io_error"'))),
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Hosts disconnected",
+            "Connections to libvirt that are down, and exporters that Prometheus cannot reach. Nothing is heard of their domains.",
+            _NOT_HEARD,
+            ALARM,
+            backdrop=True,
+        ),
+        figure(
+            "Crashes in range",
+            "Incidents of the kind crashed that began within the range: panic, stop and restart together are one.",
+            or_zero(incidents(kind="crashed", by="")),
+            Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
+            size=(6, 4),
+        ),
+        figure(
+            "Hangs in range",
+            "Incidents of the kind hung that began within the range, those included that cleared by themselves.",
+            or_zero(incidents(kind="hung", by="")),
+            Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
+            size=(6, 4),
+        ),
+        figure(
+            "Disk and start failures in range",
+            "Incidents of the kinds io_error and failed that began within the range.",
+            or_zero(incidents(kind="io_error|failed", by="")),
+            Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
+            size=(6, 4),
+        ),
+        figure(
+            "Unobserved time in range",
+            "Time in which events could have been missed, all connections added up: libvirt or the exporter was away.",
+            or_zero(total(_BLIND)),
+            Look(unit="s", decimals=0, least=0, thresholds=look.steps((60, look.WARN))),
+            size=(6, 4),
+        ),
+    ],
+)
+
+TIME: Final = Row(
+    "Over time",
+    [
+        lines(
+            "Domains by state",
+            "How many domains were in each of libvirt's states.",
+            Query(total(pick(STATES), "state"), "{{state}}"),
+            names=look.STATES,
+            stacked=True,
+        ),
+        bars(
+            "Unplanned stops by reason",
+            "Stops that nobody asked for: the emulator or the guest crashed, it could not start or be received, it was ended for hanging. Unknown: found stopped after a time in which nobody listened.",
+            Query(
+                over_time(EVENTS, HOST, 'event="stopped",reason=~"crashed|failed|hung|unknown"', "reason"),
+                "{{reason}}",
+            ),
+            names=("failed", "hung", "unknown"),
+        ),
+        bars(
+            "Migrations",
+            "Domains that arrived (in) and left (out). Where both hosts are watched the two are equal.",
+            Query(over_time(EVENTS, HOST, 'event="started",reason="migrated"'), "in"),
+            Query(over_time(EVENTS, HOST, 'event="stopped",reason="migrated"'), "out"),
+            names=("in", "out"),
+        ),
+        spread(
+            "Outage durations",
+            "Outages that ended within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            Query(
+                f"sum by (le) (round(increase({_OUTAGES}[$__range])))",
+                "{{le}}",
+                form=PromQueryFormat.HEATMAP,
+                instant=True,
+            ),
+            size=(12, 8),
+        ),
+    ],
+)
+
+WHO: Final = Row(
+    "Who",
+    [
+        timeline(
+            "The worst domains",
+            "The 15 domains with most incidents within the range, and the state they were in when.",
+            Query(
+                f"{state_number(f'{HOST},{_OF_THE_WORST}')} and on ({BY_DOMAIN}) {_HIT}",
+                "{{domain}} on {{instance}}",
+            ),
+            look.state_words(),
+            "No domain had an incident within the range.",
+            links=[links.series_to_domain()],
+        ),
+        grid(
+            "Last abnormal events",
+            "What nobody asked for, the newest of each kind and domain within the range.",
+            [
+                f"topk(100, {_NEWEST} > time() - $__range_s) * 1000",
+            ],
+            [
+                Column("domain", "Domain", links=[links.to_domain()]),
+                Column("event", "Event"),
+                Column("reason", "Reason"),
+                Column(VALUE, "When", unit=WHEN),
+                *PLACE,
+            ],
+            "When",
+            "Nothing abnormal happened within the range.",
+            (14, 9),
+        ),
+        grid(
+            "Top flappers",
+            "Domains that started more than once within the range, whatever the reason; of the 200 that started last.",
+            [
+                f"topk(20, sum by ({BY_DOMAIN}) ({_STARTS}) > 1)",
+            ],
+            [
+                Column("domain", "Domain", links=[links.to_domain()]),
+                Column(VALUE, "Starts", unit="none", decimals=0),
+                *PLACE,
+            ],
+            "Starts",
+            "No domain started more than once within the range.",
+            (10, 9),
+        ),
+        grid(
+            "Availability per host",
+            "Share of the time of a host's domains without an open incident; two incidents at once count twice. Domains that are off count as well.",
+            [
+                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) or {_NONE} + 1",
+                f"sum by ({BY_HOST}) ({pick(STATES)})",
+                f"sum by ({BY_HOST}) ({pick(OPEN)})",
+                f"({incidents(by=BY_HOST)}) or {_NONE}",
+                f"sum by ({BY_HOST}) ({_BLIND})",
+                f"max by ({BY_HOST}) ({_UP})",
+            ],
+            [
+                Column(
+                    "instance",
+                    "Instance",
+                    links=[
+                        links.to_host(links.CRASHES, "Its crashes and hangs"),
+                        links.to_host(links.EXPORTER, "Its exporter"),
+                    ],
+                ),
+                Column(
+                    "Value #A",
+                    "Availability",
+                    unit="percentunit",
+                    decimals=3,
+                    thresholds=look.steps((0.99, look.WARN), (0.999, look.GOOD), base=look.BAD),
+                ),
+                Column("Value #B", "Domains", unit="none", decimals=0),
+                Column("Value #C", "Open incidents", unit="none", decimals=0),
+                Column("Value #D", "Incidents in range", unit="none", decimals=0),
+                Column("Value #E", "Unobserved", unit="s", decimals=0),
+                Column("Value #F", "Connection", mappings={0: ("down", look.BAD), 1: ("up", look.GOOD)}),
+                Column("connection", "URI"),
+                Column("job", "Job"),
+            ],
+            "Availability",
+            "No exporter was scraped within the range.",
+            (24, 10),
+            descending=False,
+        ),
+    ],
+)
+
+BOARD: Final = Board(
+    uid=links.FLEET,
+    title="Libvirt / Fleet",
+    description="Is anything down or hung now? What happened lately, to whom, where, and how long did it last?",
+    variables=[*sources(), *scope(), worst(), restarted()],
+    rows=[NOW, TIME, WHO],
+)

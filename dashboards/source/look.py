@@ -1,0 +1,116 @@
+"""How things look: colours with a meaning, words for states, legends. Values only.
+
+Law: a colour means the same on every dashboard, and can be told from its neighbours by the colour-blind too.
+The palette is Okabe and Ito's, https://jfly.uni-koeln.de/color/; the tests simulate the three kinds of blindness.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from grafana_foundation_sdk.models import common, dashboard
+
+GOOD: Final = "#0072B2"
+"""Blue: as it should be."""
+CALM: Final = "#56B4E9"
+"""Sky blue: somebody wanted it so."""
+WARN: Final = "#E69F00"
+"""Orange: look at it when there is time."""
+BAD: Final = "#D55E00"
+"""Vermillion: crashed, failed."""
+HUNG: Final = "#CC79A7"
+"""Purple: does not answer."""
+STORAGE: Final = "#F0E442"
+"""Yellow: the disk."""
+MOVED: Final = "#009E73"
+"""Green: went or came, and is well."""
+OFF: Final = "#8E8E8E"
+"""Grey: off, or nothing to say."""
+
+PALETTE: Final = (GOOD, CALM, WARN, BAD, HUNG, STORAGE, MOVED, OFF)
+
+STATES: Final[Mapping[str, tuple[int, str]]] = {
+    "nostate": (0, OFF),
+    "running": (1, GOOD),
+    "blocked": (2, MOVED),
+    "paused": (3, WARN),
+    "shutdown": (4, CALM),
+    "shutoff": (5, OFF),
+    "crashed": (6, BAD),
+    "pmsuspended": (7, STORAGE),
+}
+"""libvirt's states: the number (virDomainState) and the colour."""
+
+WORDS: Final[Mapping[str, str]] = {
+    **{state: colour for state, (_, colour) in STATES.items()},
+    "panicked": WARN,
+    "crashloaded": CALM,
+    "emulator died": BAD,
+    "failed": OFF,
+    "hung": HUNG,
+    "ioerror": STORAGE,
+    "unknown": MOVED,
+    "in": GOOD,
+    "out": MOVED,
+}
+"""Names of series that have a colour of their own."""
+
+
+def steps(*above: tuple[float, str], base: str = GOOD) -> dashboard.ThresholdsConfig:
+    """Colour by value: ``base`` below the first bound."""
+    bounds = [dashboard.Threshold(value=None, color=base)]
+    bounds += [dashboard.Threshold(value=bound, color=colour) for bound, colour in above]
+    return dashboard.ThresholdsConfig(mode=dashboard.ThresholdsMode.ABSOLUTE, steps=bounds)
+
+
+def words(named: Mapping[float, tuple[str, str]]) -> list[dashboard.ValueMapping]:
+    """Words and colours for values."""
+    return [
+        dashboard.ValueMap(
+            options={
+                f"{value:g}": dashboard.ValueMappingResult(text=text, color=colour, index=place)
+                for place, (value, (text, colour)) in enumerate(named.items())
+            }
+        )
+    ]
+
+
+def state_words() -> list[dashboard.ValueMapping]:
+    """Libvirt's states, where a query gives their numbers."""
+    return words({number: (state, colour) for state, (number, colour) in STATES.items()})
+
+
+def legend(calcs: Iterable[str]) -> common.VizLegendOptions:
+    """A table below the picture. The SDK's own default would hide it."""
+    return common.VizLegendOptions(
+        display_mode=common.LegendDisplayMode.TABLE,
+        placement=common.LegendPlacement.BOTTOM,
+        show_legend=True,
+        calcs=list(calcs),
+    )
+
+
+def tooltip() -> common.VizTooltipOptions:
+    """All series of a moment, the largest first."""
+    return common.VizTooltipOptions(mode=common.TooltipDisplayMode.MULTI, sort=common.SortOrder.DESCENDING)
+
+
+def override(
+    matcher: str, options: object, **properties: object
+) -> dashboard.DashboardFieldConfigSourceOverrides:
+    """Properties for the fields that match; ``custom_x`` stands for ``custom.x``."""
+    return dashboard.DashboardFieldConfigSourceOverrides(
+        matcher=dashboard.MatcherConfig(id_val=matcher, options=options),
+        properties=[
+            dashboard.DynamicConfigValue(id_val=name.replace("custom_", "custom."), value=value)
+            for name, value in properties.items()
+        ],
+    )
+
+
+def painted(names: Iterable[str]) -> list[dashboard.DashboardFieldConfigSourceOverrides]:
+    """The colours of the series that have one."""
+    return [
+        override("byName", name, color={"mode": "fixed", "fixedColor": WORDS[name]})
+        for name in names
+        if name in WORDS
+    ]

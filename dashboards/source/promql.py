@@ -1,0 +1,97 @@
+"""PromQL: selectors that obey the variables, and the questions that several panels ask.
+
+Law: every selector has ``job`` and ``instance``; the connection's label is the same on every host, so no
+grouping of domains or hosts is without them.
+"""
+
+from typing import Final
+
+SCOPE: Final = 'job=~"$job",instance=~"$instance"'
+HOST: Final = f'{SCOPE},connection=~"$connection"'
+DOMAIN: Final = f'{HOST},domain=~"$domain"'
+
+BY_HOST: Final = "job,instance,connection"
+BY_DOMAIN: Final = f"{BY_HOST},domain"
+
+EVENTS: Final = "libvirt_connection_lifecycle_events_total"
+RAW_EVENTS: Final = "libvirt_connection_raw_events_total"
+LAST_EVENT: Final = "libvirt_domain_last_event_timestamp_seconds"
+LAST_INCIDENT: Final = "libvirt_domain_last_incident_timestamp_seconds"
+DURATION: Final = "libvirt_domain_operation_duration_seconds"
+EXPORTER: Final = "libvirt_lifecycle_exporter_"
+
+STATES: Final = "connection:libvirt_domain_state:sum"
+OPEN: Final = "connection:libvirt_domain_incident_open:sum"
+BURSTS: Final = "connection:libvirt_connection_failures:increase1h"
+"""Recording rules of alerts/, for what would be slow with 50,000 domains."""
+
+ABNORMAL: Final = (
+    'event=~"stopped|crashed|hung|suspended",'
+    'reason=~"crashed|failed|hung|panicked|crashloaded|emulator|watchdog|guest_agent|vcpu|ioerror|api_error|postcopy_failed"'
+)
+"""What nobody asked for."""
+
+
+def pick(metric: str, scope: str = HOST, more: str = "") -> str:
+    """Write a selector."""
+    return f"{metric}{{{scope}{',' if more else ''}{more}}}"
+
+
+def happened(timestamp: str) -> str:
+    """How often something happened within the range, from the gauge that says when it last did.
+
+    Exact, where increase() extrapolates; right for a series that is born with its first event; and quick, since
+    there is a series only where something happened. Two within one scrape are one.
+    """
+    return f"changes({timestamp}[$__range]) + (min_over_time({timestamp}[$__range]) >= bool (time() - $__range_s))"
+
+
+def count(metric: str, scope: str = HOST, more: str = "", by: str = "") -> str:
+    """How much a counter grew within the range, as a whole number."""
+    grown = f"increase({pick(metric, scope, more)}[$__range])"
+    return f"round({total(grown, by)})"
+
+
+def over_time(metric: str, scope: str = HOST, more: str = "", by: str = "") -> str:
+    """How much a counter grew in each step. Their sum is right at every zoom, which that of increase() is not."""
+    return total(f"rate({pick(metric, scope, more)}[$__rate_interval])", by) + " * $__interval_ms / 1000"
+
+
+def total(what: str, by: str = "") -> str:
+    """Add up."""
+    return f"sum by ({by}) ({what})" if by else f"sum({what})"
+
+
+def or_zero(what: str) -> str:
+    """Nothing is 0, and says so."""
+    return f"({what}) or vector(0)"
+
+
+def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
+    """Incidents that began within the range."""
+    which = pick(LAST_INCIDENT, scope, f'kind=~"{kind}"' if kind else "")
+    return f"sum by ({by}) ({happened(which)})" if by else f"sum({happened(which)})"
+
+
+def state_number(scope: str) -> str:
+    """The state of domains as libvirt's number: its metric has one series for each state."""
+    numbers = {
+        "running": 1,
+        "blocked": 2,
+        "paused": 3,
+        "shutdown": 4,
+        "shutoff": 5,
+        "crashed": 6,
+        "pmsuspended": 7,
+    }
+    each = [
+        pick("libvirt_domain_state", scope, f'state="{state}"') + f" * {n}" for state, n in numbers.items()
+    ]
+    return f"sum by ({BY_DOMAIN}) ({' or '.join(each)})"
+
+
+def quantile(share: float, bucket: str, counted: str, window: str = "$__range", by: str = "") -> str:
+    """A quantile of a histogram; nothing, not NaN, where nothing was measured."""
+    group, on = (f"le,{by}", f"on ({by})") if by else ("le", "on ()")
+    measured = total(f"increase({counted}[{window}])", by)
+    return f"histogram_quantile({share:g}, sum by ({group}) (increase({bucket}[{window}]))) and {on} ({measured} > 0)"

@@ -1,0 +1,137 @@
+"""The variables: data sources, then from the whole to the part."""
+
+from typing import Final
+
+from grafana_foundation_sdk.models import dashboard
+
+from dashboards.source.panels import PROMETHEUS
+from dashboards.source.promql import BY_DOMAIN, HOST, SCOPE, happened, incidents, pick
+
+ALL: Final = "$__all"
+_KNOWN: Final = "libvirt_connection_up"
+
+Variable = dashboard.VariableModel
+
+
+def datasource(kind: str, description: str) -> Variable:
+    """Which data source of a kind; named as the dashboard linter wants it."""
+    return Variable(
+        type_val=dashboard.VariableType.DATASOURCE,
+        name=f"{kind}_datasource",
+        label=f"{kind.title()} data source",
+        description=description,
+        query=kind,
+        multi=False,
+        include_all=False,
+        refresh=dashboard.VariableRefresh.ON_DASHBOARD_LOAD,
+        regex="",
+        options=[],
+        current=dashboard.VariableOption(selected=False, text="", value=""),
+    )
+
+
+def _asked(name: str, label: str, description: str, query: str) -> Variable:
+    return Variable(
+        type_val=dashboard.VariableType.QUERY,
+        name=name,
+        label=label,
+        description=description,
+        datasource=PROMETHEUS,
+        query=query,
+        refresh=dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED,
+        sort=dashboard.VariableSort.ALPHABETICAL_ASC,
+        regex="",
+        options=[],
+    )
+
+
+def several(name: str, label: str, description: str, query: str) -> Variable:
+    """Any number of values of a label; all of them to begin with."""
+    made = _asked(name, label, description, query)
+    made.multi, made.include_all, made.all_value = True, True, ".+"
+    made.current = dashboard.VariableOption(selected=True, text=["All"], value=[ALL])
+    return made
+
+
+def hidden(name: str, description: str, query: str) -> Variable:
+    """Names of domains that panels narrow themselves down to; nobody chooses them."""
+    made = _asked(name, name.title(), description, f"query_result({query})")
+    made.regex = '/domain="([^"]+)"/'
+    made.hide = dashboard.VariableHide.HIDE_VARIABLE
+    made.multi, made.include_all = True, True
+    made.skip_url_sync = True
+    made.current = dashboard.VariableOption(selected=True, text=["All"], value=[ALL])
+    return made
+
+
+def sources(*, links: bool = False) -> list[Variable]:
+    """Prometheus; with ``links``, those to go on with."""
+    found = [datasource("prometheus", "Where the exporter's metrics are.")]
+    if links:
+        found.append(datasource("tempo", "Where traces are, if any: links lead there."))
+        found.append(datasource("loki", "Where log records are, if any: links lead there."))
+    return found
+
+
+def scope() -> list[Variable]:
+    """Which exporters, and which of their connections."""
+    return [
+        several("job", "Job", "Prometheus' job of the exporters.", f"label_values({_KNOWN}, job)"),
+        several(
+            "instance",
+            "Instance",
+            "The exporters: with one exporter a host, the hosts.",
+            f'label_values({_KNOWN}{{job=~"$job"}}, instance)',
+        ),
+        several(
+            "connection",
+            "Connection",
+            "libvirt's connections; the same word on every host unless they were named.",
+            f"label_values({pick(_KNOWN, SCOPE)}, connection)",
+        ),
+    ]
+
+
+def domain() -> Variable:
+    """One domain."""
+    made = _asked(
+        "domain",
+        "Domain",
+        "libvirt's name of the domain.",
+        f"label_values({pick('libvirt_domain_state_since_timestamp_seconds')}, domain)",
+    )
+    made.multi, made.include_all = False, False
+    return made
+
+
+def scheme() -> Variable:
+    """How the exporter's own page is reached."""
+    choices = ("http", "https")
+    return Variable(
+        type_val=dashboard.VariableType.CUSTOM,
+        name="scheme",
+        label="Exporter's page by",
+        description="https where the exporters are given a certificate.",
+        query=",".join(choices),
+        options=[
+            dashboard.VariableOption(selected=one == choices[0], text=one, value=one) for one in choices
+        ],
+        current=dashboard.VariableOption(selected=True, text=choices[0], value=choices[0]),
+    )
+
+
+def worst() -> Variable:
+    """Those that had most incidents."""
+    return hidden(
+        "worst", "The domains with most incidents within the range.", f"topk(15, {incidents()} > 0)"
+    )
+
+
+def restarted() -> Variable:
+    """Those that started more than once."""
+    starts = pick("libvirt_domain_last_event_timestamp_seconds", HOST, 'event="started"')
+    lately = f"max by ({BY_DOMAIN}) ({starts}) > time() - $__range_s"
+    return hidden("restarted", "The domains that started last, within the range.", f"topk(200, {lately})")
+
+
+__all__ = ["Variable", "domain", "happened", "restarted", "scheme", "scope", "sources", "worst"]
