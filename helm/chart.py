@@ -1,4 +1,4 @@
-"""Writes what the chart has from elsewhere, so that each thing is said in one place only. `make chart` runs it.
+"""Writes what the chart has from elsewhere, so that each thing is said in one place only: `make chart`.
 
 * versions, of the chart and of the image: the package's
 * files/: copies of the alert rules and dashboards, since a chart cannot reach beyond its folder
@@ -33,7 +33,8 @@ _PREFIX = "#/definitions/io.k8s."
 def version() -> str:
     """Return the package's version, where the build takes it from."""
     text = (ROOT / "exporter/libvirt_lifecycle_exporter/__init__.py").read_text()
-    return re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)[0]
+    (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return str(found)
 
 
 def produced() -> dict[Path, bytes]:
@@ -114,21 +115,26 @@ def _references(thing: Any) -> Iterator[str]:
 
 
 def _bare(thing: Any) -> Any:
-    """Return it without descriptions and formats, its references as draft 7 has them."""
+    """Return it without descriptions and formats, its references as draft 7 has them, and closed."""
     if isinstance(thing, list):
         return [_bare(part) for part in thing]
     if not isinstance(thing, dict):
         return thing
-    return {
+    bare = {
         key: part.replace("#/$defs/", "#/definitions/") if key == "$ref" else _bare(part)
         for key, part in thing.items()
         if not (key in ("description", "format") and isinstance(part, str)) and not key.startswith("x-")
     }
+    if bare.get("type") in ("object", ["object", "null"]):
+        bare.setdefault("additionalProperties", False)
+    return bare
 
 
 def main() -> int:
     """Write, or check; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true")
     changed = stale()
     if parser.parse_args().check:

@@ -31,7 +31,8 @@ class UndocumentedError(ValueError):
 def readme(chart: Path) -> str:
     """Return the README."""
     rows = "\n".join(
-        f"| `{value.path}` | {value.description} | `{value.default}` |" for value in values(chart / "values.yaml")
+        f"| `{value.path}` | {value.description} | `{value.default}` |"
+        for value in values(chart / "values.yaml")
     )
     table = f"| value | | default |\n| --- | --- | --- |\n{rows}"
     return (chart.parent / "README.in.md").read_text().replace("{{ values }}", table)

@@ -1,7 +1,7 @@
 """Asks a running exporter whether it is well: ``python -m libvirt_lifecycle_exporter.health [URL]``.
 
-For where there is no curl: the image's HEALTHCHECK, and the chart's probes when ``--web.config.file`` wants to
-see a user or a client's certificate, which a kubelet's own probe cannot show.
+For where there is no curl: the image's HEALTHCHECK, and the chart's probes when ``--web.config.file`` wants
+to see a user or a client's certificate, which a kubelet's own probe cannot show.
 
 Law: the standard library only, since this is started every few seconds; one sentence for each address;
 exit code 0 if all are well, 1 if one is not, 2 for bad arguments.
@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answers = [_ask(given, address) for address in _addresses(given.url, every=given.every_address)]
     except (OSError, ValueError) as error:  # the name, or the files
-        print(error, file=sys.stderr)  # noqa: T201 - this is its output
+        print(error, file=sys.stderr)
         return 1
     for well, sentence in answers:
-        print(sentence, file=sys.stdout if well else sys.stderr)  # noqa: T201 - as above
+        print(sentence, file=sys.stdout if well else sys.stderr)
     return 0 if all(well for well, _ in answers) else 1
 
 
@@ -80,7 +80,7 @@ def _addresses(url: str, *, every: bool) -> list[str]:
 def _ask(given: argparse.Namespace, address: str) -> tuple[bool, str]:
     parts = urlsplit(given.url)
     shown = f"[{address}]" if ":" in address else address
-    where = f"{parts.scheme}://{shown}:{parts.port or ''}{parts.path}".replace(":/", "/", 0)
+    where = f"{parts.scheme}://{shown}{f':{parts.port}' if parts.port else ''}{parts.path}"
     connection = _connection(parts, address, given.credentials, given.timeout)
     try:
         connection.request("GET", parts.path or "/", headers=_headers(given.credentials))
