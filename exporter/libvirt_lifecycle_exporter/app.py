@@ -25,6 +25,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection, Connection
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
+from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from libvirt_lifecycle_exporter.web.site import site
@@ -43,7 +44,11 @@ _PATIENCE = 0.5
 class App:
     """The running exporter."""
 
-    def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, settings: Settings, sockets: list[socket.socket], entrance: Entrance | None = None
+    ) -> None:
+        """``entrance``: None: open to all."""
+        entrance = entrance or Entrance()
         self._over = threading.Event()
         self._asked = False
         self._inbox = Inbox(settings.queue_size)
@@ -106,10 +111,14 @@ class App:
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
                 couriers=self._delivery.couriers if self._delivery else (),
+                web=entrance,
             )
         )
         self._server = Server(
-            site(endpoint(self._sink, own, duration), self, __version__), sockets, on_end=self._over.set
+            site(endpoint(self._sink, own, duration), self, __version__),
+            sockets,
+            on_end=self._over.set,
+            entrance=entrance,
         )
 
     def trouble(self) -> str | None:
@@ -182,10 +191,11 @@ def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None
     """Run the exporter until SIGTERM or SIGINT.
 
     ``on_start`` is called once it serves, and returns what to call before it stops.
-    Raises OSError where an address cannot be listened on.
+    Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
+    entrance = Entrance(settings.web_config_file)
     sockets = [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
-    app = App(settings, sockets)
+    app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, app.ask_to_stop)
     app.start()

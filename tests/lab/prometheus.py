@@ -19,7 +19,7 @@ STOPS_WITHIN = 20.0
 
 
 class Prometheus:
-    """`scrape` is the scrape_config beside the targets. Started and stopped by `with`."""
+    """`scrape` is the scrape_config beside the targets, `more` are others. Started and stopped by `with`."""
 
     def __init__(
         self,
@@ -27,13 +27,14 @@ class Prometheus:
         targets: Sequence[str],
         *,
         scrape: Mapping[str, Any] | None = None,
+        more: Sequence[Mapping[str, Any]] = (),
         features: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.log = folder / "prometheus.log"
         config = folder / "prometheus.json"  # JSON is YAML
         job = {"job_name": "libvirt", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
-        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
+        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job, *more]}))
         self._argv = [
             "prometheus",
             f"--config.file={config}",
