@@ -3,6 +3,9 @@
 # make lint     ruff, mypy --strict, import-linter
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make bench    figures (ratios within one run)
+# make chart    brings the Helm chart's copies, schema and README up to date
+# make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
+# make test-image   builds the image on a Debian of debootstrap's and runs it as the chart says (root, minutes)
 # make format   ruff's formatter
 # Each installs what is missing first; the second time, nothing is.
 
@@ -12,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint bench format clean
+.PHONY: help run test chaos lint bench chart image test-image format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -43,6 +46,23 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/test
 	$(BIN)/python -m tests.bench $(ARGS)
+
+chart: $(VENV)/dev
+	$(BIN)/python -m helm.chart
+
+IMAGE ?= libvirt-lifecycle-exporter:latest
+BUILDER = $(firstword $(foreach one,docker podman buildah,$(shell command -v $(one))))
+image: export BUILDAH_FORMAT := docker
+image:
+	@test -n '$(BUILDER)' || { echo 'Neither docker nor podman nor buildah is here.' >&2; exit 1; }
+	$(BUILDER) build --tag '$(IMAGE)' --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg CREATED="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" $(ARGS) .
+
+# Apart from `test`, since it takes long, and root.
+test-image: export LAB_IMAGE := 1
+test-image: $(VENV)/test
+	@.ci/install-system-packages image
+	$(BIN)/python -m pytest tests/image --timeout=900 -s $(ARGS)
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix

@@ -82,17 +82,27 @@ def _schema() -> str:
     schema = json.loads((CHART / "values.schema.json").read_text())
     ours = {name: what for name, what in schema["definitions"].items() if not name.startswith("io.k8s.")}
     schema["definitions"] = ours
-    theirs = sorted(_kubernetes(schema).items())
+    theirs = sorted(_kubernetes(schema, KUBERNETES).items())
     # One line each: nobody reads them here.
     lines = "".join(f',\n    "{name}": {json.dumps(definition)}' for name, definition in theirs)
     text = json.dumps(schema, indent=2)
     return text.removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
 
 
-def _kubernetes(schema: Any) -> dict[str, Any]:
+def bundled(release: str) -> Path:
+    """Return the folder with the schemas of a release of Kubernetes."""
+    return Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/{release}-local-strict"
+
+
+def with_definitions(schema: Any, release: str) -> dict[str, Any]:
+    """Return one of Kubernetes' schemas in one piece: they refer to a file at an address of its own."""
+    alone: dict[str, Any] = _bare(schema)
+    return {**alone, "definitions": _kubernetes(alone, release)}
+
+
+def _kubernetes(schema: Any, release: str) -> dict[str, Any]:
     """Return those of Kubernetes' definitions that are referred to, also by each other."""
-    folder = Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/{KUBERNETES}-local-strict"
-    known = json.loads((folder / "_definitions.json").read_text())["$defs"]
+    known = json.loads((bundled(release) / "_definitions.json").read_text())["$defs"]
     found: dict[str, Any] = {}
     wanted = list(_references(schema))
     while wanted:
@@ -121,7 +131,7 @@ def _bare(thing: Any) -> Any:
     if not isinstance(thing, dict):
         return thing
     bare = {
-        key: part.replace("#/$defs/", "#/definitions/") if key == "$ref" else _bare(part)
+        key: "#/definitions/" + part.rpartition("/")[2] if key == "$ref" else _bare(part)
         for key, part in thing.items()
         if not (key in ("description", "format") and isinstance(part, str)) and not key.startswith("x-")
     }

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask; return the exit code."""
     given = _parser().parse_args(arguments)
     try:
-        answers = [_ask(given, address) for address in _addresses(given.url, every=given.every_address)]
+        answers = [_ask(given, address) for address in addresses(given.url, every=given.every_address)]
     except (OSError, ValueError) as error:  # the name, or the files
         print(error, file=sys.stderr)
         return 1
@@ -68,7 +68,7 @@ def _url(text: str) -> str:
     return text
 
 
-def _addresses(url: str, *, every: bool) -> list[str]:
+def addresses(url: str, *, every: bool) -> list[str]:
     """Return whom to connect to: the name, or else each address that it stands for."""
     parts = urlsplit(url)
     if not every:
