@@ -8,7 +8,7 @@ ARG BASE=debian:trixie-20260918-slim@sha256:a99cfc517144bc59b1978475ec53b46ecabe
 FROM ${BASE} AS build
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
-        ca-certificates gcc libc6-dev libvirt-dev pkg-config python3-dev python3-venv >/dev/null
+        ca-certificates gcc libc6-dev libvirt-dev pkg-config python3-dev python3-venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 COPY constraints.txt ./
@@ -26,7 +26,7 @@ RUN /opt/libvirt-lifecycle-exporter/bin/pip install -q --build-constraint constr
 FROM ${BASE}
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
-        ca-certificates libvirt0 python3 >/dev/null \
+        ca-certificates libvirt0 python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 65532 exporter \
     && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin exporter \
