@@ -28,16 +28,15 @@ RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
         ca-certificates libvirt0 python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log \
-    && groupadd --gid 65532 exporter \
-    && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin exporter \
-    && install -d -o 65532 -g 65532 /var/lib/libvirt-lifecycle-exporter
+    && install -d -o 65534 -g 65534 /var/lib/libvirt-lifecycle-exporter
 COPY --from=build /opt/libvirt-lifecycle-exporter /opt/libvirt-lifecycle-exporter
 ENV PATH=/opt/libvirt-lifecycle-exporter/bin:/usr/local/bin:/usr/bin:/bin \
     LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH=/var/lib/libvirt-lifecycle-exporter/journal.sqlite \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# A number, so that Kubernetes can see that it is not root.
-USER 65532:65532
+# A number, so that Kubernetes can see that it is not root; and nobody, since libvirt refuses users that its own
+# host does not know: this is the one that every host has.
+USER 65534:65534
 EXPOSE 10177
 # Says nothing of libvirt: an exporter whose libvirt is down is well, and says so.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \

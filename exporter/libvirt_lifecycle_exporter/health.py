@@ -102,12 +102,13 @@ def _connection(
 
 
 def _trust(credentials: Path | None) -> ssl.SSLContext:
-    authority = credentials / "ca.crt" if credentials else None
-    if authority and authority.exists():
-        context = ssl.create_default_context(cafile=authority)
-        context.check_hostname = False
-    else:
-        context = ssl._create_unverified_context()  # noqa: S323, SLF001 - kubelets do not verify either
+    # Not create_default_context(): since Python 3.13 it refuses authorities that Prometheus takes.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # as kubelets
+    if credentials and (credentials / "ca.crt").exists():
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(credentials / "ca.crt")
     if credentials and (credentials / "tls.crt").exists():
         context.load_cert_chain(credentials / "tls.crt", credentials / "tls.key")
     return context

@@ -91,9 +91,7 @@ class Contained(Page):
                 log=self.log,
                 cwd=Path("/"),
             )
-            self.wait_until(lambda: self._reaper.exited(outer) or self.probe("startup"), 30, "its start")
-            if self._reaper.exited(outer):
-                raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
+            self.wait_until(lambda: self._has_started(outer), 30, "its start")
             self.pid = int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
             self._outer = outer
         except BaseException:
@@ -132,6 +130,11 @@ class Contained(Page):
             return self.execute(asked["exec"]["command"]).returncode == 0
         assert asked["httpGet"]["scheme"] == "HTTP"
         return self.status(asked["httpGet"]["path"]) == 200
+
+    def _has_started(self, outer: int) -> bool:
+        if self._reaper.exited(outer):
+            raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
+        return self.probe("startup")
 
     def _run(self, one: dict[str, Any], command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

@@ -19,7 +19,7 @@ from tests.lab.guests import Guests
 from tests.lab.private import PrivateDaemon
 from tests.otel.certificates import certificates
 
-USER = 65532
+USER = 65534
 JOURNAL = "/var/lib/libvirt-lifecycle-exporter"
 RUN = "/run/libvirt"
 
@@ -98,6 +98,18 @@ def test_it_runs_as_the_chart_says(image: Image, node: PrivateDaemon, tmp_path: 
         assert domain in told_events.stdout
         writing = pod.execute(["sh", "-c", "touch /etc/x; touch /run/libvirt/x; touch /opt/x"])
         assert writing.stderr.count("Read-only file system") == 3
+
+
+@pytest.mark.parametrize(("setting", "record"), [("runAsUser", "user"), ("runAsGroup", "group")])
+def test_libvirt_refuses_whom_its_host_does_not_know(
+    image: Image, node: PrivateDaemon, tmp_path: Path, setting: str, record: str
+) -> None:
+    """So the default is nobody; and `check` says what to do."""
+    with contained(image, node, tmp_path, "defaults", (f"podSecurityContext.{setting}=54321",)) as pod:
+        said = pod.execute(["libvirt-lifecycle-exporter", "check", pod.container["args"][0]])
+        assert f"Failed to find {record} record" in said.stdout
+        assert f"hint: libvirt's host does not know this {record} by name" in said.stdout
+        assert not pod.probe("readiness")
 
 
 def test_its_health_check_says_what_the_exporter_says(
