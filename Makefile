@@ -2,6 +2,8 @@
 # make test     every test, on real libvirtd, QEMU and Prometheus
 # make lint     ruff, mypy --strict, import-linter
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
+# make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
+# make dashboards   Grafana's dashboards, from dashboards/source
 # make bench    figures (ratios within one run)
 # make chart    brings the Helm chart's copies, schema and README up to date
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
@@ -15,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint bench chart image test-image format clean
+.PHONY: help run test chaos lint rules dashboards bench chart image test-image format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -29,10 +31,13 @@ endif
 
 ON_NEWER := $(patsubst %,tests/qemu/test_%.py,table migration daemon_loss messages rfc)
 
+# Each process has daemons and guests of its own; more than 4 would share too little of a machine's CPUs.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+
 # Real guests once more, on a newer libvirt and QEMU (LAB_COMPLETE=1: not to have them is a failure).
 test: $(VENV)/test
-	$(BIN)/python -m pytest $(ARGS)
-	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(ON_NEWER) $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ON_NEWER) $(ARGS)
 
 chaos: export LAB_CHAOS_SECONDS ?= 600
 chaos: $(VENV)/test
@@ -44,8 +49,14 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+rules:
+	$(PYTHON) -m alerts.generator --write
+
 bench: $(VENV)/test
 	$(BIN)/python -m tests.bench $(ARGS)
+
+dashboards: $(VENV)/dev
+	$(BIN)/python -m dashboards.generate
 
 chart: $(VENV)/dev
 	$(BIN)/python -m helm.chart

@@ -1,6 +1,6 @@
 """The alert rules' source: tables of alerts, one file of thresholds, and the file of rules made of them.
 
-``python -m alerts.generator [THRESHOLDS.toml]`` writes the rules to standard output; it needs nothing but Python::
+``python -m alerts.generator [THRESHOLDS.toml]`` writes the rules; it needs nothing but Python::
 
     thresholds.toml --> thresholds --> domains, hosts, exporters, recordings --> rules --> writing --> YAML
                         (checked)      (tables: expression and words of each)   (groups)

@@ -35,12 +35,12 @@ SINCE = "libvirt_domain_state_since_timestamp_seconds"
 
 DOMAIN = (
     '{{ if eq $labels.domain "_other" }}A domain beyond --series.limit{{ else }}'
-    "Domain {{ $labels.domain }}{{ end }} on {{ $labels.instance }}"
+    "Domain {{ $labels.domain }}{{ end }} on {{ $labels.instance }} ({{ $labels.connection }})"
 )
 """How a domain is called; ``_other`` is none."""
 
 PATTERN = '{{ reReplaceAll "[^A-Za-z0-9_:@-]" "." $labels.domain }}'
-"""A domain's name as a regular expression that no shell takes for anything else: names are strangers' words."""
+"""A domain's name as a regular expression that no shell misreads: names are strangers' words."""
 
 EVENTS_COMMAND = (
     f'libvirt-lifecycle-exporter events --since 1h{{{{ if ne $labels.domain "_other" }}}} '

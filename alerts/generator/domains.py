@@ -1,6 +1,18 @@
 """The alerts about one domain. A table."""
 
-from alerts.generator.alert import AGO, DOMAIN, EVENT, EVENTS_COMMAND, INCIDENT, KEY, PATTERN, Alert, aged, counted
+from alerts.generator.alert import (
+    AGO,
+    DOMAIN,
+    EVENT,
+    EVENTS_COMMAND,
+    INCIDENT,
+    KEY,
+    PATTERN,
+    SINCE,
+    Alert,
+    aged,
+    counted,
+)
 
 _DASHBOARD = (
     "/d/libvirt-domain?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
@@ -68,22 +80,28 @@ _MOVES = counted(f'{EVENT}{{event=~"started|stopped",reason="migrated",domain!="
 _OUTAGE = f"""
   time() - {INCIDENT}{{kind=~"crashed|hung"}} > %(after_s)s
 and
-  libvirt_domain_incident_open == 1
+  libvirt_domain_incident_open{{kind=~"crashed|hung"}} == 1
 and on ({KEY})
-  libvirt_domain_state{{state=~"shutoff|crashed"}} == 1"""
+  {_REASON}{{state=~"shutoff|crashed"}}"""
 
-_HUNG_SINCE = (
-    f"{{{{ range query (printf `max(time() - {EVENT}"
-    '{job=%%q,instance=%%q,connection=%%q,domain=%%q,event="hung",reason=%%q})` '
-    "$labels.job $labels.instance $labels.connection $labels.domain $labels.signal) }}"
-    " for {{ . | value | humanizeDuration }}{{ end }}"
-)
+
+def _age(series: str, more: str, words: str) -> str:
+    """Return a template that says since when, where the expression's value does not: asked for when it fires."""
+    labels = "$labels.job $labels.instance $labels.connection $labels.domain"
+    names = "job=%%q,instance=%%q,connection=%%q,domain=%%q"
+    query = f"max(clamp_min(time() - {series}{{{names}{more}}}, 0))"
+    asked = f"printf `{query}` {labels}" + (" $labels.signal" if more else "")
+    return f"{{{{ range query ({asked}) }}}}{words.replace('AGE', '{{ . | value | humanizeDuration }}')}{{{{ end }}}}"
+
+
+_HUNG_SINCE = _age(EVENT, ',event="hung",reason=%%q', " for AGE")
+_STATE_SINCE = _age(SINCE, "", ", AGE ago")
 
 DOMAINS = (
     Alert(
         "LibvirtDomainCrashed",
         _CRASHED,
-        f"{DOMAIN} crashed ({{{{ $labels.reason }}}}) {AGO} ago.",
+        f"{DOMAIN} crashed {AGO} ago, reason {{{{ $labels.reason }}}}.",
         "{{ if eq $labels.reason `crashed` }}Its emulator ended without being told to: it was killed, ran out of memory, or "
         "has a fault.{{ else }}The guest's kernel reported that it crashed.{{ end }} This goes on for %(within)s after a crash; "
         "if the domain stays down, LibvirtDomainOutage takes over.",
@@ -110,8 +128,8 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainPausedOnIOError",
-        aged(f'{_REASON}{{state="paused",reason="ioerror"}}') + " >= 0",
-        f"{DOMAIN} stands still since a disk failed (ioerror), {AGO} ago.",
+        f'{_REASON}{{state="paused",reason="ioerror"}} == 1',
+        f"{DOMAIN} stands still since a disk failed (ioerror){_STATE_SINCE}.",
         "QEMU paused it rather than let the guest see the error. It goes on where it stood once the disk works and it is "
         "resumed. The command shows which disk, and whether space ran out (enospc).",
         EVENTS_COMMAND,
@@ -146,7 +164,7 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainStuckShuttingDown",
-        aged('(libvirt_domain_state{state="shutdown"} == 1)') + " > %(after_s)s",
+        aged(f'{_REASON}{{state="shutdown"}}') + " > %(after_s)s",
         f"{DOMAIN} has been shutting down for {AGO}.",
         "The guest has ended, or is about to, but its emulator has not.",
         EVENTS_COMMAND,
@@ -154,8 +172,8 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainPostcopyFailed",
-        aged(f'{_REASON}{{reason="postcopy_failed"}}') + " >= 0",
-        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed), {AGO} ago.",
+        f'{_REASON}{{reason="postcopy_failed"}} == 1',
+        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_STATE_SINCE}.",
         "Half of its memory is here and half on the other host. It is lost if either emulator ends: destroy neither, repair the "
         "network between the hosts and take the migration up again.",
         EVENTS_COMMAND,

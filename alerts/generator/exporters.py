@@ -82,7 +82,7 @@ or
         "Prometheus scrapes no libvirt-lifecycle-exporter at all.",
         "No target has a job that matches %(job)s: the scrape configuration or service discovery lost them, or [scope] job in "
         "thresholds.toml does not fit.",
-        "curl -s http://localhost:9090/api/v1/targets?state=active",
+        "curl -s 'http://localhost:9090/api/v1/targets?state=active'",
         "/d/libvirt-exporter",
         keeps=False,
     ),

@@ -5,9 +5,7 @@
 
 from alerts.generator.alert import EVENT, Recording
 
-LAST_CRASH = (
-    f'max without (event, reason) ({EVENT}{{event=~"stopped|crashed",reason=~"crashed|panicked|crashloaded"}})'
-)
+LAST_CRASH = f'max without (event, reason) ({EVENT}{{event=~"stopped|crashed",reason=~"crashed|panicked|crashloaded"}})'
 CRASHED_DOMAINS = "connection:libvirt_domains_crashed:count15m"
 CRASH_COUNT = "job:libvirt_domains_crashed:count15m"
 CRASH_RATIO = "job:libvirt_domains_crashed:ratio15m"
@@ -24,7 +22,9 @@ def _by_host_and_fleet(metric: str, meaning: str, *labels: str) -> tuple[Recordi
     kept = ", ".join(("%(fleet)s", *labels))
     return (
         Recording(f"connection:{metric}:sum", f"sum without (domain) ({metric})", f"{meaning}, by host"),
-        Recording(f"job:{metric}:sum", f"sum by ({kept}) (connection:{metric}:sum)", f"{meaning}, of the fleet"),
+        Recording(
+            f"job:{metric}:sum", f"sum by ({kept}) (connection:{metric}:sum)", f"{meaning}, of the fleet"
+        ),
     )
 
 
@@ -55,11 +55,11 @@ or
   0 * libvirt_connection_up""",
         "Domains whose newest crash is less than 15 minutes old, by host; 0 if none",
     ),
+    Recording(CRASH_COUNT, f"sum by (%(fleet)s) ({CRASHED_DOMAINS})", "The same, of the fleet"),
     Recording(
-        CRASH_COUNT, f"sum by (%(fleet)s) ({CRASHED_DOMAINS})", "The same, of the fleet"
-    ),
-    Recording(
-        CRASH_RATIO, f"{CRASH_COUNT} / job:libvirt_domain_state:count", "The same as a share of the fleet, 0 to 1"
+        CRASH_RATIO,
+        f"{CRASH_COUNT} / job:libvirt_domain_state:count",
+        "The same as a share of the fleet, 0 to 1",
     ),
     Recording(
         "connection:libvirt_connection_failures:increase1h",
@@ -76,6 +76,10 @@ or
         f"sum by (%(fleet)s, operation, outcome, le) (rate({_OPERATIONS}[5m]))",
         "How long operations and outages took, for histogram_quantile()",
     ),
-    Recording("job:libvirt_connection_up:sum", "sum by (%(fleet)s) (libvirt_connection_up)", "Connections up"),
-    Recording("job:libvirt_connection_up:count", "count by (%(fleet)s) (libvirt_connection_up)", "Connections known"),
+    Recording(
+        "job:libvirt_connection_up:sum", "sum by (%(fleet)s) (libvirt_connection_up)", "Connections up"
+    ),
+    Recording(
+        "job:libvirt_connection_up:count", "count by (%(fleet)s) (libvirt_connection_up)", "Connections known"
+    ),
 )

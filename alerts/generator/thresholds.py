@@ -1,4 +1,4 @@
-"""Reads the thresholds: the shipped ones, and on top of them an operator's own, which need say only what differs.
+"""Reads the thresholds: the shipped ones, and on top an operator's own, which need say only what differs.
 
 Law: what is not in the shipped file is a mistake, told in one sentence.
 """
@@ -11,7 +11,8 @@ from typing import Any
 
 SHIPPED = Path(__file__).parent.parent / "thresholds.toml"
 OFF = "off"
-SEVERITIES = ("critical", "warning", "info", OFF)
+METRICSQL = "metricsql"
+_WORDS = {"severity": ("critical", "warning", "info", OFF), "dialect": ("promql", METRICSQL)}
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _PART = re.compile(r"(\d+)(ms|[smhdwy])")
@@ -21,7 +22,7 @@ Table = dict[str, Any]
 
 
 def load(own: Path | None = None) -> dict[str, Table]:
-    """Return the thresholds by table; ValueError if ``own`` says what cannot be meant, OSError if it is not there."""
+    """Return the thresholds by table; ValueError if ``own`` cannot be meant, OSError if it is not there."""
     tables = tomllib.loads(SHIPPED.read_text())
     if own is None:
         return tables
@@ -40,8 +41,8 @@ def _check(name: str, key: str, shipped: object, value: object) -> None:
     numbers = isinstance(shipped, int | float) and isinstance(value, int | float)
     if isinstance(value, bool) or not (numbers or isinstance(value, type(shipped))):
         raise ValueError(f"{name}: {key} is to be like {shipped!r}, not {value!r}.")
-    if key == "severity" and value not in SEVERITIES:
-        raise ValueError(f"{name}: severity is one of {', '.join(SEVERITIES)}, not {value!r}.")
+    if key in _WORDS and value not in _WORDS[key]:
+        raise ValueError(f"{name}: {key} is one of {', '.join(_WORDS[key])}, not {value!r}.")
     if is_duration(shipped) and not is_duration(value):
         raise ValueError(f"{name}: {key} is to be a duration such as 90s or 15m, not {value!r}.")
 

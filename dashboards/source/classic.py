@@ -20,7 +20,7 @@ NOT_ITS_OWN: Final = ("auto", "auto_min", "auto_count")
 """Keys of interval variables, which the SDK (0.0.21) writes for every kind; the schema forbids them elsewhere."""
 
 
-def plain(model: object) -> Any:
+def plain(model: object) -> Any:  # noqa: ANN401 - what JSON has
     """Turn a model of the SDK into what JSON has."""
     return json.loads(json.dumps(model, cls=JSONEncoder))
 

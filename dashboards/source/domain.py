@@ -32,7 +32,9 @@ _STATE: Final = pick("libvirt_domain_state", DOMAIN)
 _STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
 _ENDED: Final = pick(f"{DURATION}_count")
 _TOOK: Final = pick(f"{DURATION}_sum")
-_BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang"')
+_BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang",outcome="success"')
+_OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
+_MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / clamp_min({_OFTEN}, 1)"
 _BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, DOMAIN)})"
@@ -93,7 +95,7 @@ TIME: Final = Row(
     "Over time",
     [
         timeline(
-            "State",
+            "State over time",
             "The state at each moment, on each host that knows the domain.",
             Query(state_number(DOMAIN), "{{instance}} {{connection}}"),
             look.state_words(),
@@ -186,7 +188,7 @@ WHAT: Final = Row(
                 Column("kind", "Kind", links=[links.to_traces(), links.to_logs()]),
                 Column("Value #A", "Now", mappings={0: ("well", look.GOOD), 1: ("open", look.BAD)}),
                 Column("Value #B", "In range", unit="none", decimals=0),
-                Column("Value #C", "Last began", unit=WHEN),
+                Column("Value #C", "Last began", unit=WHEN, empty="never"),
                 Column("instance", "Instance", links=[links.to_page()]),
                 Column("connection", "Connection"),
                 Column("domain", "Domain"),
@@ -206,9 +208,8 @@ HOSTS: Final = Row(
             "Operations",
             "How often operations ended within the range, and how long they took on average. Durations are kept by host, not by domain.",
             [
-                f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))",
-                f"sum by (operation,outcome) (increase({_TOOK}[$__range])) "
-                f"/ clamp_min(sum by (operation,outcome) (round(increase({_ENDED}[$__range]))), 1)",
+                _OFTEN,
+                _MEAN,
             ],
             [
                 Column("operation", "Operation"),
@@ -222,7 +223,7 @@ HOSTS: Final = Row(
         ),
         spread(
             "How long outages and hangs lasted",
-            "Those that ended within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            "Those that ended well within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
             Query(
                 f"sum by (le) (round(increase({_BUCKETS}[$__range])))",
                 "{{le}}",

@@ -4,26 +4,27 @@ from typing import Final
 
 from dashboards.source import links, look, variables
 from dashboards.source.board import Board, Row
+from dashboards.source.cost import COST
 from dashboards.source.panels import Look, Query, bars, figure, lines
 from dashboards.source.promql import (
+    BY_EXPORTER,
     BY_HOST,
-    EVENTS,
     EXPORTER,
     HOST,
-    RAW_EVENTS,
     SCOPE,
     count,
     or_zero,
     over_time,
+    own,
     pick,
     quantile,
     total,
+    worst,
 )
 from dashboards.source.tables import Column, grid
 
 ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
 NO_OTLP: Final = "No exporter here delivers over OTLP (OTEL_EXPORTER_OTLP_ENDPOINT is not set)."
-BY_EXPORTER: Final = "job,instance"
 
 _UP: Final = pick("libvirt_connection_up")
 _EXPORTERS: Final = pick("up", SCOPE)
@@ -31,20 +32,9 @@ _RECONNECTS: Final = "libvirt_connection_reconnects_total"
 _BLIND: Final = pick("libvirt_connection_unobserved_seconds_total")
 
 
-def own(name: str, scope: str = SCOPE) -> str:
-    """Select one of the exporter's metrics about itself."""
-    return pick(f"{EXPORTER}{name}", scope)
-
-
-def _worst(what: str) -> str:
-    return f"topk(10, {what})"
-
-
 _OLDEST: Final = own("otlp_oldest_pending_timestamp_seconds")
 _PROBES: Final = own("probe_duration_seconds_bucket", HOST)
 _PROBED: Final = own("probe_duration_seconds_count", HOST)
-_SCRAPES: Final = own("scrape_duration_seconds_bucket")
-_SCRAPED: Final = own("scrape_duration_seconds_count")
 
 NOW: Final = Row(
     "Now",
@@ -142,7 +132,7 @@ LIBVIRT: Final = Row(
             "Blind",
             "Share of the time in which events could have been missed: libvirt or the exporter was away. The 10 worst.",
             Query(
-                _worst(f"sum by ({BY_HOST}) (rate({_BLIND}[$__rate_interval]))"),
+                worst(f"sum by ({BY_HOST}) (rate({_BLIND}[$__rate_interval]))"),
                 "{{instance}} {{connection}}",
             ),
             unit="percentunit",
@@ -160,22 +150,15 @@ EVENT_PATH: Final = Row(
             unit="cps",
         ),
         lines(
-            "Heard and counted",
-            "Events as libvirt sent them, and transitions as they are counted after diagnosis. Some are never sent, some are one although sent thrice.",
-            Query(f"sum(rate({pick(RAW_EVENTS)}[$__rate_interval]))", "sent by libvirt"),
-            Query(f"sum(rate({pick(EVENTS)}[$__rate_interval]))", "counted"),
-            unit="cps",
-        ),
-        lines(
             "Queue",
             "Messages that wait for the worker; the 10 longest queues.",
-            Query(_worst(f"max by ({BY_EXPORTER}) ({own('queue_depth')})"), "{{instance}}"),
+            Query(worst(f"max by ({BY_EXPORTER}) ({own('queue_depth')})"), "{{instance}}"),
         ),
         lines(
             "Event loop: last turn",
             "How long ago the libvirt event loop turned; usually under a second, and the age of the scrape on top.",
             Query(
-                _worst(
+                worst(
                     f"clamp_min(time() - max by ({BY_EXPORTER}) ({own('event_loop_heartbeat_timestamp_seconds')}), 0)"
                 ),
                 "{{instance}}",
@@ -190,7 +173,7 @@ EVENT_PATH: Final = Row(
         lines(
             "Series of domains",
             "Series that the exporter shows for its domains; the 10 with most.",
-            Query(_worst(f"max by ({BY_EXPORTER}) ({own('series')})"), "{{instance}}"),
+            Query(worst(f"max by ({BY_EXPORTER}) ({own('series')})"), "{{instance}}"),
         ),
         bars(
             "Series refused by the limit",
@@ -214,12 +197,12 @@ KEPT: Final = Row(
         lines(
             "Journal",
             "Transitions that are kept; the 10 longest journals.",
-            Query(_worst(f"max by ({BY_EXPORTER}) ({own('journal_events')})"), "{{instance}}"),
+            Query(worst(f"max by ({BY_EXPORTER}) ({own('journal_events')})"), "{{instance}}"),
         ),
         lines(
             "Size of the journal",
             "What it takes on disk; the 10 largest.",
-            Query(_worst(f"max by ({BY_EXPORTER}) ({own('journal_bytes')})"), "{{instance}}"),
+            Query(worst(f"max by ({BY_EXPORTER}) ({own('journal_bytes')})"), "{{instance}}"),
             unit="bytes",
         ),
         lines(
@@ -251,68 +234,6 @@ KEPT: Final = Row(
             ),
             Query(over_time(f"{EXPORTER}sink_errors_total", SCOPE, by="sink"), "{{sink}} failed attempts"),
             no_value=NO_OTLP,
-        ),
-    ],
-)
-
-COST: Final = Row(
-    "Cost",
-    [
-        lines(
-            "Scrape time",
-            "As Prometheus sees it, the 10 longest; and the time that the exporter took to write the page.",
-            Query(
-                _worst(f"max by ({BY_EXPORTER}) ({pick('scrape_duration_seconds', SCOPE)})"), "{{instance}}"
-            ),
-            Query(quantile(0.99, _SCRAPES, _SCRAPED, "$__rate_interval"), "writing, 99 % of all"),
-            unit="s",
-        ),
-        lines(
-            "Scrape size",
-            "Samples of a scrape; the 10 largest.",
-            Query(
-                _worst(f"max by ({BY_EXPORTER}) ({pick('scrape_samples_scraped', SCOPE)})"), "{{instance}}"
-            ),
-        ),
-        lines(
-            "Processor",
-            "Share of one processor; the 10 busiest.",
-            Query(
-                _worst(
-                    f"sum by ({BY_EXPORTER}) (rate({pick('process_cpu_seconds_total', SCOPE)}[$__rate_interval]))"
-                ),
-                "{{instance}}",
-            ),
-            unit="percentunit",
-        ),
-        lines(
-            "Memory",
-            "Resident memory; the 10 largest.",
-            Query(
-                _worst(f"max by ({BY_EXPORTER}) ({pick('process_resident_memory_bytes', SCOPE)})"),
-                "{{instance}}",
-            ),
-            unit="bytes",
-        ),
-        lines(
-            "Open files",
-            "Share of the file descriptors that the process may have; the 10 nearest to their limit.",
-            Query(
-                _worst(
-                    f"max by ({BY_EXPORTER}) ({pick('process_open_fds', SCOPE)} / {pick('process_max_fds', SCOPE)})"
-                ),
-                "{{instance}}",
-            ),
-            unit="percentunit",
-        ),
-        lines(
-            "Running for",
-            "Time since the process was started; the 10 youngest.",
-            Query(
-                f"bottomk(10, time() - max by ({BY_EXPORTER}) ({pick('process_start_time_seconds', SCOPE)}))",
-                "{{instance}}",
-            ),
-            unit="s",
         ),
     ],
 )

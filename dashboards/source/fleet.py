@@ -37,7 +37,7 @@ _UP: Final = pick("libvirt_connection_up")
 _EXPORTERS: Final = pick("up", SCOPE)
 _NOT_HEARD: Final = f"({or_zero(f'count({_UP} == 0)')}) + ({or_zero(f'count({_EXPORTERS} == 0)')})"
 _BLIND: Final = f"increase({pick('libvirt_connection_unobserved_seconds_total')}[$__range])"
-_OUTAGES: Final = pick(f"{DURATION}_bucket", HOST, 'operation="outage"')
+_OUTAGES: Final = pick(f"{DURATION}_bucket", HOST, 'operation="outage",outcome="success"')
 _BROKEN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(OPEN)}[$__range]))"
 _KNOWN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(STATES)}[$__range]))"
 _NONE: Final = f"0 * max by ({BY_HOST}) ({_UP})"
@@ -140,14 +140,14 @@ TIME: Final = Row(
         ),
         bars(
             "Migrations",
-            "Domains that arrived (in) and left (out). Where both hosts are watched the two are equal.",
+            "Domains that arrived (in) and left (out). One that dies on arrival is counted in; it never left.",
             Query(over_time(EVENTS, HOST, 'event="started",reason="migrated"'), "in"),
             Query(over_time(EVENTS, HOST, 'event="stopped",reason="migrated"'), "out"),
             names=("in", "out"),
         ),
         spread(
             "Outage durations",
-            "Outages that ended within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            "Outages that ended within the range with the domain running again, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
             Query(
                 f"sum by (le) (round(increase({_OUTAGES}[$__range])))",
                 "{{le}}",

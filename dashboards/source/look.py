@@ -23,7 +23,7 @@ STORAGE: Final = "#F0E442"
 """Yellow: the disk."""
 MOVED: Final = "#009E73"
 """Green: went or came, and is well."""
-OFF: Final = "#8E8E8E"
+OFF: Final = "#666666"
 """Grey: off, or nothing to say."""
 
 PALETTE: Final = (GOOD, CALM, WARN, BAD, HUNG, STORAGE, MOVED, OFF)
@@ -51,6 +51,19 @@ WORDS: Final[Mapping[str, str]] = {
     "unknown": MOVED,
     "in": GOOD,
     "out": MOVED,
+    "emulator": HUNG,
+    "watchdog": WARN,
+    "guest_agent": CALM,
+    "vcpu": GOOD,
+    "none": OFF,
+    "pause": WARN,
+    "reset": CALM,
+    "poweroff": BAD,
+    "debug": MOVED,
+    "inject_nmi": STORAGE,
+    "error: enospc": STORAGE,
+    "error: other": BAD,
+    "held up": WARN,
 }
 """Names of series that have a colour of their own."""
 
@@ -86,6 +99,16 @@ def legend(calcs: Iterable[str]) -> common.VizLegendOptions:
         placement=common.LegendPlacement.BOTTOM,
         show_legend=True,
         calcs=list(calcs),
+    )
+
+
+def no_legend() -> common.VizLegendOptions:
+    """Where every bar has its name beside it."""
+    return common.VizLegendOptions(
+        display_mode=common.LegendDisplayMode.LIST,
+        placement=common.LegendPlacement.BOTTOM,
+        show_legend=False,
+        calcs=[],
     )
 
 

@@ -237,16 +237,18 @@ def history(
     query: Query,
     thresholds: dashboard.ThresholdsConfig,
     no_value: str,
-    interval: str,
+    cells: int,
     size: tuple[int, int] = (24, 8),
 ) -> dashboard.Panel:
-    """One cell a row and step, coloured by how much it was."""
+    """One cell a row and step, coloured by how much it was; ``cells``: into how many the range is cut."""
     options = statushistory.Options(
         show_value=common.VisibilityMode.AUTO, legend=look.legend(()), tooltip=look.tooltip()
     )
     shown = Look(decimals=0, thresholds=thresholds, no_value=no_value)
     custom = statushistory.FieldConfig(fill_opacity=85, line_width=0)
-    return panel("status-history", title, description, [query], options, shown.config(custom), size, interval)
+    made = panel("status-history", title, description, [query], options, shown.config(custom), size)
+    made.max_data_points = cells
+    return made
 
 
 def spread(
@@ -259,7 +261,7 @@ def spread(
         name_placement=common.BarGaugeNamePlacement.LEFT,
         orientation=common.VizOrientation.HORIZONTAL,
         show_unfilled=True,
-        legend=look.legend(()),
+        legend=look.no_legend(),
         reduce_options=common.ReduceDataOptions(calcs=["lastNotNull"], fields="", values=False),
     )
     return panel("bargauge", title, description, [query], options, shown.config(), size)

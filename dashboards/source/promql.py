@@ -12,6 +12,7 @@ DOMAIN: Final = f'{HOST},domain=~"$domain"'
 
 BY_HOST: Final = "job,instance,connection"
 BY_DOMAIN: Final = f"{BY_HOST},domain"
+BY_EXPORTER: Final = "job,instance"
 
 EVENTS: Final = "libvirt_connection_lifecycle_events_total"
 RAW_EVENTS: Final = "libvirt_connection_raw_events_total"
@@ -35,6 +36,16 @@ ABNORMAL: Final = (
 def pick(metric: str, scope: str = HOST, more: str = "") -> str:
     """Write a selector."""
     return f"{metric}{{{scope}{',' if more else ''}{more}}}"
+
+
+def own(name: str, scope: str = SCOPE) -> str:
+    """Select one of the exporter's metrics about itself."""
+    return pick(f"{EXPORTER}{name}", scope)
+
+
+def worst(what: str) -> str:
+    """Only so many lines as can be told apart."""
+    return f"topk(10, {what})"
 
 
 def happened(timestamp: str) -> str:

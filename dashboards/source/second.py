@@ -73,7 +73,9 @@ def _panel(panel: Json) -> v2.PanelKind:
         spec=v2.QueryGroupSpec(
             queries=[_query(target) for target in panel["targets"]],
             transformations=changes,
-            query_options=v2.QueryOptionsSpec(interval=panel.get("interval")),
+            query_options=v2.QueryOptionsSpec(
+                interval=panel.get("interval"), max_data_points=panel.get("maxDataPoints")
+            ),
         )
     )
     look = v2.VizConfigSpec(

@@ -29,6 +29,8 @@ class Column:
     links: Sequence[Link] = ()
     mappings: Mapping[float, tuple[str, str]] = field(default_factory=dict)
     thresholds: dashboard.ThresholdsConfig | None = None
+    empty: str = "-"
+    """What an empty cell says: else it says what the empty table does."""
 
 
 def rows(expr: str) -> Query:
@@ -62,7 +64,7 @@ def grid(
 
 
 def _override(column: Column) -> dashboard.DashboardFieldConfigSourceOverrides:
-    properties: dict[str, object] = {"displayName": column.title}
+    properties: dict[str, object] = {"displayName": column.title, "noValue": column.empty}
     if column.unit:
         properties["unit"] = column.unit
     if column.decimals is not None:

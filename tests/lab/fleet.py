@@ -1,9 +1,10 @@
 """A fleet that is not there: the pages of many hosts, as the exporter writes them, from one small server.
 
-    python -m tests.lab.fleet [--hosts 1000] [--domains 50] [--port 10199]     prints a Prometheus configuration
+    python -m tests.lab.fleet [--hosts 1000] [--domains 50] [--port 10199]
 
-The exporter's own sink writes one page for each kind of host; hosts of a kind differ by their names only. A page
-holds 50 hosts, and `honor_labels` keeps the `instance` that stands in it. Every REFRESH seconds something happens.
+prints a Prometheus configuration, and serves. The exporter's own sink writes one page for each kind of host;
+hosts of a kind differ by their names only. A page holds 50 hosts, and `honor_labels` keeps the `instance`
+that stands in it. Every REFRESH seconds something happens.
 """
 
 import argparse
@@ -175,7 +176,7 @@ def serving(fleet: Fleet, port: int = 0) -> Iterator[int]:
     """On 127.0.0.1; yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             body = fleet.page(int(self.path.strip("/") or 0)).encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -199,7 +200,9 @@ def serving(fleet: Fleet, port: int = 0) -> Iterator[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--domains", type=int, default=50)
     parser.add_argument("--port", type=int, default=10199)

@@ -1,0 +1,71 @@
+"""How long the dashboards' questions take where 1,000 hosts with 50 domains each are scraped.
+
+python -m tests.bench.dashboards [HOSTS] [SECONDS]     seconds: of history before the questions are asked
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.dashboards.grafana import Grafana
+from tests.dashboards.reading import UIDS, all_questions
+from tests.dashboards.selectors import RULES
+from tests.lab.fleet import Fleet, serving
+from tests.lab.prometheus import Prometheus
+
+HOSTS, DOMAINS = 1000, 50
+HISTORY = 180.0
+SCRAPE = 30.0
+ROUNDS = 3
+
+
+class Asked(NamedTuple):
+    what: str
+    seconds: float
+    """The quickest of a few: the machine has other things to do."""
+    rows: int
+
+
+def figures(hosts: int = HOSTS, history: float = HISTORY) -> list[Asked]:
+    """Every question and variable, the slowest first."""
+    fleet = Fleet(hosts, DOMAINS)
+    every = {"scrape_interval": f"{SCRAPE:g}s", "scrape_timeout": "20s", "evaluation_interval": "30s"}
+    with tempfile.TemporaryDirectory() as folder, serving(fleet) as port:
+        more = {"global": every, "rule_files": [str(RULES)]}
+        scrape = fleet.job(port)
+        with Prometheus(Path(folder), [], scrape=scrape, more=more) as prometheus:
+            began = time.time()
+            prometheus.wait_for(f"count(libvirt_connection_up) == {hosts}", 300)
+            time.sleep(max(0.0, history - (time.time() - began)))
+            return _ask(prometheus, began)
+
+
+def _ask(prometheus: Prometheus, began: float) -> list[Asked]:
+    grafana = Grafana(prometheus, since=began, scrape=SCRAPE, chosen={"domain": "vm-0002-00"})
+    found = []
+    for uid in UIDS:
+        started = time.perf_counter()
+        grafana.variables(uid)
+        found.append(Asked(f"{uid}: its variables, together", time.perf_counter() - started, 0))
+    for question in all_questions():
+        took, rows = [], 0
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            rows = len(grafana.answer(question, late=True))
+            took.append(time.perf_counter() - started)
+        found.append(Asked(str(question), min(took), rows))
+    return sorted(found, key=lambda one: one.seconds, reverse=True)
+
+
+def main(hosts: str = str(HOSTS), history: str = str(HISTORY)) -> None:
+    found = figures(int(hosts), float(history))
+    total = sum(one.seconds for one in found)
+    print(f"{hosts} hosts with {DOMAINS} domains: {len(found)} questions in {total:.2f} s; the slowest:")
+    for one in found[:12]:
+        print(f"  {one.seconds * 1000:7.0f} ms {one.what} ({one.rows} rows)")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

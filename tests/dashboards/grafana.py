@@ -1,0 +1,105 @@
+"""Grafana's part between a dashboard and Prometheus: fills variables in, aligns the range, asks."""
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.dashboards.reading import Json, Question, Window, classic, filled, variables
+from tests.lab.prometheus import Prometheus
+
+ALL = ".+"
+LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One row of an answer, or one line of a picture."""
+
+    labels: Mapping[str, str]
+    values: list[float]
+
+    @property
+    def last(self) -> float:
+        return self.values[-1]
+
+
+@dataclass
+class Grafana:
+    """The range is from `since` (Unix time, seconds) until now; Prometheus scrapes every `scrape` seconds."""
+
+    prometheus: Prometheus
+    since: float
+    scrape: float = 1.0
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Variables that somebody has set."""
+    now: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        self.window = Window(math.ceil(self.now - self.since), self.scrape)
+        self._variables: dict[str, dict[str, str]] = {}
+
+    def variables(self, uid: str) -> dict[str, str]:
+        """Every variable of a dashboard, as it goes into a query. `All` is its allValue, or all there are."""
+        if uid not in self._variables:
+            self._variables[uid] = self._found(uid)
+        return self._variables[uid]
+
+    def _found(self, uid: str) -> dict[str, str]:
+        found = self.window.values()
+        for name, variable in variables(classic(uid)).items():
+            if variable["type"] != "query":
+                found[name] = name
+            elif name in self.chosen:
+                found[name] = self.chosen[name]
+            elif variable.get("allValue"):
+                assert self.options(variable, found) or name == "domain", (
+                    f"{uid}: {name} has nothing to choose"
+                )
+                found[name] = ALL
+            else:
+                options = self.options(variable, found)
+                found[name] = f"({'|'.join(options)})" if variable["includeAll"] else (options or [""])[0]
+        return found
+
+    def options(self, variable: Json, values: Mapping[str, str]) -> list[str]:
+        """What a variable's query finds."""
+        query = filled(variable["query"], values)
+        if label := LABEL_VALUES.fullmatch(query):
+            matching = {"match[]": label[1], "start": str(self.since), "end": str(self.now)}
+            names: list[str] = self.prometheus.ask(f"label/{label[2]}/values", **matching)
+            return names
+        rows = self._instant(query.removeprefix("query_result(").removesuffix(")"))
+        wanted = re.compile(variable["regex"].strip("/"))
+        written = [
+            "{" + ",".join(f'{key}="{value}"' for key, value in sorted(row.labels.items())) + "}"
+            for row in rows
+        ]
+        return sorted({found[1] for row in written if (found := wanted.search(row))})
+
+    def answer(self, question: Question, *, late: bool = False) -> list[Series]:
+        """What Prometheus says; NaN is nothing. `late`: the last step may end in the future."""
+        values = self.variables(question.board) | self.window.values(question.interval, question.points)
+        expr = filled(question.expr, values)
+        if question.instant:
+            return self._instant(expr)
+        step = self.window.step(question.interval, question.points)
+        rounded = math.ceil if late else math.floor
+        start, end = math.floor(self.since / step) * step, rounded(self.now / step) * step
+        asked = {"query": expr, "start": str(start), "end": str(end), "step": str(step)}
+        return _series(self.prometheus.ask("query_range", **asked)["result"], "values")
+
+    def _instant(self, expr: str) -> list[Series]:
+        return _series(self.prometheus.ask("query", query=expr, time=str(self.now))["result"], "value")
+
+
+def _series(result: list[dict[str, Any]], key: str) -> list[Series]:
+    found = []
+    for one in result:
+        points = one[key] if key == "values" else [one[key]]
+        values = [float(value) for _, value in points]
+        if known := [value for value in values if not math.isnan(value)]:
+            found.append(Series(one["metric"], known))
+    return found

@@ -1,0 +1,235 @@
+"""What real guests live through before the dashboards are asked: two hosts, one exporter; the test driver.
+
+db      is killed twice, and started again each time        web     panics, and stays down
+app     boots its crash kernel                              slow    hangs, and recovers
+stuck   hangs                                               full    has no room on its disk
+dog     lets its watchdog run out                           boots   reboots
+saves   is saved, and restored                              moves   migrates
+lost    migrates, and its emulator over there dies          busy    is paused, resumed and shut down
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+
+from tests.dashboards.selectors import RULES
+from tests.journal.driver import Driver
+from tests.lab.daemon import Daemon, short_root
+from tests.lab.domain_xml import Hardware
+from tests.lab.exporter import Exporter
+from tests.lab.guests import IDLE, Guest, Guests
+from tests.lab.hosts import Host, Hosts
+from tests.lab.private import PrivateDaemon
+from tests.lab.programs import Programs
+from tests.lab.prometheus import Prometheus
+from tests.lab.session import SessionDaemon
+from tests.lab.witness import Witness
+from tests.otel.stub import Stub
+from tests.qemu.disks import full
+from tests.qemu.road import Road
+from tests.qemu.stage import Stage
+from tests.qemu.ward import IMPATIENT
+
+PATIENCE = 60.0
+EVENTS = "libvirt_domain_lifecycle_events_total"
+
+CRASHES = {"db": 2, "web": 1, "app": 1, "tested": 1}
+"""How often each crashes; the last is the test driver's."""
+HANGS = {"slow": 1, "stuck": 1, "dog": 1}
+HUNG = {"stuck", "dog"}
+"""Still, at the end."""
+FULL = {"full"}
+"""Held up by a disk; still, at the end."""
+LOST = {"lost"}
+"""Failed to arrive; on the host where it was never missed."""
+
+GUESTS = {
+    "db": IDLE,
+    "slow": IDLE,
+    "stuck": IDLE,
+    "saves": IDLE,
+    "busy": Guest("powerbutton"),
+    "web": Guest("panic", hardware=Hardware(panic=True, on_crash="destroy")),
+    "app": Guest("crashload", hardware=Hardware(panic=True, on_crash="destroy")),
+    "dog": Guest("watchdog", hardware=Hardware(watchdog="none")),
+    "boots": Guest("reboot"),
+    "full": Guest("write"),
+}
+
+
+@dataclass(frozen=True)
+class Lived:
+    """It is over, and Prometheus knows all of it."""
+
+    prometheus: Prometheus
+    qemu: Exporter
+    driver: Exporter
+    traces: Stub
+
+
+def watching(folder: Path, exporters: list[Exporter]) -> Prometheus:
+    """A Prometheus that scrapes every second, evaluates the recording rules as often, and keeps exemplars."""
+    every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    return Prometheus(
+        folder,
+        [f"127.0.0.1:{exporter.port}" for exporter in exporters],
+        features=["exemplar-storage"],
+        more={"global": every, "rule_files": [str(RULES)]},
+    )
+
+
+def is_up_to_date(prometheus: Prometheus) -> None:
+    """Returns when all that was shown by now has been scraped, and the rules were evaluated after that."""
+    (_, now), *_ = prometheus.query("vector(time())")
+    prometheus.wait_for(f"min(timestamp(libvirt_connection_up)) > {now}", PATIENCE)
+    prometheus.wait_for(f"min(timestamp(connection:libvirt_domain_state:sum)) > {now + 2}", PATIENCE)
+
+
+@contextmanager
+def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
+    """All of it; the guests stay as they are until the end."""
+    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    with ExitStack() as stack:
+        root = stack.enter_context(short_root())
+        here = stack.enter_context(kind(root / "here", programs, hostname="here"))
+        there = stack.enter_context(kind(root / "there", programs, hostname="there"))
+        tester = stack.enter_context(SessionDaemon(root / "tester"))
+        seen_here, seen_there = (stack.enter_context(Witness(one.uri)) for one in (here, there))
+        traces = stack.enter_context(Stub())
+        qemu = stack.enter_context(
+            Exporter(
+                root,
+                [f"here={here.uri}", f"there={there.uri}"],
+                extra_args=IMPATIENT,
+                environment={"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url},
+            )
+        )
+        driver = stack.enter_context(Exporter(root, [tester.test_uri], extra_args=IMPATIENT))
+        prometheus = stack.enter_context(watching(root, [qemu, driver]))
+        is_up_to_date(prometheus)
+        hosts = Hosts(Host("here", here, seen_here), Host("there", there, seen_there), qemu)
+        cast = Cast(here, seen_here, guests, prometheus)
+        stack.callback(cast.leaves)
+        cast.plays()
+        for name, guest, moves in (("moves", IDLE, Road.migrate), ("lost", Guest("dirty"), _is_lost)):
+            road = Road(name, guest, hosts, guests)
+            stack.callback(road.close)
+            stack.callback(road.clear)
+            road.boot()
+            moves(road)
+        _driver_plays(tester, driver)
+        qemu.wait_until(lambda: qemu.lifecycle_counts("moves", "there")["started", "migrated"])
+        qemu.wait_until(lambda: qemu.lifecycle_counts("lost", "there")["stopped", "failed"])
+        is_up_to_date(prometheus)
+        yield Lived(prometheus, qemu, driver, traces)
+
+
+class Cast:
+    """The guests on one host."""
+
+    def __init__(self, daemon: Daemon, witness: Witness, guests: Guests, prometheus: Prometheus) -> None:
+        self._prometheus = prometheus
+        self._stages = {name: Stage(name, guest, daemon, guests, witness) for name, guest in GUESTS.items()}
+
+    def plays(self) -> None:
+        self._all_begin()
+        for name, play in PLAYS.items():
+            play(self._stages[name])
+        self._signal("slow", signal.SIGSTOP)
+        self._signal("stuck", signal.SIGSTOP)
+        self._knows(f'{EVENTS}{{event="hung",domain="slow"}} > 0')
+        self._knows(f'{EVENTS}{{event="hung",domain="stuck"}} > 0')
+        self._signal("slow", signal.SIGCONT)
+        self._dies_and_is_started_again(1)
+        self._dies_and_is_started_again(2)
+        self._knows(f'{EVENTS}{{event="recovered",domain="slow"}} > 0')
+        for domain, kind in (("dog", "hung"), ("full", "io_error"), ("web", "crashed")):
+            self._knows(f'libvirt_domain_incidents_total{{domain="{domain}",kind="{kind}"}} > 0')
+        self._knows(f'{EVENTS}{{event="crashed",domain="app"}} > 0')
+
+    def leaves(self) -> None:
+        self._signal("stuck", signal.SIGCONT)
+        for stage in self._stages.values():
+            stage.clear()
+            stage.close()
+
+    def _all_begin(self) -> None:
+        for name in ("db", "slow", "stuck", "saves", "busy"):
+            self._stages[name].boot()
+
+    def _dies_and_is_started_again(self, time: int) -> None:
+        """Prometheus sees each death and each return: two within one scrape would be one."""
+        stage = self._stages["db"]
+        self._signal("db", signal.SIGKILL)
+        self._knows(f'libvirt_domain_incidents_total{{domain="db",kind="crashed"}} == {time}')
+        stage.domain.create()
+        self._knows('libvirt_domain_incident_open{domain="db",kind="crashed"} == 0')
+
+    def _signal(self, name: str, how: signal.Signals) -> None:
+        self._stages[name].emulator(how)
+
+    def _knows(self, expression: str) -> None:
+        self._prometheus.wait_for(expression, PATIENCE)
+
+
+def _saves(stage: Stage) -> None:
+    stage.domain.managedSave()
+    stage.domain.create()
+    stage.sees("started/restored")
+
+
+def _busy(stage: Stage) -> None:
+    stage.domain.suspend()
+    stage.domain.resume()
+    stage.hears("R")
+    stage.domain.shutdown()
+    stage.sees("stopped/shutdown")
+
+
+def _until(pair: str) -> Callable[[Stage], None]:
+    def play(stage: Stage) -> None:
+        stage.boot()
+        stage.sees(pair)
+
+    return play
+
+
+def _full(stage: Stage) -> None:
+    stage.boot(second_disk=full(stage, "stop"))
+    stage.sees("suspended/ioerror")
+
+
+PLAYS: dict[str, Callable[[Stage], None]] = {
+    "web": _until("stopped/crashed"),
+    "app": _until("crashed/crashloaded"),
+    "dog": _until("watchdog/none"),
+    "boots": _until("rebooted/guest"),
+    "full": _full,
+    "saves": _saves,
+    "busy": _busy,
+}
+
+
+def _is_lost(road: Road) -> None:
+    journey = road.set_out()
+    journey.emulator_over_there(signal.SIGKILL)
+    journey.fails()
+
+
+def _driver_plays(daemon: Daemon, exporter: Exporter) -> None:
+    """libvirtd goes and comes back; then a domain crashes, another is saved."""
+    daemon.restart()
+    exporter.wait_until(lambda: (exporter.value("libvirt_connection_reconnects_total") or 0) >= 1, PATIENCE)
+    with Driver(daemon) as driver:
+        driver.define("cycled")
+        driver.cycle("cycled")
+        driver.define("tested", running=True)
+        exporter.wait_until(lambda: exporter.lifecycle_counts("tested")["started", "booted"])
+        core = daemon.root / "tested.core"
+        driver.find("tested").coreDump(str(core), libvirt.VIR_DUMP_CRASH)
+        exporter.wait_until(lambda: exporter.lifecycle_counts("tested")["stopped", "crashed"])

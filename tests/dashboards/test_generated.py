@@ -1,0 +1,132 @@
+"""What is committed is what the generator makes; and the traps that were seen are not stepped into."""
+
+import re
+
+import pytest
+
+from dashboards.generate import files
+from tests.dashboards.reading import FOLDER, UIDS, Json, classic, panels, second, variables
+
+TITLES = ("Libvirt / Fleet", "Libvirt / Domain", "Libvirt / Crashes & hangs", "Libvirt / Exporter")
+PICTURES = ("timeseries", "state-timeline", "status-history")
+
+
+def test_what_is_committed_is_what_the_generator_makes() -> None:
+    """If this fails: make dashboards."""
+    committed = {path.relative_to(FOLDER): path.read_text() for path in FOLDER.glob("*.json")}
+    committed |= {path.relative_to(FOLDER): path.read_text() for path in FOLDER.glob("v2/*.json")}
+    assert committed == files()
+
+
+@pytest.mark.parametrize(("uid", "title"), list(zip(UIDS, TITLES, strict=True)))
+def test_uid_and_title(uid: str, title: str) -> None:
+    assert (classic(uid)["uid"], classic(uid)["title"]) == (uid, title)
+    assert (second(uid)["metadata"]["name"], second(uid)["spec"]["title"]) == (uid, title)
+
+
+@pytest.mark.parametrize("uid", UIDS)
+class TestConstruction:
+    def test_every_question_has_a_reference_of_its_own(self, uid: str) -> None:
+        for panel in panels(classic(uid)):
+            refs = [target["refId"] for target in panel["targets"]]
+            assert refs == list("ABCDEFGH"[: len(refs)]), panel["title"]
+
+    def test_titles_are_unique(self, uid: str) -> None:
+        titles = [panel["title"] for panel in panels(classic(uid))]
+        assert len(set(titles)) == len(titles)
+
+    def test_ids_are_unique_and_panels_neither_overlap_nor_stand_outside(self, uid: str) -> None:
+        board = classic(uid)
+        ids = [panel["id"] for panel in board["panels"]]
+        assert len(set(ids)) == len(ids)
+        taken: set[tuple[int, int]] = set()
+        for panel in board["panels"]:
+            at = panel["gridPos"]
+            x, y = at.get("x", 0), at.get("y", 0)
+            cells = {(x + i, y + j) for i in range(at["w"]) for j in range(at["h"])}
+            assert x + at["w"] <= 24, panel["title"]
+            assert not cells & taken, panel["title"]
+            taken |= cells
+
+    def test_legends_are_shown_as_tables(self, uid: str) -> None:
+        for panel in panels(classic(uid)):
+            if panel["type"] in PICTURES:
+                legend = panel["options"]["legend"]
+                assert (legend["showLegend"], legend["displayMode"]) == (True, "table"), panel["title"]
+            if panel["type"] == "timeseries":
+                bars = panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "bars"
+                assert legend["calcs"] == ["lastNotNull", "sum" if bars else "max"], panel["title"]
+
+    def test_no_label_is_cut_to_nothing(self, uid: str) -> None:
+        assert '"xTickLabelMaxLength": 0' not in (FOLDER / f"{uid}.json").read_text()
+
+    def test_no_data_source_variable_has_the_keys_of_an_interval(self, uid: str) -> None:
+        for name, variable in variables(classic(uid)).items():
+            assert not [key for key in variable if key.startswith("auto")], name
+
+    def test_a_name_without_a_table_is_nowhere(self, uid: str) -> None:
+        """Grafana's merge joins rows whose fields agree: a metric's name among them would keep rows apart."""
+        for panel in panels(classic(uid)):
+            if panel["type"] == "table":
+                for target in panel["targets"]:
+                    assert (target["format"], target["instant"]) == ("table", True), panel["title"]
+                    assert re.search(r"\b(sum|max|count|topk) by \(", target["expr"]), panel["title"]
+                merged = [one["id"] for one in panel["transformations"]]
+                assert ("merge" in merged) == (len(panel["targets"]) > 1), panel["title"]
+
+    def test_totals_are_of_the_range_and_series_of_the_step(self, uid: str) -> None:
+        for panel in panels(classic(uid)):
+            for target in panel["targets"]:
+                if target["instant"]:
+                    assert "$__rate_interval" not in target["expr"], panel["title"]
+                else:
+                    assert "$__range" not in target["expr"], panel["title"]
+
+    def test_an_empty_table_or_timeline_says_why(self, uid: str) -> None:
+        for panel in panels(classic(uid)):
+            if panel["type"] in {"table", "state-timeline", "status-history"}:
+                assert panel["fieldConfig"]["defaults"]["noValue"].endswith("."), panel["title"]
+
+    def test_an_empty_cell_does_not_say_what_an_empty_table_does(self, uid: str) -> None:
+        for panel in panels(classic(uid)):
+            for override in panel["fieldConfig"]["overrides"] if panel["type"] == "table" else ():
+                said = {one["id"]: one["value"] for one in override["properties"]}
+                assert said["noValue"] in {"-", "never"}, panel["title"]
+
+    def test_both_formats_show_the_same(self, uid: str) -> None:
+        elements = second(uid)["spec"]["elements"]
+        for panel in panels(classic(uid)):
+            spec = elements.pop(f"panel-{panel['id']}")["spec"]
+            assert (spec["title"], spec["description"]) == (panel["title"], panel["description"])
+            assert spec["vizConfig"]["group"] == panel["type"]
+            assert spec["vizConfig"]["spec"] == {key: panel[key] for key in ("options", "fieldConfig")}
+            asked = spec["data"]["spec"]
+            assert [_asked(one) for one in asked["queries"]] == [
+                (one["refId"], one["expr"], one["instant"], one["datasource"]["uid"])
+                for one in panel["targets"]
+            ]
+            changes = [(one["group"], one["spec"]["options"]) for one in asked["transformations"]]
+            assert changes == [(one["id"], one["options"]) for one in panel.get("transformations", [])]
+        assert not elements
+
+    def test_both_formats_have_the_same_variables_and_marks(self, uid: str) -> None:
+        board, spec = classic(uid), second(uid)["spec"]
+        assert [one["spec"]["name"] for one in spec["variables"]] == list(variables(board))
+        marks = [
+            (one["spec"]["name"], one["spec"]["query"]["spec"]["expr"], one["spec"]["legacyOptions"])
+            for one in spec["annotations"]
+        ]
+        assert marks == [
+            (
+                one["name"],
+                one["target"]["expr"],
+                {key: one[key] for key in ("titleFormat", "textFormat", "tagKeys", "useValueForTime")},
+            )
+            for one in board["annotations"]["list"]
+        ]
+
+
+def _asked(query: Json) -> tuple[str, str, bool, str]:
+    inner = query["spec"]["query"]
+    spec = inner["spec"]
+    return query["spec"]["refId"], spec["expr"], spec["instant"], inner["datasource"]["name"]

@@ -1,0 +1,65 @@
+"""Nothing is wrong, nothing ever was: panels show 0, or say in words why they are empty."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.dashboards.grafana import Grafana
+from tests.dashboards.reading import UIDS, Json, classic, panels, questions
+from tests.dashboards.story import is_up_to_date, watching
+from tests.lab.exporter import Exporter
+
+EVERY = [(uid, panel["title"]) for uid in UIDS for panel in panels(classic(uid))]
+ALARMS = (
+    *(
+        "Crashed now",
+        "Hung now",
+        "Failed or paused by their disk now",
+        "Hosts disconnected",
+        "Crashes in range",
+    ),
+    *(
+        "Hangs in range",
+        "Disk and start failures in range",
+        "Panicked",
+        "Crashloaded",
+        "Emulator died",
+        "Hung",
+    ),
+    *("I/O pauses", "Failed", "Connections down", "Exporters out of reach", "Events dropped in range"),
+    *("Journal errors in range", "OTLP dropped in range", "Open incidents", "Incidents in range"),
+)
+
+
+@pytest.fixture(scope="module")
+def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
+    """One domain of libvirt's test driver, that runs and runs; no OTLP."""
+    folder = tmp_path_factory.mktemp("healthy")
+    with Exporter(folder, ["test:///default"]) as exporter, watching(folder, [exporter]) as prometheus:
+        is_up_to_date(prometheus)
+        prometheus.wait_for("min(count_over_time(libvirt_connection_up[1h])) > 5")
+        yield Grafana(prometheus, since=time.time() - 60, chosen={"domain": "test"})
+
+
+def found(uid: str, title: str) -> Json:
+    (panel,) = (panel for panel in panels(classic(uid)) if panel["title"] == title)
+    return panel
+
+
+@pytest.mark.parametrize(("uid", "title"), EVERY)
+def test_what_is_empty_says_why(uid: str, title: str, grafana: Grafana) -> None:
+    asked = [question for question in questions(uid) if question.panel == title]
+    said = found(uid, title)["fieldConfig"]["defaults"].get("noValue")
+    answered = [bool(grafana.answer(question, late=True)) for question in asked]
+    # A table has its rows from its first question; what others do not find is an empty cell.
+    shown = answered[0] if found(uid, title)["type"] == "table" else all(answered)
+    assert shown or (said and not any(answered)), [question.expr for question in asked]
+
+
+@pytest.mark.parametrize("title", ALARMS)
+def test_alarms_show_0(title: str, grafana: Grafana) -> None:
+    asked = [question for uid in UIDS for question in questions(uid) if question.panel == title]
+    assert asked
+    for question in asked:
+        assert [one.values for one in grafana.answer(question)] == [[0.0]]

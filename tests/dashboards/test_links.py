@@ -1,0 +1,112 @@
+"""Where links lead: to dashboards and variables that are there, to panes that Grafana's Explore can read."""
+
+import json
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from tests.dashboards.reading import UIDS, VARIABLE, Json, classic, filled, panels, second, variables
+from tests.dashboards.selectors import RULES
+
+GRAFANA = ("__from", "__to", "__url_time_range", "__data", "__field")
+"""Grafana's own: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-data-links/"""
+EXPLORERS = {"tempo": "tempo_datasource", "loki": "loki_datasource"}
+
+
+def links(board: Json) -> Iterator[tuple[str, str]]:
+    """Of panels' fields, and at the top; what carries it, and its address."""
+    for panel in panels(board):
+        config = panel["fieldConfig"]
+        found = list(config["defaults"].get("links", []))
+        for override in config["overrides"]:
+            found += [
+                one for each in override["properties"] if each["id"] == "links" for one in each["value"]
+            ]
+        yield from ((panel["title"], one["url"]) for one in found)
+    yield from (("top", one["url"]) for one in board["links"] if one["type"] == "link")
+
+
+ALL = [(uid, *one) for uid in UIDS for one in links(classic(uid))]
+TO_BOARDS = [one for one in ALL if one[2].startswith("/d/")]
+TO_EXPLORE = [one for one in ALL if one[2].startswith("/explore?")]
+TO_PAGES = [one for one in ALL if one not in (*TO_BOARDS, *TO_EXPLORE)]
+
+
+def test_there_are_links_of_each_kind() -> None:
+    assert TO_BOARDS
+    assert {one[0] for one in TO_EXPLORE} == {"libvirt-domain"}
+    assert {one[0] for one in TO_PAGES} == {"libvirt-domain", "libvirt-exporter"}
+
+
+@pytest.mark.parametrize(("uid", "where", "url"), ALL)
+def test_what_a_link_takes_along_is_there(uid: str, where: str, url: str) -> None:
+    del where
+    used = {found[1] or found[2] for found in VARIABLE.finditer(url)}
+    assert used <= {*variables(classic(uid)), *GRAFANA}
+
+
+@pytest.mark.parametrize(("uid", "where", "url"), TO_BOARDS)
+def test_dashboards_have_the_uid_and_the_variables(uid: str, where: str, url: str) -> None:
+    del uid, where
+    there = urlsplit(url).path.removeprefix("/d/")
+    assert there in UIDS
+    set_there = {part.partition("=")[0] for part in urlsplit(url).query.split("&") if part.startswith("var-")}
+    assert {name.removeprefix("var-") for name in set_there} <= set(variables(classic(there)))
+    assert "${__url_time_range}" in url
+
+
+@pytest.mark.parametrize(("uid", "where", "url"), TO_EXPLORE)
+def test_explore_gets_a_query_for_the_data_source_of_the_variable(uid: str, where: str, url: str) -> None:
+    del where
+    values = dict.fromkeys(variables(classic(uid)), "web-1") | {"__from": "1", "__to": "2"}
+    panes = json.loads(parse_qs(urlsplit(filled(url, values)).query)["panes"][0])
+    (pane,) = panes.values()
+    (query,) = pane["queries"]
+    source = EXPLORERS[query["datasource"]["type"]]
+    assert variables(classic(uid))[source]["query"] == query["datasource"]["type"]
+    assert pane["datasource"] == query["datasource"]["uid"] == values[source]
+    assert url.count(f"${{{source}}}") == 2
+    assert '"web-1"' in (query.get("query") or query["expr"])
+    assert pane["range"] == {"from": "1", "to": "2"}
+
+
+@pytest.mark.parametrize(("uid", "where", "url"), TO_PAGES)
+def test_the_exporters_own_page_is_where_prometheus_scrapes(uid: str, where: str, url: str) -> None:
+    del where
+    assert url == "${scheme}://${__data.fields.instance}/"
+    choices = variables(classic(uid))["scheme"]
+    assert (choices["query"], choices["current"]["value"]) == ("http,https", "http")
+
+
+def test_alerts_lead_to_dashboards_and_variables_that_are_there() -> None:
+    led = [one["dashboard_url"] for one in (rule.get("annotations", {}) for rule in alerts()) if one]
+    assert led
+    for url in led:
+        there = urlsplit(url).path.removeprefix("/d/")
+        assert there in UIDS, url
+        query = urlsplit(url).query
+        set_there = {part.partition("=")[0] for part in query.split("&") if query}
+        assert {name.removeprefix("var-") for name in set_there} <= set(variables(classic(there))), url
+
+
+def alerts() -> Iterator[Json]:
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        yield from group["rules"]
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_the_dashboards_lead_to_one_another(uid: str) -> None:
+    (first, *_) = classic(uid)["links"]
+    assert (first["type"], first["includeVars"], first["keepTime"]) == ("dashboards", True, True)
+    for other in UIDS:
+        assert set(first["tags"]) <= set(classic(other)["tags"])
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_both_formats_have_the_same_links_at_the_top(uid: str) -> None:
+    def short(board: Json) -> list[tuple[str, str]]:
+        return [(one["title"], one["url"]) for one in board["links"]]
+
+    assert short(classic(uid)) == short(second(uid)["spec"])

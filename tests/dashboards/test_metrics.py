@@ -1,0 +1,91 @@
+"""Every metric and label that a dashboard uses is there: of the exporter, Prometheus, or a recording rule."""
+
+import re
+
+import pytest
+
+from tests.dashboards.linter import placeholders
+from tests.dashboards.reading import UIDS, Json, annotations, classic, filled, panels, variables
+from tests.dashboards.selectors import exported, labels, parsed, recorded, selectors
+
+KNOWN = recorded(exported())
+NAMED = re.compile(r"\{\{(\w+)\}\}")
+FIELDS = re.compile(r"__data\.fields\.(\w+)")
+SERIES = re.compile(r"__field\.labels\.(\w+)")
+
+
+def answers(board: Json, panel: Json) -> list[frozenset[str]]:
+    stand_ins = placeholders(board)
+    return [labels(parsed(filled(target["expr"], stand_ins)), KNOWN) for target in panel["targets"]]
+
+
+@pytest.mark.parametrize("uid", UIDS)
+class TestUsed:
+    def test_selectors_ask_for_labels_that_their_metric_has(self, uid: str) -> None:
+        board = classic(uid)
+        asked = [target["expr"] for panel in panels(board) for target in panel["targets"]]
+        asked += [one.expr for one in annotations(uid)]
+        for expr in asked:
+            for selector in selectors(parsed(filled(expr, placeholders(board)))):
+                wanted = {matcher.name for matcher in selector.matchers.matchers}
+                assert wanted <= KNOWN[str(selector.name)], selector
+
+    def test_legends_name_labels_that_the_answer_has(self, uid: str) -> None:
+        board = classic(uid)
+        for panel in panels(board):
+            for target, has in zip(panel["targets"], answers(board, panel), strict=True):
+                assert set(NAMED.findall(target["legendFormat"])) <= has, panel["title"]
+
+    def test_columns_are_what_the_answer_has_and_nothing_is_left_over(self, uid: str) -> None:
+        board = classic(uid)
+        for panel in panels(board):
+            if panel["type"] != "table":
+                continue
+            has = frozenset().union(*answers(board, panel))
+            refs = [target["refId"] for target in panel["targets"]]
+            values = {f"Value #{ref}" for ref in refs} if len(refs) > 1 else {"Value", "Value #A"}
+            columns = set(panel["transformations"][-1]["options"]["indexByName"])
+            assert columns == has | values, panel["title"]
+
+    def test_all_questions_of_a_table_have_the_same_labels(self, uid: str) -> None:
+        board = classic(uid)
+        for panel in panels(board):
+            if panel["type"] == "table":
+                assert len(set(answers(board, panel))) == 1, panel["title"]
+
+    def test_links_take_labels_that_the_answer_has(self, uid: str) -> None:
+        board = classic(uid)
+        for panel in panels(board):
+            text = str(panel["fieldConfig"])
+            has = frozenset.intersection(*answers(board, panel))
+            assert set(FIELDS.findall(text)) <= has, panel["title"]
+            assert set(SERIES.findall(text)) <= has, panel["title"]
+
+    def test_marks_are_worded_with_labels_that_they_have(self, uid: str) -> None:
+        board = classic(uid)
+        for one in board["annotations"]["list"]:
+            has = labels(parsed(filled(one["target"]["expr"], placeholders(board))), KNOWN)
+            assert set(NAMED.findall(one["textFormat"])) | set(one["tagKeys"].split(",")) <= has
+
+    def test_variables_ask_for_labels_that_are_there(self, uid: str) -> None:
+        board = classic(uid)
+        for name, variable in variables(board).items():
+            if variable["type"] != "query":
+                continue
+            found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+            inner = found[1] if found else variable["query"].removeprefix("query_result(").removesuffix(")")
+            has = labels(parsed(filled(inner, placeholders(board))), KNOWN)
+            assert (found[2] if found else "domain") in has, name
+
+    def test_every_variable_is_used(self, uid: str) -> None:
+        board = classic(uid)
+        text = str(board["panels"]) + str(board["annotations"]) + str(board["links"])
+        for name in variables(board):
+            assert re.search(rf"\$\{{?{name}\b", text), name
+
+
+def test_a_metric_that_is_not_there_is_noticed() -> None:
+    with pytest.raises(KeyError):
+        labels(parsed("sum by (job) (libvirt_nothing)"), KNOWN)
+    with pytest.raises(KeyError):
+        labels(parsed("sum by (colour) (up)"), KNOWN)

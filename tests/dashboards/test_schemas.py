@@ -1,0 +1,72 @@
+"""Both formats against Grafana's own types, as JSON Schema: no error."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft7Validator
+
+from tests.dashboards.reading import UIDS, Json, classic, second
+
+SCHEMAS = Path(__file__).parent / "schemas"
+SHARED = Path(__file__).parents[3] / "shared/schemas"
+NAMES = ("grafana-dashboard-classic-42", "grafana-dashboard-v2")
+MARKS = ("titleFormat", "textFormat", "tagKeys", "useValueForTime")
+
+
+def schema(name: str) -> Json:
+    found: Json = json.loads(gzip.decompress((SCHEMAS / f"{name}.json.gz").read_bytes()))
+    return found
+
+
+def classic_schema() -> Json:
+    """The Classic one knows only annotations of Grafana's own data source, and says that this is wrong: it
+    "should just be a normal query target". Prometheus' are a query and its wording; allowed beside it."""
+    found = schema(NAMES[0])
+    annotation = found["definitions"]["AnnotationQuery"]["properties"]
+    assert "should just be a normal query target" in annotation["target"]["description"]
+    query = {"type": "object", "required": ["expr", "refId"], "properties": {"expr": {"type": "string"}}}
+    annotation["target"] = {"anyOf": [{"$ref": annotation["target"]["$ref"]}, query]}
+    for key in MARKS:
+        annotation[key] = {"type": "string"}
+    return found
+
+
+def errors(schema: Json, board: Json) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in Draft7Validator(schema).iter_errors(board)]
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_classic(uid: str) -> None:
+    board = classic(uid)
+    assert board["schemaVersion"] == 42
+    assert errors(classic_schema(), board) == []
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_classic_as_it_is_but_for_annotations(uid: str) -> None:
+    assert errors(schema(NAMES[0]), classic(uid) | {"annotations": {"list": []}}) == []
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_v2(uid: str) -> None:
+    board = second(uid)
+    assert (board["apiVersion"], board["kind"]) == ("dashboard.grafana.app/v2", "Dashboard")
+    assert board["metadata"]["name"] == uid
+    assert errors(schema(NAMES[1]), board["spec"]) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schema_refuses_what_is_none(name: str) -> None:
+    assert errors(schema(name), {"title": "a title, and an illegal key", "auto": True})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_copies_are_the_shared_ones(name: str) -> None:
+    """Where those are not, the copies are what there is, and this holds nothing against them."""
+    beside = SHARED / f"{name}.json"
+    if not beside.exists():
+        print(f"{beside} is not here: the copy in tests/dashboards/schemas is used")
+        return
+    assert schema(name) == json.loads(beside.read_text())
