@@ -4,6 +4,8 @@
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make bench    figures (ratios within one run)
 # make format   ruff's formatter
+# make dist     sdist and wheel, in dist/
+# make lock     the versions of constraints.txt with the hashes of all their files, in requirements-hashed*.txt
 # Each installs what is missing first; the second time, nothing is.
 
 SHELL := /bin/sh
@@ -12,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint bench format clean
+.PHONY: help run test chaos lint bench format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -47,6 +49,15 @@ bench: $(VENV)/test
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+
+lock: $(VENV)/dev
+	$(BIN)/pip install -q -c constraints.txt uv
+	tests/lab/lock.sh $(BIN)/uv
 
 clean:
 	rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
