@@ -11,8 +11,9 @@ pint) package=github.com/cloudflare/pint/cmd/pint@v0.80.0 ;;
 helm) package=helm.sh/helm/v3/cmd/helm@v3.22.0 ;;
 kubeconform) package=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0 ;;
 helm-unittest) package=github.com/helm-unittest/helm-unittest/cmd/helm-unittest@v1.0.1 ;;
+actionlint) package=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 ;;
 *)
-    echo "usage: go-tool.sh prometheus|promtool|pint|helm|kubeconform|helm-unittest" >&2
+    echo "usage: go-tool.sh prometheus|promtool|pint|helm|kubeconform|helm-unittest|actionlint" >&2
     exit 2
     ;;
 esac
