@@ -61,11 +61,11 @@ class Sandbox:
         if os.getuid() == 0:
             os.chown(state, UID, UID)
 
-    def argv(self, variables: Mapping[str, str], *command: str | Path) -> list[str]:
+    def argv(self, variables: Mapping[str, str], *command: str | Path, uid: int = UID) -> list[str]:
         """The command, for whoever starts it."""
         (umask,), (families,) = directives()["UMask"], directives()["RestrictAddressFamilies"]
         order = {
-            "uid": UID if os.getuid() == 0 else 0,
+            "uid": uid if os.getuid() == 0 else 0,
             "umask": int(umask, 8),
             "families": [getattr(socket, family) for family in families.split()],
             "calls": sorted(allowed_syscalls()),

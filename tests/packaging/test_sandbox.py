@@ -175,6 +175,14 @@ def test_check_has_nothing_to_ask_for(sandbox: Sandbox) -> None:
     assert "read-only access is enough" in said.stdout
 
 
+def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None:
+    """As in a container, whose users the daemon outside does not know; that takes root to show."""
+    asked = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert said.returncode == (1 if AS_ROOT else 0), said
+    assert ("hint: the daemon takes no client whose user has no name" in said.stdout) is AS_ROOT
+
+
 def test_the_sandbox_holds(sandbox: Sandbox) -> None:
     said = subprocess.run(
         sandbox.argv({}, PYTHON, "-I", "-c", PROBES), capture_output=True, text=True, check=False

@@ -10,6 +10,7 @@ import pytest
 from tests.packaging.place import COMMAND
 from tests.packaging.unit import FILE, SYSUSERS, directives
 
+INSTALL = Path(__file__).parents[2] / "docs/install.md"
 WORST = 2.0
 UNITS = Path("/usr/lib/systemd/system")
 
@@ -39,10 +40,10 @@ def verified(root: Path) -> str:
     return done.stdout + done.stderr + ("failed" if done.returncode else "")
 
 
-def exposure(file: Path) -> float:
+def exposure(root: Path) -> float:
     """0 (none) to 10."""
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", file],
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--root={root}", FILE.name],
         capture_output=True,
         text=True,
         check=True,
@@ -61,10 +62,23 @@ def test_systemd_would_have_something_to_say(root: Path) -> None:
     assert "Failed to parse service restart specifier" in verified(root)
 
 
-def test_it_is_well_locked_in() -> None:
-    measured = exposure(FILE)
+def test_it_is_well_locked_in(root: Path) -> None:
+    measured = exposure(root)
     print(f"systemd-analyze security: {measured}")
     assert measured <= WORST
+
+
+def test_the_drop_in_of_the_documentation_opens_little_more(root: Path) -> None:
+    text = INSTALL.read_text()
+    (drop_in,) = (found for found in re.findall(r"```ini\n(.*?)```", text, re.DOTALL) if "[Service]" in found)
+    folder = root / f"etc/systemd/system/{FILE.name}.d"
+    folder.mkdir()
+    before = exposure(root)
+    (folder / "words.conf").write_text(drop_in)
+    assert verified(root) == ""
+    measured = exposure(root)
+    print(f"systemd-analyze security, with the drop-in: {measured}")
+    assert before < measured <= WORST + 1
 
 
 def test_what_the_issue_asks_for_is_there() -> None:
