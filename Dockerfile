@@ -11,16 +11,19 @@ RUN apt-get update -qq \
         ca-certificates gcc libc6-dev libvirt-dev pkg-config python3-dev python3-venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
-COPY constraints.txt ./
+COPY constraints.txt requirements-hashed*.txt ./
+# An extra of the package; none with --build-arg EXTRA=
+ARG EXTRA=grpc
 RUN python3 -m venv /opt/libvirt-lifecycle-exporter \
-    && /opt/libvirt-lifecycle-exporter/bin/pip install -q -c constraints.txt pip
+    && pip=/opt/libvirt-lifecycle-exporter/bin/pip \
+    && $pip install -q -c constraints.txt pip \
+    && $pip install -q --require-hashes -r requirements-hashed.txt ${EXTRA:+-r requirements-hashed-$EXTRA.txt}
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter ./exporter
-# Extras of the package; none with --build-arg EXTRAS=
-ARG EXTRAS=[grpc]
-RUN /opt/libvirt-lifecycle-exporter/bin/pip install -q --build-constraint constraints.txt -c constraints.txt ".$EXTRAS" \
-    && /opt/libvirt-lifecycle-exporter/bin/pip check \
-    && /opt/libvirt-lifecycle-exporter/bin/pip uninstall -q -y pip \
+RUN pip=/opt/libvirt-lifecycle-exporter/bin/pip \
+    && $pip install -q --no-deps --build-constraint constraints.txt . \
+    && $pip check \
+    && $pip uninstall -q -y pip \
     && find /opt/libvirt-lifecycle-exporter -name '*.so' -exec strip --strip-unneeded {} +
 
 FROM ${BASE}

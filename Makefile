@@ -9,6 +9,8 @@
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
 # make test-image   builds the image on a Debian of debootstrap's and runs it as the chart says (root, minutes)
 # make format   ruff's formatter
+# make dist     sdist and wheel, in dist/
+# make lock     the versions of constraints.txt with the hashes of all their files, in requirements-hashed*.txt
 # Each installs what is missing first; the second time, nothing is.
 
 SHELL := /bin/sh
@@ -17,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint rules dashboards bench chart image test-image format clean
+.PHONY: help run test chaos lint rules dashboards bench chart image test-image format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -78,6 +80,15 @@ test-image: $(VENV)/test
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+
+lock: $(VENV)/dev
+	$(BIN)/pip install -q -c constraints.txt uv
+	tests/lab/lock.sh $(BIN)/uv
 
 clean:
 	rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

@@ -23,70 +23,62 @@ import kubernetes_validate
 from helm.readme import readme
 
 ROOT = Path(__file__).parents[1]
-CHART = ROOT / "helm/libvirt-lifecycle-exporter"
+CHART = Path("helm/libvirt-lifecycle-exporter")
 KUBERNETES = "v1.37.0"
 COPIED = {"alerts": "*.rules.yaml", "dashboards": "*.json"}
 
 _PREFIX = "#/definitions/io.k8s."
 
 
-def version() -> str:
+def version(root: Path = ROOT) -> str:
     """Return the package's version, where the build takes it from."""
-    text = (ROOT / "exporter/libvirt_lifecycle_exporter/__init__.py").read_text()
+    text = (root / "exporter/libvirt_lifecycle_exporter/__init__.py").read_text()
     (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     return str(found)
 
 
-def produced() -> dict[Path, bytes]:
+def produced(root: Path = ROOT) -> dict[Path, bytes]:
     """Return all files that are written here, and what belongs into them."""
+    chart, dockerfile = root / CHART, root / "Dockerfile"
+    now = version(root)
     texts = {
-        CHART / "Chart.yaml": _chart(),
-        ROOT / "Dockerfile": _dockerfile(),
-        CHART / "values.schema.json": _schema(),
-        CHART / "README.md": readme(CHART),
+        chart / "Chart.yaml": _replaced(chart / "Chart.yaml", {"version: ": now, "appVersion: ": f'"{now}"'}),
+        dockerfile: _replaced(dockerfile, {"ARG VERSION=": now}),
+        chart / "values.schema.json": _schema(chart / "values.schema.json"),
+        chart / "README.md": readme(chart),
     }
     copies = {
-        CHART / "files" / folder / path.name: path.read_bytes()
+        chart / "files" / folder / path.name: path.read_bytes()
         for folder, pattern in COPIED.items()
-        for path in sorted((ROOT / folder).glob(pattern))
+        for path in sorted((root / folder).glob(pattern))
     }
     return {path: text.encode() for path, text in texts.items()} | copies
 
 
-def superfluous() -> Iterator[Path]:
-    """Yield copies of what is no longer there."""
-    kept = produced()
-    for path in sorted((CHART / "files").rglob("*")):
-        if path.is_file() and path not in kept:
-            yield path
+def stale(root: Path = ROOT) -> list[Path]:
+    """Return what is not as it should be, also copies of what is no longer there."""
+    wanted = produced(root)
+    changed = [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text]
+    copies = sorted(path for path in (root / CHART / "files").rglob("*") if path.is_file())
+    return changed + [path for path in copies if path not in wanted]
 
 
-def stale() -> list[Path]:
-    """Return what is not as it should be."""
-    changed = [path for path, text in produced().items() if not path.exists() or path.read_bytes() != text]
-    return changed + list(superfluous())
+def _replaced(path: Path, values: dict[str, str]) -> str:
+    """Return the file with other values on the lines that begin so."""
+    text = path.read_text()
+    for begin, value in values.items():
+        text = re.sub(f"^{begin}.*$", f"{begin}{value}", text, flags=re.MULTILINE)
+    return text
 
 
-def _chart() -> str:
-    text = (CHART / "Chart.yaml").read_text()
-    text = re.sub(r"^version: .*$", f"version: {version()}", text, flags=re.MULTILINE)
-    return re.sub(r"^appVersion: .*$", f'appVersion: "{version()}"', text, flags=re.MULTILINE)
-
-
-def _dockerfile() -> str:
-    text = (ROOT / "Dockerfile").read_text()
-    return re.sub(r"^ARG VERSION=.*$", f"ARG VERSION={version()}", text, flags=re.MULTILINE)
-
-
-def _schema() -> str:
-    schema = json.loads((CHART / "values.schema.json").read_text())
+def _schema(path: Path) -> str:
+    schema = json.loads(path.read_text())
     ours = {name: what for name, what in schema["definitions"].items() if not name.startswith("io.k8s.")}
     schema["definitions"] = ours
     theirs = sorted(_kubernetes(schema, KUBERNETES).items())
     # One line each: nobody reads them here.
     lines = "".join(f',\n    "{name}": {json.dumps(definition)}' for name, definition in theirs)
-    text = json.dumps(schema, indent=2)
-    return text.removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
+    return json.dumps(schema, indent=2).removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
 
 
 def bundled(release: str) -> Path:

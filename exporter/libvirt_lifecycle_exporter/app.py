@@ -1,6 +1,8 @@
 """The composition root: builds the rooms from the settings, runs them, shuts them down."""
 
+import faulthandler
 import logging
+import os
 import signal
 import socket
 import threading
@@ -17,6 +19,7 @@ from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.outbox import first_needed
 from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.notify import ServiceManager, Watch
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
 from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
@@ -136,6 +139,13 @@ class App:
         """Name the connections that are down."""
         return self._worker.down()
 
+    def status(self) -> str:
+        """Say in a line how it is."""
+        down = self.down()
+        if down:
+            return f"listening, but not to {', '.join(down)}"
+        return "listening" if self.ready() else "no domains listed yet"
+
     def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
         return self._sink.total(connection, pairs)
@@ -198,11 +208,21 @@ def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None
     app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, app.ask_to_stop)
+    watch = Watch(
+        ServiceManager(os.environ, pid=os.getpid()),
+        silence=LOOP.silence,
+        trouble=app.trouble,
+        status=app.status,
+    )
+    # A watchdog ends a process by SIGABRT: then the log says where each thread was.
+    faulthandler.enable()
     app.start()
     for listen in settings.listen:
         log.info("listening on %s", listen)
+    watch.start()
     on_stop = on_start() if on_start else lambda: None
     app.wait()
     log.info("stopping")
+    watch.stop()
     on_stop()
     app.stop()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,24 @@ def test_nothing_is_out_of_date() -> None:
 
 
 def test_what_is_out_of_date_is_found(tmp_path: Path) -> None:
-    superfluous = CHART / "files/dashboards/of-yesterday.json"
+    for name in ("helm", "alerts", "dashboards"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    package = Path("exporter/libvirt_lifecycle_exporter/__init__.py")
+    for file in (package, Path("Dockerfile")):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    assert chart.stale(tmp_path) == []
+    superfluous = tmp_path / chart.CHART / "files/dashboards/of-yesterday.json"
     superfluous.write_text("{}")
-    try:
-        assert chart.stale() == [superfluous]
-    finally:
-        superfluous.unlink()
+    changed = next((tmp_path / "dashboards").glob("*.json"))
+    changed.write_text("{}")
+    (tmp_path / package).write_text('__version__ = "9.8.7"\n')
+    copy = tmp_path / chart.CHART / "files/dashboards" / changed.name
+    versions = [tmp_path / chart.CHART / "Chart.yaml", tmp_path / "Dockerfile"]
+    assert set(chart.stale(tmp_path)) == {superfluous, copy, *versions}
+
+
+def test_a_value_without_a_comment_is_refused(tmp_path: Path) -> None:
     values = tmp_path / "values.yaml"
     values.write_text("# It.\na:\n  b: 1\n")
     assert [value.path for value in readme.values(values)] == ["a"]

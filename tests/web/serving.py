@@ -1,5 +1,6 @@
 """The real server with a page of its own, under a web configuration, and clients of all kinds."""
 
+import base64
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,10 @@ TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key"
 def hashed(password: str) -> str:
     """As cheap as can be."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
 class Served:

@@ -102,6 +102,22 @@ def test_key_and_certificate_that_come_one_after_the_other(folder: Path) -> None
     assert not watched.trouble
 
 
+def test_what_was_named_before_it_was_there_is_tried_again(folder: Path) -> None:
+    now = 0.0
+    (folder / "web.yml").write_text(TLS + "}")
+    watched = Entrance(str(folder / "web.yml"), lambda: now)
+    (folder / "web.yml").write_text(TLS.replace("server.", "next.") + "}")
+    rest(watched)
+    assert "next.pem" in watched.trouble
+    for kind in ("pem", "key"):
+        shutil.copy(folder / f"client.{kind}", folder / f"next.{kind}")
+    rest(watched)
+    assert watched.trouble, "no file that is watched has changed"
+    now += 11
+    rest(watched)
+    assert not watched.trouble
+
+
 def test_a_file_that_vanishes_and_comes_back(folder: Path) -> None:
     watched = entrance(folder, TLS + "}")
     before = watched.rules

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from libvirt_lifecycle_exporter.web.door import MOST, Doors
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.server import bind
 from libvirt_lifecycle_exporter.web.visitor import Stage, Visitor
+from tests.lab.exporter import free_port
+from tests.lab.page import Page
 from tests.lab.waiting import until
 from tests.web.serving import TLS, Served, serving
 
@@ -43,6 +47,25 @@ def test_more_silent_clients_than_there_are_places_block_nobody(folder: Path) ->
         for _ in range(3):
             assert served.ask(served.client())[0] == 200
         assert served.entrance.refused["crowded"] >= 30
+
+
+def test_few_files_are_no_reason_to_keep_anybody_waiting(tmp_path: Path) -> None:
+    """A process that may open 60 files, of which the others need half."""
+    page = Page(free_port())
+    few = ["prlimit", "--nofile=60:60", sys.executable, "-m", "libvirt_lifecycle_exporter"]
+    flags = ["--libvirt.uri", "test:///default", "--journal.path", str(tmp_path / "journal.sqlite")]
+    with (
+        ExitStack() as silent,
+        subprocess.Popen([*few, *flags, "--web.listen-address", f"127.0.0.1:{page.port}"]) as process,
+    ):
+        try:
+            page.wait_until(lambda: page.status("/-/ready") == 200)
+            for _ in range(100):
+                silent.enter_context(socket.create_connection(("127.0.0.1", page.port), 20))
+            assert page.status("/metrics") == 200
+            assert (page.value("libvirt_lifecycle_exporter_web_refused_total", cause="crowded") or 0) >= 80
+        finally:
+            process.terminate()
 
 
 def told(client: socket.socket) -> bytes:

@@ -83,7 +83,11 @@ def test_names_are_spelled_as_go_spells_them(folder: Path) -> None:
     assert tls is not None
     for name in [("IP Address", "2001:DB8:0:0:0:0:0:1"), ("URI", "spiffe://a/b"), ("email", "x@y.example")]:
         assert is_allowed(tls, {"subjectAltName": (("DNS", "other"), name)})
-    for name in [("IP Address", "2001:DB8:0:0:0:0:0:2"), ("DirName", "x@y.example")]:
+    for name in [
+        ("IP Address", "2001:DB8:0:0:0:0:0:2"),
+        ("IP Address", "<invalid>"),
+        ("DirName", "x@y.example"),
+    ]:
         assert not is_allowed(tls, {"subjectAltName": (name,)})
     assert not is_allowed(tls, None)
 

@@ -12,11 +12,7 @@ import pytest
 from libvirt_lifecycle_exporter.web.config import RateLimit
 from libvirt_lifecycle_exporter.web.credentials import Credentials, Verdict, neighbour, nobody
 from libvirt_lifecycle_exporter.web.guard import Bucket
-from tests.web.serving import Served, hashed, serving
-
-
-def basic(user: str, password: str) -> dict[str, str]:
-    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+from tests.web.serving import Served, basic, hashed, serving
 
 
 def users(**passwords: str) -> str:

@@ -28,6 +28,9 @@ _HINTS: dict[str, str] = {
         for this user in a polkit rule""",
     "authentication failed": """libvirt refused this user; allow org.libvirt.unix.monitor in a polkit rule, or
         check the SASL or TLS credentials that the URI's transport needs""",
+    "failed to find user record for uid": """the daemon takes no client whose user has no name where it
+        runs; a daemon in a container knows its container's users only: run as one of them, as nobody (65534)
+        say""",
     "no such file or directory": """the daemon's socket is not there; is libvirtd (or virtqemud) installed and
         running on this host?""",
     "connection refused": """a socket is there but no daemon answers on it; start libvirtd (or virtqemud)""",

@@ -7,6 +7,7 @@ asks at once is always answered.
 
 import asyncio
 import logging
+import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +25,9 @@ from libvirt_lifecycle_exporter.web.visitor import Stage, Visitor
 log = logging.getLogger(__name__)
 
 MOST: Final = 128
-"""Connections; systemd gives a service 1024 files, and the journal and libvirt need some."""
+"""Connections, where there are files for so many: journal, libvirt and OTLP need some, too."""
+_SHARE = 4
+"""Of the files that the process may open, one in so many is for connections."""
 PATIENCE: Mapping[Stage, float] = MappingProxyType({Stage.FRESH: 10, Stage.IDLE: 90, Stage.BUSY: 60})
 """Seconds in one stage."""
 _FAREWELL = 2.0
@@ -61,6 +64,12 @@ class _Place:
             self.connection.close()
 
 
+def places() -> int:
+    """Return how many connections there may be at a time."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST if files == resource.RLIM_INFINITY else max(1, min(MOST, files // _SHARE))
+
+
 class Doors:
     """Accepts on listening sockets and hands what comes in to uvicorn's protocol; belongs to one loop."""
 
@@ -71,16 +80,16 @@ class Doors:
         entrance: Entrance,
         *,
         is_over: Callable[[], bool] = lambda: False,
-        most: int = MOST,
+        most: int | None = None,
         patience: Mapping[Stage, float] = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``is_over``: whether whoever comes now comes too late."""
+        """``is_over``: whether whoever comes now comes too late. ``most``: None: as the process may."""
         self._is_over = is_over
         self._config = config
         self._state = state
         self._entrance = entrance
-        self._most = most
+        self._most = most or places()
         self._patience = patience
         self._clock = clock
         self._places: set[_Place] = set()
@@ -102,8 +111,7 @@ class Doors:
         """Show out who takes too long; done by itself all the time."""
         now = self._clock()
         for place in [place for place in self._places if now - place.since > self._patience[place.stage]]:
-            self._entrance.refused["slow"] += 1
-            place.clear()
+            self._show_out(place, "slow")
 
     def __len__(self) -> int:
         """How many places are taken."""
@@ -114,10 +122,13 @@ class Doors:
         while True:
             try:
                 connection, _ = await loop.sock_accept(listening)
+            except ConnectionError:
+                # Whoever it was has left already.
+                continue
             except OSError as error:
-                # No more files, say; or the client has left already.
+                # No more files, say, whoever uses them up.
                 log.warning("a connection could not be taken: %s", error)
-                self._make_room(self._most // 2)
+                self._make_room(len(self._places) // 2)
                 await asyncio.sleep(_ROUND)
                 continue
             if self._is_over():
@@ -143,12 +154,13 @@ class Doors:
                 ssl_shutdown_timeout=_FAREWELL if rules.context else None,
             )
         except (OSError, asyncio.CancelledError) as error:
-            # ssl's errors are OSErrors.
+            # ssl's errors are OSErrors. Whoever was shown out is counted already.
+            was_here = place in self._places
             self._leave(place)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            self._entrance.refused["tls"] += 1
-            log.debug("no TLS with a client: %s", error)
+            self._entrance.refused["tls"] += bool(rules.context) and was_here
+            log.debug("no connection with a client: %s", error)
 
     def _visitor(self, place: _Place, rules: Rules) -> Visitor:
         """Make the protocol of a connection."""
@@ -172,12 +184,15 @@ class Doors:
     def _leave(self, place: _Place) -> None:
         self._places.discard(place)
 
+    def _show_out(self, place: _Place, cause: str) -> None:
+        self._places.discard(place)
+        self._entrance.refused[cause] += 1
+        place.clear()
+
     def _make_room(self, most: int) -> None:
         while len(self._places) > most:
             place = min(self._places, key=lambda place: (place.stage, place.since))
-            self._places.discard(place)
-            self._entrance.refused["crowded"] += 1
-            place.clear()
+            self._show_out(place, "crowded")
 
     async def _rounds(self) -> None:
         while True:

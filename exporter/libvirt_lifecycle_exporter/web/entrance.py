@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,8 +61,9 @@ def rules(file: Path) -> Rules:
 class Entrance:
     """Knows the rules; without a file there are none."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         """Raises ``WebConfigError``."""
+        self._clock = clock
         self._file = Path(path).expanduser().absolute() if path else None
         self.rules = rules(self._file) if self._file else Rules(WebConfig(), None)
         self._seen = self._tried = self.rules.seen
@@ -70,7 +71,7 @@ class Entrance:
         """When a configuration was last taken; Unix time, seconds. None: there is none."""
         self.trouble = ""
         """Why what is there now is not in force."""
-        self._tried_at = time.monotonic()
+        self._tried_at = clock()
         self.refused: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
         """How many were turned away, by cause."""
         self._over = threading.Event()
@@ -91,9 +92,9 @@ class Entrance:
             return
         seen = _looks([self._file, *self.rules.config.files])
         has_rested, self._seen = seen == self._seen, seen
-        is_due = self.trouble and time.monotonic() - self._tried_at > _AGAIN
+        is_due = self.trouble and self._clock() - self._tried_at > _AGAIN
         if has_rested and (seen != self._tried or is_due):
-            self._tried, self._tried_at = seen, time.monotonic()
+            self._tried, self._tried_at = seen, self._clock()
             self._read(self._file)
 
     def _read(self, file: Path) -> None:

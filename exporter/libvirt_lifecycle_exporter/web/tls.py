@@ -8,7 +8,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,9 @@ def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
         if kind in ("DNS", "email", "URI"):
             yield name
         elif kind == "IP Address":
-            yield str(ipaddress.ip_address(name.strip()))
+            # One that is none is nobody's.
+            with suppress(ValueError):
+                yield str(ipaddress.ip_address(name.strip()))
 
 
 def _identify(made: ssl.SSLContext, tls: Tls) -> None:

@@ -38,7 +38,9 @@ class Visitor(H11Protocol):
         self._may_enter = may_enter
         self._on_gone = on_gone
         self._clock = clock
-        self._asked = self._barred = False
+        self._asked = False
+        self._barred = True
+        """Until it is known to be allowed."""
         self.since = clock()
         """When its last step was done: came, asked, was answered."""
 
@@ -53,8 +55,8 @@ class Visitor(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
         self.since = self._clock()
-        if not self._may_enter(transport.get_extra_info("peercert")):
-            self._barred = True
+        self._barred = not self._may_enter(transport.get_extra_info("peercert"))
+        if self._barred:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
