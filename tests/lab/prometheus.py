@@ -19,8 +19,8 @@ STOPS_WITHIN = 20.0
 
 
 class Prometheus:
-    """`scrape` is the scrape_config beside the targets, `jobs` are others, `more` the rest of the configuration;
-    `program` may be another Prometheus than the machine's. Started and stopped by `with`."""
+    """`scrape` is the scrape_config beside the targets, `jobs` are others; `more` is the rest of the
+    configuration; `program` may be another Prometheus than the machine's. Started and stopped by `with`."""
 
     def __init__(
         self,
