@@ -31,8 +31,8 @@ _HINTS: dict[str, str] = {
     "failed to find user record for uid": """the daemon takes no client whose user has no name where it
         runs; a daemon in a container knows its container's users only: run as one of them, as nobody (65534)
         say""",
-    "failed to find group record for gid": """the daemon takes no client whose group has no name where it runs;
-        nobody's group (65534) has one on most""",
+    "failed to find group record for gid": """the daemon takes no client whose group has no name where it
+        runs; nobody's group (65534) has one on most""",
     "no such file or directory": """the daemon's socket is not there; is libvirtd (or virtqemud) installed and
         running on this host?""",
     "connection refused": """a socket is there but no daemon answers on it; start libvirtd (or virtqemud)""",
