@@ -34,12 +34,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def image() -> Image:
+def image() -> Iterator[Image]:
     """Asked for by name, it may not be missing."""
     done = build()
     if done.returncode != 0:
         raise RuntimeError(f"{SCRIPT.name} failed with code {done.returncode}:\n{done.stderr}")
-    return Image(Path(done.stdout.strip()), FOLDER)
+    yield Image(Path(done.stdout.strip()), FOLDER)
+    subprocess.run([SCRIPT, "--unmount", FOLDER], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 # image.sh FOLDER: builds the Dockerfile with buildah on a Debian that debootstrap makes (BASE, so no registry is asked),
 # and prints the folder with the image's files. FOLDER keeps the base for the next time. Images and containers lie in
 # FOLDER, too; nothing of the machine's own is touched. FOLDER/image.json tells what the image says of itself.
-#   tests/lab/image.sh /tmp/image           tests/lab/image.sh --remove /tmp/image
+#   tests/lab/image.sh /tmp/image
+# `--unmount /tmp/image` takes those files away again, `--remove /tmp/image` all.
 # Exit code 3: cannot be had here, and one sentence on stderr says why.
 set -eu
 
@@ -17,10 +18,10 @@ unavailable() {
     exit 3
 }
 
-remove=
-if [ "${1:-}" = --remove ]; then remove=yes && shift; fi
+task=build
+case ${1:-} in --unmount | --remove) task=${1#--} && shift ;; esac
 [ $# = 1 ] || {
-    echo "usage: image.sh [--remove] FOLDER" >&2
+    echo "usage: image.sh [--unmount|--remove] FOLDER" >&2
     exit 2
 }
 mkdir -p "$1"
@@ -30,9 +31,12 @@ log=$folder/log
 export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker CONTAINERS_STORAGE_CONF=$folder/storage.conf
 b() { buildah --root "$folder/store" --runroot "$folder/run" "$@"; }
 
-if [ -n "$remove" ]; then
-    command -v buildah >/dev/null 2>&1 && [ -d "$folder/store" ] && b rm --all >/dev/null && b rmi --all --force >/dev/null
-    rm -rf --one-file-system "$folder"
+if [ $task != build ]; then
+    if [ -d "$folder/store" ]; then b rm --all >/dev/null; fi
+    if [ $task = remove ]; then
+        if [ -d "$folder/store" ]; then b rmi --all --force >/dev/null; fi
+        rm -rf --one-file-system "$folder"
+    fi
     exit 0
 fi
 
