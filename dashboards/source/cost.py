@@ -18,7 +18,7 @@ COST: Final = Row(
             Query(
                 worst(f"max by ({BY_EXPORTER}) ({pick('scrape_duration_seconds', SCOPE)})"), "{{instance}}"
             ),
-            Query(quantile(0.99, _SCRAPES, _SCRAPED, "$__rate_interval"), "writing, 99 % of all"),
+            Query(quantile(0.99, _SCRAPES, _SCRAPED), "writing, 99 % of all"),
             unit="s",
         ),
         lines(

@@ -9,21 +9,24 @@ from dashboards.source import links, look, variables
 from dashboards.source.board import Board, Row
 from dashboards.source.panels import Look, Query, bars, figure, history, lines, spread
 from dashboards.source.promql import (
+    ABNORMAL,
     BURSTS,
     BY_DOMAIN,
     BY_HOST,
     DURATION,
     EVENTS,
     HOST,
+    LAST_EVENT,
     LAST_INCIDENT,
     RAW_EVENTS,
     STATES,
     count,
+    grown,
     incidents,
+    longest,
     or_zero,
     over_time,
     pick,
-    quantile,
 )
 from dashboards.source.tables import VALUE, WHEN, Column, grid
 
@@ -33,16 +36,14 @@ _STOPPED: Final = 'event="stopped",reason="crashed"'
 _SAID: Final = 'event="stopped",detail="crashed"'
 _DIED: Final = f"clamp_min({count(EVENTS, HOST, _STOPPED)} - {count(RAW_EVENTS, HOST, _SAID)}, 0)"
 _DYING: Final = f"clamp_min({over_time(EVENTS, HOST, _STOPPED)} - ({over_time(RAW_EVENTS, HOST, _SAID)}), 0)"
-_HANG: Final = 'operation="hang"'
+_HANG: Final = 'operation="hang",outcome="success"'
 _ENDED: Final = 'operation="outage",outcome="success"'
 _LAST: Final = f"max by ({BY_DOMAIN}) ({pick(LAST_INCIDENT)})"
 _LATELY: Final = f"({_LAST} > time() - $__range_s)"
 _TOGETHER: Final = f"count by ({BY_HOST}) ({_LATELY}) > 1"
-_FAILURES: Final = (
-    'event=~"stopped|crashed|hung|suspended",'
-    'reason=~"crashed|failed|hung|panicked|crashloaded|emulator|watchdog|guest_agent|vcpu|ioerror"'
+_STRUCK: Final = (
+    f"max by ({BY_HOST}) ({pick(LAST_EVENT, HOST, ABNORMAL)}) > time() - $__interval_ms / 1000 - 60"
 )
-_STRUCK: Final = f"sum by ({BY_HOST}) (increase({pick(EVENTS, HOST, _FAILURES)}[$__rate_interval])) > 0"
 
 
 def _mean(more: str) -> str:
@@ -57,7 +58,7 @@ def _counted(title: str, description: str, expr: str) -> dashboard.Panel:
 def _lengths(title: str, description: str, more: str) -> dashboard.Panel:
     bucket = pick(f"{DURATION}_bucket", HOST, more)
     query = Query(
-        f"sum by (le) (round(increase({bucket}[$__range])))",
+        grown(bucket),
         "{{le}}",
         form=PromQueryFormat.HEATMAP,
         instant=True,
@@ -115,15 +116,15 @@ RANGE: Final = Row(
         figure(
             "95 % recovered within",
             "From a crash or failure until the domain runs again; estimated from the histogram's buckets.",
-            quantile(0.95, pick(f"{DURATION}_bucket", HOST, _ENDED), pick(f"{DURATION}_count", HOST, _ENDED)),
+            longest(0.95, pick(f"{DURATION}_bucket", HOST, _ENDED)),
             Look(unit="s", decimals=1, no_value="No outage ended within the range."),
             (6, 4),
         ),
         figure(
             "Mean length of a hang",
-            "From the first thing that fell silent until all answer again, or the domain is stopped.",
+            "From the first thing that fell silent until all answer again, for those that did.",
             _mean(_HANG),
-            Look(unit="s", decimals=1, no_value="No hang ended within the range."),
+            Look(unit="s", decimals=1, no_value="No hang ended by itself within the range."),
             (6, 4),
         ),
     ],
@@ -170,7 +171,7 @@ TIME: Final = Row(
         ),
         lines(
             "Hosts struck at the same time",
-            "Hosts with a failure in the same step: a high point is one cause for many, such as storage or power.",
+            "Hosts on which something abnormal happened within the step or the minute before it: a high point is one cause for many, such as storage or power.",
             Query(or_zero(f"count({_STRUCK})"), "hosts"),
             size=(12, 8),
         ),
@@ -179,7 +180,7 @@ TIME: Final = Row(
             "The most failures that any one host had in the hour before.",
             Query(f"max({pick(BURSTS)} >= 0)", "one event and reason"),
             Query(f"max(sum by ({BY_HOST}) ({pick(BURSTS)}))", "all together"),
-            size=(12, 8),
+            points=96,
         ),
     ],
 )
@@ -230,7 +231,7 @@ WHO: Final = Row(
         ),
         _lengths(
             "Length of hangs",
-            "Hangs that ended within the range, by how long they lasted.",
+            "Hangs that ended by themselves within the range, by how long they lasted.",
             _HANG,
         ),
         spread(

@@ -14,6 +14,7 @@ from dashboards.source.promql import (
     HOST,
     LAST_EVENT,
     LAST_INCIDENT,
+    grown,
     happened,
     incidents,
     or_zero,
@@ -225,7 +226,7 @@ HOSTS: Final = Row(
             "How long outages and hangs lasted",
             "Those that ended well within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
             Query(
-                f"sum by (le) (round(increase({_BUCKETS}[$__range])))",
+                grown(_BUCKETS),
                 "{{le}}",
                 form=PromQueryFormat.HEATMAP,
                 instant=True,

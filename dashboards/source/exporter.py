@@ -183,8 +183,8 @@ EVENT_PATH: Final = Row(
         lines(
             "Probe rounds",
             "How long a round of hang probes over all domains of a connection took, by signal.",
-            Query(quantile(0.5, _PROBES, _PROBED, "$__rate_interval", "signal"), "{{signal}}, half of them"),
-            Query(quantile(0.99, _PROBES, _PROBED, "$__rate_interval", "signal"), "{{signal}}, 99 %"),
+            Query(quantile(0.5, _PROBES, _PROBED, "signal"), "{{signal}}, half of them"),
+            Query(quantile(0.99, _PROBES, _PROBED, "signal"), "{{signal}}, 99 %"),
             unit="s",
             no_value="No round of hang probes ended within the range: they are switched off, or nothing runs.",
         ),

@@ -19,6 +19,7 @@ from dashboards.source.promql import (
     OPEN,
     SCOPE,
     STATES,
+    grown,
     happened,
     incidents,
     or_zero,
@@ -30,6 +31,8 @@ from dashboards.source.promql import (
 from dashboards.source.tables import VALUE, WHEN, Column, grid
 from dashboards.source.variables import restarted, scope, sources, worst
 
+INCIDENT_OPEN: Final = "libvirt_domain_incident_open"
+"""As it is now: the recording rules may be a minute old."""
 ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
 PLACE: Final = (Column("instance", "Instance"), Column("connection", "Connection"), Column("job", "Job"))
 
@@ -53,31 +56,31 @@ NOW: Final = Row(
         figure(
             "Domains",
             "Domains that the exporters know, in any state. Removed ones stay for a quarter of an hour.",
-            or_zero(total(pick(STATES))),
+            or_zero(f"count({pick('libvirt_domain_state_since_timestamp_seconds')})"),
         ),
         figure(
             "Running",
             "Domains that libvirt calls running. A hung one is among them: libvirt does not notice.",
-            or_zero(total(pick(STATES, HOST, 'state="running"'))),
+            or_zero(total(pick("libvirt_domain_state", HOST, 'state="running"'))),
         ),
         figure(
             "Crashed now",
             "Domains whose crash is not over: they have neither been started again nor removed.",
-            or_zero(total(pick(OPEN, HOST, 'kind="crashed"'))),
+            or_zero(total(pick(INCIDENT_OPEN, HOST, 'kind="crashed"'))),
             ALARM,
             backdrop=True,
         ),
         figure(
             "Hung now",
             "Domains that do not answer, or whose watchdog ran out, and that have not recovered.",
-            or_zero(total(pick(OPEN, HOST, 'kind="hung"'))),
+            or_zero(total(pick(INCIDENT_OPEN, HOST, 'kind="hung"'))),
             ALARM,
             backdrop=True,
         ),
         figure(
             "Failed or paused by their disk now",
             "Domains that could not be started, restored or received, or that an I/O error holds up.",
-            or_zero(total(pick(OPEN, HOST, 'kind=~"failed|io_error"'))),
+            or_zero(total(pick(INCIDENT_OPEN, HOST, 'kind=~"failed|io_error"'))),
             ALARM,
             backdrop=True,
         ),
@@ -128,6 +131,7 @@ TIME: Final = Row(
             Query(total(pick(STATES), "state"), "{{state}}"),
             names=look.STATES,
             stacked=True,
+            points=240,
         ),
         bars(
             "Unplanned stops by reason",
@@ -149,7 +153,7 @@ TIME: Final = Row(
             "Outage durations",
             "Outages that ended within the range with the domain running again, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
             Query(
-                f"sum by (le) (round(increase({_OUTAGES}[$__range])))",
+                grown(_OUTAGES),
                 "{{le}}",
                 form=PromQueryFormat.HEATMAP,
                 instant=True,

@@ -187,8 +187,12 @@ def lines(
     size: tuple[int, int] = (12, 8),
     stacked: bool = False,
     no_value: str | None = None,
+    points: int | None = None,
 ) -> dashboard.Panel:
-    """Something that has a value at every moment; the legend has the last and the largest."""
+    """Something that has a value at every moment; the legend has the last and the largest.
+
+    ``points``: into how many steps the range is cut at most, where that is costly.
+    """
     custom = common.GraphFieldConfig(
         draw_style=common.GraphDrawStyle.LINE,
         fill_opacity=40 if stacked else 10,
@@ -205,7 +209,9 @@ def lines(
         overrides=look.painted(names),
         no_value=no_value,
     )
-    return _graph(title, description, queries, shown, size, custom, ("lastNotNull", "max"), None)
+    made = _graph(title, description, queries, shown, size, custom, ("lastNotNull", "max"), None)
+    made.max_data_points = points
+    return made
 
 
 def timeline(

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import alerts, hangs, journal, otel
+from tests.bench import alerts, dashboards, hangs, journal, otel
 from tests.bench.size import figures
 
 ROUNDS = 5
@@ -101,3 +101,4 @@ if __name__ == "__main__":
     throughput()
     telemetry()
     alerting()
+    dashboards.report()

@@ -8,14 +8,17 @@ saves   is saved, and restored                              moves   migrates
 lost    migrates, and its emulator over there dies          busy    is paused, resumed and shut down
 """
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import libvirt
+import yaml
 
 from tests.dashboards.selectors import RULES
 from tests.journal.driver import Driver
@@ -75,12 +78,23 @@ class Lived:
 def watching(folder: Path, exporters: list[Exporter]) -> Prometheus:
     """A Prometheus that scrapes every second, evaluates the recording rules as often, and keeps exemplars."""
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    rules = folder / "rules.json"  # JSON is YAML
+    rules.write_text(json.dumps({"groups": recordings()}))
     return Prometheus(
         folder,
         [f"127.0.0.1:{exporter.port}" for exporter in exporters],
         features=["exemplar-storage"],
-        more={"global": every, "rule_files": [str(RULES)]},
+        more={"global": every, "rule_files": [str(rules)]},
     )
+
+
+def recordings() -> list[dict[str, Any]]:
+    """The recording rules, at the pace of a test: theirs may be a minute."""
+    found = []
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        rules = [rule for rule in group["rules"] if "record" in rule]
+        found.append({"name": group["name"], "rules": rules})
+    return found
 
 
 def is_up_to_date(prometheus: Prometheus) -> None:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
@@ -194,6 +194,7 @@ HOSTILE = st.text(st.characters(exclude_categories=()), min_size=1, max_size=40)
 )
 
 
+@settings(deadline=None)  # whole pages are parsed
 @given(found=st.lists(HOSTILE, max_size=6, unique=True), openmetrics=st.booleans())
 def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *, openmetrics: bool) -> None:
     shown = sink()
