@@ -18,13 +18,13 @@ unhurried = "1s"
 within = "30s"
 same = "5s"
 [LibvirtDomainWatchdogFired]
-within = "30s"
+within = "60s"
 [LibvirtDomainStuckPaused]
 unwanted = "2s"
 [LibvirtDomainOutage]
 after = "5s"
 [LibvirtHostCrashBurst]
-within = "30s"
+within = "45s"
 [LibvirtFleetCrashRateHigh]
 hosts = 100
 [LibvirtConnectionDown]
@@ -91,8 +91,8 @@ def out_of_space(place: Place) -> None:
 def unfed(place: Place) -> None:
     """Its watchdog pauses it; that it stays paused is known as well, and held back."""
     domain = place.boot("dog", Guest("watchdog", hardware=Hardware(watchdog="pause")))
+    until(lambda: place.held_back("LibvirtDomainStuckPaused"), 60, "LibvirtDomainStuckPaused to be held back")
     place.hears("firing", "LibvirtDomainWatchdogFired")
-    until(lambda: place.held_back("LibvirtDomainStuckPaused"), 30, "LibvirtDomainStuckPaused to be held back")
     domain.destroy()
     place.hears("resolved", "LibvirtDomainWatchdogFired")
 
@@ -126,8 +126,8 @@ def burst(place: Place) -> None:
         place.boot(name)
     place.runs(3)
     place.emulators_get(signal.SIGKILL, names)
+    until(lambda: place.held_back("LibvirtDomainCrashed"), 60, "LibvirtDomainCrashed to be held back")
     place.hears("firing", "LibvirtHostCrashBurst")
-    until(lambda: place.held_back("LibvirtDomainCrashed"), 30, "LibvirtDomainCrashed to be held back")
     place.hears("resolved", "LibvirtHostCrashBurst")
 
 
