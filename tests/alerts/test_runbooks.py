@@ -82,7 +82,8 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
                 LOGS: f"{daemon.root}/cache/libvirt/qemu/log/",
             },
             {
-                **os.environ,
+                # pytest's own processes have COLUMNS, and tables keep to it.
+                **{name: value for name, value in os.environ.items() if name != "COLUMNS"},
                 "PATH": f"{folder / 'bin'}:{search_path()}",
                 "LIBVIRT_DEFAULT_URI": daemon.uri,
                 "LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI": daemon.uri,
