@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
-from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.transition import DomainFacts, Look, Observation, Transition
 
@@ -157,13 +156,13 @@ class Diagnosis:
         self._reboots: dict[Key, float] = {}
         self._doubts: dict[Key, _Doubt] = {}
 
-    def see(self, seen: Observation, state: str, reason: str) -> list[Transition]:
+    def see(self, seen: Observation, change: Transition, state: str, reason: str) -> list[Transition]:
         """Return what ``seen`` brings to an end: open verdicts, and the transition that it is evidence of.
 
-        ``state``, ``reason``: what was known of the domain before it; empty if nothing was.
+        ``change``: the same in libvirt's own words (``naming``); ``state``, ``reason``: what was known of the
+        domain before it; empty if nothing was.
         """
-        change = named(seen)
-        if change is None or (seen.kind == "reboot" and self._is_echo(seen)):
+        if seen.kind == "reboot" and self._is_echo(seen):
             return []
         key = (seen.connection, seen.uuid)
         settled = self._settle(key, "")

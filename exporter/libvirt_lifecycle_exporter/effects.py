@@ -25,8 +25,9 @@ Name = tuple[str, str]
 
 
 class Traced(NamedTuple):
-    """A transition that was appended to the journal, and the span that it is on."""
+    """A transition, its number in the journal, and the span that it is on."""
 
+    number: int
     change: Transition
     trace_id: str
     span_id: str

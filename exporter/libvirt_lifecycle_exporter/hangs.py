@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.silence import GUEST_AGENT, JUDGES, VCPU, Case, Patience
+from libvirt_lifecycle_exporter.silence import GUEST_AGENT, JUDGES, PATIENT, VCPU, Case, Patience
 from libvirt_lifecycle_exporter.transition import Answer, Observation, Probed, Transition
 from libvirt_lifecycle_exporter.vocabulary import HANG_SIGNALS, HUNG, RECOVERED
 
@@ -85,7 +85,7 @@ class _Patient:
 class Hangs:
     """Decides who is hung."""
 
-    def __init__(self, patience: Patience = Patience()) -> None:  # noqa: B008 - immutable
+    def __init__(self, patience: Patience = PATIENT) -> None:
         self._patience = patience
         self._patients: dict[Key, _Patient] = {}
         self._up: dict[str, float | None] = {}

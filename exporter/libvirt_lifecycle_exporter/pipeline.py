@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter.hangs import Hangs
 from libvirt_lifecycle_exporter.inventory import Inventory
 from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.ports import Sink
-from libvirt_lifecycle_exporter.silence import Patience
+from libvirt_lifecycle_exporter.silence import PATIENT, Patience
 from libvirt_lifecycle_exporter.transition import (
     LinkDown,
     LinkUp,
@@ -27,6 +27,7 @@ from libvirt_lifecycle_exporter.transition import (
     Observation,
     Probed,
     Snapshot,
+    Transition,
 )
 from libvirt_lifecycle_exporter.view import View
 from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE
@@ -46,7 +47,7 @@ class Pipeline:
         turns: Callable[[], int],
         clock: Callable[[], float],
         draw_order: Callable[[], int],
-        patience: Patience = Patience(),  # noqa: B008 - immutable
+        patience: Patience = PATIENT,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
@@ -140,14 +141,23 @@ class Pipeline:
         accounts = self._accounts
         accounts.wishes.look(seen.connection, seen.uuid)
         change = named(seen)
-        is_move = change is not None and seen.kind == LIFECYCLE
-        bridged = change is not None and is_move and self._comparison.bridge(change, seen.order)
+        if change is not None:
+            self._on_change(seen, change)
+        elif (known := self._inventory.find(seen.connection, seen.uuid)) is not None:
+            known.newest = seen.order
+        if seen.kind == "agent_lifecycle":
+            accounts.count(self._hangs.agent(seen))
+
+    def _on_change(self, seen: Observation, change: Transition) -> None:
+        """``change``: what was seen, in libvirt's own words."""
+        accounts = self._accounts
+        is_move = seen.kind == LIFECYCLE
+        bridged = is_move and self._comparison.bridge(change, seen.order)
         known = self._inventory.find(seen.connection, seen.uuid)
         is_known = known is not None and known.present and not bridged
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
-        if change is not None:
-            accounts.raw(change)
-        if change is not None and is_move:
+        accounts.raw(change)
+        if is_move:
             if change.event == "stopped" and known is not None:
                 accounts.stops(known)
                 if change.reason == DOUBTFUL:
@@ -155,9 +165,7 @@ class Pipeline:
             accounts.tell(self._inventory.apply(change, seen.order), seen.at)
         elif known is not None:
             known.newest = seen.order
-        accounts.count(self._diagnosis.see(seen, state, reason))
-        if seen.kind == "agent_lifecycle":
-            accounts.count(self._hangs.agent(seen))
+        accounts.count(self._diagnosis.see(seen, change, state, reason))
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self._comparison.snapshot(snapshot)

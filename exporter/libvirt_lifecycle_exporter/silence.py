@@ -37,6 +37,10 @@ class Patience(NamedTuple):
     """In which no virtual CPU has run."""
 
 
+PATIENT: Final = Patience()
+"""As the documentation has it."""
+
+
 @dataclass(slots=True)
 class Case:
     """One signal of one domain."""

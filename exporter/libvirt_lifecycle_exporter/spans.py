@@ -207,6 +207,8 @@ def _fits(pairs: frozenset[Pair], change: Transition) -> bool:
 
 def _left(trail: Trail, step: Step) -> list[tuple[str, Moment]]:
     """Return the conditions that the transition ends, oldest first."""
+    if not trail.conditions:
+        return []
     change = step.change
     if change.event in LEAVES_ALL:
         names = set(trail.conditions)
@@ -244,14 +246,15 @@ def _closed(begun: Open, step: Step, outcome: str, entries: list[tuple[str, Mome
     if step.peer is not None and all(link.ref != step.peer for link in links):
         links.append(Link(step.peer, ("peer",)))
     outcome = outcome or (SUCCESS if name in WHOLE and change.event in ("started", "stopped") else "")
-    span = _over(begun._replace(rows=rows, links=tuple(links)), name, change.at, outcome)
+    began, duration = begun.at, None
     if entries:
         entered = entries[0][1].at
-        span = span._replace(duration=max(0.0, change.at - entered))
+        duration = max(0.0, change.at - entered)
         if name == SAVE and 0 <= change.at - entered < LIMIT:
             # libvirt pauses a domain to save it, and only the stop tells what it was paused for.
-            span = span._replace(began=min(span.began, entered))
-    return span
+            began = min(began, entered)
+    ended = max(change.at, begun.at)
+    return Span(begun.number, begun.ref, name, began, ended, outcome, duration, tuple(links), rows)
 
 
 def _over(begun: Open, name: str, at: float, outcome: str) -> Span:
@@ -270,20 +273,22 @@ def _run(began: Moment, step: Step) -> Span:
 def _after(trail: Trail, step: Step, ref: Ref, entries: list[tuple[str, Moment]]) -> Trail:
     """Remember what later rows are to be linked to."""
     change = step.change
-    conditions = dict(trail.conditions)
-    for name, _ in entries:
-        del conditions[name]
     here = Moment(ref, change.at)
+    conditions = trail.conditions
     entered = f"hung/{change.reason}" if change.event == "hung" else ENTERS.get(change.event, "")
-    for name in (entered, change.incident_id if change.incident_id not in step.closes else ""):
-        if name and (name not in conditions) and len(conditions) < MOST_CONDITIONS:
-            conditions[name] = here
-    trail = trail._replace(previous=ref, conditions=conditions)
+    incident = change.incident_id if change.incident_id not in step.closes else ""
+    if entries or entered or incident:
+        left = {name for name, _ in entries}
+        conditions = {name: moment for name, moment in conditions.items() if name not in left}
+        for name in (entered, incident):
+            if name and (name not in conditions) and len(conditions) < MOST_CONDITIONS:
+                conditions[name] = here
+    migration = trail.migration
     if change.reason == "migrated":
-        first = trail.open.at if trail.open is not None else change.at
-        trail = trail._replace(migration=Moment(ref, first))
+        migration = Moment(ref, trail.open.at if trail.open is not None else change.at)
+    run = trail.run
     if change.event == "stopped":
-        return trail._replace(run=None)
-    if change.event == "started" and change.reason != "wakeup":
-        return trail._replace(run=here)
-    return trail
+        run = None
+    elif change.event == "started" and change.reason != "wakeup":
+        run = here
+    return Trail(trail.open, ref, run, migration, conditions)

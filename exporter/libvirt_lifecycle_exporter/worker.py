@@ -14,7 +14,7 @@ from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.pipeline import Pipeline
 from libvirt_lifecycle_exporter.ports import Asker, Remembers, Sink
-from libvirt_lifecycle_exporter.silence import Patience
+from libvirt_lifecycle_exporter.silence import PATIENT, Patience
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Worker:
         memory: float,
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
-        patience: Patience = Patience(),  # noqa: B008 - immutable
+        patience: Patience = PATIENT,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._inbox = inbox

@@ -1,7 +1,5 @@
 """The exporter as a process that dies and comes back, and who watches its counters meanwhile."""
 
-import os
-import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.journal.disk import Disk
-from tests.lab.exporter import STOPS_WITHIN, Exporter
+from tests.lab.exporter import Exporter
 from tests.lab.page import Page
 
 IMPATIENT = (
@@ -44,14 +42,6 @@ class Mortal(Exporter):
         super().__init__(folder, uris, extra_args=flags, ready=ready, environment=environment)
         if disk is not None:
             self._argv = [*disk.enter, *self._argv]
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self._reaper.wait(self.pid, STOPS_WITHIN)
-
-    def again(self) -> None:
-        self.start()
-        self.wait_ready()
 
     def figure(self, name: str) -> float:
         value = self.value(name)

@@ -80,6 +80,14 @@ class Exporter(Page):
             os.kill(self.pid, signal.SIGTERM)
         return self._reaper.wait(self.pid, STOPS_WITHIN)
 
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self._reaper.wait(self.pid, STOPS_WITHIN)
+
+    def again(self) -> None:
+        self.start()
+        self.wait_ready()
+
     def wait_ready(self) -> None:
         self.wait_until(lambda: self.status("/-/ready") == 200, READY_WITHIN, "the exporter to be ready")
 

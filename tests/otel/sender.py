@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,7 @@ class Sender:
         rate: float = 0,
         max_age: float = 86_400,
         signals: tuple[str, ...] = SIGNALS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = folder / "journal.sqlite"
         tracing = Tracing("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
@@ -56,6 +57,7 @@ class Sender:
             signals=signals,
             max_age=max_age,
             rate=rate,
+            clock=clock,
         )
         self.journal.on_append = self.delivery.wake
 

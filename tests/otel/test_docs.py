@@ -1,5 +1,8 @@
 """What the documentation gives to copy does work."""
 
+import re
+import subprocess
+import textwrap
 from pathlib import Path
 
 from tests.lab.collector import Configured
@@ -7,7 +10,8 @@ from tests.lab.exporter import free_port
 from tests.otel.sender import Sender, event
 from tests.otel.stub import Reply, Stub
 
-CONFIGURATION = Path(__file__).parents[2] / "docs/otel-collector.yaml"
+DOCS = Path(__file__).parents[2] / "docs"
+CONFIGURATION = DOCS / "otel-collector.yaml"
 
 
 def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path) -> None:
@@ -41,3 +45,17 @@ def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path
             everything = {1, 2, 3, 4, 5}
             back_end.wait(lambda: set(back_end.numbers("traces")) == everything, "the spans", 30)
             back_end.wait(lambda: set(back_end.numbers("logs")) == everything, "the records", 30)
+
+
+def test_what_the_collector_is_to_scrape_is_a_configuration_of_prometheus(tmp_path: Path) -> None:
+    """Its prometheus receiver takes one as it is."""
+    (found,) = re.findall(
+        r"\n  prometheus:\n    config:\n(.*?)\nservice:", (DOCS / "otel.md").read_text(), re.DOTALL
+    )
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text(textwrap.dedent(found))
+    done = subprocess.run(
+        ["promtool", "check", "config", configuration], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "libvirt-lifecycle" in configuration.read_text()

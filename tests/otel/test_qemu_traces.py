@@ -155,12 +155,16 @@ def test_killed_emulator(tell: Tell, traced: Exporter) -> None:
     assert "libvirt.domain.message" in attributes
 
 
-def test_hang_and_recover(tell: Tell, traced: Exporter) -> None:
+@pytest.mark.parametrize("dies", [False, True], ids=["seen by one", "the exporter dies between"])
+def test_hang_and_recover(tell: Tell, traced: Exporter, *, dies: bool) -> None:
     def hangs(stage: Stage) -> None:
         stage.boot()
         stage.emulator(signal.SIGSTOP)
         try:
             wait_row(traced, stage.name, "hung")
+            if dies:
+                traced.kill()
+                traced.again()
         finally:
             stage.emulator(signal.SIGCONT)
         wait_row(traced, stage.name, "recovered")

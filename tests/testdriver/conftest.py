@@ -14,6 +14,7 @@ from libvirt_lifecycle_exporter.app import App
 from libvirt_lifecycle_exporter.settings import Settings, target
 from libvirt_lifecycle_exporter.sources.loop import LOOP
 from libvirt_lifecycle_exporter.web.server import bind
+from tests.lab.daemon import short_root
 from tests.lab.page import Page
 from tests.lab.pairs import Event, Pair, count_pairs
 
@@ -94,8 +95,8 @@ def page(start: Callable[..., Page]) -> Page:
 
 
 @pytest.fixture
-def open_folder(tmp_path: Path) -> Path:
+def open_folder() -> Iterator[Path]:
     """A folder that a daemon of another user may write to."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+    with short_root() as folder:
         folder.chmod(0o777)
-    return tmp_path
+        yield folder

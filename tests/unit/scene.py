@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.states import state_after
 from libvirt_lifecycle_exporter.transition import DomainFacts, Observation, Transition
 from libvirt_lifecycle_exporter.vocabulary import (
@@ -35,6 +36,12 @@ def words(changes: Iterable[Transition]) -> list[str]:
     return [f"{change.event}/{change.reason}" for change in changes]
 
 
+def see(diagnosis: Diagnosis, seen: Observation, state: str = "", reason: str = "") -> list[Transition]:
+    """As the pipeline does."""
+    change = named(seen)
+    return [] if change is None else diagnosis.see(seen, change, state, reason)
+
+
 class Scene:
     """A domain's life as the worker tells it: state before, observation; its answers when asked."""
 
@@ -48,7 +55,7 @@ class Scene:
         for pair in pairs:
             self.at += apart
             seen = sent(pair, at=self.at)
-            self.told += self.diagnosis.see(seen, *self.state)
+            self.told += see(self.diagnosis, seen, *self.state)
             self.state = state_after(*pair.split("/")) or self.state
         return self
 
@@ -73,6 +80,6 @@ def pair(seen: Observation, diagnosis: Diagnosis | None = None) -> tuple[str, st
     """The one pair that an observation of a domain about which nothing is known comes out as, at the latest
     when the wait is over."""
     diagnosis = diagnosis or Diagnosis()
-    changes = diagnosis.see(seen, "", "") + diagnosis.tick(seen.at + VERDICT_WAIT)
+    changes = see(diagnosis, seen) + diagnosis.tick(seen.at + VERDICT_WAIT)
     assert len(changes) <= 1
     return (changes[0].event, changes[0].reason) if changes else None

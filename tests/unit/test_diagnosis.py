@@ -10,7 +10,7 @@ from libvirt_lifecycle_exporter.vocabulary import (
     REASONS,
     WATCHDOG_ACTIONS,
 )
-from tests.unit.scene import Scene, pair, running, sent
+from tests.unit.scene import Scene, pair, running, see, sent
 from tests.unit.seen import lifecycle, observation
 
 
@@ -29,7 +29,7 @@ class TestTheNamesOfWhatIsSeen:
         ("word", "reason"), [("enospc", "enospc"), ("", "other"), ("eio", "other"), ("ENOSPC\n", "other")]
     )
     def test_an_io_error_keeps_libvirts_own_word_beside_the_reason(self, word: str, reason: str) -> None:
-        (change,) = Diagnosis().see(observation("io_error_reason", 1, word=word), "running", "booted")
+        (change,) = see(Diagnosis(), observation("io_error_reason", 1, word=word), "running", "booted")
         assert change.event == "io_error"
         assert (change.reason, change.detail, change.detail_code) == (reason, word, 1)
 

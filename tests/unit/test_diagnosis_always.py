@@ -11,7 +11,7 @@ from libvirt_lifecycle_exporter.vocabulary import (
     WATCHDOG_ACTIONS,
     lifecycle_pair,
 )
-from tests.unit.scene import GONE, sent
+from tests.unit.scene import GONE, see, sent
 from tests.unit.seen import HERE, facts, look, observation, order
 
 NAMES = ("web", "db", "mail")
@@ -77,7 +77,7 @@ class Fed:
         if what == "see" and isinstance(first, str) and isinstance(second, tuple):
             seen = sent(first, name=name, at=self.at)
             self.seen.append(seen)
-            self.tell(self.diagnosis.see(seen, *second))
+            self.tell(see(self.diagnosis, seen, *second))
         elif what == "learn" and isinstance(second, int):
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
             self.tell(self.diagnosis.learn(look(name, found, began=order() - second)))
@@ -86,7 +86,7 @@ class Fed:
         elif what == "forget":
             self.diagnosis.forget(HERE, f"uuid-{name}")
         else:
-            self.tell(self.diagnosis.see(observation("job_completed", name=name, at=self.at), "", ""))
+            self.tell(see(self.diagnosis, observation("job_completed", name=name, at=self.at)))
 
 
 def raw(seen: Observation) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import pytest
 from libvirt_lifecycle_exporter import diagnosis as module
 from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT, Diagnosis
 from libvirt_lifecycle_exporter.transition import Look
-from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, words
+from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, see, words
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, order
 
 
@@ -120,7 +120,7 @@ class TestDoubt:
 
     def test_what_is_no_transition_does_not_hurry_it(self) -> None:
         scene = running().sees("stopped/failed")
-        assert scene.diagnosis.see(observation("agent_lifecycle"), "running", "booted") == []
+        assert see(scene.diagnosis, observation("agent_lifecycle"), "running", "booted") == []
         assert scene.diagnosis.pending()
 
     def test_a_clock_that_steps_back_does_not_prolong_it(self) -> None:
@@ -138,7 +138,7 @@ class TestDoubt:
         monkeypatch.setattr(module, "MEMORY", 10)
         diagnosis, told = Diagnosis(), []
         for number in range(30):
-            told += diagnosis.see(lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted")
+            told += see(diagnosis, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted")
         assert [change.name for change in told] == [f"vm-{number}" for number in range(20)]
         assert len(diagnosis.pending()) == 10
         assert len(diagnosis.tick(2000.0)) == 10
@@ -147,9 +147,9 @@ class TestDoubt:
         monkeypatch.setattr(module, "MEMORY", 10)
         diagnosis = Diagnosis()
         for number in range(30):
-            diagnosis.see(lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
+            see(diagnosis, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
         ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]
-        told = [change for end in ends for change in diagnosis.see(end, "shutdown", "unknown")]
+        told = [change for end in ends for change in see(diagnosis, end, "shutdown", "unknown")]
         assert words(told) == ["stopped/shutdown", "stopped/quit"]
 
 

@@ -12,6 +12,8 @@ TRANSITION = Transition._fields
 INSERT_TRANSITION = (
     f"INSERT INTO transitions ({', '.join(TRANSITION)}) VALUES ({', '.join('?' * len(TRANSITION))})"  # noqa: S608
 )
+TRACED = ("seq", *TRANSITION, "trace_id", "span_id")
+INSERT_TRACED = f"INSERT INTO transitions ({', '.join(TRACED)}) VALUES ({', '.join('?' * len(TRACED))})"  # noqa: S608
 DOMAIN = (
     "connection",
     "uuid",

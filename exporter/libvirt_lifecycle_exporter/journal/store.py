@@ -229,8 +229,9 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 for batch in batches:
-                    tables.append(database, batch)
-                    traced += self._trace(database, batch)
+                    placed = self._trace(database, batch)
+                    tables.append(database, batch, placed)
+                    traced += placed
                     self.events += len(batch.transitions)
                 database.execute("COMMIT")
             except BaseException:
@@ -241,7 +242,7 @@ class Journal:
         return traced
 
     def _trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
-        return self._tracing.write(database, batch) if self._tracing is not None else []
+        return self._tracing.trace(database, batch) if self._tracing is not None else []
 
     def _rewrite(self, file: File, state: Memory, kept: list[Effects]) -> None:
         database = file.database
@@ -249,8 +250,7 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 for batch in kept:
-                    tables.write_history(database, batch)
-                    self._trace(database, batch)
+                    tables.write_history(database, batch, self._trace(database, batch))
                     self.events += len(batch.transitions)
                 tables.replace(database, state, self._extent, self._others)
                 database.execute("COMMIT")

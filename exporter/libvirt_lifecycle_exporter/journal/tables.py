@@ -6,11 +6,11 @@ is corrupt too.
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.effects import Effects, Memory
+from libvirt_lifecycle_exporter.effects import Effects, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
@@ -18,6 +18,7 @@ from libvirt_lifecycle_exporter.journal.rows import (
     EXPLAIN,
     FOLD,
     INCIDENT,
+    INSERT_TRACED,
     INSERT_TRANSITION,
     UNFOLD,
     UPSERT_DOMAIN,
@@ -74,18 +75,23 @@ class NonsenseError(sqlite3.DatabaseError):
     sqlite_errorname = "SQLITE_CORRUPT"
 
 
-def write_history(database: sqlite3.Connection, batch: Effects) -> None:
-    """Write down what happened, and no counter."""
-    database.executemany(INSERT_TRANSITION, batch.transitions)
+def write_history(database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = ()) -> None:
+    """Write down what happened, and no counter. ``traced``: its transitions, if they are on spans."""
+    if traced:
+        database.executemany(
+            INSERT_TRACED, [(one.number, *one.change, one.trace_id, one.span_id) for one in traced]
+        )
+    else:
+        database.executemany(INSERT_TRANSITION, batch.transitions)
     database.executemany(
         EXPLAIN, [(words, connection, uuid, since) for connection, uuid, since, words in batch.messages]
     )
     database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()])
 
 
-def append(database: sqlite3.Connection, batch: Effects) -> None:
-    """Write a batch down, and let the counters grow by it."""
-    write_history(database, batch)
+def append(database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = ()) -> None:
+    """Write a batch down, and let the counters grow by it. ``traced`` as in ``write_history``."""
+    write_history(database, batch, traced)
     database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
     database.executemany(
         "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "

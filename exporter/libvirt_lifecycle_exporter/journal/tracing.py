@@ -6,7 +6,7 @@ row and its ids come together, and a batch that was rolled back left nothing beh
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from libvirt_lifecycle_exporter.courses import LIMIT
@@ -29,9 +29,14 @@ from libvirt_lifecycle_exporter.transition import Transition
 Key = tuple[str, str]
 """connection, uuid"""
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=dict).encode
+_NONE: frozenset[str] = frozenset()
+_LAST = """SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'transitions'), 0),
+    (SELECT id FROM identity)"""
 _TRAIL = "SELECT trail FROM trails WHERE uuid = ? AND connection = ?"
 _PEERS = "SELECT trail FROM trails WHERE uuid = ? AND connection <> ?"
-_KEEP_TRAIL = "INSERT OR REPLACE INTO trails (connection, uuid, first, since, trail) VALUES (?, ?, ?, ?, ?)"
+_KEEP_TRAIL = """INSERT INTO trails (connection, uuid, first, since, trail) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET first = excluded.first, since = excluded.since, trail = excluded.trail"""
 _PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, at, first, span) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -45,9 +50,9 @@ class Tracing:
         self._logs = logs
         self._runs = runs
 
-    def write(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
-        """Trace the transitions of a batch that has just been inserted."""
-        traced = list(self._trace(database, batch)) if batch.transitions else []
+    def trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+        """Number the transitions of a batch that is about to be written, and say on which span each is."""
+        traced = self._trace(database, batch) if batch.transitions else []
         if batch.forgotten:
             database.executemany(
                 "DELETE FROM trails WHERE uuid = ? AND connection = ? AND since IS NULL",
@@ -61,43 +66,44 @@ class Tracing:
             "SELECT connection, uuid, trail FROM trails WHERE since < ? OR since > ?",
             (now - LIMIT, now + LIMIT),
         ).fetchall()
+        closed: list[tuple[Key, Span]] = []
+        trails = {}
         for connection, uuid, text in overdue:
-            spans, trail = expire(read_trail(text), now)
-            self._pend(database, (connection, uuid), spans)
-            database.execute(_KEEP_TRAIL, _trail_row((connection, uuid), trail))
+            spans, trails[connection, uuid] = expire(read_trail(text), now)
+            closed += (((connection, uuid), span) for span in spans)
+        self._keep(database, trails, closed)
         return len(overdue)
 
-    def _trace(self, database: sqlite3.Connection, batch: Effects) -> Iterator[Traced]:
-        last, journal = database.execute(
-            "SELECT seq, (SELECT id FROM identity) FROM sqlite_sequence WHERE name = 'transitions'"
-        ).fetchone()
+    def _trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+        before, journal = database.execute(_LAST).fetchone()
         ids = Ids(f"{self._host}\0{journal}")
-        first = last - len(batch.transitions) + 1
         closes = _closings(batch)
         trails: dict[Key, Trail] = {}
-        refs = []
-        for number, change in enumerate(batch.transitions, first):
+        closed: list[tuple[Key, Span]] = []
+        traced = []
+        for place_in_batch, change in enumerate(batch.transitions):
+            number = before + 1 + place_in_batch
             key = (change.connection, change.uuid)
             trail = trails[key] if key in trails else _trail(database, key)
             peer = _peer(database, trails, change) if change.reason == "migrated" else None
-            step = Step(number, change, ids, closes.get(number - first, frozenset()), peer)
+            step = Step(number, change, ids, closes.get(place_in_batch, _NONE), peer)
             placed = place(trail, step, runs=self._runs)
             trails[key] = placed.trail
-            refs.append((*placed.ref, number))
-            self._pend(database, key, placed.closed)
-            yield Traced(change, *placed.ref)
-        database.executemany("UPDATE transitions SET trace_id = ?, span_id = ? WHERE seq = ?", refs)
+            closed += ((key, span) for span in placed.closed)
+            traced.append(Traced(number, change, *placed.ref))
         if self._logs:
+            database.executemany("INSERT INTO pending_logs VALUES (?)", [(one.number,) for one in traced])
+        self._keep(database, trails, closed)
+        return traced
+
+    def _keep(
+        self, database: sqlite3.Connection, trails: Mapping[Key, Trail], closed: Sequence[tuple[Key, Span]]
+    ) -> None:
+        if self._traces:
             database.executemany(
-                "INSERT INTO pending_logs VALUES (?)", [(number,) for number in range(first, last + 1)]
+                _PEND_SPAN, [(*key, span.ended, span.number, _ENCODE(span)) for key, span in closed]
             )
         database.executemany(_KEEP_TRAIL, [_trail_row(key, trail) for key, trail in trails.items()])
-
-    def _pend(self, database: sqlite3.Connection, key: Key, spans: Sequence[Span]) -> None:
-        if self._traces and spans:
-            database.executemany(
-                _PEND_SPAN, [(*key, span.ended, span.number, json.dumps(span)) for span in spans]
-            )
 
 
 def read_span(text: str) -> Span:
@@ -143,7 +149,7 @@ def _trail(database: sqlite3.Connection, key: Key) -> Trail:
 def _trail_row(key: Key, trail: Trail) -> tuple[Any, ...]:
     under_way = trail.open
     number, since = (under_way.number, under_way.at) if under_way else (None, None)
-    return (*key, number, since, json.dumps(trail))
+    return (*key, number, since, _ENCODE(trail))
 
 
 def _peer(database: sqlite3.Connection, trails: dict[Key, Trail], change: Transition) -> Ref | None:

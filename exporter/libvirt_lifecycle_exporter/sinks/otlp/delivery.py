@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.sdk.resources import Resource
 
@@ -54,6 +54,7 @@ class Delivery:
         signals: Sequence[str] = SIGNALS,
         max_age: float,
         rate: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """``connections``: label -> URI; ``host``: this host's id; ``signals``: those that are wanted at all.
 
@@ -61,7 +62,7 @@ class Delivery:
         """
         rendering = Rendering(resources(connections, host), span_events=span_events)
         self.couriers = [
-            Courier(signal, outbox, wire, max_age=max_age, rate=rate)
+            Courier(signal, outbox, wire, max_age=max_age, rate=rate, clock=clock)
             for signal in signals
             if (wire := _wire(telemetry, signal, rendering)) is not None
         ]

@@ -68,24 +68,41 @@ class Waves:
         ``now``: Unix time; ``leave``: places to leave out; ``final``: wait for no message.
         """
         if not self._border:
-            yield _pick(self._outbox.take(self._signal, 0, _WINDOW), now, leave, BATCH, final=final)
+            yield self._find(0, lambda window: _pick(window, now, leave, BATCH, final=final))
             return
         self._refill()
-        head = self._outbox.take(self._signal, 0, _WINDOW)
-        old = [parcel for parcel in head if parcel.place <= self._border]
-        if not old:
+        head = self._outbox.take(self._signal, 0, 1)
+        first = head[0].place if head and head[0].place <= self._border else 0
+        if not first:
             self._behind, self._border = {}, 0
         elif self._allowance >= 1:
-            wave = _pick(old, now, leave, min(BATCH, int(self._allowance)), final=final)
+            most = min(BATCH, int(self._allowance))
+            wave = self._find(0, lambda window: _pick(self._old(window), now, leave, most, final=final))
             self._allowance -= len(wave.parcels)
             yield wave
-        first = old[0].place if old else 0
-        new = [
+        yield self._find(
+            self._border, lambda window: _pick(self._new(window, first), now, leave, BATCH, final=final)
+        )
+
+    def _find(self, after: int, pick: Callable[[Sequence[Parcel]], Wave]) -> Wave:
+        """Pick of what is behind a place; further back only if nothing of the first may go."""
+        for most in (BATCH, _WINDOW):
+            window = self._outbox.take(self._signal, after, most)
+            wave = pick(window)
+            if wave.parcels or len(window) < most:
+                break
+        return wave
+
+    def _old(self, window: Sequence[Parcel]) -> list[Parcel]:
+        return [parcel for parcel in window if parcel.place <= self._border]
+
+    def _new(self, window: Sequence[Parcel], first: int) -> list[Parcel]:
+        """Return what does not overtake what is old of its domain; ``first``: the oldest place, 0: none."""
+        return [
             parcel
-            for parcel in self._outbox.take(self._signal, self._border, _WINDOW)
-            if self._behind.get((parcel.connection, parcel.uuid), 0) < first or not old
+            for parcel in window
+            if not first or self._behind.get((parcel.connection, parcel.uuid), 0) < first
         ]
-        yield _pick(new, now, leave, BATCH, final=final)
 
     def _refill(self) -> None:
         now = self._clock()
