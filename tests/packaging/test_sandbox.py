@@ -126,6 +126,8 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         assert (held["NoNewPrivs"], held["Seccomp"]) == ("1", "2")
         if AS_ROOT:
             assert {held["CapEff"], held["CapPrm"], held["CapBnd"]} == {"0" * 16}
+            mapped = Path(f"/proc/{process.pid}/uid_map").read_text().split()
+            assert mapped == ["0", "0", "1", str(UID), str(UID), "1"]
             assert set(held["Uid"].split()) == set(held["Gid"].split()) == {str(UID)}
         maps = Path(f"/proc/{process.pid}/maps").read_text()
         assert not [line for line in maps.splitlines() if "wx" in line.split()[1]]
