@@ -2,6 +2,7 @@
 # make test     every test, on real libvirtd, QEMU and Prometheus
 # make lint     ruff, mypy --strict, import-linter
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
+# make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make bench    figures (ratios within one run)
 # make format   ruff's formatter
 # make dist     sdist and wheel, in dist/
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint bench format dist lock clean
+.PHONY: help run test chaos lint rules bench format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -45,6 +46,9 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+rules:
+	$(PYTHON) -m alerts.generator --write
 
 bench: $(VENV)/test
 	$(BIN)/python -m tests.bench $(ARGS)

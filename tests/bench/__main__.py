@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import hangs, journal, otel
+from tests.bench import alerts, hangs, journal, otel
 from tests.bench.size import figures
 
 ROUNDS = 5
@@ -71,6 +71,15 @@ def probing() -> None:
         print(f"  {where}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))
 
 
+def alerting() -> None:
+    print("\nfrom a killed emulator to the alert that fires; Alertmanager's group_wait comes on top")
+    for interval, seconds in alerts.reactions():
+        print(f"  scraped and evaluated every {interval} s: {alerts.told(seconds)}")
+    print("\nthe alert rules over a simulated fleet")
+    for name, value in alerts.figures().items():
+        print(f"  {name} {value:.3f}")
+
+
 def spread(values: list[float]) -> str:
     return f"{statistics.median(values):10.3f} ({min(values):.3f} to {max(values):.3f})"
 
@@ -91,3 +100,4 @@ if __name__ == "__main__":
     probing()
     throughput()
     telemetry()
+    alerting()

@@ -19,7 +19,8 @@ STOPS_WITHIN = 20.0
 
 
 class Prometheus:
-    """`scrape` is the scrape_config beside the targets, `more` are others. Started and stopped by `with`."""
+    """`scrape` is the scrape_config beside the targets, `jobs` are others, `more` is the rest of the
+    configuration; `program` may be another Prometheus than the machine's. Started and stopped by `with`."""
 
     def __init__(
         self,
@@ -27,27 +28,31 @@ class Prometheus:
         targets: Sequence[str],
         *,
         scrape: Mapping[str, Any] | None = None,
-        more: Sequence[Mapping[str, Any]] = (),
+        jobs: Sequence[Mapping[str, Any]] = (),
         features: Sequence[str] = (),
+        more: Mapping[str, Any] | None = None,
+        program: str = "prometheus",
     ) -> None:
         self.port = free_port()
         self.log = folder / "prometheus.log"
         config = folder / "prometheus.json"  # JSON is YAML
         job = {"job_name": "libvirt", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
-        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [job, *more]}))
+        whole = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job, *jobs], **(more or {})}
+        config.write_text(json.dumps(whole))
         self._argv = [
-            "prometheus",
+            program,
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'prometheus-data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             *(f"--enable-feature={feature}" for feature in features),
         ]
         self._folder = folder
+        self.pid = 0
         self._reaper = Reaper()
 
     def __enter__(self) -> Self:
         try:
-            self._pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self._folder)
+            self.pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self._folder)
             until(self._is_ready, READY_WITHIN, f"Prometheus; its log is {self.log}")
         except BaseException:
             self._reaper.close()

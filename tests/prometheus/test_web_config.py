@@ -81,7 +81,7 @@ def test_who_may_scrape_scrapes_and_nobody_else(folder: Path, users: str, tmp_pa
     file.write_text(TLS + MUTUAL + users)
     with Secured(tmp_path, ["test:///default"], extra_args=["--web.config.file", str(file)]) as exporter:
         wrong = [{"job_name": name, **job(exporter.port, folder, **WRONG[name][0])} for name in WRONG]
-        with Prometheus(tmp_path, [], scrape=job(exporter.port, folder), more=wrong) as prometheus:
+        with Prometheus(tmp_path, [], scrape=job(exporter.port, folder), jobs=wrong) as prometheus:
             found = until(lambda: health(prometheus, len(WRONG) + 1), 30, "all jobs")
             assert found.pop("libvirt") == ("up", "")
             for name, (now, error) in found.items():

@@ -1,0 +1,69 @@
+"""The values of the tables."""
+
+from typing import NamedTuple
+
+KEY = "job, instance, connection, domain"
+"""The labels that make out one domain. `connection` alone is the same on every host."""
+
+
+class Alert(NamedTuple):
+    """One alert; ``%(name)s`` stands for one of its thresholds, ``%(name_s)s`` for the same in seconds."""
+
+    name: str
+    expr: str
+    summary: str
+    description: str
+    command: str
+    """What to type next, on the host or where the exporter runs."""
+    dashboard: str
+    keeps: bool = True
+    """Whether it bridges the gap that an exporter's restart leaves."""
+
+
+class Recording(NamedTuple):
+    """One recording rule."""
+
+    record: str
+    expr: str
+    meaning: str
+    """For alerts/README.md."""
+
+
+EVENT = "libvirt_domain_last_event_timestamp_seconds"
+INCIDENT = "libvirt_domain_last_incident_timestamp_seconds"
+SINCE = "libvirt_domain_state_since_timestamp_seconds"
+
+DOMAIN = (
+    '{{ if eq $labels.domain "_other" }}A domain beyond --series.limit{{ else }}'
+    "Domain {{ $labels.domain }}{{ end }} on {{ $labels.instance }} ({{ $labels.connection }})"
+)
+"""How a domain is called; ``_other`` is none."""
+
+PATTERN = '{{ reReplaceAll "[^A-Za-z0-9_:@-]" "." $labels.domain }}'
+"""A domain's name as a regular expression that no shell misreads: names are strangers' words."""
+
+EVENTS_COMMAND = (
+    f'libvirt-lifecycle-exporter events --since 1h{{{{ if ne $labels.domain "_other" }}}} '
+    f"--domain {PATTERN}{{{{ end }}}}"
+)
+
+AGO = "{{ $value | humanizeDuration }}"
+"""The age of what happened, where that is the expression's value."""
+
+
+def aged(state: str) -> str:
+    """Return an expression for how long domains have been in a state: seconds, never below 0."""
+    return f"""
+  {state}
+* on ({KEY}) group_left ()
+  clamp_min(time() - {SINCE}, 0)"""
+
+
+def counted(series: str, window: str) -> str:
+    """Return an expression for how often something happened in a window, from the time when it did last.
+
+    Each change is one; so is what the series begins with, unless that is older than the window.
+    """
+    return f"""
+    changes({series}[{window}])
+  + (min_over_time({series}[{window}]) > bool (time() - %(within_s)s))"""

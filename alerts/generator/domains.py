@@ -1,0 +1,210 @@
+"""The alerts about one domain. A table."""
+
+from alerts.generator.alert import (
+    AGO,
+    DOMAIN,
+    EVENT,
+    EVENTS_COMMAND,
+    INCIDENT,
+    KEY,
+    PATTERN,
+    SINCE,
+    Alert,
+    aged,
+    counted,
+)
+
+_DASHBOARD = (
+    "/d/libvirt-domain?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
+    "&var-connection={{ $labels.connection | urlquery }}&var-domain={{ $labels.domain | urlquery }}"
+)
+_STOP_FAILED = f'{EVENT}{{event="stopped",reason="failed"}}'
+_STOP_CRASHED = f'{EVENT}{{event="stopped",reason="crashed"}}'
+_ARRIVED = f'max by ({KEY}) ({EVENT}{{event="started",reason="migrated"}})'
+_REASON = "libvirt_domain_state_reason"
+_UNWANTED = "watchdog|api_error|crashed"
+_ELSEWHERE = "ioerror|migration|postcopy|postcopy_failed"
+"""Reasons of a pause that have an alert of their own, or belong to a migration, which lasts as long as it lasts."""
+
+# A panic and the stop that follows it are one crash: the guest's word, which comes first, is the better one.
+_CRASHED = f"""
+clamp_min(
+  time() - (
+      {EVENT}{{event="crashed"}}
+    or
+        {_STOP_CRASHED}
+      unless on ({KEY})
+          max by ({KEY}) ({_STOP_CRASHED})
+        - max by ({KEY}) ({EVENT}{{event="crashed"}})
+        < %(same_s)s
+  ),
+  0
+) < %(within_s)s"""
+
+_CRASHES = 'libvirt_domain_incidents_total{kind="crashed",domain!="_other"}'
+# The counter sees several between two scrapes, the time sees the first of a new series.
+_TIMES = counted(f'{INCIDENT}{{kind="crashed",domain!="_other"}}', "%(within)s")
+_CRASH_LOOPING = f"""
+  ({_TIMES}
+  ) >= %(crashes)s
+or
+  {_CRASHES} - min_over_time({_CRASHES}[%(within)s]) >= %(crashes)s"""
+
+# A domain that came in, and did not get to run here, goes on elsewhere: a migration's failure is no start's.
+_START_FAILED = f"""
+clamp_min(
+  time() - (
+      {_STOP_FAILED}
+    unless on ({KEY}) (
+        {_ARRIVED}
+      unless on ({KEY})
+        max by ({KEY}) ({EVENT}{{event="stopped",reason!="failed"}}) > {_ARRIVED}
+    )
+  ),
+  0
+) < %(within_s)s"""
+
+_PAUSED_UNASKED = aged(f'{_REASON}{{state="paused",reason=~"{_UNWANTED}"}}')
+_PAUSED_BY_SOMEBODY = aged(f'{_REASON}{{state="paused",reason!~"{_UNWANTED}|{_ELSEWHERE}"}}')
+_STUCK_PAUSED = f"""
+  ({_PAUSED_UNASKED}
+  ) > %(unwanted_s)s
+or
+  ({_PAUSED_BY_SOMEBODY}
+  ) > %(asked_s)s"""
+
+_BOOTS = counted(f'{EVENT}{{event="started",reason="booted",domain!="_other"}}', "%(within)s")
+_MOVES = counted(f'{EVENT}{{event=~"started|stopped",reason="migrated",domain!="_other"}}', "%(within)s")
+
+# What the domain is down after is known only while its incident is open; a restart or its removal closes that.
+_OUTAGE = f"""
+  time() - {INCIDENT}{{kind=~"crashed|hung"}} > %(after_s)s
+and
+  libvirt_domain_incident_open{{kind=~"crashed|hung"}} == 1
+and on ({KEY})
+  {_REASON}{{state=~"shutoff|crashed"}}"""
+
+
+def _age(series: str, more: str, words: str) -> str:
+    """Return a template that says since when, where the expression's value does not: asked for when it fires."""
+    labels = "$labels.job $labels.instance $labels.connection $labels.domain"
+    names = "job=%%q,instance=%%q,connection=%%q,domain=%%q"
+    query = f"max(clamp_min(time() - {series}{{{names}{more}}}, 0))"
+    asked = f"printf `{query}` {labels}" + (" $labels.signal" if more else "")
+    return f"{{{{ range query ({asked}) }}}}{words.replace('AGE', '{{ . | value | humanizeDuration }}')}{{{{ end }}}}"
+
+
+_HUNG_SINCE = _age(EVENT, ',event="hung",reason=%%q', " for AGE")
+_STATE_SINCE = _age(SINCE, "", ", AGE ago")
+
+DOMAINS = (
+    Alert(
+        "LibvirtDomainCrashed",
+        _CRASHED,
+        f"{DOMAIN} crashed {AGO} ago, reason {{{{ $labels.reason }}}}.",
+        "{{ if eq $labels.reason `crashed` }}Its emulator ended without being told to: it was killed, ran out of memory, or "
+        "has a fault.{{ else }}The guest's kernel reported that it crashed.{{ end }} This goes on for %(within)s after a crash; "
+        "if the domain stays down, LibvirtDomainOutage takes over.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainCrashLooping",
+        _CRASH_LOOPING,
+        f"{DOMAIN} crashed {{{{ $value }}}} times within %(within)s.",
+        "Starting it again does not help. It ends when fewer than %(crashes)s crashes lie within %(within)s.",
+        f"libvirt-lifecycle-exporter incidents --kind crashed --since 6h --domain {PATTERN}",
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainHung",
+        'libvirt_domain_hung{signal!="watchdog"} == 1',
+        f"{DOMAIN} is hung ({{{{ $labels.signal }}}}){_HUNG_SINCE}.",
+        "To libvirt it still runs, but {{ if eq $labels.signal `emulator` }}its emulator no longer answers on its monitor"
+        "{{ else if eq $labels.signal `guest_agent` }}its guest agent, which did answer, no longer does"
+        "{{ else }}none of its virtual CPUs runs{{ end }}.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainPausedOnIOError",
+        f'{_REASON}{{state="paused",reason="ioerror"}} == 1',
+        f"{DOMAIN} stands still since a disk failed (ioerror){_STATE_SINCE}.",
+        "QEMU paused it rather than let the guest see the error. It goes on where it stood once the disk works and it is "
+        "resumed. The command shows which disk, and whether space ran out (enospc).",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainWatchdogFired",
+        f'clamp_min(time() - {EVENT}{{event="watchdog"}}, 0) < %(within_s)s',
+        f"{DOMAIN} did not feed its watchdog; it ran out {AGO} ago ({{{{ $labels.reason }}}}: what was done about it).",
+        "Its kernel or its watchdog daemon stands still, or it was starved of CPU time. This "
+        "goes on for %(within)s; if the domain stays paused or down, another alert takes over.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainStartFailed",
+        _START_FAILED,
+        f"{DOMAIN} could not be started (failed), {AGO} ago.",
+        "libvirt or QEMU refused: a device, a disk or a network that is not there, not enough memory, a right that is missing. The "
+        "command shows QEMU's words. Migrations that fail on their way in are not meant.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainStuckPaused",
+        _STUCK_PAUSED,
+        f"{DOMAIN} has been paused ({{{{ $labels.reason }}}}) for {AGO}.",
+        "Somebody or something paused it and did not resume it. Pauses that nobody asks for (watchdog, api_error, crashed) are told "
+        "of after %(unwanted)s, others after %(asked)s; migrations and I/O errors are not meant.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainStuckShuttingDown",
+        aged(f'{_REASON}{{state="shutdown"}}') + " > %(after_s)s",
+        f"{DOMAIN} has been shutting down for {AGO}.",
+        "The guest has ended, or is about to, but its emulator has not.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainPostcopyFailed",
+        f'{_REASON}{{reason="postcopy_failed"}} == 1',
+        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_STATE_SINCE}.",
+        "Half of its memory is here and half on the other host. It is lost if either emulator ends: destroy neither, repair the "
+        "network between the hosts and take the migration up again.",
+        EVENTS_COMMAND,
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainFlapping",
+        f"({_BOOTS}\n) >= %(starts)s",
+        f"{DOMAIN} was started {{{{ $value }}}} times within %(within)s.",
+        "Somebody or something keeps stopping and starting it, without a crash. Reboots inside the guest and migrations are no "
+        "starts.",
+        f"libvirt-lifecycle-exporter events --since 6h --domain {PATTERN}",
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainExcessiveMigrations",
+        f"sum without (event, reason) ({_MOVES}\n) >= %(moves)s",
+        f"{DOMAIN} came or went {{{{ $value }}}} times within %(within)s.",
+        "It is being moved to and fro, which costs it time and the network bandwidth: two balancers that disagree, or a host that "
+        "is drained and filled by turns.",
+        f"libvirt-lifecycle-exporter events --since 6h --reason migrated --domain {PATTERN}",
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtDomainOutage",
+        _OUTAGE,
+        f"{DOMAIN} has been down for {AGO}, since it {{{{ if eq $labels.kind `hung` }}}}hung"
+        "{{ else }}crashed{{ end }}.",
+        "Nobody has started it again; on_crash and whoever watches over it have not either. It ends when the domain runs, or is "
+        "removed.",
+        f"libvirt-lifecycle-exporter incidents --open --domain {PATTERN}",
+        _DASHBOARD,
+    ),
+)

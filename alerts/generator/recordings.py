@@ -1,0 +1,85 @@
+"""The recording rules: what panels over a whole fleet need, so that they never read every domain.
+
+``connection:`` keeps all labels of the target and ``connection``; ``job:`` is the fleet.
+"""
+
+from alerts.generator.alert import EVENT, Recording
+
+LAST_CRASH = f'max without (event, reason) ({EVENT}{{event=~"stopped|crashed",reason=~"crashed|panicked|crashloaded"}})'
+CRASHED_DOMAINS = "connection:libvirt_domains_crashed:count15m"
+CRASH_COUNT = "job:libvirt_domains_crashed:count15m"
+CRASH_RATIO = "job:libvirt_domains_crashed:ratio15m"
+_FAILURES = (
+    '{event="stopped",reason=~"crashed|failed|hung"}',
+    '{event=~"crashed|hung"}',
+    '{event="suspended",reason=~"ioerror|watchdog|postcopy_failed"}',
+)
+_TRANSITIONS = "libvirt_connection_lifecycle_events_total"
+_OPERATIONS = "libvirt_domain_operation_duration_seconds_bucket"
+
+
+def _by_host_and_fleet(metric: str, meaning: str, *labels: str) -> tuple[Recording, Recording]:
+    kept = ", ".join(("%(fleet)s", *labels))
+    return (
+        Recording(f"connection:{metric}:sum", f"sum without (domain) ({metric})", f"{meaning}, by host"),
+        Recording(
+            f"job:{metric}:sum", f"sum by ({kept}) (connection:{metric}:sum)", f"{meaning}, of the fleet"
+        ),
+    )
+
+
+RECORDINGS = (
+    *_by_host_and_fleet("libvirt_domain_state", "Domains in each state", "state"),
+    Recording(
+        "job:libvirt_domain_state:count",
+        "sum by (%(fleet)s) (connection:libvirt_domain_state:sum)",
+        "Domains known, those removed less than 15 minutes ago included",
+    ),
+    *_by_host_and_fleet("libvirt_domain_incident_open", "Open incidents of each kind", "kind"),
+    *_by_host_and_fleet("libvirt_domain_hung", "Domains hung now, by signal", "signal"),
+    Recording(
+        "connection:libvirt_domain_state_reason:sum",
+        "sum without (domain) (libvirt_domain_state_reason)",
+        "Domains by state and libvirt's reason for it, by host",
+    ),
+    Recording(
+        "domain:libvirt_domain_last_crash_timestamp_seconds:max",
+        LAST_CRASH,
+        "The newest crash of each domain that ever crashed",
+    ),
+    Recording(
+        CRASHED_DOMAINS,
+        """
+  count without (domain) (time() - domain:libvirt_domain_last_crash_timestamp_seconds:max < 900)
+or
+  0 * libvirt_connection_up""",
+        "Domains whose newest crash is less than 15 minutes old, by host; 0 if none",
+    ),
+    Recording(CRASH_COUNT, f"sum by (%(fleet)s) ({CRASHED_DOMAINS})", "The same, of the fleet"),
+    Recording(
+        CRASH_RATIO,
+        f"{CRASH_COUNT} / job:libvirt_domain_state:count",
+        "The same as a share of the fleet, 0 to 1",
+    ),
+    Recording(
+        "connection:libvirt_connection_failures:increase1h",
+        "\nor\n".join(f"  increase({_TRANSITIONS}{which}[1h])" for which in _FAILURES),
+        "What failed in the last hour, by event, reason and host",
+    ),
+    Recording(
+        "job:libvirt_connection_lifecycle_events:rate5m",
+        f"sum by (%(fleet)s, event, reason) (rate({_TRANSITIONS}[5m]))",
+        "Transitions a second, by event and reason",
+    ),
+    Recording(
+        "job:libvirt_domain_operation_duration_seconds_bucket:rate5m",
+        f"sum by (%(fleet)s, operation, outcome, le) (rate({_OPERATIONS}[5m]))",
+        "How long operations and outages took, for histogram_quantile()",
+    ),
+    Recording(
+        "job:libvirt_connection_up:sum", "sum by (%(fleet)s) (libvirt_connection_up)", "Connections up"
+    ),
+    Recording(
+        "job:libvirt_connection_up:count", "count by (%(fleet)s) (libvirt_connection_up)", "Connections known"
+    ),
+)

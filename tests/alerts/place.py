@@ -1,0 +1,105 @@
+"""A host of the end-to-end test: its libvirt, its guests, its exporter, and what the pager was told of it."""
+
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import libvirt
+
+from tests.lab.alertmanager import Alertmanager, Pager, Told
+from tests.lab.daemon import Daemon
+from tests.lab.domain_xml import Disk, Hardware
+from tests.lab.exporter import Exporter
+from tests.lab.guests import IDLE, Guest, Guests
+from tests.lab.waiting import until
+
+PATIENCE = 120.0
+DISK_SIZE = 64 << 20
+SECTOR = 512
+IMPATIENT = (
+    *("--hang.emulator-interval", "1s", "--hang.emulator-threshold", "1s"),
+    *("--libvirt.keepalive-interval", "1s", "--libvirt.keepalive-count", "3"),
+    *("--libvirt.reconnect-max-delay", "1s"),
+)
+
+
+class Place:
+    def __init__(
+        self, daemon: Daemon, guests: Guests, exporter: Exporter, pager: Pager, alertmanager: Alertmanager
+    ) -> None:
+        self.daemon = daemon
+        self.guests = guests
+        self.exporter = exporter
+        self.pager = pager
+        self.alertmanager = alertmanager
+        self.killed_at = 0.0
+        """For the figures; Unix time, seconds."""
+        self.connection: Any = daemon.connect()
+
+    @property
+    def instance(self) -> str:
+        return f"127.0.0.1:{self.exporter.port}"
+
+    def told(self) -> list[Told]:
+        return [told for told in self.pager.told if told.labels.get("instance") == self.instance]
+
+    def hears(self, status: str, alert: str) -> list[Told]:
+        """Waits until the pager is told so of this host."""
+        return until(
+            lambda: [told for told in self.told() if (told.status, told.name) == (status, alert)],
+            PATIENCE,
+            f"{alert} {status}; told was {[(told.status, told.name) for told in self.told()]}",
+        )
+
+    def held_back(self, alert: str) -> bool:
+        """Whether an alert of this host is active, and inhibited."""
+        return any(
+            found["labels"]["alertname"] == alert and found["status"]["state"] == "suppressed"
+            for found in self.alertmanager.alerts()
+            if found["labels"].get("instance") == self.instance
+        )
+
+    def boot(self, name: str, guest: Guest = IDLE) -> Any:
+        """Transient: gone when it stops."""
+        return self.connection.createXML(self.guests.xml(name, guest))
+
+    def define(self, name: str, guest: Guest = IDLE) -> Any:
+        """Persistent, and running."""
+        domain = self.connection.defineXML(self.guests.xml(name, guest))
+        domain.create()
+        return domain
+
+    def removes(self, name: str) -> None:
+        """Whatever became of it."""
+        with suppress(libvirt.libvirtError):
+            domain = self.connection.lookupByName(name)
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+
+    def emulators_get(self, how: signal.Signals, names: Iterable[str]) -> None:
+        for name in names:
+            os.kill(self.daemon.emulator_pid(name), how)
+
+    def runs(self, count: int) -> None:
+        """Waits until the exporter shows so many running domains."""
+        self.exporter.wait_until(
+            lambda: self.running() == count, PATIENCE, f"{count} running domains, not {self.running()}"
+        )
+
+    def running(self) -> int:
+        family = self.exporter.metrics().get("libvirt_domain_state")
+        samples = family.samples if family else []
+        return sum(sample.value == 1 and sample.labels["state"] == "running" for sample in samples)
+
+    def full_disk(self) -> Hardware:
+        """A growing image that may not grow."""
+        image = self.guests.blank(DISK_SIZE, "qcow2")
+        size = image.stat().st_size // SECTOR * SECTOR
+        return Hardware(second_disk=Disk(image, "qcow2", error_policy="stop", slice_size=size))
+
+    def close(self) -> None:
+        with suppress(libvirt.libvirtError):  # the daemon may be another by now
+            self.connection.close()

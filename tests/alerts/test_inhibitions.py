@@ -1,0 +1,104 @@
+"""Which alert holds back which, for every two of them, as a real Alertmanager with the example sees it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alerts.generator.domains import DOMAINS
+from alerts.generator.hosts import HOSTS
+from alerts.generator.rules import ALERTS
+from tests.lab.alertmanager import Alertmanager
+from tests.lab.daemon import short_root
+
+EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
+OF_DOMAINS = {alert.name for alert in DOMAINS}
+OF_CONNECTIONS = {alert.name for alert in HOSTS} - {"LibvirtFleetCrashRateHigh"}
+OF_EXPORTERS = {
+    "LibvirtEventsDropped",
+    "LibvirtEventLoopStalled",
+    "LibvirtJournalFailing",
+    "LibvirtTelemetryExportFailing",
+    "LibvirtSeriesLimited",
+}
+BY_A_HANG = {"Outage", "StuckPaused", "StuckShuttingDown"}
+OF_ITS_DOMAIN = {
+    "CrashLooping": {"Crashed", "Flapping", "Outage"},
+    "Crashed": {"Hung", "Flapping", *BY_A_HANG},
+    "Hung": BY_A_HANG,
+    "WatchdogFired": BY_A_HANG,
+    "PausedOnIOError": {"Hung", "StuckPaused"},
+    "PostcopyFailed": {"Hung", "StuckPaused"},
+}
+HOLDS_BACK = {
+    **{
+        f"LibvirtDomain{source}": {f"LibvirtDomain{target}" for target in targets}
+        for source, targets in OF_ITS_DOMAIN.items()
+    },
+    "LibvirtExporterDown": OF_DOMAINS | OF_CONNECTIONS | OF_EXPORTERS,
+    "LibvirtEventLoopStalled": OF_DOMAINS | OF_CONNECTIONS,
+    "LibvirtConnectionDown": OF_DOMAINS | {"LibvirtHostCrashBurst", "LibvirtConnectionFlapping"},
+    "LibvirtHostCrashBurst": {
+        f"LibvirtDomain{name}" for name in ("Crashed", "CrashLooping", "Outage", "Flapping")
+    },
+}
+EVERY_TWO = {(source, target) for source in ALERTS for target in ALERTS if source != target}
+
+
+def labels(alert: str, instance: str, domain: str = "web-1") -> dict[str, str]:
+    """Those that the alert has in the rules, as far as inhibition looks at them."""
+    if alert == "LibvirtExporterAbsent":
+        return {"alertname": alert}
+    found = {"alertname": alert, "job": "libvirt-lifecycle"}
+    if alert == "LibvirtFleetCrashRateHigh":
+        return found
+    found["instance"] = instance
+    if alert in OF_DOMAINS | OF_CONNECTIONS:
+        found["connection"] = "qemu:///system"
+    if alert in OF_DOMAINS:
+        found["domain"] = domain
+    return found
+
+
+@pytest.fixture(scope="module")
+def alertmanager() -> Iterator[Alertmanager]:
+    with short_root() as folder, Alertmanager(folder, EXAMPLE.read_text()) as alertmanager:
+        yield alertmanager
+
+
+def held_back(alertmanager: Alertmanager) -> set[tuple[str, str]]:
+    return {
+        (found["labels"].get("instance", ""), found["labels"]["alertname"])
+        for found in alertmanager.alerts()
+        if found["status"]["state"] == "suppressed"
+    }
+
+
+def test_every_two_on_one_host(alertmanager: Alertmanager) -> None:
+    """Each pair has a host of its own."""
+    hosted = [(source, target) for source, target in EVERY_TWO if "instance" in labels(target, "x")]
+    alertmanager.post(
+        [labels(alert, f"{source}>{target}") for source, target in hosted for alert in (source, target)]
+    )
+    expected = {
+        (f"{source}>{target}", target) for source, target in hosted if target in HOLDS_BACK.get(source, ())
+    }
+    # The two of a pair may hold each other back, but for that the pair is there the other way round, too.
+    expected |= {
+        (f"{source}>{target}", source) for source, target in hosted if source in HOLDS_BACK.get(target, ())
+    }
+    assert held_back(alertmanager) == expected
+
+
+def test_other_hosts_and_other_domains_are_not_concerned(alertmanager: Alertmanager) -> None:
+    before = held_back(alertmanager)
+    alertmanager.post(
+        [
+            *(labels(source, "here") for source in HOLDS_BACK if source not in OF_DOMAINS),
+            *(labels(alert, "elsewhere", domain=alert) for alert in OF_DOMAINS),
+            labels("LibvirtExporterAbsent", ""),
+            labels("LibvirtFleetCrashRateHigh", ""),
+        ]
+    )
+    more = held_back(alertmanager) - before
+    assert {instance for instance, _ in more} == {"here"}

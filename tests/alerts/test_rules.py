@@ -1,0 +1,255 @@
+"""The rules as a file: up to date, well-formed for the tools there are, and about metrics that there are."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from alerts.generator.__main__ import README, RULES, main
+from alerts.generator.recordings import RECORDINGS
+from alerts.generator.rules import ALERTS, groups
+from alerts.generator.tables import filled
+from alerts.generator.thresholds import load
+from alerts.generator.writing import document
+from libvirt_lifecycle_exporter.states import STATE_REASONS, STATES
+from libvirt_lifecycle_exporter.text import OTHER
+from libvirt_lifecycle_exporter.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
+from tests.alerts.expressions import labels, metrics, selectors
+
+HERE = Path(__file__).parents[2]
+ALERTS_FOLDER = HERE / "alerts"
+UNIT_TESTS = sorted((ALERTS_FOLDER / "tests").glob("*.test.yaml"))
+GOLDEN = (HERE / "tests/prometheus/metrics.golden").read_text().splitlines()
+SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+TARGET_LABELS = {"job", "instance"}
+OF_PROMETHEUS = {"up": set[str](), "process_start_time_seconds": set[str]()}
+"""Prometheus' own, and prometheus_client's; neither has labels of the exporter's."""
+EXPRESSIONS = [
+    rule["expr"] for group in groups(load()) for rule in group["rules"] if "alert" in rule or "record" in rule
+]
+UNASKED = {
+    "event": {event for event, _ in COUNTED_PAIRS},
+    "reason": {reason for _, reason in COUNTED_PAIRS}
+    | {reason for reasons in STATE_REASONS.values() for reason in reasons},
+    "state": set(STATES),
+    "kind": set(INCIDENT_KINDS),
+    "signal": set(HANG_SIGNALS),
+    "domain": {OTHER},
+}
+"""The values that a label can have, and that a rule may therefore name."""
+
+
+UNCLOCKED = {
+    "LibvirtConnectionDown",
+    "LibvirtConnectionFlapping",
+    "LibvirtExporterAbsent",
+    "LibvirtExporterDown",
+    "LibvirtSeriesLimited",
+}
+"""No time of the host's is in their expressions."""
+
+
+def exposed() -> dict[str, set[str]]:
+    """Every series name of the exporter, and its labels."""
+    found = dict(OF_PROMETHEUS)
+    for line in GOLDEN:
+        name, kind, rest = line.split(" ", 2)
+        names = {label.strip() for label in rest[1 : rest.index("}")].split(",") if label.strip()}
+        found |= {name + suffix: names for suffix in SUFFIXES[kind]}
+    return found
+
+
+def ran(argv: Sequence[str | Path], cwd: Path = HERE) -> str:
+    """What a program has to say, if it is not content; nothing is good."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=cwd)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def go_tool() -> Callable[[str], str]:
+    """A pinned program, built if it is not there; where that cannot be the test is skipped, not in CI."""
+
+    def path(name: str) -> str:
+        done = subprocess.run(
+            [HERE / "tests/lab/go-tool.sh", name], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 3 and not os.environ.get("LAB_COMPLETE"):
+            pytest.skip(done.stderr.strip())
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return path
+
+
+@pytest.fixture(scope="module")
+def promtools(go_tool: Callable[[str], str]) -> Iterator[dict[str, Callable[[], str]]]:
+    """What each of them has to say about the stories; both at the same time, since it takes a while."""
+    with ExitStack() as stack:
+        yield {tool: _begun(stack, tool) for tool in ("promtool", go_tool("promtool"))}
+
+
+def _begun(stack: ExitStack, tool: str) -> Callable[[], str]:
+    argv: list[str | Path] = [tool, "test", "rules", *UNIT_TESTS]
+    process = stack.enter_context(
+        subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    )
+    stack.callback(process.kill)
+
+    def said() -> str:
+        output, _ = process.communicate()
+        return "" if process.returncode == 0 else output
+
+    return said
+
+
+def test_what_is_shipped_is_what_the_source_says() -> None:
+    """If not: make rules."""
+    assert RULES.read_text() == document(groups(load()))
+    assert README.read_text() == filled(README.read_text(), load())
+
+
+@pytest.mark.timeout(900)  # it may have to be built
+def test_every_story_of_every_alert_ends_as_it_should(promtools: dict[str, Callable[[], str]]) -> None:
+    """By Debian's promtool (or whichever this machine has), and by the newest one that is pinned."""
+    for said in promtools.values():
+        assert said() == ""
+
+
+def test_promtool_finds_nothing(promtools: dict[str, Callable[[], str]]) -> None:
+    for promtool in promtools:
+        assert ran([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
+
+
+@pytest.mark.timeout(900)
+def test_pint_finds_nothing(go_tool: Callable[[str], str], tmp_path: Path) -> None:
+    """With no exclusion, and no configuration."""
+    argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
+    assert ran(argv, cwd=tmp_path) == ""
+
+
+def test_amtool_accepts_the_example() -> None:
+    assert ran(["amtool", "check-config", ALERTS_FOLDER / "alertmanager.example.yaml"]) == ""
+
+
+def test_inhibitions_are_about_alerts_that_there_are() -> None:
+    text = (ALERTS_FOLDER / "alertmanager.example.yaml").read_text()
+    rules = [matcher for _, name, matcher in selectors_of(text) if name == "alertname"]
+    assert rules
+    for wanted in rules:
+        assert any(wanted.fullmatch(name) for name in ALERTS), wanted.pattern
+
+
+def selectors_of(text: str) -> list[tuple[str, str, re.Pattern[str]]]:
+    found = re.findall(r'(source|target)_matchers: \[(\w+)=~?"([^"]*)"\]', text)
+    return [(side, name, re.compile(part)) for side, name, value in found for part in _alternatives(value)]
+
+
+def _alternatives(value: str) -> list[str]:
+    """LibvirtDomain(A|B) -> LibvirtDomainA, LibvirtDomainB: none of them may be about nothing."""
+    head, bracket, rest = value.partition("(")
+    if not bracket:
+        return value.split("|")
+    inside, _, tail = rest.partition(")")
+    tail, _, others = tail.partition("|")
+    return [*(head + part + tail for part in inside.split("|")), *(others.split("|") if others else ())]
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_alert_has_a_runbook_and_its_stories(name: str) -> None:
+    runbook = (ALERTS_FOLDER / "runbooks" / f"{name}.md").read_text()
+    headings = [line for line in runbook.splitlines() if line.startswith("#")]
+    assert headings == [f"# {name}", "## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
+    stories = (ALERTS_FOLDER / "tests" / f"{name}.test.yaml").read_text()
+    for about in ("restart", "series go", *(() if name in UNCLOCKED else ("clock",))):
+        assert about in stories
+    assert "exp_annotations" in stories
+
+
+def test_there_is_no_runbook_or_story_of_an_alert_that_is_none() -> None:
+    assert {path.stem for path in (ALERTS_FOLDER / "runbooks").glob("*.md")} == set(ALERTS)
+    assert {path.name.split(".")[0] for path in UNIT_TESTS} == set(ALERTS)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> None:
+    known = exposed()
+    recorded = {one.record for one in RECORDINGS}
+    named = metrics(expression)
+    assert named
+    assert named <= set(known) | recorded
+    for metric, label, values in selectors(expression):
+        if metric == "up":
+            continue
+        assert label in known[metric] | TARGET_LABELS, metric
+        assert set(values) <= UNASKED[label], (metric, label)
+    of_metrics = {label for metric in named & set(known) for label in known[metric]}
+    grouped = labels(expression) - TARGET_LABELS - {"le"}
+    assert grouped <= of_metrics or named & recorded, grouped
+
+
+def test_pairs_of_event_and_reason_are_real_ones() -> None:
+    """A selector of both names no pair that cannot be: each event has a reason, each reason an event."""
+    for expression in EXPRESSIONS:
+        for inside in re.findall(
+            r"_(?:timestamp_seconds|total)\{([^}]*event=[^}]*reason=[^}]*)\}", expression
+        ):
+            events, reasons = (
+                {value for one in selectors(f"x{{{inside}}}") if one.label == label for value in one.values}
+                for label in ("event", "reason")
+            )
+            pairs = {
+                (event, reason) for event, reason in COUNTED_PAIRS if event in events and reason in reasons
+            }
+            assert {event for event, _ in pairs} == events, inside
+            assert {reason for _, reason in pairs} == reasons, inside
+
+
+OWN = """
+[links]
+grafana = "https://g.example/"
+[LibvirtDomainOutage]
+after = "1h30m"
+[LibvirtDomainFlapping]
+severity = "off"
+"""
+
+
+def test_own_thresholds_need_say_only_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.toml").write_text(OWN)
+    assert main([str(tmp_path / "own.toml")]) == 0
+    rules = capsys.readouterr().out
+    assert "> 5400" in rules
+    assert "https://g.example/d/libvirt-domain?" in rules
+    assert "LibvirtDomainFlapping" not in rules
+    assert rules.count("- alert:") == len(ALERTS) - 1
+    (tmp_path / "own.yaml").write_text(rules)
+    assert ran(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[LibvirtDomainOutrage]\nafter = '5m'", "There is no alert or table named LibvirtDomainOutrage."),
+        ("[LibvirtDomainOutage]\nbefore = '5m'", "LibvirtDomainOutage has no before."),
+        ("[LibvirtDomainOutage]\nafter = 'soon'", "is to be a duration such as 90s or 15m, not 'soon'."),
+        ("[LibvirtDomainOutage]\nafter = 5", "LibvirtDomainOutage: after is to be like '5m', not 5."),
+        (
+            "[LibvirtDomainFlapping]\nstarts = true",
+            "LibvirtDomainFlapping: starts is to be like 5, not True.",
+        ),
+        ("[LibvirtDomainOutage]\nseverity = 'dire'", "severity is one of critical, warning, info, off"),
+        ("[LibvirtDomainOutage", "Expected ']'"),
+    ],
+)
+def test_thresholds_that_cannot_be_meant_are_refused_in_a_sentence(
+    text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    assert main([str(tmp_path / "own.toml")]) == 2
+    assert sentence in capsys.readouterr().err

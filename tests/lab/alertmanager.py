@@ -1,0 +1,153 @@
+"""A real Alertmanager, and the pager that it calls."""
+
+import json
+import os
+import threading
+import time
+import urllib.request
+from collections.abc import Sequence
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tests.lab.exporter import free_port
+from tests.lab.reaper import Reaper
+from tests.lab.waiting import until
+
+READY_WITHIN = 60.0
+PROGRAMS = ("prometheus-alertmanager", "alertmanager")
+"""Debian's name, and everybody else's."""
+
+
+class Told(NamedTuple):
+    """One alert of one notification."""
+
+    at: float
+    """When it arrived; Unix time, seconds."""
+    notification: int
+    """Which one it came with."""
+    status: str
+    """firing or resolved."""
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_at: float
+
+    @property
+    def name(self) -> str:
+        return self.labels["alertname"]
+
+
+class Pager:
+    """Writes down what Alertmanager's webhook brings. Started and stopped by `with`."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        pager = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(200)
+                self.end_headers()
+                pager.take(json.loads(body))
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._notifications = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="pager", daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def take(self, notification: dict[str, Any]) -> None:
+        with self._lock:
+            self._notifications += 1
+            self.told += [
+                Told(
+                    time.time(),
+                    self._notifications,
+                    alert["status"],
+                    alert["labels"],
+                    alert["annotations"],
+                    datetime.fromisoformat(alert["startsAt"]).timestamp(),
+                )
+                for alert in notification["alerts"]
+            ]
+
+
+class Alertmanager:
+    """`config` is its text. Started and stopped by `with`."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.port = free_port()
+        self.log = folder / "alertmanager.log"
+        self._folder = folder
+        path = folder / "alertmanager.yaml"
+        path.write_text(config)
+        self._argv = [
+            f"--config.file={path}",
+            f"--storage.path={folder / 'alertmanager-data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--cluster.listen-address=",
+        ]
+        self._reaper = Reaper()
+
+    def __enter__(self) -> Self:
+        try:
+            self._spawn()
+            until(self._is_ready, READY_WITHIN, f"Alertmanager; its log is {self.log}")
+        except BaseException:
+            self._reaper.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reaper.close()
+
+    def alerts(self) -> Sequence[dict[str, Any]]:
+        """Those that are active, held back or not."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v2/alerts", timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+            return found
+
+    def post(self, alerts: Sequence[dict[str, str]]) -> None:
+        """Raise alerts, each by its labels, as Prometheus does."""
+        body = json.dumps([{"labels": labels} for labels in alerts]).encode()
+        url = f"http://127.0.0.1:{self.port}/api/v2/alerts"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            answer.read()
+
+    def _spawn(self) -> None:
+        refusal: OSError | None = None
+        for program in PROGRAMS:
+            try:
+                self._reaper.spawn([program, *self._argv], env=os.environ, log=self.log, cwd=self._folder)
+            except OSError as refused:
+                refusal = refused
+            else:
+                return
+        raise FileNotFoundError(f"neither {' nor '.join(PROGRAMS)} is here") from refusal
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
