@@ -1,5 +1,7 @@
 """What is released: built once, and installed into a fresh environment, as the documentation has it."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,14 +34,26 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def installed(released: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Place:
-    folder = tmp_path_factory.mktemp("opt")
-    folder.chmod(0o755)
-    place = Place(folder)
+    """Once for all processes that test side by side; whoever comes first installs."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "opt"
+    place, is_there = Place(folder), folder.with_suffix(".installed")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_there.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
+            install(place, released[".whl"])
+            is_there.touch()
+    return place
+
+
+def install(place: Place, wheel: Path) -> None:
+    """As docs/install.md has it, by hash."""
     place.run(sys.executable, "-m", "venv", HOME)
     pip = (HOME / "bin/python", "-m", "pip", "--quiet", "install", "--disable-pip-version-check")
     place.run(*pip, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
-    place.run(*pip, "--no-deps", released[".whl"])
-    return place
+    place.run(*pip, "--no-deps", wheel)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 Shown: ProtectSystem=strict, ProtectHome, PrivateTmp, PrivateDevices, the user without capabilities,
 NoNewPrivileges, RestrictAddressFamilies, MemoryDenyWriteExecute, RestrictNamespaces, LockPersonality,
-SystemCallFilter and UMask. Not shown: PrivateUsers, ProtectProc, ProtectClock, ProtectHostname,
+SystemCallFilter, UMask and, as root, PrivateUsers. Not shown: ProtectProc, ProtectClock, ProtectHostname,
 ProtectKernel*, ProtectControlGroups, RemoveIPC and limits: they take away what the exporter never uses.
 """
 

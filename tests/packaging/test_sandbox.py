@@ -126,6 +126,8 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         assert (held["NoNewPrivs"], held["Seccomp"]) == ("1", "2")
         if AS_ROOT:
             assert {held["CapEff"], held["CapPrm"], held["CapBnd"]} == {"0" * 16}
+            mapped = Path(f"/proc/{process.pid}/uid_map").read_text().split()
+            assert mapped == ["0", "0", "1", str(UID), str(UID), "1"]
             assert set(held["Uid"].split()) == set(held["Gid"].split()) == {str(UID)}
         maps = Path(f"/proc/{process.pid}/maps").read_text()
         assert not [line for line in maps.splitlines() if "wx" in line.split()[1]]
@@ -180,7 +182,7 @@ def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None
     asked = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
     said = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert said.returncode == (1 if AS_ROOT else 0), said
-    assert ("hint: the daemon takes no client whose user has no name" in said.stdout) is AS_ROOT
+    assert ("hint: libvirt's host does not know this user by name" in said.stdout) is AS_ROOT
 
 
 def test_the_sandbox_holds(sandbox: Sandbox) -> None:

@@ -11,8 +11,8 @@ from libvirt_lifecycle_exporter.sources.doctor import hints
         ("Failed to connect socket to '/run/libvirt/libvirt-sock-ro': Permission denied", "usermod"),
         ("Failed to connect socket: No such file or directory", "installed"),
         ("authentication unavailable: no polkit agent", "polkit rule"),
-        ("Failed to find user record for uid '65532'", "nobody (65534)"),
-        ("Failed to find group record for gid '65532'", "group (65534)"),
+        ("Failed to find user record for uid '65532'", "/etc/passwd"),
+        ("Failed to find group record for gid '65532'", "/etc/group"),
     ],
 )
 def test_each_refusal_has_its_advice(refusal: str, advice: str) -> None:

@@ -28,14 +28,13 @@ _HINTS: dict[str, str] = {
         for this user in a polkit rule""",
     "authentication failed": """libvirt refused this user; allow org.libvirt.unix.monitor in a polkit rule, or
         check the SASL or TLS credentials that the URI's transport needs""",
-    "failed to find user record for uid": """the daemon takes no client whose user has no name where it
-        runs; a daemon in a container knows its container's users only: run as one of them, as nobody (65534)
-        say""",
-    "failed to find group record for gid": """the daemon takes no client whose group has no name where it
-        runs; nobody's group (65534) has one on most""",
     "no such file or directory": """the daemon's socket is not there; is libvirtd (or virtqemud) installed and
         running on this host?""",
     "connection refused": """a socket is there but no daemon answers on it; start libvirtd (or virtqemud)""",
+    "failed to find user record": """libvirt's host does not know this user by name, and refuses it; in a
+        container, run as one that is in the host's /etc/passwd (nobody, 65534, is in most)""",
+    "failed to find group record": """libvirt's host does not know this group by name, and refuses it; in a
+        container, run with one that is in the host's /etc/group""",
     "access denied": """libvirt's access control denies it; grant connect.getattr, connect.search-domains and
         domain.getattr to this user""",
 }
