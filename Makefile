@@ -5,7 +5,12 @@
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make dashboards   Grafana's dashboards, from dashboards/source
 # make bench    figures (ratios within one run)
+# make chart    brings the Helm chart's copies, schema and README up to date
+# make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
+# make test-image   builds the image on a Debian of debootstrap's and runs it as the chart says (root, minutes)
 # make format   ruff's formatter
+# make dist     sdist and wheel, in dist/
+# make lock     the versions of constraints.txt with the hashes of all their files, in requirements-hashed*.txt
 # Each installs what is missing first; the second time, nothing is.
 
 SHELL := /bin/sh
@@ -14,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint rules dashboards bench format clean
+.PHONY: help run test chaos lint rules dashboards bench chart image test-image format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -55,9 +60,35 @@ bench: $(VENV)/test
 dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.generate
 
+chart: $(VENV)/dev
+	$(BIN)/python -m helm.chart
+
+IMAGE ?= libvirt-lifecycle-exporter:latest
+BUILDER = $(firstword $(foreach one,docker podman buildah,$(shell command -v $(one))))
+image: export BUILDAH_FORMAT := docker
+image:
+	@test -n '$(BUILDER)' || { echo 'Neither docker nor podman nor buildah is here.' >&2; exit 1; }
+	$(BUILDER) build --tag '$(IMAGE)' --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg CREATED="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" $(ARGS) .
+
+# Apart from `test`, since it takes long, and root.
+test-image: export LAB_IMAGE := 1
+test-image: $(VENV)/test
+	@.ci/install-system-packages image
+	$(BIN)/python -m pytest tests/image --timeout=900 -s $(ARGS)
+
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+
+lock: $(VENV)/dev
+	$(BIN)/pip install -q -c constraints.txt uv
+	tests/lab/lock.sh $(BIN)/uv
 
 clean:
 	rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

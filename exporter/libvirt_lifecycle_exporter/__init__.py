@@ -28,7 +28,8 @@ serves the counts to Prometheus. Data flows one way; one thread owns all state::
 * ``accounts``, ``comparison``           what is counted, for journal and sinks; what answers mean for it
 * ``pipeline``                           the pure rooms brought together; ``worker`` is its thread
 * ``figures``                            how long probes took
-* ``web``                                HTTP
+* ``web``                                HTTP: TLS, users, pages
+* ``notify``                             what the service manager is told
 * ``app``, ``cli``, ``flags``, ``settings``  composition, command line, one frozen value of configuration
 
 ``make lint`` holds the floors (import-linter contracts in pyproject.toml).

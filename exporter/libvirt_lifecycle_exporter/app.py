@@ -1,6 +1,8 @@
 """The composition root: builds the rooms from the settings, runs them, shuts them down."""
 
+import faulthandler
 import logging
+import os
 import signal
 import socket
 import threading
@@ -17,6 +19,7 @@ from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.outbox import first_needed
 from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.notify import ServiceManager, Watch
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
 from libvirt_lifecycle_exporter.silence import Patience
 from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registry
@@ -25,6 +28,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection, Connection
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
+from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from libvirt_lifecycle_exporter.web.site import site
@@ -43,7 +47,11 @@ _PATIENCE = 0.5
 class App:
     """The running exporter."""
 
-    def __init__(self, settings: Settings, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, settings: Settings, sockets: list[socket.socket], entrance: Entrance | None = None
+    ) -> None:
+        """``entrance``: None: open to all."""
+        entrance = entrance or Entrance()
         self._over = threading.Event()
         self._asked = False
         self._inbox = Inbox(settings.queue_size)
@@ -106,10 +114,14 @@ class App:
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
                 couriers=self._delivery.couriers if self._delivery else (),
+                web=entrance,
             )
         )
         self._server = Server(
-            site(endpoint(self._sink, own, duration), self, __version__), sockets, on_end=self._over.set
+            site(endpoint(self._sink, own, duration), self, __version__),
+            sockets,
+            on_end=self._over.set,
+            entrance=entrance,
         )
 
     def trouble(self) -> str | None:
@@ -126,6 +138,13 @@ class App:
     def down(self) -> list[str]:
         """Name the connections that are down."""
         return self._worker.down()
+
+    def status(self) -> str:
+        """Say in a line how it is."""
+        down = self.down()
+        if down:
+            return f"listening, but not to {', '.join(down)}"
+        return "listening" if self.ready() else "no domains listed yet"
 
     def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
@@ -182,17 +201,28 @@ def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None
     """Run the exporter until SIGTERM or SIGINT.
 
     ``on_start`` is called once it serves, and returns what to call before it stops.
-    Raises OSError where an address cannot be listened on.
+    Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
+    entrance = Entrance(settings.web_config_file)
     sockets = [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
-    app = App(settings, sockets)
+    app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, app.ask_to_stop)
+    watch = Watch(
+        ServiceManager(os.environ, pid=os.getpid()),
+        silence=LOOP.silence,
+        trouble=app.trouble,
+        status=app.status,
+    )
+    # A watchdog ends a process by SIGABRT: then the log says where each thread was.
+    faulthandler.enable()
     app.start()
     for listen in settings.listen:
         log.info("listening on %s", listen)
+    watch.start()
     on_stop = on_start() if on_start else lambda: None
     app.wait()
     log.info("stopping")
+    watch.stop()
     on_stop()
     app.stop()

@@ -17,6 +17,8 @@ from libvirt_lifecycle_exporter.flags import DURATION, common
 from libvirt_lifecycle_exporter.history_cli import events, incidents
 from libvirt_lifecycle_exporter.settings import Settings
 from libvirt_lifecycle_exporter.telemetry import telemetry
+from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.readers import WebConfigError
 
 NAME = "libvirt-lifecycle-exporter"
 _CHECK_PATIENCE = 15.0
@@ -65,13 +67,18 @@ def command(context: click.Context, /, **given: Any) -> None:
 @common()
 @click.pass_context
 def check(context: click.Context, /, **given: Any) -> None:
-    """Open each connection and say what is there, and what permission is missing; ask OTLP endpoints, too.
+    """Open each connection and say what is there, and what permission is missing.
+
+    Reads the web configuration and asks the OTLP endpoints, too, where there are any.
 
     Exit code 0 if all is well, else 1.
     """
     from libvirt_lifecycle_exporter.sources.doctor import check as examine  # noqa: PLC0415 - only here
 
     read = _read(context, given)
+    entrance = Entrance(read.web_config_file)
+    if read.web_config_file:
+        click.echo(f"--web.config.file {read.web_config_file}: well ({entrance.rules.config.told()})")
     findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
     for finding in findings:
         click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({finding.uri})")
@@ -135,6 +142,8 @@ def main() -> NoReturn:
         _fail(error.format_message(), 2)
     except click.exceptions.Abort:
         _fail("interrupted", 130)
+    except WebConfigError as error:
+        _fail(str(error), 2)
     except OSError as error:
         _fail(str(error), 1)
     _leave(code if isinstance(code, int) else 0)

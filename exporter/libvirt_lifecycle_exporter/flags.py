@@ -125,6 +125,14 @@ FLAGS: tuple[Flag, ...] = (
         "Address to serve on; repeatable. :PORT is every address, IPv6 and IPv4.",
         repeatable=True,
     ),
+    Flag(
+        "--web.config.file",
+        "web_config_file",
+        str,
+        "",
+        "File with TLS, client certificates and users, in the format of Prometheus' exporter-toolkit; read "
+        "again when it or a certificate changes.",
+    ),
     Flag("--series.ttl", "series_ttl", DURATION, "15m", "How long the series of a removed domain stay."),
     Flag(
         "--series.limit",

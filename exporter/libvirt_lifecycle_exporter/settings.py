@@ -156,6 +156,8 @@ class Settings:
     hang_guest_agent_timeout: float = 5
     hang_vcpu: bool = False
     hang_vcpu_window: float = 60
+    web_config_file: str = ""
+    """In the exporter-toolkit's format; empty: no TLS, no users."""
     log_level: str = "info"
     log_format: str = "logfmt"
 

@@ -10,7 +10,7 @@ import pytest
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.flags import FLAGS
-from tests.cli.asking import COMMAND, run
+from tests.cli.asking import COMMAND, refused, run
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
@@ -47,6 +47,9 @@ def test_help_names_every_flag_its_variable_and_its_default(arguments: list[str]
         (["--no-such-flag"], "No such option"),
         (["no-such-command"], "No such command"),
         (["check", "--series.ttl", "x"], "is no duration"),
+        (["--web.config.file", "/none"], "--web.config.file /none: no such file"),
+        (["check", "--web.config.file", "/dev/null/x"], "--web.config.file /dev/null/x: not a directory"),
+        (["demo", "--web.config.file", "/"], "--web.config.file /: is a directory"),
     ],
 )
 def test_bad_settings_are_refused_with_one_sentence(arguments: list[str], words: str) -> None:
@@ -84,6 +87,15 @@ def test_check_says_what_is_there(session_daemon: Daemon) -> None:
     assert "events can be registered: 9 of 9 kinds" in said.stdout
     assert "hang detection: emulator, watchdog and vcpu (--hang.vcpu) work" in said.stdout
     assert "guest_agent (--hang.guest-agent) needs read-write access, which is granted" in said.stdout
+
+
+def test_check_reads_the_web_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{alice: $2b$04${'a' * 53}}}")
+    asked = ("check", "--libvirt.uri", "test:///default", "--web.config.file", str(file))
+    assert f"--web.config.file {file}: well (no TLS; users: 1)\n" in run(*asked).stdout
+    file.write_text("basic_auth_users: {alice: plain}")
+    assert 'what stands beside "alice" is no bcrypt hash' in refused(run(*asked), 2)
 
 
 def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ helm) module=helm.sh/helm/v3 version=v3.22.0 package=cmd/helm ;;
 kubeconform) module=github.com/yannh/kubeconform version=v0.8.0 package=cmd/kubeconform ;;
 # Not every checksum database has it.
 helm-unittest) module=github.com/helm-unittest/helm-unittest version=v1.0.1 package=cmd/helm-unittest unlisted=$module ;;
+actionlint) module=github.com/rhysd/actionlint version=v1.7.12 package=cmd/actionlint ;;
 *)
-    echo "usage: go-tool.sh prometheus|promtool|pint|helm|kubeconform|helm-unittest" >&2
+    echo "usage: go-tool.sh prometheus|promtool|pint|helm|kubeconform|helm-unittest|actionlint" >&2
     exit 2
     ;;
 esac

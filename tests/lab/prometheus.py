@@ -19,8 +19,8 @@ STOPS_WITHIN = 20.0
 
 
 class Prometheus:
-    """`scrape` is the scrape_config beside the targets, `more` the rest of the configuration; `program` may
-    be another Prometheus than the machine's. Started and stopped by `with`."""
+    """`scrape` is the scrape_config beside the targets, `jobs` are others; `more` is the rest of the
+    configuration; `program` may be another Prometheus than the machine's. Started and stopped by `with`."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Prometheus:
         targets: Sequence[str],
         *,
         scrape: Mapping[str, Any] | None = None,
+        jobs: Sequence[Mapping[str, Any]] = (),
         features: Sequence[str] = (),
         more: Mapping[str, Any] | None = None,
         program: str = "prometheus",
@@ -36,7 +37,7 @@ class Prometheus:
         self.log = folder / "prometheus.log"
         config = folder / "prometheus.json"  # JSON is YAML
         job = {"job_name": "libvirt", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
-        whole = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job], **(more or {})}
+        whole = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job, *jobs], **(more or {})}
         config.write_text(json.dumps(whole))
         self._argv = [
             program,

@@ -52,6 +52,16 @@ class CourierFigures(Protocol):
     def exported(self) -> int: ...
 
 
+class WebFigures(Protocol):
+    """What the web configuration says about itself."""
+
+    trouble: str
+    reloaded_at: float | None
+
+    @property
+    def refused(self) -> Mapping[str, int]: ...
+
+
 class ExporterCollector(Collector):
     """What the exporter says about itself."""
 
@@ -64,6 +74,7 @@ class ExporterCollector(Collector):
         *,
         heartbeat: Callable[[], float],
         libvirt_version: str,
+        web: WebFigures,
         couriers: Sequence[CourierFigures] = (),
     ) -> None:
         """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
@@ -74,6 +85,7 @@ class ExporterCollector(Collector):
         self._journal = journal
         self._probes = probes
         self._couriers = couriers
+        self._web = web
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
 
@@ -121,6 +133,7 @@ class ExporterCollector(Collector):
             value=self._journal.errors,
         )
         yield from self._deliveries()
+        yield from self._entrance()
         yield GaugeMetricFamily(
             f"{PREFIX}_series", "Series about domains that there are now.", value=self._sink.series
         )
@@ -143,6 +156,28 @@ class ExporterCollector(Collector):
             bounds = (*(str(float(bound)) for bound in BOUNDS), "+Inf")
             shown.add_metric([connection, signal], list(zip(bounds, up_to, strict=True)), total)
         return shown
+
+    def _entrance(self) -> Iterator[Metric]:
+        at = self._web.reloaded_at
+        yield GaugeMetricFamily(
+            f"{PREFIX}_web_config_last_reload_successful",
+            "1 while what --web.config.file says is in force, 0 while it cannot be used and what it said "
+            "before is in force; absent without the flag.",
+            value=None if at is None else not self._web.trouble,
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_web_config_last_reload_success_timestamp_seconds",
+            "When a web configuration was last taken, in seconds since the epoch.",
+            value=at,
+        )
+        refused = CounterMetricFamily(
+            f"{PREFIX}_web_refused",
+            "Connections and requests that were turned away.",
+            labels=["cause"],
+        )
+        for cause, count in dict(self._web.refused).items():
+            refused.add_metric([cause], count)
+        yield refused
 
     def _deliveries(self) -> Iterator[Metric]:
         pending = GaugeMetricFamily(

@@ -31,6 +31,10 @@ _HINTS: dict[str, str] = {
     "no such file or directory": """the daemon's socket is not there; is libvirtd (or virtqemud) installed and
         running on this host?""",
     "connection refused": """a socket is there but no daemon answers on it; start libvirtd (or virtqemud)""",
+    "failed to find user record": """libvirt's host does not know this user by name, and refuses it; in a
+        container, run as one that is in the host's /etc/passwd (nobody, 65534, is in most)""",
+    "failed to find group record": """libvirt's host does not know this group by name, and refuses it; in a
+        container, run with one that is in the host's /etc/group""",
     "access denied": """libvirt's access control denies it; grant connect.getattr, connect.search-domains and
         domain.getattr to this user""",
 }

@@ -1,4 +1,7 @@
-"""uvicorn on a thread of its own: the sockets are bound before, so that a taken port is known at once."""
+"""uvicorn on a thread of its own: the sockets are bound before, so that a taken port is known at once.
+
+uvicorn speaks HTTP; who comes in, and how, is for ``door`` and ``guard``.
+"""
 
 import asyncio
 import errno
@@ -8,7 +11,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from libvirt_lifecycle_exporter.web.door import Doors
+from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.guard import Guard
+from libvirt_lifecycle_exporter.web.visitor import Visitor
 
 _BACKLOG = 128
 _KEEP_ALIVE = 75
@@ -48,35 +56,62 @@ class Server:
     """Serves an application on bound sockets."""
 
     def __init__(
-        self, application: Starlette, sockets: Sequence[socket.socket], on_end: Callable[[], None]
+        self,
+        application: ASGIApp,
+        sockets: Sequence[socket.socket],
+        on_end: Callable[[], None],
+        entrance: Entrance | None = None,
     ) -> None:
-        """``on_end``: called when it ends, wanted or not."""
+        """``on_end``: called when it ends, wanted or not. ``entrance``: None: open to all."""
         self._sockets = list(sockets)
         self._on_end = on_end
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=_GRACE,
-            )
+        self._entrance = entrance or Entrance()
+        self._guard = Guard(application, self._entrance)
+        self._config = uvicorn.Config(
+            self._guard,
+            http=Visitor,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_GRACE,
         )
+        self._server = uvicorn.Server(self._config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
         """Begin to serve."""
+        self._entrance.start()
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
         """End; waits for running answers, ``timeout`` seconds at most."""
+        self._entrance.stop()
         self._server.should_exit = True
         self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._server.serve(sockets=self._sockets))
+            asyncio.run(self._serve())
         finally:
+            self._guard.close()
             self._on_end()
+
+    async def _serve(self) -> None:
+        self._config.load()
+        doors = Doors(
+            self._config,
+            self._server.server_state,
+            self._entrance,
+            is_over=lambda: self._server.should_exit,
+        )
+        doors.open(self._sockets)
+        try:
+            # It listens nowhere itself: the doors do.
+            await self._server.serve(sockets=[])
+        finally:
+            doors.close()
+            for listening in self._sockets:
+                listening.close()

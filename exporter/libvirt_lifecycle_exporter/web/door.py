@@ -1,0 +1,200 @@
+"""Lets connections in: TLS by the rules of the moment, so many at most, and nobody keeps others waiting.
+
+Law: whoever says nothing, or says it slowly, costs a place and no more. A place is for as long as the table
+says. Where all are taken, the one leaves that was served least and has kept us waiting longest: whoever
+asks at once is always answered.
+"""
+
+import asyncio
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from libvirt_lifecycle_exporter.web.entrance import Entrance, Rules
+from libvirt_lifecycle_exporter.web.last_words import CLIENT
+from libvirt_lifecycle_exporter.web.tls import is_allowed
+from libvirt_lifecycle_exporter.web.visitor import Stage, Visitor
+
+log = logging.getLogger(__name__)
+
+MOST: Final = 128
+"""Connections, where there are files for so many: journal, libvirt and OTLP need some, too."""
+_SHARE = 4
+"""Of the files that the process may open, one in so many is for connections."""
+PATIENCE: Mapping[Stage, float] = MappingProxyType({Stage.FRESH: 10, Stage.IDLE: 90, Stage.BUSY: 60})
+"""Seconds in one stage."""
+_FAREWELL = 2.0
+"""Seconds that a client gets to end TLS in good order."""
+_ROUND = 1.0
+"""Seconds between two looks for those who take too long."""
+
+
+class _Place:
+    """One connection: first its handshake, then its visitor."""
+
+    def __init__(self, connection: socket.socket, since: float) -> None:
+        self.connection = connection
+        self.visitor: Visitor | None = None
+        self.entering: asyncio.Task[None] | None = None
+        self.has_begun = False
+        self._since = since
+
+    @property
+    def stage(self) -> Stage:
+        return self.visitor.stage if self.visitor else Stage.FRESH
+
+    @property
+    def since(self) -> float:
+        return self.visitor.since if self.visitor else self._since
+
+    def clear(self) -> None:
+        """End the connection, now."""
+        if self.visitor is not None and self.visitor.transport is not None:
+            self.visitor.transport.abort()
+        elif self.entering is not None and self.has_begun:
+            self.entering.cancel()
+        else:
+            self.connection.close()
+
+
+def places() -> int:
+    """Return how many connections there may be at a time."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST if files == resource.RLIM_INFINITY else max(1, min(MOST, files // _SHARE))
+
+
+class Doors:
+    """Accepts on listening sockets and hands what comes in to uvicorn's protocol; belongs to one loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        entrance: Entrance,
+        *,
+        is_over: Callable[[], bool] = lambda: False,
+        most: int | None = None,
+        patience: Mapping[Stage, float] = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``is_over``: whether whoever comes now comes too late. ``most``: None: as the process may."""
+        self._is_over = is_over
+        self._config = config
+        self._state = state
+        self._entrance = entrance
+        self._most = most or places()
+        self._patience = patience
+        self._clock = clock
+        self._places: set[_Place] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self, sockets: list[socket.socket]) -> None:
+        """Begin to accept."""
+        for listening in sockets:
+            listening.setblocking(False)  # noqa: FBT003 - the name says what
+            self._tasks.append(asyncio.create_task(self._accept(listening)))
+        self._tasks.append(asyncio.create_task(self._rounds()))
+
+    def close(self) -> None:
+        """Accept no more; who is in, is for uvicorn to end."""
+        for task in self._tasks:
+            task.cancel()
+
+    def tidy(self) -> None:
+        """Show out who takes too long; done by itself all the time."""
+        now = self._clock()
+        for place in [place for place in self._places if now - place.since > self._patience[place.stage]]:
+            self._show_out(place, "slow")
+
+    def __len__(self) -> int:
+        """How many places are taken."""
+        return len(self._places)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except ConnectionError:
+                # Whoever it was has left already.
+                continue
+            except OSError as error:
+                # No more files, say, whoever uses them up.
+                log.warning("a connection could not be taken: %s", error)
+                self._make_room(len(self._places) // 2)
+                await asyncio.sleep(_ROUND)
+                continue
+            if self._is_over():
+                connection.close()
+                continue
+            self._make_room(self._most - 1)
+            place = _Place(connection, self._clock())
+            self._places.add(place)
+            place.entering = asyncio.create_task(self._enter(place))
+
+    async def _enter(self, place: _Place) -> None:
+        """Serve one connection: its handshake here, the rest is its visitor's."""
+        rules, place.has_begun = self._entrance.rules, True
+        patience = self._patience[Stage.FRESH] if rules.context else None
+        CLIENT.set(place.connection)
+        try:
+            place.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._visitor(place, rules),
+                place.connection,
+                ssl=rules.context,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=_FAREWELL if rules.context else None,
+            )
+        except (OSError, asyncio.CancelledError) as error:
+            # ssl's errors are OSErrors. Whoever was shown out is counted already.
+            was_here = place in self._places
+            self._leave(place)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._entrance.refused["tls"] += bool(rules.context) and was_here
+            log.debug("no connection with a client: %s", error)
+
+    def _visitor(self, place: _Place, rules: Rules) -> Visitor:
+        """Make the protocol of a connection."""
+
+        def may_enter(certificate: Mapping[str, Any] | None) -> bool:
+            place.visitor = visitor
+            tls = rules.config.tls
+            allowed = tls is None or is_allowed(tls, certificate)
+            self._entrance.refused["client_certificate"] += not allowed
+            return allowed
+
+        visitor = Visitor(
+            self._config,
+            self._state,
+            may_enter=may_enter,
+            on_gone=lambda: self._leave(place),
+            clock=self._clock,
+        )
+        return visitor
+
+    def _leave(self, place: _Place) -> None:
+        self._places.discard(place)
+
+    def _show_out(self, place: _Place, cause: str) -> None:
+        self._places.discard(place)
+        self._entrance.refused[cause] += 1
+        place.clear()
+
+    def _make_room(self, most: int) -> None:
+        while len(self._places) > most:
+            place = min(self._places, key=lambda place: (place.stage, place.since))
+            self._show_out(place, "crowded")
+
+    async def _rounds(self) -> None:
+        while True:
+            await asyncio.sleep(_ROUND)
+            self.tidy()

@@ -1,0 +1,158 @@
+"""How each kind of value in the web configuration is read; each says in one sentence what it does not take.
+
+Law: no sentence quotes what may be secret.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from libvirt_lifecycle_exporter.settings import duration
+from libvirt_lifecycle_exporter.web import tls_names as names
+
+_HASH = re.compile(r"\$2[aby]?\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
+LEAST_COST: Final = 4
+MOST_COST: Final = 16
+"""Above, one check of a password would outlast a scrape's time limit."""
+_TRUTH = MappingProxyType({"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False})
+_MOST_QUOTED = 80
+_NOTHING = ("", "~", "null")
+HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Strict-Transport-Security": (),
+        "X-Content-Type-Options": ("nosniff",),
+        "X-Frame-Options": ("deny", "sameorigin"),
+        "X-XSS-Protection": (),
+        "Content-Security-Policy": (),
+    }
+)
+"""What may be set, and to what; nothing: to anything."""
+
+
+class WebConfigError(ValueError):
+    """The web configuration cannot be used; one sentence."""
+
+
+def quoted(word: str) -> str:
+    """Quote a name, on one line whatever is in it."""
+    return json.dumps(word[:_MOST_QUOTED], ensure_ascii=False)
+
+
+Reader = Callable[[str, object], Any]
+"""Reads a value; told where it stands."""
+
+
+def section(where: str, found: object, keys: Mapping[str, Reader]) -> dict[str, Any]:
+    if found is None or found in _NOTHING:
+        return {}
+    if not isinstance(found, dict):
+        raise WebConfigError(f"{where} must hold keys and values: {', '.join(keys)}")
+    for key in found:
+        if key not in keys:
+            raise WebConfigError(f"{where} has the unknown key {quoted(key)}; known are {', '.join(keys)}")
+    return {key: keys[key](key, value) for key, value in found.items() if value not in _NOTHING}
+
+
+def text(where: str, found: object) -> str:
+    if not isinstance(found, str):
+        raise WebConfigError(f"{where} must be one word or text")
+    return found
+
+
+def texts(where: str, found: object) -> tuple[str, ...]:
+    if not isinstance(found, list) or not found:
+        raise WebConfigError(f"{where} must be a list with something in it")
+    return tuple(text(where, one) for one in found)
+
+
+def truth(where: str, found: object) -> bool:
+    word = text(where, found).lower()
+    if word not in _TRUTH:
+        raise WebConfigError(f"{where} must be true or false")
+    return _TRUTH[word]
+
+
+def version(where: str, found: object) -> str:
+    word = text(where, found)
+    if word in names.OLD_VERSIONS:
+        raise WebConfigError(f"{where}: {word} is not served, as RFC 8996 has it; take TLS12 or TLS13")
+    if word not in names.VERSIONS:
+        raise WebConfigError(f"{where}: there is no TLS version {quoted(word)}; take TLS12 or TLS13")
+    return word
+
+
+def ciphers(where: str, found: object) -> tuple[str, ...]:
+    words = texts(where, found)
+    for word in words:
+        if word not in names.CIPHERS and word not in names.TLS13_CIPHERS:
+            raise WebConfigError(f"{where}: there is no cipher suite {quoted(word)}")
+    return words
+
+
+def curves(where: str, found: object) -> tuple[str, ...]:
+    words = texts(where, found)
+    for word in words:
+        if word not in names.CURVES:
+            raise WebConfigError(
+                f"{where}: there is no curve {quoted(word)}; known are {', '.join(names.CURVES)}"
+            )
+    return words
+
+
+def client_auth(where: str, found: object) -> str:
+    word = text(where, found)
+    if word in names.UNVERIFIED:
+        raise WebConfigError(
+            f"{where}: {word} cannot be had here, and a certificate that nobody verifies proves nothing; "
+            "take RequireAndVerifyClientCert"
+        )
+    if word not in names.CLIENT_AUTH:
+        raise WebConfigError(f"{where}: there is no {quoted(word)}; known are {', '.join(names.CLIENT_AUTH)}")
+    return word
+
+
+def headers(where: str, found: object) -> dict[str, str]:
+    read: dict[str, str] = section(where, found, dict.fromkeys(HEADERS, text))
+    for name, value in read.items():
+        if HEADERS[name] and value not in HEADERS[name]:
+            raise WebConfigError(f"{where}: {name} must be {' or '.join(HEADERS[name])}")
+        if not re.fullmatch(r"[\x20-\x7e]+", value):
+            raise WebConfigError(f"{where}: the value of {name} must be printable ASCII, on one line")
+    return read
+
+
+def users(where: str, found: object) -> dict[str, str]:
+    if not isinstance(found, dict):
+        raise WebConfigError(f"{where} must hold a name and the bcrypt hash of a password for each user")
+    for name, word in found.items():
+        is_hash = _HASH.fullmatch(word) if isinstance(word, str) else None
+        if ":" in name:
+            raise WebConfigError(
+                f"{where}: the name {quoted(name)} has a colon in it, and could never be sent"
+            )
+        if is_hash is None:
+            raise WebConfigError(
+                f"{where}: what stands beside {quoted(name)} is no bcrypt hash (htpasswd -B)"
+            )
+        if not LEAST_COST <= int(is_hash["cost"]) <= MOST_COST:
+            raise WebConfigError(
+                f"{where}: the hash of {quoted(name)} has the cost {int(is_hash['cost'])}: a check would "
+                f"outlast a scrape; take one from {LEAST_COST} to {MOST_COST}"
+            )
+    return found
+
+
+def interval(where: str, found: object) -> float:
+    try:
+        return duration(text(where, found))
+    except ValueError as error:
+        raise WebConfigError(f"{where}: {error}") from None
+
+
+def number(where: str, found: object) -> int:
+    word = text(where, found)
+    if not re.fullmatch(r"[0-9]{1,9}", word):
+        raise WebConfigError(f"{where} must be a whole number")
+    return int(word)

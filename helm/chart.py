@@ -1,0 +1,158 @@
+"""Writes what the chart has from elsewhere, so that each thing is said in one place only: `make chart`.
+
+* versions, of the chart and of the image: the package's
+* files/: copies of the alert rules and dashboards, since a chart cannot reach beyond its folder
+* values.schema.json: Kubernetes' own definitions of what the values hand on, made strict
+* README.md: README.in.md with a table of the values, from the comments in values.yaml
+
+    python helm/chart.py [--check]
+
+With --check nothing is written, and the exit code is 1 if something would change.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+
+from helm.readme import readme
+
+ROOT = Path(__file__).parents[1]
+CHART = Path("helm/libvirt-lifecycle-exporter")
+KUBERNETES = "v1.37.0"
+COPIED = {"alerts": "*.rules.yaml", "dashboards": "*.json"}
+
+_PREFIX = "#/definitions/io.k8s."
+
+
+def version(root: Path = ROOT) -> str:
+    """Return the package's version, where the build takes it from."""
+    text = (root / "exporter/libvirt_lifecycle_exporter/__init__.py").read_text()
+    (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return str(found)
+
+
+def produced(root: Path = ROOT) -> dict[Path, bytes]:
+    """Return all files that are written here, and what belongs into them."""
+    chart, dockerfile = root / CHART, root / "Dockerfile"
+    now = version(root)
+    texts = {
+        chart / "Chart.yaml": _replaced(chart / "Chart.yaml", {"version: ": now, "appVersion: ": f'"{now}"'}),
+        dockerfile: _replaced(dockerfile, {"ARG VERSION=": now}),
+        chart / "values.schema.json": _schema(chart / "values.schema.json"),
+        chart / "README.md": readme(chart),
+    }
+    copies = {
+        chart / "files" / folder / path.name: path.read_bytes()
+        for folder, pattern in COPIED.items()
+        for path in sorted((root / folder).glob(pattern))
+    }
+    return {path: text.encode() for path, text in texts.items()} | copies
+
+
+def stale(root: Path = ROOT) -> list[Path]:
+    """Return what is not as it should be, also copies of what is no longer there."""
+    wanted = produced(root)
+    changed = [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text]
+    copies = sorted(path for path in (root / CHART / "files").rglob("*") if path.is_file())
+    return changed + [path for path in copies if path not in wanted]
+
+
+def _replaced(path: Path, values: dict[str, str]) -> str:
+    """Return the file with other values on the lines that begin so."""
+    text = path.read_text()
+    for begin, value in values.items():
+        text = re.sub(f"^{begin}.*$", f"{begin}{value}", text, flags=re.MULTILINE)
+    return text
+
+
+def _schema(path: Path) -> str:
+    schema = json.loads(path.read_text())
+    ours = {name: what for name, what in schema["definitions"].items() if not name.startswith("io.k8s.")}
+    schema["definitions"] = ours
+    theirs = sorted(_kubernetes(schema, KUBERNETES).items())
+    # One line each: nobody reads them here.
+    lines = "".join(f',\n    "{name}": {json.dumps(definition)}' for name, definition in theirs)
+    return json.dumps(schema, indent=2).removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
+
+
+def bundled(release: str) -> Path:
+    """Return the folder with the schemas of a release of Kubernetes."""
+    return Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/{release}-local-strict"
+
+
+def with_definitions(schema: Any, release: str) -> dict[str, Any]:
+    """Return one of Kubernetes' schemas in one piece: they refer to a file at an address of its own."""
+    alone: dict[str, Any] = _bare(schema)
+    return {**alone, "definitions": _kubernetes(alone, release)}
+
+
+def _kubernetes(schema: Any, release: str) -> dict[str, Any]:
+    """Return those of Kubernetes' definitions that are referred to, also by each other."""
+    known = json.loads((bundled(release) / "_definitions.json").read_text())["$defs"]
+    found: dict[str, Any] = {}
+    wanted = list(_references(schema))
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = _bare(known[name])
+            wanted += _references(found[name])
+    return found
+
+
+def _references(thing: Any) -> Iterator[str]:
+    if isinstance(thing, dict):
+        reference = thing.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_PREFIX):
+            yield reference.removeprefix("#/definitions/")
+        thing = list(thing.values())
+    if isinstance(thing, list):
+        for part in thing:
+            yield from _references(part)
+
+
+def _bare(thing: Any) -> Any:
+    """Return it without descriptions and formats, its references as draft 7 has them, and closed."""
+    if isinstance(thing, list):
+        return [_bare(part) for part in thing]
+    if not isinstance(thing, dict):
+        return thing
+    bare = {
+        key: "#/definitions/" + part.rpartition("/")[2] if key == "$ref" else _bare(part)
+        for key, part in thing.items()
+        if not (key in ("description", "format") and isinstance(part, str)) and not key.startswith("x-")
+    }
+    if bare.get("type") in ("object", ["object", "null"]):
+        bare.setdefault("additionalProperties", False)
+    return bare
+
+
+def main() -> int:
+    """Write, or check; return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    changed = stale()
+    if parser.parse_args().check:
+        for path in changed:
+            print(f"{path.relative_to(ROOT)} is not up to date; run: make chart", file=sys.stderr)
+        return 1 if changed else 0
+    contents = produced()
+    for path in changed:
+        if path in contents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(contents[path])
+        else:
+            path.unlink()
+        print(path.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The rendered container as a process of this machine.
+
+What it finds in a cluster at some path (a volume's mount) lies here at another: `places` says where. The
+paths in its arguments, variables and probes are put there; all else is as rendered. So it takes no
+container and no root; what a container adds (another root file system, no capabilities) is shown with the
+image, in tests/image.
+"""
+
+import os
+import re
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.chart.rendering import Manifest, container
+from tests.lab.page import Page
+from tests.lab.reaper import Reaper
+from tests.lab.waiting import until
+
+NODE = "node-7"
+READY_WITHIN = 30.0
+STOPS_WITHIN = 5.0
+
+
+class Placed(Page):
+    def __init__(
+        self,
+        manifests: Sequence[Manifest],
+        places: Mapping[str, Path],
+        secrets: Mapping[str, Path],
+        log: Path,
+    ) -> None:
+        self.container = container(manifests)
+        (port,) = self.container["ports"]
+        super().__init__(port["containerPort"])
+        self.log = log
+        self._places = places
+        self._secrets = secrets
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """From its start, ready or not, until it has ended by SIGTERM."""
+        argv = [sys.executable, "-m", "libvirt_lifecycle_exporter", *map(self._put, self.container["args"])]
+        reaper = Reaper()
+        try:
+            pid = reaper.spawn(argv, env=self.environment(), log=self.log, cwd=self.log.parent)
+
+            def served() -> bool:
+                if reaper.exited(pid):
+                    raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
+                return self.probe("startup")
+
+            until(served, READY_WITHIN, f"the startup probe; its log is {self.log}")
+            yield
+            os.kill(pid, 15)
+            assert reaper.wait(pid, STOPS_WITHIN) == 0, self.log.read_text()
+        finally:
+            reaper.close()
+
+    def environment(self) -> dict[str, str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LIBVIRT_"))
+        }
+        told: dict[str, str] = {}
+        for variable in self.container.get("env", ()):
+            text = self._value(variable)
+            told[variable["name"]] = re.sub(
+                r"\$\((\w+)\)", lambda found: told.get(found[1], found[0]), self._put(text)
+            )
+        return inherited | told
+
+    def probe(self, kind: str) -> bool:
+        """As the kubelet would."""
+        asked = self.container[f"{kind}Probe"]
+        if "exec" in asked:
+            program, *arguments = asked["exec"]["command"]
+            assert program == "python"
+            done = subprocess.run(
+                [sys.executable, *map(self._put, arguments)],
+                capture_output=True,
+                check=False,
+                timeout=asked["timeoutSeconds"],
+            )
+            return done.returncode == 0
+        return 200 <= self.kubelet(asked["httpGet"]["scheme"].lower(), asked["httpGet"]["path"]) < 400
+
+    def kubelet(self, scheme: str, path: str) -> int:
+        """The status that a kubelet gets, which verifies nothing and shows nothing; 0: no answer."""
+        unverified = ssl._create_unverified_context()  # noqa: S323, SLF001 - as a kubelet
+        try:
+            with urllib.request.urlopen(
+                f"{scheme}://127.0.0.1:{self.port}{path}", timeout=10, context=unverified
+            ) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code
+        except OSError:
+            return 0
+
+    def _value(self, variable: dict[str, Any]) -> str:
+        source = variable.get("valueFrom")
+        if source is None:
+            return str(variable["value"])
+        if "fieldRef" in source:
+            assert source["fieldRef"] == {"fieldPath": "spec.nodeName"}
+            return NODE
+        wanted = source["secretKeyRef"]
+        return (self._secrets[wanted["name"]] / str(wanted["key"])).read_text()
+
+    def _put(self, text: str) -> str:
+        for mounted in sorted(self._places, key=len, reverse=True):
+            text = text.replace(mounted, str(self._places[mounted]))
+        return text
+
+
+def mounted(manifests: Sequence[Manifest], name: str) -> str:
+    """Where a volume is mounted."""
+    (path,) = (mount["mountPath"] for mount in container(manifests)["volumeMounts"] if mount["name"] == name)
+    return str(path)

@@ -1,0 +1,171 @@
+"""What the chart renders, for a matrix of values, is what a cluster takes."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helm import chart
+from tests.chart.rendering import (
+    CHART,
+    RELEASE,
+    ROOT,
+    VALUES,
+    container,
+    helm,
+    of_kind,
+    pod,
+    render,
+    template,
+    text,
+    the,
+    values_file,
+)
+from tests.lab.go_tools import go_tool
+
+SCHEMAS = Path(__file__).parent / "schemas"
+SUITES = Path(__file__).parent / "suites"
+OLDEST, NEWEST = "v1.25.0", "v1.37.0"
+CORE = {
+    "DaemonSet": "apps",
+    "NetworkPolicy": "networking",
+    "ConfigMap": "",
+    "Pod": "",
+    "Service": "",
+    "ServiceAccount": "",
+}
+every_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="session", params=[OLDEST, NEWEST])
+def core_schemas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kubernetes' own, of one release."""
+    folder = tmp_path_factory.mktemp(request.param)
+    for kind, group in CORE.items():
+        name = "-".join(part for part in (kind.lower(), group, "v1") if part)
+        schema = json.loads((chart.bundled(request.param) / f"{name}.json").read_text())
+        complete = json.dumps(chart.with_definitions(schema, request.param))
+        (folder / f"{kind.lower()}_v1.json").write_text(complete)
+    return folder
+
+
+def kubeconform(core_schemas: Path, *arguments: str | Path) -> dict[str, Any]:
+    named = "{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
+    locations = [f"{folder}/{named}" for folder in (core_schemas, SCHEMAS)]
+    places = [word for location in locations for word in ("-schema-location", location)]
+    done = subprocess.run(
+        [go_tool("kubeconform"), "-strict", "-summary", "-output", "json", *places, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.parametrize("values", [None, *VALUES], ids=lambda path: path.stem if path else "alone")
+def test_lint_finds_nothing(values: Path | None) -> None:
+    given: list[str | Path] = ["--values", values] if values else []
+    done = helm("lint", "--strict", CHART, *given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout
+    assert "[ERROR]" not in done.stdout
+
+
+def test_suites_pass_and_there_is_one_for_each_template() -> None:
+    relative = Path("../..") / SUITES.relative_to(ROOT) / "*_test.yaml"
+    done = subprocess.run(
+        [go_tool("helm-unittest"), "--strict", "--file", relative, CHART],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    suites = [yaml.safe_load(path.read_text()) for path in SUITES.glob("*_test.yaml")]
+    covered = {template for suite in suites for template in suite["templates"]}
+    templates = {str(path.relative_to(CHART / "templates")) for path in (CHART / "templates").rglob("*.*")}
+    assert covered == {name for name in templates if not name.endswith(".tpl")}
+    assert f"Tests:       {sum(len(suite['tests']) for suite in suites)} passed" in done.stdout
+
+
+def test_manifests_are_what_kubernetes_and_the_operators_know(core_schemas: Path, tmp_path: Path) -> None:
+    for values in VALUES:
+        (tmp_path / values.name).write_text(text(values))
+    told = kubeconform(core_schemas, tmp_path)
+    assert told.get("resources", []) == []
+    every = sum(len(render(values)) for values in VALUES)
+    assert told["summary"] == {"valid": every, "invalid": 0, "errors": 0, "skipped": 0}
+
+
+def test_what_they_do_not_know_would_be_found(core_schemas: Path, tmp_path: Path) -> None:
+    wrong = text(values_file("defaults")).replace("hostNetwork: false", "hostNetwrk: false")
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    told = kubeconform(core_schemas, tmp_path)
+    assert told["summary"]["invalid"] == 1
+    assert "hostNetwrk" in told["resources"][0]["msg"]
+
+
+def test_the_matrix_renders_every_kind() -> None:
+    """Else what is above would say little."""
+    kinds = {manifest["kind"] for values in VALUES for manifest in render(values)}
+    assert kinds == {*CORE, "GrafanaDashboard", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
+
+
+@every_values_file
+def test_everything_is_named_once_and_after_the_release(values: Path) -> None:
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in render(values)]
+    assert len(set(names)) == len(names)
+    for manifest in render(values):
+        labels = manifest["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == RELEASE
+        assert len(manifest["metadata"]["name"]) <= 63
+
+
+def test_long_names_stay_within_what_kubernetes_takes() -> None:
+    manifests = render(values_file("everything"), (f"fullnameOverride={'a' * 70}",))
+    assert max(len(manifest["metadata"]["name"]) for manifest in manifests) <= 63
+
+
+@every_values_file
+def test_what_is_mounted_is_a_volume_and_every_volume_is_mounted(values: Path) -> None:
+    spec = pod(render(values))
+    mounted = {mount["name"] for mount in container(render(values))["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["volumes"]}
+    for init in spec.get("initContainers", ()):
+        assert {mount["name"] for mount in init["volumeMounts"]} <= mounted
+
+
+def test_a_sub_chart_of_somebody_elses_may_be_given_their_globals() -> None:
+    assert template("--set", "global.theirs.deeply=1").returncode == 0
+
+
+@pytest.mark.parametrize("values", ["virtqemud", "tls"])
+def test_the_job_is_one_that_the_alerts_look_for(values: str) -> None:
+    manifests = render(values_file(values))
+    (monitor,) = of_kind(manifests, "PodMonitor") + of_kind(manifests, "ServiceMonitor")
+    spec = monitor["spec"]
+    (endpoint,) = spec.get("podMetricsEndpoints") or spec["endpoints"]
+    (job,) = (one["replacement"] for one in endpoint["relabelings"] if one.get("targetLabel") == "job")
+    rules = (ROOT / "alerts/libvirt-lifecycle.rules.yaml").read_text()
+    looked_for = set(re.findall(r'up\{job=~"([^"]+)"\}', rules))
+    assert looked_for
+    assert all(re.fullmatch(expression, job) for expression in looked_for)
+
+
+def test_selectors_find_the_pods_and_not_the_test() -> None:
+    manifests = render(values_file("everything"))
+    labels = the(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
+    test_labels = the(manifests, "Pod")["metadata"]["labels"]
+    selectors: list[dict[str, Any]] = [
+        the(manifests, "DaemonSet")["spec"]["selector"]["matchLabels"],
+        the(manifests, "Service")["spec"]["selector"],
+        the(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"],
+        the(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+        assert not selector.items() <= test_labels.items()

@@ -1,0 +1,50 @@
+"""The image, built once. Only `make test-image` (LAB_IMAGE=1) comes here: it takes minutes, and root."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.image.contained import Image
+from tests.lab.daemon import short_root
+from tests.lab.go_tools import build as build_tool
+from tests.lab.private import PrivateDaemon
+
+collect_ignore_glob = [] if os.environ.get("LAB_IMAGE") else ["test_*.py"]
+
+HERE = Path(__file__).parent
+SCRIPT = HERE.parent / "lab/image.sh"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+FOLDER = CACHE / "libvirt-lifecycle-exporter/image"
+
+
+@cache
+def build() -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([SCRIPT, FOLDER], capture_output=True, text=True, check=False)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Before the first test's time begins to run."""
+    if any(HERE in item.path.parents for item in session.items) and not session.config.option.collectonly:
+        build_tool("helm")
+        build()
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """Asked for by name, it may not be missing."""
+    done = build()
+    if done.returncode != 0:
+        raise RuntimeError(f"{SCRIPT.name} failed with code {done.returncode}:\n{done.stderr}")
+    yield Image(Path(done.stdout.strip()), FOLDER)
+    subprocess.run([SCRIPT, "--unmount", FOLDER], check=True)
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[PrivateDaemon]:
+    """A hypervisor: a privileged libvirtd of our own, whose /run/libvirt is a folder."""
+    with short_root() as root, PrivateDaemon(root / "node", hostname="node") as daemon:
+        yield daemon

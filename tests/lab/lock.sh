@@ -1,0 +1,19 @@
+#!/bin/sh
+# lock.sh UV: writes requirements-hashed.txt, what a service needs, and requirements-hashed-grpc.txt, what the extra adds:
+# the versions of constraints.txt, with the hash of every file that the registry has of them, and no registry's address.
+set -eu
+cd "$(dirname "$0")/../.."
+list() {
+    "$1" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-annotate --no-emit-index-url --constraints constraints.txt ${2+--extra "$2"}
+}
+needed=$(list "$1")
+extra=$(list "$1" grpc)
+{
+    echo "# pip install --require-hashes -r requirements-hashed.txt; then the wheel itself, with --no-deps. Made by: make lock"
+    printf '%s\n' "$needed"
+} >requirements-hashed.txt
+{
+    echo "# What the extra grpc needs beside requirements-hashed.txt. Made by: make lock"
+    printf '%s\n' "$extra" | awk '/^grpcio==/ { on = 1 } on { print; if ($0 !~ /\\$/) exit }'
+} >requirements-hashed-grpc.txt

@@ -1,0 +1,61 @@
+"""What is released: built once, and installed into a fresh environment, as the documentation has it."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.otel.certificates import certificates
+from tests.packaging.place import HOME, Place
+
+ROOT = Path(__file__).parents[2]
+
+
+def build(source: Path, into: Path, *kinds: str) -> list[Path]:
+    """Wheel and sdist, or one of them."""
+    wanted = [word for kind in kinds for word in ("-t", kind)]
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-d", into, *wanted],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    return sorted(into.iterdir())
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files by suffix: .whl and .gz."""
+    return {file.suffix: file for file in build(ROOT, tmp_path_factory.mktemp("dist"), "wheel", "sdist")}
+
+
+@pytest.fixture(scope="session")
+def installed(released: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Once for all processes that test side by side; whoever comes first installs."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "opt"
+    place, is_there = Place(folder), folder.with_suffix(".installed")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_there.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
+            install(place, released[".whl"])
+            is_there.touch()
+    return place
+
+
+def install(place: Place, wheel: Path) -> None:
+    """As docs/install.md has it, by hash."""
+    place.run(sys.executable, "-m", "venv", HOME)
+    pip = (HOME / "bin/python", "-m", "pip", "--quiet", "install", "--disable-pip-version-check")
+    place.run(*pip, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
+    place.run(*pip, "--no-deps", wheel)
+
+
+@pytest.fixture(scope="session")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates(tmp_path_factory.mktemp("signed"))

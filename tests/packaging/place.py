@@ -1,0 +1,51 @@
+"""The folder that the unit file names, for the commands that are run in it and for nobody else.
+
+A mount namespace of their own shows them a test's folder as /opt/libvirt-lifecycle-exporter; the machine's
+/opt is not touched.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+HOME = Path("/opt/libvirt-lifecycle-exporter")
+COMMAND = HOME / "bin/libvirt-lifecycle-exporter"
+
+_FURNISH = """
+set -e
+mount -t tmpfs lab /opt
+mkdir /opt/libvirt-lifecycle-exporter
+mount --bind "$1" /opt/libvirt-lifecycle-exporter
+shift
+exec "$@"
+"""
+
+
+class Place:
+    """`folder` is what is shown there; `environment` is clean of what leads to the source tree."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        hidden = ("PYTHON", "PIP_", "LIBVIRT_LIFECYCLE", "OTEL_", "VIRTUAL_ENV")
+        kept = ("PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "PIP_CONFIG_FILE")
+        self.environment = {
+            name: value for name, value in os.environ.items() if name in kept or not name.startswith(hidden)
+        }
+
+    def argv(self, *command: str | Path) -> list[str]:
+        """The command, for whoever starts it."""
+        apart = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
+        return [*apart, "sh", "-c", _FURNISH, "sh", str(self.folder), *(str(word) for word in command)]
+
+    def run(self, *command: str | Path, code: int = 0, **variables: str) -> str:
+        """Run it to its end; what it said."""
+        done = subprocess.run(
+            self.argv(*command),
+            cwd="/",
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done
+        return done.stdout + done.stderr

@@ -1,0 +1,86 @@
+"""The sandbox of the unit file without systemd: what it hides, takes away and forbids.
+
+Shown: ProtectSystem=strict, ProtectHome, PrivateTmp, PrivateDevices, the user without capabilities,
+NoNewPrivileges, RestrictAddressFamilies, MemoryDenyWriteExecute, RestrictNamespaces, LockPersonality,
+SystemCallFilter, UMask and, as root, PrivateUsers. Not shown: ProtectProc, ProtectClock, ProtectHostname,
+ProtectKernel*, ProtectControlGroups, RemoveIPC and limits: they take away what the exporter never uses.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.packaging.place import HOME, Place
+from tests.packaging.unit import allowed_syscalls, directives
+
+STATE = Path("/var/lib/libvirt-lifecycle-exporter")
+UID = 65534
+"""nobody: a daemon takes no client whose user has no name on its host."""
+PROCESS = Path(__file__).with_name("sandbox_process.py")
+
+_FURNISH = """
+set -e
+mount --make-rprivate /
+place=$1 state=$2 libvirt=$3 notify=$4 python=$5; shift 5
+hide() { mount -t tmpfs -o mode=755 lab "$1"; }
+show() { mkdir -p "$2"; mount --bind "$1" "$2"; }
+
+hide /opt; show "$place" /opt/libvirt-lifecycle-exporter
+hide /var/lib; show "$state" /var/lib/libvirt-lifecycle-exporter
+hide /mnt; show "$libvirt" /mnt/libvirt; show "$notify" /mnt/notify; show "$python" /mnt/python
+mkdir -p /mnt/dev
+for device in null zero full random urandom; do
+    touch /mnt/dev/$device; mount --bind /dev/$device /mnt/dev/$device
+done
+hide /run; show /mnt/libvirt /run/libvirt; show /mnt/notify /run/notify
+hide /root; hide /home
+case $python in /root/*|/home/*) show /mnt/python "$python" ;; esac
+mount -t tmpfs -o mode=1777 lab /tmp
+mount -t tmpfs -o mode=1777 lab /var/tmp
+mount --rbind /mnt/dev /dev
+umount -R /mnt
+while read -r _ _ _ _ at _; do
+    case $at in
+    /proc|/proc/*|/sys|/sys/*|/tmp|/var/tmp|/var/lib/libvirt-lifecycle-exporter) ;;
+    *) if mountpoint -q "$at"; then mount -o remount,bind,ro "$at"; fi ;;
+    esac
+done </proc/self/mountinfo
+cd /
+exec "$@"
+"""
+
+
+class Sandbox:
+    """Where the service runs; `libvirt` is what it sees as /run/libvirt, `notify` as /run/notify."""
+
+    def __init__(self, place: Place, state: Path, libvirt: Path, notify: Path) -> None:
+        self._folders = [place.folder, state, libvirt, notify, Path(sys.base_prefix)]
+        if os.getuid() == 0:
+            os.chown(state, UID, UID)
+
+    def argv(self, variables: Mapping[str, str], *command: str | Path, uid: int = UID) -> list[str]:
+        """The command, for whoever starts it."""
+        (umask,), (families,) = directives()["UMask"], directives()["RestrictAddressFamilies"]
+        order = {
+            "uid": uid if os.getuid() == 0 else 0,
+            "umask": int(umask, 8),
+            "families": [getattr(socket, family) for family in families.split()],
+            "calls": sorted(allowed_syscalls()),
+            "environment": {
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(STATE),
+                "STATE_DIRECTORY": str(STATE),
+                **variables,
+            },
+        }
+        python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+        apart = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
+        furnish = [*apart, "sh", "-c", _FURNISH, "sh", *map(str, self._folders)]
+        become = [str(python), "-I", "-c", PROCESS.read_text(), json.dumps(order)]
+        return [*furnish, *become, *map(str, command)]
+
+
+PYTHON = HOME / "bin/python"

@@ -1,0 +1,61 @@
+"""The documentation of how to install names what is there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from libvirt_lifecycle_exporter.flags import FLAGS
+from tests.packaging.conftest import ROOT
+from tests.packaging.place import HOME
+from tests.packaging.unit import SYSUSERS, directives
+
+DOCS = ROOT / "docs"
+PLAYBOOK: list[dict[str, Any]] = yaml.safe_load((DOCS / "ansible.yml").read_text())
+VARIABLES = {flag.variable for flag in FLAGS}
+
+
+def tasks() -> list[dict[str, Any]]:
+    return [task for play in PLAYBOOK for part in ("tasks", "handlers") for task in play.get(part, [])]
+
+
+def test_every_task_has_a_name_and_a_module_that_ansible_has_itself() -> None:
+    for task in tasks():
+        assert task["name"]
+        assert sum(key.startswith("ansible.builtin.") for key in task) == 1, task["name"]
+
+
+def test_the_playbook_puts_things_where_the_unit_looks_for_them() -> None:
+    (variables,) = (play["vars"] for play in PLAYBOOK if "vars" in play)
+    assert variables["lifecycle_home"] == str(HOME)
+    assert set(variables["lifecycle_settings"]) <= VARIABLES
+    text = (DOCS / "ansible.yml").read_text()
+    assert f"dest: {directives()['EnvironmentFile'][0].removeprefix('-')}" in text
+    for place in (f"lib/sysusers.d/{SYSUSERS.name}", "lib/systemd/system/libvirt-lifecycle-exporter.service"):
+        assert f"{{{{ lifecycle_home }}}}/{place}" in text
+        assert place in (DOCS / "install.md").read_text()
+        assert place in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_handler_that_is_called_is_there() -> None:
+    handlers = {handler["name"] for play in PLAYBOOK for handler in play.get("handlers", [])}
+    assert {task["notify"] for task in tasks() if "notify" in task} == handlers
+
+
+def test_links_lead_somewhere() -> None:
+    for page in ("install.md", "web-config.md"):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", (DOCS / page).read_text()):
+            if not link.startswith("../helm/"):
+                assert (DOCS / link).exists(), f"{page}: {link}"
+
+
+def test_every_variable_is_one() -> None:
+    for page in ("install.md", "web-config.md", "ansible.yml"):
+        found = set(re.findall(r"LIBVIRT_LIFECYCLE_EXPORTER_[A-Z_]+", (DOCS / page).read_text()))
+        assert found <= VARIABLES, page
+
+
+def test_the_port_is_the_ports() -> None:
+    said = Path(DOCS / "install.md").read_text() + (DOCS / "ansible.yml").read_text()
+    assert set(re.findall(r"localhost:(\d+)", said)) == {"10177"}

@@ -1,0 +1,194 @@
+"""The installed service under the limits of its unit file, with the libvirt of its host."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from libvirt_lifecycle_exporter.web.entrance import Entrance
+from tests.lab.daemon import Daemon, short_root
+from tests.lab.exporter import free_port
+from tests.lab.page import Page
+from tests.lab.private import PrivateDaemon
+from tests.lab.session import SessionDaemon
+from tests.lab.supervisor import Supervisor
+from tests.lab.waiting import until
+from tests.packaging.place import COMMAND, Place
+from tests.packaging.sandbox import PYTHON, UID, Sandbox
+from tests.web.serving import Served, basic, hashed
+
+AS_ROOT = os.getuid() == 0
+URI = "qemu:///system" if AS_ROOT else "qemu+unix:///session?socket=/run/libvirt/libvirt-sock"
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    with short_root() as root:
+        for name in ("state", "notify"):
+            (root / name).mkdir()
+        yield root
+
+
+@pytest.fixture(scope="module")
+def daemon(root: Path) -> Iterator[Daemon]:
+    """The system's daemon, with a read-only socket for all; without root the session's."""
+    kind = PrivateDaemon if AS_ROOT else SessionDaemon
+    with kind(root / "daemon", hostname="host") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def sandbox(installed: Place, daemon: Daemon, root: Path) -> Sandbox:
+    return Sandbox(installed, root / "state", daemon.socket.parent, root / "notify")
+
+
+PAIR = [("cert", "server.pem"), ("key", "server.key")]
+USERS = f"basic_auth_users: {{alice: {hashed('a')}}}\n"
+DOMAIN = "<domain type='qemu'><name>seen</name><memory>8192</memory><os><type>hvm</type></os></domain>"
+
+# Each line says whether the sandbox forbids it: the controls of what the test above shows.
+PROBES = """
+import ctypes, json, mmap, os, socket, sys
+def refused(what):
+    try:
+        what()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return ""
+libc = ctypes.CDLL(None, use_errno=True)
+def called(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno())
+flags = mmap.PROT_WRITE | mmap.PROT_EXEC
+json.dump({
+    "write to /etc": refused(lambda: open("/etc/x", "w")),
+    "write to /opt": refused(lambda: open("/opt/x", "w")),
+    "write to the state": refused(lambda: open("/var/lib/libvirt-lifecycle-exporter/x", "w")),
+    "see homes": refused(lambda: open("/root/.profile")),
+    "read the kernel log": refused(lambda: open("/dev/kmsg")),
+    "open netlink": refused(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+    "open vsock": refused(lambda: socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)),
+    "open tcp": refused(lambda: socket.socket()),
+    "write and execute": refused(lambda: mmap.mmap(-1, 4096, prot=flags)),
+    "make a namespace": refused(lambda: called(272, 0x10000000)),
+    "trace": refused(lambda: called(101, 0, 0, 0, 0)),
+    "become root": refused(lambda: os.setuid(0)),
+}, sys.stdout)
+"""
+ALLOWED = {"write to the state", "open tcp"}
+
+
+@contextmanager
+def running(
+    sandbox: Sandbox, root: Path, *arguments: str, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (
+        (root / "exporter.log").open("wb") as log,
+        subprocess.Popen(sandbox.argv(variables, COMMAND, *arguments), stderr=log, env={}) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
+
+
+def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root: Path) -> None:
+    page = Page(free_port())
+    variables = {
+        "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{page.port}",
+        "LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI": URI,
+        "NOTIFY_SOCKET": "/run/notify/notify",
+        "WATCHDOG_USEC": "4000000",
+    }
+    log = root / "exporter.log"
+    with Supervisor(root / "notify") as supervisor, running(sandbox, root, **variables) as process:
+        assert supervisor.wait_for("READY") == "1"
+        until(lambda: page.status("/-/ready") == 200, 30, f"the exporter; its log is {log}")
+        connection = daemon.connect()
+        try:
+            domain = connection.defineXML(DOMAIN)
+            until(lambda: page.lifecycle_counts("seen")["defined", "added"] == 1, 30, "the event")
+            domain.undefine()
+            del domain
+        finally:
+            connection.close()
+        assert supervisor.wait_for("WATCHDOG") == "1"
+        held = status(process.pid)
+        assert (held["NoNewPrivs"], held["Seccomp"]) == ("1", "2")
+        if AS_ROOT:
+            assert {held["CapEff"], held["CapPrm"], held["CapBnd"]} == {"0" * 16}
+            mapped = Path(f"/proc/{process.pid}/uid_map").read_text().split()
+            assert mapped == ["0", "0", "1", str(UID), str(UID), "1"]
+            assert set(held["Uid"].split()) == set(held["Gid"].split()) == {str(UID)}
+        maps = Path(f"/proc/{process.pid}/maps").read_text()
+        assert not [line for line in maps.splitlines() if "wx" in line.split()[1]]
+        process.terminate()
+        assert supervisor.wait_for("STOPPING") == "1"
+        assert process.wait(20) == 0
+    journal = root / "state/journal.sqlite"
+    assert journal.stat().st_mode & 0o077 == 0
+    said = log.read_text()
+    assert "level=error" not in said
+    assert "level=warning" not in said
+
+
+def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path) -> None:
+    def inline(name: str, file: str) -> str:
+        return f"  {name}: |\n" + "".join(
+            f"    {line}\n" for line in (signed / file).read_text().splitlines()
+        )
+
+    web = root / "state/web.yml"
+    web.write_text(
+        "tls_server_config:\n" + inline("cert", "server.pem") + inline("key", "server.key") + USERS
+    )
+    port = free_port()
+    variables = {
+        "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{port}",
+        "LIBVIRT_LIFECYCLE_EXPORTER_WEB_CONFIG_FILE": "/var/lib/libvirt-lifecycle-exporter/web.yml",
+    }
+    with running(sandbox, root, "demo", **variables):
+        client = Served(port, Entrance(), signed)
+
+        def answers() -> bool:
+            try:
+                return client.ask(client.client(), headers=basic("alice", "a"))[0] == 200
+            except OSError:
+                return False
+
+        until(answers, 30, f"the exporter; its log is {root}/exporter.log")
+        assert client.ask(client.client())[0] == 401
+
+
+def test_check_has_nothing_to_ask_for(sandbox: Sandbox) -> None:
+    said = subprocess.run(
+        sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI), capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said
+    assert "read-only access is enough" in said.stdout
+
+
+def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None:
+    """As in a container, whose users the daemon outside does not know; that takes root to show."""
+    asked = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert said.returncode == (1 if AS_ROOT else 0), said
+    assert ("hint: libvirt's host does not know this user by name" in said.stdout) is AS_ROOT
+
+
+def test_the_sandbox_holds(sandbox: Sandbox) -> None:
+    said = subprocess.run(
+        sandbox.argv({}, PYTHON, "-I", "-c", PROBES), capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said
+    forbidden = json.loads(said.stdout)
+    assert {what for what, error in forbidden.items() if not error} == ALLOWED

@@ -1,0 +1,112 @@
+"""The unit and its user, as systemd's own tools see them."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.place import COMMAND
+from tests.packaging.unit import FILE, SYSUSERS, directives
+
+INSTALL = Path(__file__).parents[2] / "docs/install.md"
+WORST = 2.0
+UNITS = Path("/usr/lib/systemd/system")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A machine's files, as far as they matter to the unit."""
+    for folder in ("etc/systemd/system", "usr/lib/systemd/system", str(COMMAND.parent.relative_to("/"))):
+        (tmp_path / folder).mkdir(parents=True)
+    for target in UNITS.glob("*.target"):
+        shutil.copy(target, tmp_path / "usr/lib/systemd/system")
+    command = tmp_path / COMMAND.relative_to("/")
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    shutil.copy(FILE, tmp_path / "etc/systemd/system")
+    return tmp_path
+
+
+def verified(root: Path) -> str:
+    """What is wrong with it; nothing is good."""
+    done = subprocess.run(
+        ["systemd-analyze", "verify", f"--root={root}", FILE.name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr + ("failed" if done.returncode else "")
+
+
+def exposure(root: Path) -> float:
+    """0 (none) to 10."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--root={root}", FILE.name],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (found,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    return float(found)
+
+
+def test_systemd_has_nothing_to_say(root: Path) -> None:
+    assert verified(root) == ""
+
+
+def test_systemd_would_have_something_to_say(root: Path) -> None:
+    with (root / "etc/systemd/system" / FILE.name).open("a") as unit:
+        unit.write("[Service]\nRestart=alwayz\n")
+    assert "Failed to parse service restart specifier" in verified(root)
+
+
+def test_it_is_well_locked_in(root: Path) -> None:
+    measured = exposure(root)
+    print(f"systemd-analyze security: {measured}")
+    assert measured <= WORST
+
+
+def test_the_drop_in_of_the_documentation_opens_little_more(root: Path) -> None:
+    text = INSTALL.read_text()
+    (drop_in,) = (found for found in re.findall(r"```ini\n(.*?)```", text, re.DOTALL) if "[Service]" in found)
+    folder = root / f"etc/systemd/system/{FILE.name}.d"
+    folder.mkdir()
+    before = exposure(root)
+    (folder / "words.conf").write_text(drop_in)
+    assert verified(root) == ""
+    measured = exposure(root)
+    print(f"systemd-analyze security, with the drop-in: {measured}")
+    assert before < measured <= WORST + 1
+
+
+def test_what_the_issue_asks_for_is_there() -> None:
+    found = directives()
+    for name, value in {
+        "Type": "notify",
+        "Restart": "always",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "PrivateDevices": "yes",
+        "NoNewPrivileges": "yes",
+        "CapabilityBoundingSet": "",
+        "MemoryDenyWriteExecute": "yes",
+        "StateDirectory": "libvirt-lifecycle-exporter",
+        "ExecStart": str(COMMAND),
+    }.items():
+        assert found[name] == [value], name
+    assert found["SystemCallFilter"][0] == "@system-service"
+    assert "WatchdogSec" in found
+
+
+def test_the_user_that_it_runs_as_is_the_one_that_sysusers_makes(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    made = subprocess.run(
+        ["systemd-sysusers", f"--root={tmp_path}", SYSUSERS], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made
+    (user,) = directives()["User"]
+    users = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
+    assert [(one[0], one[6]) for one in users] == [(user, "/usr/sbin/nologin")]
+    assert (tmp_path / "etc/group").read_text().startswith(f"{directives()['Group'][0]}:")

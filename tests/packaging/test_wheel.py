@@ -1,0 +1,153 @@
+"""The wheel: what is in it, and that it does what the tree does, without the tree and without extras."""
+
+import email
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from libvirt_lifecycle_exporter import __version__
+from tests.lab.exporter import free_port
+from tests.lab.page import Page
+from tests.lab.waiting import until
+from tests.otel.stub import Stub
+from tests.packaging.conftest import ROOT, build
+from tests.packaging.place import COMMAND, HOME, Place
+
+NAME = f"libvirt_lifecycle_exporter-{__version__}"
+
+
+def test_exactly_one_package_and_what_systemd_needs(released: dict[str, Path]) -> None:
+    with zipfile.ZipFile(released[".whl"]) as wheel:
+        names = wheel.namelist()
+        metadata = email.message_from_bytes(wheel.read(f"{NAME}.dist-info/METADATA"))
+    assert {name.split("/")[0] for name in names} == {
+        "libvirt_lifecycle_exporter",
+        f"{NAME}.dist-info",
+        f"{NAME}.data",
+    }
+    assert [name for name in names if name.startswith(f"{NAME}.data")] == [
+        f"{NAME}.data/data/lib/sysusers.d/libvirt-lifecycle-exporter.conf",
+        f"{NAME}.data/data/lib/systemd/system/libvirt-lifecycle-exporter.service",
+    ]
+    assert "libvirt_lifecycle_exporter/py.typed" in names
+    assert metadata["Version"] == __version__
+    assert metadata.get_all("Provides-Extra") == ["grpc"]
+
+
+def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Path) -> None:
+    with tarfile.open(released[".gz"]) as sdist:
+        sdist.extractall(tmp_path / "source", filter="data")
+    (wheel,) = build(tmp_path / "source" / NAME, tmp_path / "again", "wheel")
+    assert wheel.name == released[".whl"].name
+    assert wheel.read_bytes() == released[".whl"].read_bytes()
+
+
+def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *released.values()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked
+
+
+def test_pip_has_nothing_to_say(installed: Place) -> None:
+    assert "No broken requirements" in installed.run(HOME / "bin/python", "-m", "pip", "check")
+
+
+def test_only_what_is_locked_is_installed_and_all_of_it_is_constrained(installed: Place) -> None:
+    found = json.loads(
+        installed.run(
+            HOME / "bin/python", "-m", "pip", "list", "--format", "json", PIP_DISABLE_PIP_VERSION_CHECK="1"
+        )
+    )
+    here = {plain(one["name"]): one["version"] for one in found}
+    constrained, locked = pins("constraints.txt"), pins("requirements-hashed.txt")
+    assert locked.items() <= constrained.items()
+    own = {"pip", "setuptools", "libvirt-lifecycle-exporter"}
+    assert {name: version for name, version in here.items() if name not in own} == locked
+    assert pins("requirements-hashed-grpc.txt").items() <= constrained.items()
+    assert set(pins("requirements-hashed-grpc.txt")) == {"grpcio"}
+
+
+def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> None:
+    for file in ("requirements-hashed.txt", "requirements-hashed-grpc.txt"):
+        text = (ROOT / file).read_text()
+        for entry in re.split(r"\n(?=\S)", text)[1:]:
+            assert re.fullmatch(r"[a-z0-9-]+==[^ ]+( \\\n {4}--hash=sha256:[0-9a-f]{64})+\n?", entry), entry
+        assert "://" not in text
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(file: str) -> dict[str, str]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ \n]+)", (ROOT / file).read_text(), re.MULTILINE)
+    return {plain(name): version for name, version in found}
+
+
+@contextmanager
+def running(place: Place, *arguments: str, **variables: str) -> Iterator[tuple[Page, subprocess.Popen[str]]]:
+    page = Page(free_port())
+    with subprocess.Popen(
+        place.argv(COMMAND, *arguments, "--web.listen-address", f"127.0.0.1:{page.port}"),
+        cwd="/",
+        env=place.environment | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            page.wait_until(lambda: page.status("/-/ready") == 200)
+            yield page, process
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            finally:
+                process.kill()
+
+
+def test_it_plays_what_make_run_plays(installed: Place) -> None:
+    with running(installed, "demo", "--pace", "10ms") as (page, process):
+        crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}
+        page.wait_until(lambda: (page.value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 1)
+        built = page.metrics()["libvirt_lifecycle_exporter_build_info"].samples[0].labels
+        assert built["version"] == __version__
+    assert process.returncode == 0
+    assert __version__ in installed.run(COMMAND, "--version")
+
+
+def test_spans_and_logs_on_the_console_without_the_extra(installed: Place) -> None:
+    console = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
+    with running(installed, "demo", "--pace", "10ms", **console) as (_, process):
+        assert process.stdout is not None
+        names = set()
+        for line in process.stdout:
+            if line.startswith("{"):
+                names.add(json.loads(line).get("name") or json.loads(line).get("event_name"))
+            if {"start domain", "libvirt.domain.started"} <= names:
+                break
+
+
+def test_otlp_over_http_without_the_extra(installed: Place) -> None:
+    with (
+        Stub() as stub,
+        running(installed, "demo", "--pace", "10ms", OTEL_EXPORTER_OTLP_ENDPOINT=stub.url),
+    ):
+        until(lambda: stub.taken("traces") and stub.taken("logs"), 30, "spans and log records")
+
+
+def test_grpc_without_the_extra_is_refused_in_one_sentence(installed: Place) -> None:
+    grpc = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    said = installed.run(COMMAND, "demo", code=2, **grpc)
+    assert said.count("\n") == 1
+    assert "libvirt-lifecycle-exporter[grpc]" in said

@@ -1,0 +1,52 @@
+"""The unit file, as systemd reads it: each directive with all that it is given, in order."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).parents[2] / "exporter/shared-data/libvirt-lifecycle-exporter.service"
+SYSUSERS = FILE.with_suffix(".conf")
+
+
+def directives(file: Path = FILE) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in file.read_text().splitlines():
+        if line and line[0] not in "#[":
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+    return found
+
+
+@cache
+def syscall_sets() -> dict[str, list[str]]:
+    """systemd's own sets of system calls."""
+    said = subprocess.run(
+        ["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True
+    )
+    sets: dict[str, list[str]] = {}
+    members: list[str] = []
+    for line in said.stdout.splitlines():
+        if line.startswith("@"):
+            members = sets.setdefault(line.strip(), [])
+        elif line.startswith("    ") and not line.strip().startswith("#"):
+            members.append(line.strip())
+    return sets
+
+
+def expanded(names: list[str]) -> set[str]:
+    """System calls of sets and names."""
+    calls: set[str] = set()
+    for name in names:
+        calls |= expanded(syscall_sets()[name]) if name.startswith("@") else {name}
+    return calls
+
+
+def allowed_syscalls() -> set[str]:
+    """What SystemCallFilter= comes to."""
+    calls: set[str] = expanded(["@default"])
+    for line in directives()["SystemCallFilter"]:
+        if line.startswith("~"):
+            calls -= expanded(line[1:].split()) - expanded(["@default"])
+        else:
+            calls |= expanded(line.split())
+    return calls
