@@ -1,7 +1,7 @@
 """A real Alertmanager, and the pager that it calls."""
 
 import json
-import os
+import shutil
 import threading
 import time
 import urllib.request
@@ -13,10 +13,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tests.lab.exporter import free_port
-from tests.lab.reaper import Reaper
-from tests.lab.waiting import until
+from tests.lab.service import Service
 
-READY_WITHIN = 60.0
 PROGRAMS = ("prometheus-alertmanager", "alertmanager")
 """Debian's name, and everybody else's."""
 
@@ -89,36 +87,21 @@ class Pager:
             ]
 
 
-class Alertmanager:
+class Alertmanager(Service):
     """`config` is its text. Started and stopped by `with`."""
 
     def __init__(self, folder: Path, config: str) -> None:
         self.port = free_port()
-        self.log = folder / "alertmanager.log"
-        self._folder = folder
         path = folder / "alertmanager.yaml"
         path.write_text(config)
-        self._argv = [
+        argv = [
+            program(),
             f"--config.file={path}",
             f"--storage.path={folder / 'alertmanager-data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--cluster.listen-address=",
         ]
-        self._reaper = Reaper()
-
-    def __enter__(self) -> Self:
-        try:
-            self._spawn()
-            until(self._is_ready, READY_WITHIN, f"Alertmanager; its log is {self.log}")
-        except BaseException:
-            self._reaper.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._reaper.close()
+        super().__init__(folder, argv, f"http://127.0.0.1:{self.port}/-/ready", folder / "alertmanager.log")
 
     def alerts(self) -> Sequence[dict[str, Any]]:
         """Those that are active, held back or not."""
@@ -134,20 +117,10 @@ class Alertmanager:
         with urllib.request.urlopen(request, timeout=10) as answer:
             answer.read()
 
-    def _spawn(self) -> None:
-        refusal: OSError | None = None
-        for program in PROGRAMS:
-            try:
-                self._reaper.spawn([program, *self._argv], env=os.environ, log=self.log, cwd=self._folder)
-            except OSError as refused:
-                refusal = refused
-            else:
-                return
-        raise FileNotFoundError(f"neither {' nor '.join(PROGRAMS)} is here") from refusal
 
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+def program() -> str:
+    """Find it. Raises FileNotFoundError."""
+    for name in PROGRAMS:
+        if shutil.which(name):
+            return name
+    raise FileNotFoundError(f"neither {' nor '.join(PROGRAMS)} is here")

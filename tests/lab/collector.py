@@ -3,26 +3,20 @@
 import base64
 import json
 import os
-import signal
 import subprocess
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from tests.lab.exporter import free_port
-from tests.lab.reaper import Reaper
-from tests.lab.waiting import until
+from tests.lab.service import Service
 
 SCRIPT = Path(__file__).with_name("collector.sh")
 CANNOT_BE_HAD = 3
-READY_WITHIN = 30.0
-STOPS_WITHIN = 20.0
 
 Attributes = dict[str, Any]
 
@@ -93,49 +87,14 @@ def pair(event: Event) -> str:
     return f"{event.name.removeprefix('libvirt.domain.')}/{event.attributes['libvirt.domain.event.reason']}"
 
 
-class Configured:
-    """With a configuration of one's own, which has a health check at the port. Started and stopped by
-    `with`; in between `stop` and `start` as often as one likes."""
+class Configured(Service):
+    """With a configuration of one's own, which has a health check at the port."""
 
     def __init__(self, folder: Path, configuration: str, health: int) -> None:
-        self.folder = folder
-        self.log = folder / f"collector-{health}.log"
-        self._health = health
         configured = folder / f"collector-{health}.yaml"
         configured.write_text(configuration)
-        self._argv = [collector_program(), "--config", f"file:{configured}"]
-        self._reaper = Reaper()
-        self._pid = 0
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._reaper.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._reaper.close()
-
-    def start(self) -> None:
-        self._pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self.folder)
-        until(self._is_ready, READY_WITHIN, f"the collector; its log is {self.log}")
-
-    def stop(self) -> None:
-        os.kill(self._pid, signal.SIGTERM)
-        self._reaper.wait(self._pid, STOPS_WITHIN)
-
-    def _is_ready(self) -> bool:
-        if self._reaper.exited(self._pid):
-            raise RuntimeError(f"the collector has ended:\n{self.log.read_text(errors='replace')}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._health}", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        argv = [collector_program(), "--config", f"file:{configured}"]
+        super().__init__(folder, argv, f"http://127.0.0.1:{health}", folder / f"collector-{health}.log")
 
 
 class Collector(Configured):

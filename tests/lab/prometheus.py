@@ -1,24 +1,19 @@
 """A real Prometheus that scrapes what a test shows, and answers queries."""
 
 import json
-import os
 import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.lab.exporter import free_port
-from tests.lab.reaper import Reaper
+from tests.lab.service import Service
 from tests.lab.waiting import until
 
-READY_WITHIN = 60.0
-STOPS_WITHIN = 20.0
 
-
-class Prometheus:
+class Prometheus(Service):
     """`scrape` is the scrape_config beside the targets, `jobs` are others; `more` is the rest of the
     configuration; `program` may be another Prometheus than the machine's. Started and stopped by `with`."""
 
@@ -34,35 +29,18 @@ class Prometheus:
         program: str = "prometheus",
     ) -> None:
         self.port = free_port()
-        self.log = folder / "prometheus.log"
         config = folder / "prometheus.json"  # JSON is YAML
         job = {"job_name": "libvirt", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
         whole = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job, *jobs], **(more or {})}
         config.write_text(json.dumps(whole))
-        self._argv = [
+        argv = [
             program,
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'prometheus-data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             *(f"--enable-feature={feature}" for feature in features),
         ]
-        self._folder = folder
-        self.pid = 0
-        self._reaper = Reaper()
-
-    def __enter__(self) -> Self:
-        try:
-            self.pid = self._reaper.spawn(self._argv, env=os.environ, log=self.log, cwd=self._folder)
-            until(self._is_ready, READY_WITHIN, f"Prometheus; its log is {self.log}")
-        except BaseException:
-            self._reaper.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._reaper.close()
+        super().__init__(folder, argv, f"http://127.0.0.1:{self.port}/-/ready", folder / "prometheus.log")
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The `data` of an API answer."""
@@ -78,13 +56,6 @@ class Prometheus:
     def wait_for(self, expression: str, timeout: float = 30.0) -> list[tuple[dict[str, str], float]]:
         """The first answer to the expression that is not empty."""
         return until(lambda: self.query(expression), timeout, f"{expression}; Prometheus' log is {self.log}")
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
 
 def check_metrics(page: bytes) -> str:
