@@ -1,3 +1,3 @@
 """The lab's fixtures, for all tests."""
 
-pytest_plugins = ["tests.lab.fixtures"]
+pytest_plugins = ["tests.lab.built", "tests.lab.fixtures"]

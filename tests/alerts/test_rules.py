@@ -1,6 +1,5 @@
 """The rules as a file: up to date, well-formed for the tools there are, and about metrics that there are."""
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from libvirt_lifecycle_exporter.states import STATE_REASONS, STATES
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
 from tests.alerts.expressions import labels, metrics, selectors
+from tests.lab.go_tools import go_tool
 
 HERE = Path(__file__).parents[2]
 ALERTS_FOLDER = HERE / "alerts"
@@ -69,24 +69,8 @@ def ran(argv: Sequence[str | Path], cwd: Path = HERE) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-@pytest.fixture(scope="session")
-def go_tool() -> Callable[[str], str]:
-    """A pinned program, built if it is not there; where that cannot be the test is skipped, not in CI."""
-
-    def path(name: str) -> str:
-        done = subprocess.run(
-            [HERE / "tests/lab/go-tool.sh", name], capture_output=True, text=True, check=False
-        )
-        if done.returncode == 3 and not os.environ.get("LAB_COMPLETE"):
-            pytest.skip(done.stderr.strip())
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    return path
-
-
 @pytest.fixture(scope="module")
-def promtools(go_tool: Callable[[str], str]) -> Iterator[dict[str, Callable[[], str]]]:
+def promtools() -> Iterator[dict[str, Callable[[], str]]]:
     """What each of them has to say about the stories; both at the same time, since it takes a while."""
     with ExitStack() as stack:
         yield {tool: _begun(stack, tool) for tool in ("promtool", go_tool("promtool"))}
@@ -112,7 +96,6 @@ def test_what_is_shipped_is_what_the_source_says() -> None:
     assert README.read_text() == filled(README.read_text(), load())
 
 
-@pytest.mark.timeout(900)  # it may have to be built
 def test_every_story_of_every_alert_ends_as_it_should(promtools: dict[str, Callable[[], str]]) -> None:
     """By Debian's promtool (or whichever this machine has), and by the newest one that is pinned."""
     for said in promtools.values():
@@ -124,8 +107,7 @@ def test_promtool_finds_nothing(promtools: dict[str, Callable[[], str]]) -> None
         assert ran([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
 
 
-@pytest.mark.timeout(900)
-def test_pint_finds_nothing(go_tool: Callable[[str], str], tmp_path: Path) -> None:
+def test_pint_finds_nothing(tmp_path: Path) -> None:
     """With no exclusion, and no configuration."""
     argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
     assert ran(argv, cwd=tmp_path) == ""

@@ -5,15 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.collector import Collector, build
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """The Collector is built before the first test's time begins to run."""
-    if any(HERE in item.path.parents for item in session.items) and not session.config.option.collectonly:
-        build()
+from tests.lab.collector import Collector
 
 
 @pytest.fixture(scope="module")

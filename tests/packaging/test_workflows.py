@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from libvirt_lifecycle_exporter import __version__
-from tests.lab.go_tools import build, go_tool
+from tests.lab.go_tools import go_tool
 from tests.packaging.conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -22,7 +22,6 @@ HOSTS = [
 
 @pytest.fixture(scope="module")
 def actionlint() -> str:
-    build("actionlint")
     return go_tool("actionlint")
 
 
