@@ -2,13 +2,15 @@
 
 Shown: ProtectSystem=strict, ProtectHome, PrivateTmp, PrivateDevices, the user without capabilities,
 NoNewPrivileges, RestrictAddressFamilies, MemoryDenyWriteExecute, RestrictNamespaces, LockPersonality,
-SystemCallFilter, UMask and, as root, PrivateUsers. Not shown: ProtectProc, ProtectClock, ProtectHostname,
-ProtectKernel*, ProtectControlGroups, RemoveIPC and limits: they take away what the exporter never uses.
+SystemCallFilter, UMask and, as root and where the kernel grants it (not in a chroot), PrivateUsers. Not
+shown: ProtectProc, ProtectClock, ProtectHostname, ProtectKernel*, ProtectControlGroups, RemoveIPC and
+limits: they take away what the exporter never uses.
 """
 
 import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,9 @@ from tests.packaging.unit import allowed_syscalls, directives
 STATE = Path("/var/lib/libvirt-lifecycle-exporter")
 UID = 65534
 """nobody: a daemon takes no client whose user has no name on its host."""
+_ALONE = subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL, check=False)
+PRIVATE_USERS = os.getuid() == 0 and _ALONE.returncode == 0
+"""Whether users of one's own can be had here."""
 PROCESS = Path(__file__).with_name("sandbox_process.py")
 
 _FURNISH = """
@@ -66,6 +71,7 @@ class Sandbox:
         (umask,), (families,) = directives()["UMask"], directives()["RestrictAddressFamilies"]
         order = {
             "uid": uid if os.getuid() == 0 else 0,
+            "private_users": PRIVATE_USERS,
             "umask": int(umask, 8),
             "families": [getattr(socket, family) for family in families.split()],
             "calls": sorted(allowed_syscalls()),

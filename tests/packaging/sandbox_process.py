@@ -96,7 +96,8 @@ def main(order: dict[str, Any], command: list[str]) -> None:
     os.umask(order["umask"])
     if os.getuid() == 0 and order["uid"]:
         os.setgroups([])
-        private_users(order["uid"])
+        if order["private_users"]:
+            private_users(order["uid"])
         for capability in range(64):
             prctl(PR_CAPBSET_DROP, capability)
         os.setresgid(*[order["uid"]] * 3)

@@ -18,7 +18,7 @@ from tests.lab.session import SessionDaemon
 from tests.lab.supervisor import Supervisor
 from tests.lab.waiting import until
 from tests.packaging.place import COMMAND, Place
-from tests.packaging.sandbox import PYTHON, UID, Sandbox
+from tests.packaging.sandbox import PRIVATE_USERS, PYTHON, UID, Sandbox
 from tests.web.serving import Served, basic, hashed
 
 AS_ROOT = os.getuid() == 0
@@ -126,9 +126,10 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         assert (held["NoNewPrivs"], held["Seccomp"]) == ("1", "2")
         if AS_ROOT:
             assert {held["CapEff"], held["CapPrm"], held["CapBnd"]} == {"0" * 16}
+            assert set(held["Uid"].split()) == set(held["Gid"].split()) == {str(UID)}
+        if PRIVATE_USERS:
             mapped = Path(f"/proc/{process.pid}/uid_map").read_text().split()
             assert mapped == ["0", "0", "1", str(UID), str(UID), "1"]
-            assert set(held["Uid"].split()) == set(held["Gid"].split()) == {str(UID)}
         maps = Path(f"/proc/{process.pid}/maps").read_text()
         assert not [line for line in maps.splitlines() if "wx" in line.split()[1]]
         process.terminate()

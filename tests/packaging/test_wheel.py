@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,9 +40,9 @@ def test_exactly_one_package_and_what_systemd_needs(released: dict[str, Path]) -
 
 
 def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Path) -> None:
-    with tarfile.open(released[".gz"]) as sdist:
-        sdist.extractall(tmp_path / "source", filter="data")
-    (wheel,) = build(tmp_path / "source" / NAME, tmp_path / "again", "wheel")
+    # Not by tarfile, which says nothing of filters in Debian 12's Python and complains without one in others.
+    subprocess.run(["tar", "-xzf", released[".gz"], "-C", tmp_path], check=True)
+    (wheel,) = build(tmp_path / NAME, tmp_path / "again", "wheel")
     assert wheel.name == released[".whl"].name
     assert wheel.read_bytes() == released[".whl"].read_bytes()
 
