@@ -107,4 +107,13 @@ and
         f"{_PAGE}-E 'exporter_series(_limited_total)? '",
         _DASHBOARD,
     ),
+    Alert(
+        "LibvirtWebConfigFailing",
+        f"{_PREFIX}_web_config_last_reload_successful == 0",
+        "The exporter on {{ $labels.instance }} cannot use its --web.config.file, or a certificate that it names.",
+        "What was in force before it changed is in force still: nobody is let in who was not, but a certificate that was "
+        "renewed is not shown, and a restart would be refused.",
+        f"{_PAGE}web_config_last_reload",
+        _DASHBOARD,
+    ),
 )

@@ -20,6 +20,7 @@ OF_EXPORTERS = {
     "LibvirtJournalFailing",
     "LibvirtTelemetryExportFailing",
     "LibvirtSeriesLimited",
+    "LibvirtWebConfigFailing",
 }
 BY_A_HANG = {"Outage", "StuckPaused", "StuckShuttingDown"}
 OF_ITS_DOMAIN = {

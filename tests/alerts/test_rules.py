@@ -49,6 +49,7 @@ UNCLOCKED = {
     "LibvirtExporterAbsent",
     "LibvirtExporterDown",
     "LibvirtSeriesLimited",
+    "LibvirtWebConfigFailing",
 }
 """No time of the host's is in their expressions."""
 

@@ -62,7 +62,10 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
     with ExitStack() as stack:
         folder = stack.enter_context(short_root())
         daemon = stack.enter_context(SessionDaemon(folder / "desk", programs))
-        exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=IMPATIENT))
+        web = folder / "web.yml"
+        web.write_text("http_server_config: {headers: {X-Frame-Options: deny}}\n")
+        flags = (*IMPATIENT, "--web.config.file", str(web))
+        exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=flags))
         pager = stack.enter_context(Pager())
         example = (HERE / "alerts/alertmanager.example.yaml").read_text()
         alertmanager = stack.enter_context(Alertmanager(folder, example))
@@ -87,6 +90,7 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
                 "PATH": f"{folder / 'bin'}:{search_path()}",
                 "LIBVIRT_DEFAULT_URI": daemon.uri,
                 "LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI": daemon.uri,
+                "LIBVIRT_LIFECYCLE_EXPORTER_WEB_CONFIG_FILE": str(web),
                 "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH": str(exporter.journal.path),
             },
         )
