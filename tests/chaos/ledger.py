@@ -175,7 +175,7 @@ def breaks(rows: Sequence[Fact], allowed: Container[tuple[str, str]] = UNPROVEN)
         if row.event not in AFTER_EVENT:
             continue
         restored = row.event == "resumed" and before == "started"
-        is_next = state in ALLOWED[row.event] or (row.event, state) in allowed
+        is_next = state in ALLOWED[row.event] or (row.event, state) in allowed or _failed_to_start(row, state)
         if state and not is_next and not restored:
             found.append(f"{row.event}/{row.detail} ({row.source}) at {row.at:.3f} while {state}")
         # Of the first one that is known, either may be meant: it boots, or it was paused.
@@ -184,6 +184,11 @@ def breaks(rows: Sequence[Fact], allowed: Container[tuple[str, str]] = UNPROVEN)
         state = (state and COMING) if coming else OFF if alone else AFTER_EVENT[row.event]
         before = row.event
     return found
+
+
+def _failed_to_start(row: Fact, state: str) -> bool:
+    """libvirt sends no event of a start that fails: it is found by asking, and what was off is off still."""
+    return state == OFF and (row.event, row.detail, row.source) == ("stopped", "failed", "reconcile")
 
 
 def by_kind(facts: Iterable[Fact]) -> dict[str, int]:
