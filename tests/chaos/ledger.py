@@ -74,6 +74,11 @@ class Findings:
     broken: list[str] = field(default_factory=list)
     of_libvirt: list[str] = field(default_factory=list)
     """Chains that are broken in what libvirt sent."""
+    stories: list[str] = field(default_factory=list)
+    """Of the domains with a finding: what was heard and what was written, in the order of time."""
+
+    def faults(self) -> int:
+        return len(self.lost) + len(self.doubled) + len(self.broken)
 
     def __str__(self) -> str:
         return (
@@ -144,6 +149,7 @@ def compare(
     findings.rows += len(rows)
     findings.witnessed += sum(views.witnessed.cover(row.at) for row in heard)
     findings.reconciled += len(rows) - len(heard)
+    before = findings.faults()
     for pair in {fact[1:3] for fact in (*events, *heard)}:
         lost, extra = Alignment(
             [event for event in events if event[1:3] == pair],
@@ -157,6 +163,12 @@ def compare(
     sent = breaks(events) if len(views.witnessed) == 1 else []
     findings.of_libvirt += [f"{domain} {broken}" for broken in sent]
     findings.broken += [f"{domain} {broken}" for broken in beyond(sent, breaks(rows))]
+    if findings.faults() > before:
+        told = [(event, "heard") for event in events] + [(row, f"written, {row.source}") for row in rows]
+        findings.stories += [
+            f"{domain} {fact.at:.3f} {fact.event}/{fact.detail} {how}"
+            for fact, how in sorted(told, key=lambda one: one[0].at)
+        ]
 
 
 OFF, ON, PAUSED, COMING, ENDING = "off", "on", "paused", "coming", "ending"

@@ -26,6 +26,8 @@ DOMAINS = [f"vm-{number:03}" for number in range(200)]
 PATIENCE = 60.0
 LISTINGS = 12.0
 """Seconds in which everything is listed twice again."""
+STORIES = 200
+"""Lines."""
 STATES = {
     libvirt.VIR_DOMAIN_RUNNING: "running",
     libvirt.VIR_DOMAIN_PAUSED: "paused",
@@ -155,7 +157,8 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(
     for label, found in findings.items():
         for what in ("lost", "doubled", "broken", "of_libvirt"):
             print(*(f"{label} {what}: {line}" for line in getattr(found, what)[:20]), sep="\n")
+        print(*found.stories[:STORIES], sep="\n")
     assert shown_counts(field) == journal_counts(field)
     assert onlooker.falls == []
     assert field.exporter.figure(ERRORS) == 0
-    assert not any(found.lost or found.doubled or found.broken for found in findings.values())
+    assert not any(found.faults() for found in findings.values())

@@ -164,7 +164,8 @@ class TestHeadlines:
             key = (question.board, question.panel, question.ref)
             for one in grafana.answer(question, late=True) if key in wanted else ():
                 expected = wanted[key].get(one.labels.get("reason", ""), 0)
-                assert sum(one.values) == pytest.approx(expected, abs=0.1), (question, one)
+                # rate() extrapolates to the edges of its window, more so after a late scrape.
+                assert sum(one.values) == pytest.approx(expected, abs=0.4), (question, one)
 
 
 @pytest.mark.parametrize("name", MARKED)
