@@ -215,8 +215,9 @@ def breaks(facts: Iterable[Fact]) -> list[Break]:
             found.append(Break(fact, state))
         # Of the first one that is known, either may be meant: it boots, or it was paused.
         coming = fact.event == "resumed" and state in ("", OFF, COMING)
-        alone = fact.event == "shutdown" and state == OFF
-        state = (state and COMING) if coming else OFF if alone else AFTER_EVENT[fact.event]
+        # Nor does a shutdown tell of a domain that was not known whether it had begun.
+        alone = fact.event == "shutdown" and state in ("", OFF)
+        state = (state and COMING) if coming else state if alone else AFTER_EVENT[fact.event]
         before = fact.event
     return found
 
