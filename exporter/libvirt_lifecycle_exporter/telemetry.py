@@ -24,6 +24,9 @@ GRPC: Final = "grpc"
 
 SIGNALS: Final = ("traces", "logs")
 
+_GRPC_NEEDS: Final = ("grpc", "google.rpc")
+"""Modules that the extra ``grpc`` brings."""
+
 _TIMEOUT = 10.0
 _LEAST_TIMEOUT = 100
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -147,7 +150,7 @@ def _endpoint(variables: _Variables) -> Endpoint | None:
     protocol = protocol.lower() or HTTP
     if protocol not in (HTTP, GRPC):
         raise ValueError(f'{protocol_variable}: "{protocol}" is not known here; write http/protobuf or grpc')
-    if protocol == GRPC and find_spec("grpc") is None:
+    if protocol == GRPC and not all(find_spec(module) for module in _GRPC_NEEDS):
         raise ValueError(
             f"{protocol_variable}=grpc needs more: pip install 'libvirt-lifecycle-exporter[grpc]'"
         )

@@ -15,5 +15,9 @@ extra=$(list "$1" grpc)
 } >requirements-hashed.txt
 {
     echo "# What the extra grpc needs beside requirements-hashed.txt. Made by: make lock"
-    printf '%s\n' "$extra" | awk '/^grpcio==/ { on = 1 } on { print; if ($0 !~ /\\$/) exit }'
+    # Entries begin at the margin, their hashes are indented; those that are needed anyway have been printed.
+    { printf '%s\n' "$needed"; echo; printf '%s\n' "$extra"; } | awk '
+        !NF { again = 1; next }
+        /^[^ ]/ { new = again && !($1 in seen); if (!again) seen[$1] }
+        new'
 } >requirements-hashed-grpc.txt

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,12 +49,23 @@ def installed(released: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     return place
 
 
+@pytest.fixture
+def extended(installed: Place, tmp_path: Path) -> Place:
+    """A copy that has the extra grpc as well, and nothing of the tests' own environment."""
+    place = Place(tmp_path / "opt")
+    shutil.copytree(installed.folder, place.folder, symlinks=True)
+    place.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed-grpc.txt")
+    return place
+
+
+PIP = (HOME / "bin/python", "-m", "pip", "--quiet", "install", "--disable-pip-version-check")
+
+
 def install(place: Place, wheel: Path) -> None:
     """As docs/install.md has it, by hash."""
     place.run(sys.executable, "-m", "venv", HOME)
-    pip = (HOME / "bin/python", "-m", "pip", "--quiet", "install", "--disable-pip-version-check")
-    place.run(*pip, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
-    place.run(*pip, "--no-deps", wheel)
+    place.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
+    place.run(*PIP, "--no-deps", wheel)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from libvirt_lifecycle_exporter import __version__
+from tests.lab.collector import Collector
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
 from tests.lab.waiting import until
@@ -73,7 +74,7 @@ def test_only_what_is_locked_is_installed_and_all_of_it_is_constrained(installed
     own = {"pip", "setuptools", "libvirt-lifecycle-exporter"}
     assert {name: version for name, version in here.items() if name not in own} == locked
     assert pins("requirements-hashed-grpc.txt").items() <= constrained.items()
-    assert set(pins("requirements-hashed-grpc.txt")) == {"grpcio"}
+    assert set(pins("requirements-hashed-grpc.txt")) == {"googleapis-common-protos", "grpcio"}
 
 
 def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> None:
@@ -105,7 +106,8 @@ def running(place: Place, *arguments: str, **variables: str) -> Iterator[tuple[P
         text=True,
     ) as process:
         try:
-            page.wait_until(lambda: page.status("/-/ready") == 200)
+            page.wait_until(lambda: process.poll() is not None or page.status("/-/ready") == 200)
+            assert process.poll() is None, process.communicate()[0]
             yield page, process
         finally:
             process.terminate()
@@ -150,3 +152,13 @@ def test_grpc_without_the_extra_is_refused_in_one_sentence(installed: Place) -> 
     said = installed.run(COMMAND, "demo", code=2, **grpc)
     assert said.count("\n") == 1
     assert "libvirt-lifecycle-exporter[grpc]" in said
+
+
+def test_otlp_over_grpc_with_the_extra(extended: Place, tmp_path: Path) -> None:
+    """What the extra brings is enough: the environment of the tests has more."""
+    assert "No broken requirements" in extended.run(HOME / "bin/python", "-m", "pip", "check")
+    with (
+        Collector(tmp_path) as collector,
+        running(extended, "demo", "--pace", "10ms", **collector.environment(grpc=True)),
+    ):
+        until(lambda: collector.spans() and collector.records(), 30, "spans and log records")
