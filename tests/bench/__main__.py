@@ -4,6 +4,7 @@ Benchmarks stand apart from the tests: nothing here passes or fails.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -12,14 +13,19 @@ from pathlib import Path
 
 from tests.bench import alerts, dashboards, hangs, journal, otel
 from tests.bench.size import figures
+from tests.lab.collector import Collector
 
 ROUNDS = 5
 SIZES = (0, 100, 1000)
 
 
-def one(what: str) -> dict[str, float]:
+def one(what: str, **variables: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.floor", what], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "tests.bench.floor", what],
+        env=os.environ | variables,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     measured: dict[str, float] = json.loads(done.stdout)
     return measured
@@ -27,10 +33,19 @@ def one(what: str) -> dict[str, float]:
 
 def throughput() -> None:
     """In turn, so that a machine whose speed drifts is as slow for the one as for the other."""
-    rounds = [(one("nothing"), one("unjournalled"), one("exporter")) for _ in range(ROUNDS)]
+    with tempfile.TemporaryDirectory() as folder, Collector(Path(folder)) as collector:
+        rounds = [
+            (
+                one("nothing"),
+                one("unjournalled"),
+                one("exporter"),
+                one("exporter", **collector.environment()),
+            )
+            for _ in range(ROUNDS)
+        ]
     print(f"\nthe event path, {ROUNDS} rounds in turn, medians (least to most)")
     for figure in rounds[0][0]:
-        floor, bare, whole = (
+        floor, bare, whole, told = (
             [measured[figure] for measured in column] for column in zip(*rounds, strict=True)
         )
         print(f"  {figure}")
@@ -41,6 +56,7 @@ def throughput() -> None:
         print(
             f"    without a journal            {spread(bare)}   with / without {spread(ratio(whole, bare))}"
         )
+        print(f"    telling a Collector, too     {spread(told)}   on / off {spread(ratio(told, whole))}")
 
 
 def ratio(these: list[float], those: list[float]) -> list[float]:

@@ -1,8 +1,9 @@
 """Events per second, and how late: a callback that does nothing against the whole exporter.
 
 ``python -m tests.bench.floor nothing|exporter|unjournalled`` in a process of its own; prints one JSON object.
-Both run on libvirt's in-process test driver, with the caller in the same process: this is the price of
-Python and of the binding as well, which the one that does nothing pays too.
+The exporter sends to where the OTEL_* variables say, if anywhere. All run on libvirt's in-process test
+driver, with the caller in the same process: this is the price of Python and of the binding as well, which
+the one that does nothing pays too.
 """
 
 import json
@@ -19,6 +20,7 @@ import libvirt
 from libvirt_lifecycle_exporter.app import App
 from libvirt_lifecycle_exporter.settings import Settings, target
 from libvirt_lifecycle_exporter.sources.loop import LOOP
+from libvirt_lifecycle_exporter.telemetry import telemetry
 
 URI = "test:///default"
 EVENTS = 100_000
@@ -53,7 +55,12 @@ def unjournalled(_folder: str) -> Counted:
 
 
 def whole(journal: str) -> Counted:
-    settings = Settings(targets=(target(URI),), queue_size=EVERY_EVENT_FITS, journal_path=journal)
+    settings = Settings(
+        targets=(target(URI),),
+        queue_size=EVERY_EVENT_FITS,
+        journal_path=journal,
+        telemetry=telemetry(os.environ),
+    )
     app = App(settings, sockets=[])
     app.start()
     while not app.ready():
