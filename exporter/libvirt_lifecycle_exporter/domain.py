@@ -34,6 +34,8 @@ class Domain:
     """Names this run, from start to stop, in the journal."""
     rising: bool = False
     """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
+    ending: bool = False
+    """Whether it was told to shut down while it was rising."""
     hung: tuple[str, ...] = ()
     """The hang signals that are open (``vocabulary.HANG_SIGNALS``)."""
 

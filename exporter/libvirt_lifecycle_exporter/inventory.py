@@ -15,7 +15,7 @@ from typing import NamedTuple
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.gaps import Gaps
 from libvirt_lifecycle_exporter.reconcile import is_telling, missed_before
-from libvirt_lifecycle_exporter.states import INACTIVE, state_after
+from libvirt_lifecycle_exporter.states import AFTER_EVENT, INACTIVE, state_after
 from libvirt_lifecycle_exporter.transition import (
     DomainDetails,
     DomainFacts,
@@ -29,6 +29,7 @@ ADDED_DEFINED = InventoryChange("added", "defined")
 REMOVED_SHUTDOWN = InventoryChange("removed", "shutdown")
 REMOVED_UNDEFINED = InventoryChange("removed", "undefined")
 
+ENDING = AFTER_EVENT["shutdown", "host"]
 BEGINS = frozenset({"started", "resumed"})
 """Events that a transient domain begins with. Others may name one that never ran: libvirt 11 sends a lone
 shutdown/host for an incoming migration that was refused."""
@@ -97,7 +98,7 @@ class Inventory:
         if domain is None or not domain.present:
             hidden = self._is_covered(change) and self._gaps.may_hide((change.connection, ""), change.at)
             return missed_before(None, change) if hidden else []
-        hidden = domain.rising or self._gaps.may_hide(key, change.at)
+        hidden = self._gaps.may_hide(key, change.at) or (domain.rising and change.event != "shutdown")
         return missed_before(domain, change) if hidden else []
 
     def apply(self, change: Transition, order: int) -> Update:
@@ -136,7 +137,7 @@ class Inventory:
             self._domains[connection, facts.uuid] = domain
         elif domain.origin_open and not facts.persistent:
             changes.append(ADDED_STARTED)
-        domain.origin_open = domain.rising = False
+        domain.origin_open = domain.rising = domain.ending = False
         self._gaps.adopted((connection, facts.uuid))
         domain.enter(facts.state, facts.reason, at)
         left = domain.name if domain.name != facts.name else None
@@ -196,14 +197,20 @@ class Inventory:
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
+            if domain.rising and change.event == "shutdown":
+                # That it began is told last.
+                domain.ending = True
+                return
             if not (is_telling(change) or domain.origin_open):
                 # It is about to begin, and that will be told; or it never does.
                 if change.event == "resumed":
-                    domain.rising, domain.run_id = True, run_id(change)
+                    domain.rising, domain.ending, domain.run_id = True, False, run_id(change)
                 return
             if not domain.rising:
                 domain.run_id = run_id(change)
-        domain.rising = False
+        if change.event == "started" and domain.ending:
+            after = ENDING
+        domain.rising = domain.ending = False
         domain.enter(*after, change.at)
         domain.domain_id = change.domain_id
 

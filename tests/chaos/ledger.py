@@ -9,7 +9,7 @@ said so.
 
 import math
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -159,8 +159,12 @@ def compare(
         ).leftovers()
         findings.lost += [f"{domain} {fact}" for fact in lost]
         findings.doubled += [f"{domain} {fact}" for fact in extra]
+    is_complete = len(views.witnessed) == 1
+    if is_complete:
+        more = Counter(row.event for row in rows) - Counter(event.event for event in events)
+        findings.doubled += [f"{domain} {count} more {event}" for event, count in more.items()]
     # A witness that was away has broken chains of its own.
-    sent = breaks(events) if len(views.witnessed) == 1 else []
+    sent = breaks(events) if is_complete else []
     findings.of_libvirt += [f"{domain} {broken}" for broken in sent]
     findings.broken += [f"{domain} {broken}" for broken in beyond(sent, breaks(rows))]
     if findings.faults() > before:
@@ -237,10 +241,3 @@ def beyond(sent: Iterable[Break], found: Iterable[Break]) -> list[Break]:
 def _failed_to_start(fact: Fact, state: str) -> bool:
     """libvirt seldom tells of a start that fails: it is found by asking. What was off is off still."""
     return state == OFF and (fact.event, fact.detail) == ("stopped", "failed")
-
-
-def by_kind(facts: Iterable[Fact]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for fact in facts:
-        counts[fact.event] += 1
-    return counts

@@ -12,7 +12,7 @@ import libvirt
 import pytest
 
 from tests.chaos.conftest import Field
-from tests.chaos.ledger import Fact, Findings, Views, by_kind, compare
+from tests.chaos.ledger import Fact, Findings, Views, compare
 from tests.chaos.mischief import Mischief, witnessed
 from tests.chaos.storm import DriverStorm, GuestStorm, Storm, uuid_of
 from tests.journal.mortal import ERRORS, Onlooker
@@ -128,9 +128,6 @@ def account(field: Field, mischief: Mischief, offset: float) -> dict[str, Findin
             ]
             mine = rows[label, str(uuid_of(name))]
             compare(name, events, mine, views, findings)
-            if len(seen) == 1:
-                more = Counter(by_kind(mine)) - Counter(by_kind(events))
-                findings.doubled += [f"{name} {count} more {event}" for event, count in more.items()]
         watched = views.observable
         print(f"{label}: observable for {watched.seconds():.0f} s in {len(watched)} intervals; {findings}")
         found[label] = findings

@@ -1,14 +1,28 @@
-"""A Collector of its own for each module, and what an exporter must have told it."""
+"""A Collector of its own for each module; a daemon's test driver to tell it of."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.journal.driver import Driver
 from tests.lab.collector import Collector
+from tests.lab.daemon import Daemon, short_root
 
 
 @pytest.fixture(scope="module")
 def collector(lab_root: Path) -> Iterator[Collector]:
     with Collector(lab_root) as collector:
         yield collector
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with short_root() as root:
+        yield root
+
+
+@pytest.fixture
+def driver(own_daemon: Daemon) -> Iterator[Driver]:
+    with Driver(own_daemon) as driver:
+        yield driver

@@ -1,6 +1,5 @@
 """A real Collector writes down what a real exporter tells it: what is in the journal, and nothing else."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from tests.journal.driver import Driver
 from tests.journal.mortal import Mortal
 from tests.lab.collector import Collector
-from tests.lab.daemon import Daemon, short_root
+from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter
 from tests.lab.waiting import until
 from tests.otel.accounts import check, in_order, wait_delivered, written
@@ -16,18 +15,6 @@ from tests.otel.accounts import check, in_order, wait_delivered, written
 EXPORTED = "libvirt_lifecycle_exporter_otlp_exported_total"
 PENDING = "libvirt_lifecycle_exporter_otlp_pending"
 DOMAINS = [f"otel-{number}" for number in range(4)]
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    with short_root() as root:
-        yield root
-
-
-@pytest.fixture
-def driver(own_daemon: Daemon) -> Iterator[Driver]:
-    with Driver(own_daemon) as driver:
-        yield driver
 
 
 @pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])

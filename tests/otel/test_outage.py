@@ -1,7 +1,6 @@
 """The collector is down, the exporter is killed, and in the end everything is there."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from tests.journal.driver import Driver
 from tests.journal.mortal import Mortal
 from tests.lab.collector import Collector
-from tests.lab.daemon import Daemon, short_root
+from tests.lab.daemon import Daemon
 from tests.lab.waiting import until
 from tests.otel.accounts import check, pending, wait_delivered, written
 
@@ -17,18 +16,10 @@ EVENTS = 10_000
 DOMAINS = [f"outage-{number}" for number in range(20)]
 
 
-@pytest.fixture
-def root() -> Iterator[Path]:
-    with short_root() as root:
-        yield root
-
-
-@pytest.fixture
-def driver(own_daemon: Daemon) -> Iterator[Driver]:
-    with Driver(own_daemon) as driver:
-        for name in DOMAINS:
-            driver.define(name)
-        yield driver
+@pytest.fixture(autouse=True)
+def _domains(driver: Driver) -> None:
+    for name in DOMAINS:
+        driver.define(name)
 
 
 def wait_more(collector: Collector, seen: int) -> None:

@@ -1,5 +1,7 @@
 """The pipeline without threads: messages in, journal written, the sink told, the connection asked."""
 
+import pytest
+
 from libvirt_lifecycle_exporter.transition import (
     DomainDetails,
     LinkDown,
@@ -60,6 +62,21 @@ def test_an_answer_that_overtakes_its_event_is_not_counted_twice() -> None:
     rig.feed(lifecycle("stopped", "destroyed"))
     settle(rig, look("web", None))
     assert rig.notebook.pairs("callback") == [("stopped", "destroyed")]
+    assert rig.notebook.pairs("reconcile") == []
+
+
+@pytest.mark.parametrize("who", ["host", "guest"])
+def test_a_domain_that_is_told_to_end_before_it_is_told_to_have_begun_is_ending(who: str) -> None:
+    """libvirt tells of a start last: of an emulator that got SIGTERM meanwhile, too. It may take its time."""
+    rig = Rig()
+    rig.feed(snapshot(facts("web", "shutoff", "unknown")))
+    rig.feed(lifecycle("resumed", "unpaused"), lifecycle("shutdown", who), lifecycle("started", "booted"))
+    assert value(rig.sink, "libvirt_domain_state", domain="web", state="shutdown") == 1
+    settle(rig, look("web", facts("web", "shutdown", "unknown")))
+    rig.feed(
+        lifecycle("stopped", "shutdown"), lifecycle("resumed", "unpaused"), lifecycle("started", "booted")
+    )
+    assert value(rig.sink, "libvirt_domain_state", domain="web", state="running") == 1
     assert rig.notebook.pairs("reconcile") == []
 
 
