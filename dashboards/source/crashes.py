@@ -24,6 +24,7 @@ from dashboards.source.promql import (
     grown,
     incidents,
     longest,
+    or_nothing,
     or_zero,
     over_time,
     pick,
@@ -44,6 +45,8 @@ _TOGETHER: Final = f"count by ({BY_HOST}) ({_LATELY}) > 1"
 _STRUCK: Final = (
     f"max by ({BY_HOST}) ({pick(LAST_EVENT, HOST, ABNORMAL)}) > time() - $__interval_ms / 1000 - 60"
 )
+_FAILED: Final = f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0"
+_BURSTS: Final = or_nothing(_FAILED, f"({_FAILED})", 0, instance="no host", connection="failed")
 
 
 def _mean(more: str) -> str:
@@ -163,8 +166,8 @@ TIME: Final = Row(
         ),
         history(
             "Bursts: failures by host and hour",
-            "Crashes, hangs, failures and I/O pauses in the hour before each cell's time, of which there are two in an hour if the range is a day. Hosts without any are left out.",
-            Query(f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0", "{{instance}} {{connection}}"),
+            "Crashes, hangs, failures and I/O pauses in the hour before each cell's time, of which there are two in an hour if the range is a day. Hosts without any are left out; the row of no host is of the times without any.",
+            Query(_BURSTS, "{{instance}} {{connection}}"),
             look.steps((2, look.WARN), (5, look.BAD), base=look.CALM),
             "No failure on any host within the range.",
             48,

@@ -17,6 +17,7 @@ from dashboards.source.promql import (
     grown,
     happened,
     incidents,
+    or_nothing,
     or_zero,
     over_time,
     pick,
@@ -41,6 +42,12 @@ _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, DOMAIN)})"
 _AGAIN: Final = f"sum by ({BY_DOMAIN},kind) ({happened(pick(LAST_INCIDENT, DOMAIN))})"
 
+
+def _ever(what: str) -> str:
+    """Whether there was any within the range; asked once, not at each step."""
+    return f"last_over_time({what}[$__range] @ end())"
+
+
 NOW: Final = Row(
     "Now",
     [
@@ -48,7 +55,7 @@ NOW: Final = Row(
             "State",
             "The state that libvirt tells; on several hosts if the domain is known to several.",
             state_number(DOMAIN),
-            Look(unit="none", mappings=look.state_words(), no_value="This domain is not known."),
+            Look(unit="none", mappings=look.words(look.STATE_WORDS), no_value="This domain is not known."),
             legend="{{instance}}",
             backdrop=True,
         ),
@@ -98,24 +105,45 @@ TIME: Final = Row(
         timeline(
             "State over time",
             "The state at each moment, on each host that knows the domain.",
-            Query(state_number(DOMAIN), "{{instance}} {{connection}}"),
-            look.state_words(),
+            Query(
+                or_nothing(
+                    state_number(DOMAIN), _ever(_STATE), instance="not known", connection="on any host"
+                ),
+                "{{instance}} {{connection}}",
+            ),
+            look.STATE_WORDS,
             "This domain was not known within the range.",
             (24, 5),
         ),
         timeline(
             "Open incidents by kind",
             "When the domain was crashed, hung, failed or held up by an I/O error.",
-            Query(f"max by ({BY_DOMAIN},kind) ({_OPEN})", "{{kind}} on {{instance}}"),
-            look.words({0: ("well", look.CALM), 1: ("open", look.BAD)}),
+            Query(
+                or_nothing(
+                    f"max by ({BY_DOMAIN},kind) ({_OPEN})",
+                    _ever(_OPEN),
+                    kind="not known",
+                    instance="any host",
+                ),
+                "{{kind}} on {{instance}}",
+            ),
+            {0: ("well", look.CALM), 1: ("open", look.BAD)},
             "This domain was not known within the range.",
             (12, 7),
         ),
         timeline(
             "Hung by signal",
             "What did not answer: the emulator's monitor, the guest's watchdog or agent, its virtual CPUs; those that are watched.",
-            Query(f"max by ({BY_DOMAIN},signal) ({_HUNG})", "{{signal}} on {{instance}}"),
-            look.words({0: ("answers", look.CALM), 1: ("hung", look.HUNG)}),
+            Query(
+                or_nothing(
+                    f"max by ({BY_DOMAIN},signal) ({_HUNG})",
+                    _ever(_HUNG),
+                    signal="nothing watched",
+                    instance="any host",
+                ),
+                "{{signal}} on {{instance}}",
+            ),
+            {0: ("answers", look.CALM), 1: ("hung", look.HUNG)},
             "This domain was not known within the range.",
             (12, 7),
         ),

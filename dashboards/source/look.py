@@ -40,6 +40,9 @@ STATES: Final[Mapping[str, tuple[int, str]]] = {
 }
 """libvirt's states: the number (virDomainState) and the colour."""
 
+NOTHING: Final = -1
+"""The value of the row that says that there is none."""
+
 WORDS: Final[Mapping[str, str]] = {
     **{state: colour for state, (_, colour) in STATES.items()},
     "panicked": WARN,
@@ -87,9 +90,10 @@ def words(named: Mapping[float, tuple[str, str]]) -> list[dashboard.ValueMapping
     ]
 
 
-def state_words() -> list[dashboard.ValueMapping]:
-    """Libvirt's states, where a query gives their numbers."""
-    return words({number: (state, colour) for state, (number, colour) in STATES.items()})
+STATE_WORDS: Final[Mapping[float, tuple[str, str]]] = {
+    number: (state, colour) for state, (number, colour) in STATES.items()
+}
+"""Libvirt's states, where a query gives their numbers."""
 
 
 def legend(calcs: Iterable[str]) -> common.VizLegendOptions:

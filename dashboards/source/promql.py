@@ -6,6 +6,8 @@ grouping of domains or hosts is without them.
 
 from typing import Final
 
+from dashboards.source.look import NOTHING
+
 SCOPE: Final = 'job=~"$job",instance=~"$instance"'
 HOST: Final = f'{SCOPE},connection=~"$connection"'
 DOMAIN: Final = f'{HOST},domain=~"$domain"'
@@ -76,6 +78,17 @@ def total(what: str, by: str = "") -> str:
 def or_zero(what: str) -> str:
     """Nothing is 0, and says so."""
     return f"({what}) or vector(0)"
+
+
+def or_nothing(what: str, seen: str, value: int = NOTHING, **labels: str) -> str:
+    """Nothing is a row of that value with these labels: a timeline does not say so otherwise.
+
+    ``seen``: what is there if there is something.
+    """
+    row = f"vector({value}) unless on () {seen}"
+    for label, word in labels.items():
+        row = f'label_replace({row}, "{label}", "{word}", "", "")'
+    return f"{what} or {row}"
 
 
 def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
