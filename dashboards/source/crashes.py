@@ -3,10 +3,10 @@
 from typing import Final
 
 from grafana_foundation_sdk.models import dashboard
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.source import links, look, variables
 from dashboards.source.board import Board, Row
+from dashboards.source.lasting import lasted
 from dashboards.source.panels import Look, Query, bars, figure, history, lines, spread
 from dashboards.source.promql import (
     ABNORMAL,
@@ -21,7 +21,6 @@ from dashboards.source.promql import (
     RAW_EVENTS,
     STATES,
     count,
-    grown,
     incidents,
     longest,
     or_nothing,
@@ -39,7 +38,7 @@ _DIED: Final = f"clamp_min({count(EVENTS, HOST, _STOPPED)} - {count(RAW_EVENTS, 
 _DYING: Final = f"clamp_min({over_time(EVENTS, HOST, _STOPPED)} - ({over_time(RAW_EVENTS, HOST, _SAID)}), 0)"
 _HANG: Final = 'operation="hang",outcome="success"'
 _ENDED: Final = 'operation="outage",outcome="success"'
-_LAST: Final = f"max by ({BY_DOMAIN}) ({pick(LAST_INCIDENT)})"
+_LAST: Final = f"max by ({BY_DOMAIN}) (last_over_time({pick(LAST_INCIDENT)}[$__range]))"
 _LATELY: Final = f"({_LAST} > time() - $__range_s)"
 _TOGETHER: Final = f"count by ({BY_HOST}) ({_LATELY}) > 1"
 _STRUCK: Final = (
@@ -59,14 +58,7 @@ def _counted(title: str, description: str, expr: str) -> dashboard.Panel:
 
 
 def _lengths(title: str, description: str, more: str) -> dashboard.Panel:
-    bucket = pick(f"{DURATION}_bucket", HOST, more)
-    query = Query(
-        grown(bucket),
-        "{{le}}",
-        form=PromQueryFormat.HEATMAP,
-        instant=True,
-    )
-    return spread(title, description, query, size=(8, 9))
+    return lasted(title, description, pick(f"{DURATION}_bucket", HOST, more), (8, 9))
 
 
 RANGE: Final = Row(
@@ -176,13 +168,14 @@ TIME: Final = Row(
             "Hosts struck at the same time",
             "Hosts on which something abnormal happened within the step or the minute before it: a high point is one cause for many, such as storage or power.",
             Query(or_zero(f"count({_STRUCK})"), "hosts"),
-            size=(12, 8),
+            names=("hosts",),
         ),
         lines(
             "Failures in the worst hour of a host",
             "The most failures that any one host had in the hour before.",
             Query(f"max({pick(BURSTS)} >= 0)", "one event and reason"),
             Query(f"max(sum by ({BY_HOST}) ({pick(BURSTS)}))", "all together"),
+            names=("one event and reason", "all together"),
             points=96,
         ),
     ],

@@ -155,6 +155,7 @@ def bars(
     *queries: Query,
     names: Iterable[str] = (),
     size: tuple[int, int] = (12, 8),
+    overrides: Sequence[Override] = (),
     no_value: str | None = None,
     links: Sequence[Link] = (),
 ) -> dashboard.Panel:
@@ -166,14 +167,14 @@ def bars(
         stacking=common.StackingConfig(mode=common.StackingMode.NORMAL, group="A"),
         show_points=common.VisibilityMode.NEVER,
     )
-    overrides = look.painted(names)
+    several = [*look.painted(names), *overrides]
     if links:
-        overrides.append(look.override("byType", "number", links=list(links)))
+        several.append(look.override("byType", "number", links=list(links)))
     shown = Look(
         decimals=0,
         least=0,
         colour=dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME,
-        overrides=overrides,
+        overrides=several,
         no_value=no_value,
     )
     return _graph(title, description, queries, shown, size, custom, ("lastNotNull", "sum"), "1m")
