@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.dashboards.grafana import Grafana, Series
+from tests.dashboards.linter import RULES
 from tests.dashboards.reading import (
     UIDS,
     Question,
@@ -66,12 +67,14 @@ def test_nothing_of_other_programs_is_shown(life: Lived, answers: dict[str, list
 
 
 def test_figures(answers: dict[str, list[Series]], capsys: pytest.CaptureFixture[str]) -> None:
-    panels = {(question.board, question.panel) for question in all_questions()}
+    shown = {(question.board, question.panel) for question in all_questions()}
     answered = sum(map(bool, answers.values()))
+    findings = [finding for rule in RULES for uid in UIDS for finding in rule(classic(uid))]
     with capsys.disabled():
         print(
-            f"\n{len(UIDS)} dashboards, {len(panels)} panels, {len(answers)} questions, "
-            f"{answered} with data: {answered / len(answers):.0%}"
+            f"\n{len(UIDS)} dashboards, {len(shown)} panels, {len(answers)} questions, "
+            f"{answered} with data: {answered / len(answers):.0%}; "
+            f"{len(findings)} findings of {len(RULES)} rules of the linter"
         )
 
 
