@@ -23,7 +23,7 @@ from dashboards.source.promql import (
     count,
     incidents,
     longest,
-    or_nothing,
+    or_row,
     or_zero,
     over_time,
     pick,
@@ -45,7 +45,9 @@ _STRUCK: Final = (
     f"max by ({BY_HOST}) ({pick(LAST_EVENT, HOST, ABNORMAL)}) > time() - $__interval_ms / 1000 - 60"
 )
 _FAILED: Final = f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0"
-_BURSTS: Final = or_nothing(_FAILED, f"({_FAILED})", 0, instance="no host", connection="failed")
+_NONE_FAILED: Final = f"vector(0) and on () {pick(BURSTS)} unless on () ({_FAILED})"
+"""Not known where nobody records it."""
+_BURSTS: Final = or_row(_FAILED, _NONE_FAILED, instance="no host", connection="failed")
 
 
 def _mean(more: str) -> str:

@@ -30,7 +30,7 @@ from dashboards.source.promql import (
     total,
 )
 from dashboards.source.tables import VALUE, WHEN, Column, grid
-from dashboards.source.variables import restarted, scope, sources, worst
+from dashboards.source.variables import restarted, scope, sources, troubled, worst
 
 INCIDENT_OPEN: Final = "libvirt_domain_incident_open"
 """As it is now: the recording rules may be a minute old."""
@@ -54,8 +54,10 @@ _OF_THE_WORST: Final = 'domain=~"$worst"'
 _HIT: Final = (
     f"max by ({BY_DOMAIN}) (last_over_time({pick(LAST_INCIDENT, HOST, _OF_THE_WORST)}[$__range] @ end()))"
 )
+_ON_THE_TROUBLED: Final = 'instance=~"$troubled"'
 _UNDER_WAY: Final = (
-    f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT)}) and on ({BY_DOMAIN},kind) {pick(INCIDENT_OPEN)} == 1"
+    f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, HOST, _ON_THE_TROUBLED)}) "
+    f"and on ({BY_DOMAIN},kind) {pick(INCIDENT_OPEN, HOST, _ON_THE_TROUBLED)} == 1"
 )
 
 NOW: Final = Row(
@@ -278,6 +280,6 @@ BOARD: Final = Board(
     uid=links.FLEET,
     title="Libvirt / Fleet",
     description="Is anything down or hung now? What happened lately, to whom, where, and how long did it last?",
-    variables=[*sources(), *scope(), worst(), restarted()],
+    variables=[*sources(), *scope(), worst(), restarted(), troubled()],
     rows=[NOW, TIME, WHO],
 )

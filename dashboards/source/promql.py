@@ -128,15 +128,16 @@ def or_zero(what: str) -> str:
     return f"({what}) or vector(0)"
 
 
-def or_nothing(what: str, seen: str, value: int = NOTHING, **labels: str) -> str:
-    """Nothing is a row of that value with these labels: a timeline does not say so otherwise.
-
-    ``seen``: what is there if there is something.
-    """
-    row = f"vector({value}) unless on () {seen}"
+def or_row(what: str, row: str, **labels: str) -> str:
+    """A row with these labels where there is none: a timeline does not say so otherwise."""
     for label, word in labels.items():
         row = f'label_replace({row}, "{label}", "{word}", "", "")'
     return f"{what} or {row}"
+
+
+def or_nothing(what: str, seen: str, **labels: str) -> str:
+    """The row of nothing; ``seen``: what is there if there was anything."""
+    return or_row(what, f"vector({NOTHING}) unless on () {seen}", **labels)
 
 
 def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:

@@ -76,6 +76,18 @@ def test_timelines_of_nothing_have_a_row_that_says_so(grafana: Grafana) -> None:
                 assert all(label in row.labels for label in NAMED.findall(question.legend))
 
 
+@pytest.mark.parametrize(
+    ("uid", "title"),
+    [("libvirt-fleet", "Hosts disconnected"), ("libvirt-exporter", "Exporters out of reach")],
+)
+def test_that_nothing_is_scraped_is_not_0(uid: str, title: str, grafana: Grafana) -> None:
+    nothing = dict.fromkeys(("job", "instance", "connection"), "nothing")
+    nowhere = Grafana(grafana.prometheus, grafana.since, chosen=nothing, now=grafana.now)
+    (question,) = (one for one in questions(uid) if one.panel == title)
+    assert nowhere.answer(question) == []
+    assert found(uid, title)["fieldConfig"]["defaults"]["noValue"].startswith("No exporter")
+
+
 @pytest.mark.parametrize("title", ALARMS)
 def test_alarms_show_0(title: str, grafana: Grafana) -> None:
     asked = [question for uid in UIDS for question in questions(uid) if question.panel == title]

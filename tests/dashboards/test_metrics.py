@@ -79,7 +79,9 @@ class TestUsed:
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
             inner = found[1] if found else variable["query"].removeprefix("query_result(").removesuffix(")")
             has = labels(parsed(filled(inner, placeholders(board))), KNOWN)
-            assert (found[2] if found else "domain") in has, name
+            wanted = found or re.match(r"/((\w+))=", variable["regex"])
+            assert wanted is not None
+            assert wanted[2] in has, name
 
     def test_every_variable_is_used(self, uid: str) -> None:
         board = classic(uid)
