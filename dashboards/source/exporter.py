@@ -14,7 +14,6 @@ from dashboards.source.promql import (
     HOST,
     SCOPE,
     SEEN,
-    away,
     count,
     or_zero,
     over_time,
@@ -22,6 +21,7 @@ from dashboards.source.promql import (
     pick,
     quantile,
     total,
+    unreached,
     worst,
     worst_of,
 )
@@ -59,7 +59,7 @@ NOW: Final = Row(
         figure(
             "Exporters out of reach",
             "Exporters that Prometheus could not scrape; any other target of their jobs as well.",
-            f"({or_zero(away())}) and on () {SEEN}",
+            f"({or_zero(f'count {unreached()}')}) and on () {SEEN}",
             replace(ALARM, no_value="No exporter was scraped within the range."),
             backdrop=True,
         ),
@@ -113,17 +113,19 @@ LIBVIRT: Final = Row(
         ),
         grid(
             "Exporters",
-            "Which release runs where, on which Python and libvirt.",
-            [f"max by ({BY_EXPORTER},version,python_version,libvirt_version) ({own('build_info')})"],
+            "Which release runs where, on which Python and libvirt; those out of reach first.",
+            [
+                f"max by ({BY_EXPORTER},version,python_version,libvirt_version) ({own('build_info')}) or 0 * {unreached()}"
+            ],
             [
                 Column("instance", "Instance", links=[links.to_page()]),
                 Column("version", "Version"),
                 Column("libvirt_version", "libvirt"),
                 Column("python_version", "Python"),
                 Column("job", "Job"),
-                Column("Value", "Running", mappings={1: ("yes", look.GOOD)}),
+                Column("Value", "Reached", mappings={0: ("no", look.BAD), 1: ("yes", look.GOOD)}),
             ],
-            "Instance",
+            "Reached",
             "No exporter was scraped within the range.",
             (10, 9),
             descending=False,

@@ -19,7 +19,6 @@ from dashboards.source.promql import (
     OPEN,
     SEEN,
     STATES,
-    away,
     happened,
     incidents,
     or_nothing,
@@ -28,6 +27,7 @@ from dashboards.source.promql import (
     pick,
     state_number,
     total,
+    unreached,
 )
 from dashboards.source.tables import VALUE, WHEN, Column, grid
 from dashboards.source.variables import restarted, scope, sources, troubled, worst
@@ -38,7 +38,9 @@ ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
 PLACE: Final = (Column("instance", "Instance"), Column("connection", "Connection"), Column("job", "Job"))
 
 _UP: Final = pick("libvirt_connection_up")
-_NOT_HEARD: Final = f"({or_zero(f'count({_UP} == 0)')}) + ({or_zero(away())}) and on () {SEEN}"
+_NOT_HEARD: Final = (
+    f"({or_zero(f'count({_UP} == 0)')}) + ({or_zero(f'count {unreached()}')}) and on () {SEEN}"
+)
 _BLIND: Final = f"increase({pick('libvirt_connection_unobserved_seconds_total')}[$__range])"
 _OUTAGES: Final = pick(f"{DURATION}_bucket", HOST, 'operation="outage",outcome="success"')
 _BROKEN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(OPEN)}[$__range]))"
@@ -98,7 +100,11 @@ NOW: Final = Row(
             "Hosts disconnected",
             "Connections to libvirt that are down, and exporters that Prometheus cannot reach. Nothing is heard of their domains.",
             _NOT_HEARD,
-            replace(ALARM, no_value="No exporter was scraped within the range."),
+            replace(
+                ALARM,
+                no_value="No exporter was scraped within the range.",
+                overrides=[look.override("byType", "number", links=[links.to_exporters()])],
+            ),
             backdrop=True,
         ),
         figure(

@@ -50,9 +50,9 @@ SEEN: Final = f"last_over_time({own('build_info')}[$__range])"
 """The exporters of the range. Prometheus scrapes others, too: with all jobs chosen, ``up`` is everybody's."""
 
 
-def away() -> str:
-    """How many exporters Prometheus cannot reach; of a job that has one all count, since some were never seen."""
-    return f"count({pick('up', SCOPE)} == 0 and on (job) {SEEN})"
+def unreached() -> str:
+    """The exporters that Prometheus cannot reach; of a job that has one all count, since some were never seen."""
+    return f"(max by ({BY_EXPORTER}) ({pick('up', SCOPE)}) == 0 and on (job) {SEEN})"
 
 
 def largest(metric: str, by: str = BY_EXPORTER) -> str:

@@ -8,7 +8,9 @@ import pytest
 from tests.dashboards.grafana import Grafana
 from tests.dashboards.reading import questions
 from tests.dashboards.story import is_up_to_date, watching
-from tests.lab.exporter import Exporter
+from tests.lab.exporter import Exporter, free_port
+
+NOBODY_LISTENS = free_port()
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,7 @@ def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
     """Prometheus scrapes somebody else who is not there, too; that is no host."""
     folder = tmp_path_factory.mktemp("away")
     nowhere = f"away=qemu+unix:///session?socket={folder}/nothing"
-    never_started = Exporter(folder, ["test:///default"])
+    never_started = Exporter(folder, ["test:///default"], port=NOBODY_LISTENS)
     with (
         Exporter(folder, ["here=test:///default", nowhere], ready=False) as exporter,
         watching(folder, [exporter, never_started]) as prometheus,
@@ -45,3 +47,10 @@ def test_what_is_away_is_counted(uid: str, title: str, number: int, grafana: Gra
 def test_the_connection_that_is_down_has_a_name(grafana: Grafana) -> None:
     first = next(one for one in questions("libvirt-exporter") if one.panel == "Connections")
     assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1, "away": 0}
+
+
+def test_the_exporter_that_is_out_of_reach_has_a_name(grafana: Grafana) -> None:
+    (question,) = (one for one in questions("libvirt-exporter") if one.panel == "Exporters")
+    reached = {one.labels["instance"]: one.last for one in grafana.answer(question)}
+    assert reached.pop(f"127.0.0.1:{NOBODY_LISTENS}") == 0
+    assert list(reached.values()) == [1]
