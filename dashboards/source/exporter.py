@@ -138,16 +138,16 @@ LIBVIRT: Final = Row(
         ),
         lines(
             "Blind",
-            "Share of the time in which events could have been missed: libvirt or the exporter was away. The 10 worst of the range.",
+            "Time in which events could have been missed, libvirt or the exporter being away, told when it was over. The 10 worst of the range.",
             Query(
                 worst(
-                    f"sum by ({BY_HOST}) (rate({_BLIND}[$__rate_interval]))",
+                    over_time("libvirt_connection_unobserved_seconds_total", by=BY_HOST),
                     f"sum by ({BY_HOST}) (increase({_BLIND}[$__range] @ end()))",
                     BY_HOST,
                 ),
                 "{{instance}} {{connection}}",
             ),
-            unit="percentunit",
+            unit="s",
         ),
     ],
 )

@@ -47,6 +47,7 @@ _BROKEN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(OPEN)}[$__range]
 _KNOWN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(STATES)}[$__range]))"
 _NONE: Final = f"0 * max by ({BY_HOST}) ({_UP})"
 """A zero for every host."""
+_HEARD: Final = f"max by ({BY_HOST}) ({_UP}) == 1"
 _NEWEST: Final = (
     f"max by ({BY_DOMAIN},event,reason) (last_over_time({pick(LAST_EVENT, HOST, ABNORMAL)}[$__range]))"
 )
@@ -130,7 +131,7 @@ NOW: Final = Row(
         ),
         figure(
             "Unobserved time in range",
-            "Time in which events could have been missed, all connections added up: libvirt or the exporter was away.",
+            "Time in which events could have been missed, all connections added up: libvirt or the exporter was away. What is under way counts when it is over.",
             or_zero(total(_BLIND)),
             Look(unit="s", decimals=0, least=0, thresholds=look.steps((60, look.WARN))),
             size=(6, 4),
@@ -243,7 +244,7 @@ WHO: Final = Row(
             "Availability per host",
             "Share of the time of a host's domains without an open incident; two incidents at once count twice. Domains that are off count as well.",
             [
-                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) or {_NONE} + 1",
+                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) or ({_NONE} + 1 and {_HEARD})",
                 f"sum by ({BY_HOST}) ({pick(STATES)})",
                 f"sum by ({BY_HOST}) ({pick(OPEN)})",
                 f"({incidents(by=BY_HOST)}) or {_NONE}",

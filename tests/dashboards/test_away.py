@@ -49,6 +49,11 @@ def test_the_connection_that_is_down_has_a_name(grafana: Grafana) -> None:
     assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1, "away": 0}
 
 
+def test_a_host_of_which_nothing_is_known_is_not_called_available(grafana: Grafana) -> None:
+    first = next(one for one in questions("libvirt-fleet") if one.panel == "Availability per host")
+    assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1}
+
+
 def test_the_exporter_that_is_out_of_reach_has_a_name(grafana: Grafana) -> None:
     (question,) = (one for one in questions("libvirt-exporter") if one.panel == "Exporters")
     reached = {one.labels["instance"]: one.last for one in grafana.answer(question)}

@@ -3,6 +3,7 @@
 import re
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,6 +132,18 @@ class TestHeadlines:
         assert shown("Connections down", "libvirt-exporter") == 0
         assert shown("Events dropped in range", "libvirt-exporter") == 0
         assert shown("Journal errors in range", "libvirt-exporter") == 0
+
+    def test_blind_time_is_shown_when_it_is_over(
+        self, grafana: Grafana, answers: dict[str, list[Series]]
+    ) -> None:
+        """In seconds, not as a share of the step: an hour is told of at once."""
+        missed = {one.labels["connection"]: one.last for one in answers["libvirt-exporter: Connections (C)"]}
+        (blind,) = (one for one in questions("libvirt-exporter") if one.panel == "Blind")
+        rows = grafana.answer(replace(blind, interval=10.0), late=True)
+        shown = {one.labels["connection"]: sum(one.values) for one in rows}
+        assert missed["test:///default"] > 0
+        # Both extrapolate, each in its own window.
+        assert shown == pytest.approx(missed, rel=0.3, abs=0.1)
 
     def test_states_add_up_to_the_domains(self, answers: dict[str, list[Series]], shown: Any) -> None:
         by_state = answers["libvirt-fleet: Domains by state (A)"]
