@@ -174,8 +174,7 @@ def grown(bucket: str) -> str:
 
 def longest(share: float, bucket: str) -> str:
     """A quantile of what was measured within the range; nothing, not NaN, where nothing was."""
-    grew = grown(bucket)
-    return f"histogram_quantile({share:g}, {grew}) and on () (max({grew}) > 0)"
+    return f"histogram_quantile({share:g}, {grown(bucket)}) >= 0"
 
 
 def quantile(share: float, bucket: str, counted: str, by: str = "") -> str:

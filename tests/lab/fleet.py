@@ -19,6 +19,7 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import DomainDetails, Transition
 
@@ -122,11 +123,12 @@ class Kind:
         return opened
 
     def _crashing(self, domain: Domain) -> None:
-        """Now, and it is started again at once."""
+        """Now, and it is started again at once; that took a while, says the histogram."""
         now = time.time()
         crash = self._happens(domain, "stopped", "crashed", "crashed", now)
         self._sink.count(self._change(domain, "started", "booted", now))
         self._sink.incident(crash._replace(closed_at=now))
+        self._sink.took(Duration(CONNECTION, "outage", "success", 20.0))
 
     def _down(self, domain: Domain) -> None:
         at = self.started - 600
