@@ -1,13 +1,35 @@
-"""What an exporter costs: the last row of Libvirt / Exporter."""
+"""What an exporter costs: the last row of Libvirt / Exporter.
+
+Law: other programs that Prometheus scrapes have such metrics, too; they are not shown.
+"""
 
 from typing import Final
 
 from dashboards.source.board import Row
 from dashboards.source.panels import Query, lines
-from dashboards.source.promql import BY_EXPORTER, SCOPE, own, pick, quantile, worst
+from dashboards.source.promql import (
+    BY_EXPORTER,
+    SCOPE,
+    largest,
+    ours,
+    own,
+    pick,
+    quantile,
+    worst,
+)
 
 _SCRAPES: Final = own("scrape_duration_seconds_bucket")
 _SCRAPED: Final = own("scrape_duration_seconds_count")
+_CPU: Final = pick("process_cpu_seconds_total", SCOPE)
+_FILES: Final = pick("process_open_fds", SCOPE)
+_MOST_FILES: Final = pick("process_max_fds", SCOPE)
+_STARTED: Final = pick("process_start_time_seconds", SCOPE)
+
+
+def _gauge(name: str) -> Query:
+    metric = pick(name, SCOPE)
+    return Query(worst(f"max by ({BY_EXPORTER}) ({metric})", ours(largest(metric))), "{{instance}}")
+
 
 COST: Final = Row(
     "Cost",
@@ -15,23 +37,23 @@ COST: Final = Row(
         lines(
             "Scrape time",
             "As Prometheus sees it, the 10 longest; and the time that the exporter took to write the page.",
-            Query(
-                worst(f"max by ({BY_EXPORTER}) ({pick('scrape_duration_seconds', SCOPE)})"), "{{instance}}"
-            ),
+            _gauge("scrape_duration_seconds"),
             Query(quantile(0.99, _SCRAPES, _SCRAPED), "writing, 99 % of all"),
             unit="s",
+            names=("writing, 99 % of all",),
         ),
         lines(
             "Scrape size",
             "Samples of a scrape; the 10 largest.",
-            Query(worst(f"max by ({BY_EXPORTER}) ({pick('scrape_samples_scraped', SCOPE)})"), "{{instance}}"),
+            _gauge("scrape_samples_scraped"),
         ),
         lines(
             "Processor",
             "Share of one processor; the 10 busiest.",
             Query(
                 worst(
-                    f"sum by ({BY_EXPORTER}) (rate({pick('process_cpu_seconds_total', SCOPE)}[$__rate_interval]))"
+                    f"sum by ({BY_EXPORTER}) (rate({_CPU}[$__rate_interval]))",
+                    ours(f"sum by ({BY_EXPORTER}) (increase({_CPU}[$__range] @ end()))"),
                 ),
                 "{{instance}}",
             ),
@@ -40,10 +62,7 @@ COST: Final = Row(
         lines(
             "Memory",
             "Resident memory; the 10 largest.",
-            Query(
-                worst(f"max by ({BY_EXPORTER}) ({pick('process_resident_memory_bytes', SCOPE)})"),
-                "{{instance}}",
-            ),
+            _gauge("process_resident_memory_bytes"),
             unit="bytes",
         ),
         lines(
@@ -51,7 +70,8 @@ COST: Final = Row(
             "Share of the file descriptors that the process may have; the 10 nearest to their limit.",
             Query(
                 worst(
-                    f"max by ({BY_EXPORTER}) ({pick('process_open_fds', SCOPE)} / {pick('process_max_fds', SCOPE)})"
+                    f"max by ({BY_EXPORTER}) ({_FILES} / {_MOST_FILES})",
+                    ours(f"{largest(_FILES)} / {largest(_MOST_FILES)}"),
                 ),
                 "{{instance}}",
             ),
@@ -61,7 +81,7 @@ COST: Final = Row(
             "Running for",
             "Time since the process was started; the 10 youngest.",
             Query(
-                f"bottomk(10, time() - max by ({BY_EXPORTER}) ({pick('process_start_time_seconds', SCOPE)}))",
+                worst(f"time() - max by ({BY_EXPORTER}) ({_STARTED})", ours(largest(_STARTED))),
                 "{{instance}}",
             ),
             unit="s",

@@ -3,10 +3,10 @@
 from typing import Final
 
 from grafana_foundation_sdk.models import dashboard
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.source import links, look, variables
 from dashboards.source.board import Board, Row
+from dashboards.source.lasting import lasted
 from dashboards.source.panels import Look, Query, bars, figure, history, lines, spread
 from dashboards.source.promql import (
     ABNORMAL,
@@ -21,9 +21,9 @@ from dashboards.source.promql import (
     RAW_EVENTS,
     STATES,
     count,
-    grown,
     incidents,
     longest,
+    or_row,
     or_zero,
     over_time,
     pick,
@@ -38,12 +38,16 @@ _DIED: Final = f"clamp_min({count(EVENTS, HOST, _STOPPED)} - {count(RAW_EVENTS, 
 _DYING: Final = f"clamp_min({over_time(EVENTS, HOST, _STOPPED)} - ({over_time(RAW_EVENTS, HOST, _SAID)}), 0)"
 _HANG: Final = 'operation="hang",outcome="success"'
 _ENDED: Final = 'operation="outage",outcome="success"'
-_LAST: Final = f"max by ({BY_DOMAIN}) ({pick(LAST_INCIDENT)})"
+_LAST: Final = f"max by ({BY_DOMAIN}) (last_over_time({pick(LAST_INCIDENT)}[$__range]))"
 _LATELY: Final = f"({_LAST} > time() - $__range_s)"
 _TOGETHER: Final = f"count by ({BY_HOST}) ({_LATELY}) > 1"
 _STRUCK: Final = (
     f"max by ({BY_HOST}) ({pick(LAST_EVENT, HOST, ABNORMAL)}) > time() - $__interval_ms / 1000 - 60"
 )
+_FAILED: Final = f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0"
+_NONE_FAILED: Final = f"vector(0) and on () {pick(BURSTS)} unless on () ({_FAILED})"
+"""Not known where nobody records it."""
+_BURSTS: Final = or_row(_FAILED, _NONE_FAILED, instance="no host", connection="failed")
 
 
 def _mean(more: str) -> str:
@@ -56,14 +60,7 @@ def _counted(title: str, description: str, expr: str) -> dashboard.Panel:
 
 
 def _lengths(title: str, description: str, more: str) -> dashboard.Panel:
-    bucket = pick(f"{DURATION}_bucket", HOST, more)
-    query = Query(
-        grown(bucket),
-        "{{le}}",
-        form=PromQueryFormat.HEATMAP,
-        instant=True,
-    )
-    return spread(title, description, query, size=(8, 9))
+    return lasted(title, description, pick(f"{DURATION}_bucket", HOST, more), (8, 9))
 
 
 RANGE: Final = Row(
@@ -163,8 +160,8 @@ TIME: Final = Row(
         ),
         history(
             "Bursts: failures by host and hour",
-            "Crashes, hangs, failures and I/O pauses in the hour before each cell's time, of which there are two in an hour if the range is a day. Hosts without any are left out.",
-            Query(f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0", "{{instance}} {{connection}}"),
+            "Crashes, hangs, failures and I/O pauses in the hour before each cell's time, of which there are two in an hour if the range is a day. Hosts without any are left out; the row of no host is of the times without any.",
+            Query(_BURSTS, "{{instance}} {{connection}}"),
             look.steps((2, look.WARN), (5, look.BAD), base=look.CALM),
             "No failure on any host within the range.",
             48,
@@ -173,13 +170,14 @@ TIME: Final = Row(
             "Hosts struck at the same time",
             "Hosts on which something abnormal happened within the step or the minute before it: a high point is one cause for many, such as storage or power.",
             Query(or_zero(f"count({_STRUCK})"), "hosts"),
-            size=(12, 8),
+            names=("hosts",),
         ),
         lines(
             "Failures in the worst hour of a host",
             "The most failures that any one host had in the hour before.",
             Query(f"max({pick(BURSTS)} >= 0)", "one event and reason"),
             Query(f"max(sum by ({BY_HOST}) ({pick(BURSTS)}))", "all together"),
+            names=("one event and reason", "all together"),
             points=96,
         ),
     ],

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-
 from dashboards.source import links, look, variables
 from dashboards.source.board import Annotation, Board, Leads, Row
+from dashboards.source.lasting import lasted
 from dashboards.source.panels import Look, Query, bars, figure, spread, timeline
 from dashboards.source.promql import (
     BY_DOMAIN,
@@ -14,17 +13,16 @@ from dashboards.source.promql import (
     HOST,
     LAST_EVENT,
     LAST_INCIDENT,
-    grown,
+    events_over_time,
     happened,
     incidents,
+    or_nothing,
     or_zero,
-    over_time,
     pick,
     state_number,
 )
 from dashboards.source.tables import WHEN, Column, grid
 
-_EVENTS: Final = "libvirt_domain_lifecycle_events_total"
 _NEWEST: Final = pick(LAST_EVENT, DOMAIN)
 _OPEN: Final = pick("libvirt_domain_incident_open", DOMAIN)
 _HUNG: Final = pick("libvirt_domain_hung", DOMAIN)
@@ -35,11 +33,19 @@ _ENDED: Final = pick(f"{DURATION}_count")
 _TOOK: Final = pick(f"{DURATION}_sum")
 _BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang",outcome="success"')
 _OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
-_MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / clamp_min({_OFTEN}, 1)"
+_MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / ({_OFTEN} > 0)"
 _BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
-_BEGAN: Final = f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, DOMAIN)})"
+_BEGAN: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({pick(LAST_INCIDENT, DOMAIN)}[$__range]))"
+_KINDS: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({_OPEN}[$__range]))"
+"""As it was when it was last seen: the domain may be gone."""
 _AGAIN: Final = f"sum by ({BY_DOMAIN},kind) ({happened(pick(LAST_INCIDENT, DOMAIN))})"
+
+
+def _ever(what: str) -> str:
+    """Whether there was any within the range; asked once, not at each step."""
+    return f"last_over_time({what}[$__range] @ end())"
+
 
 NOW: Final = Row(
     "Now",
@@ -48,7 +54,7 @@ NOW: Final = Row(
             "State",
             "The state that libvirt tells; on several hosts if the domain is known to several.",
             state_number(DOMAIN),
-            Look(unit="none", mappings=look.state_words(), no_value="This domain is not known."),
+            Look(unit="none", mappings=look.words(look.STATE_WORDS), no_value="This domain is not known."),
             legend="{{instance}}",
             backdrop=True,
         ),
@@ -98,36 +104,54 @@ TIME: Final = Row(
         timeline(
             "State over time",
             "The state at each moment, on each host that knows the domain.",
-            Query(state_number(DOMAIN), "{{instance}} {{connection}}"),
-            look.state_words(),
+            Query(
+                or_nothing(
+                    state_number(DOMAIN), _ever(_STATE), instance="not known", connection="on any host"
+                ),
+                "{{instance}} {{connection}}",
+            ),
+            look.STATE_WORDS,
             "This domain was not known within the range.",
             (24, 5),
         ),
         timeline(
             "Open incidents by kind",
             "When the domain was crashed, hung, failed or held up by an I/O error.",
-            Query(f"max by ({BY_DOMAIN},kind) ({_OPEN})", "{{kind}} on {{instance}}"),
-            look.words({0: ("well", look.CALM), 1: ("open", look.BAD)}),
+            Query(
+                or_nothing(
+                    f"max by ({BY_DOMAIN},kind) ({_OPEN})",
+                    _ever(_OPEN),
+                    kind="not known",
+                    instance="any host",
+                ),
+                "{{kind}} on {{instance}}",
+            ),
+            {0: ("well", look.CALM), 1: ("open", look.BAD)},
             "This domain was not known within the range.",
             (12, 7),
         ),
         timeline(
             "Hung by signal",
             "What did not answer: the emulator's monitor, the guest's watchdog or agent, its virtual CPUs; those that are watched.",
-            Query(f"max by ({BY_DOMAIN},signal) ({_HUNG})", "{{signal}} on {{instance}}"),
-            look.words({0: ("answers", look.CALM), 1: ("hung", look.HUNG)}),
+            Query(
+                or_nothing(
+                    f"max by ({BY_DOMAIN},signal) ({_HUNG})",
+                    _ever(_HUNG),
+                    signal="nothing watched",
+                    instance="any host",
+                ),
+                "{{signal}} on {{instance}}",
+            ),
+            {0: ("answers", look.CALM), 1: ("hung", look.HUNG)},
             "This domain was not known within the range.",
             (12, 7),
         ),
         bars(
             "Events by event and reason",
             "Every transition, with libvirt's words or the diagnosed reason. Its dots are exemplars: they lead to the trace.",
-            Query(
-                f"({over_time(_EVENTS, DOMAIN, by='event,reason')}) > 0",
-                "{{event}} / {{reason}}",
-                exemplars=True,
-            ),
+            Query(events_over_time(), "{{event}} / {{reason}}", exemplars=True),
             size=(16, 9),
+            overrides=look.events(),
             no_value="Nothing happened to this domain within the range.",
             links=[links.to_traces(), links.to_logs()],
         ),
@@ -160,7 +184,7 @@ WHAT: Final = Row(
             "Last events",
             "The newest of each event and reason, ever, and how often it happened within the range.",
             [
-                f"max by ({_PER_EVENT}) ({_NEWEST}) * 1000",
+                f"max by ({_PER_EVENT}) (last_over_time({_NEWEST}[$__range])) * 1000",
                 f"sum by ({_PER_EVENT}) ({happened(_NEWEST)})",
             ],
             [
@@ -181,8 +205,8 @@ WHAT: Final = Row(
             "Incidents",
             "All that belongs to one cause is one incident.",
             [
-                f"max by ({BY_DOMAIN},kind) ({_OPEN})",
-                f"({_AGAIN}) or 0 * max by ({BY_DOMAIN},kind) ({_OPEN})",
+                _KINDS,
+                f"({_AGAIN}) or 0 * {_KINDS}",
                 f"{_BEGAN} * 1000",
             ],
             [
@@ -207,7 +231,7 @@ HOSTS: Final = Row(
     [
         grid(
             "Operations",
-            "How often operations ended within the range, and how long they took on average. Durations are kept by host, not by domain.",
+            "How often operations ended within the range, and how long those took on average. Durations are kept by host, not by domain.",
             [
                 _OFTEN,
                 _MEAN,
@@ -222,16 +246,11 @@ HOSTS: Final = Row(
             "No exporter was scraped within the range.",
             (12, 9),
         ),
-        spread(
+        lasted(
             "How long outages and hangs lasted",
             "Those that ended well within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
-            Query(
-                grown(_BUCKETS),
-                "{{le}}",
-                form=PromQueryFormat.HEATMAP,
-                instant=True,
-            ),
-            size=(12, 9),
+            _BUCKETS,
+            (12, 9),
         ),
     ],
 )

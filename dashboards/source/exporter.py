@@ -1,5 +1,6 @@
 """Libvirt / Exporter: does the exporter hear everything, does it keep and deliver it, and what does it cost?"""
 
+from dataclasses import replace
 from typing import Final
 
 from dashboards.source import links, look, variables
@@ -12,6 +13,7 @@ from dashboards.source.promql import (
     EXPORTER,
     HOST,
     SCOPE,
+    SEEN,
     count,
     or_zero,
     over_time,
@@ -19,20 +21,23 @@ from dashboards.source.promql import (
     pick,
     quantile,
     total,
+    unreached,
     worst,
+    worst_of,
 )
 from dashboards.source.tables import Column, grid
 
 ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
+SIGNALS: Final = ("traces", "logs")
 NO_OTLP: Final = "No exporter here delivers over OTLP (OTEL_EXPORTER_OTLP_ENDPOINT is not set)."
 
 _UP: Final = pick("libvirt_connection_up")
-_EXPORTERS: Final = pick("up", SCOPE)
 _RECONNECTS: Final = "libvirt_connection_reconnects_total"
 _BLIND: Final = pick("libvirt_connection_unobserved_seconds_total")
 
 
 _OLDEST: Final = own("otlp_oldest_pending_timestamp_seconds")
+_HEARTBEAT: Final = own("event_loop_heartbeat_timestamp_seconds")
 _PROBES: Final = own("probe_duration_seconds_bucket", HOST)
 _PROBED: Final = own("probe_duration_seconds_count", HOST)
 
@@ -53,9 +58,9 @@ NOW: Final = Row(
         ),
         figure(
             "Exporters out of reach",
-            "Exporters that Prometheus could not scrape.",
-            or_zero(f"count({_EXPORTERS} == 0)"),
-            ALARM,
+            "Exporters that Prometheus could not scrape; any other target of their jobs as well.",
+            f"({or_zero(f'count {unreached()}')}) and on () {SEEN}",
+            replace(ALARM, no_value="No exporter was scraped within the range."),
             backdrop=True,
         ),
         figure(
@@ -108,17 +113,19 @@ LIBVIRT: Final = Row(
         ),
         grid(
             "Exporters",
-            "Which release runs where, on which Python and libvirt.",
-            [f"max by ({BY_EXPORTER},version,python_version,libvirt_version) ({own('build_info')})"],
+            "Which release runs where, on which Python and libvirt; those out of reach first.",
+            [
+                f"max by ({BY_EXPORTER},version,python_version,libvirt_version) ({own('build_info')}) or 0 * {unreached()}"
+            ],
             [
                 Column("instance", "Instance", links=[links.to_page()]),
                 Column("version", "Version"),
                 Column("libvirt_version", "libvirt"),
                 Column("python_version", "Python"),
                 Column("job", "Job"),
-                Column("Value", "Running", mappings={1: ("yes", look.GOOD)}),
+                Column("Value", "Reached", mappings={0: ("no", look.BAD), 1: ("yes", look.GOOD)}),
             ],
-            "Instance",
+            "Reached",
             "No exporter was scraped within the range.",
             (10, 9),
             descending=False,
@@ -127,15 +134,20 @@ LIBVIRT: Final = Row(
             "Reconnects",
             "Connections that were opened again after they had been lost.",
             Query(over_time(_RECONNECTS), "reconnects"),
+            names=("reconnects",),
         ),
         lines(
             "Blind",
-            "Share of the time in which events could have been missed: libvirt or the exporter was away. The 10 worst.",
+            "Time in which events could have been missed, libvirt or the exporter being away, told when it was over. The 10 worst of the range.",
             Query(
-                worst(f"sum by ({BY_HOST}) (rate({_BLIND}[$__rate_interval]))"),
+                worst(
+                    over_time("libvirt_connection_unobserved_seconds_total", by=BY_HOST),
+                    f"sum by ({BY_HOST}) (increase({_BLIND}[$__range] @ end()))",
+                    BY_HOST,
+                ),
                 "{{instance}} {{connection}}",
             ),
-            unit="percentunit",
+            unit="s",
         ),
     ],
 )
@@ -152,14 +164,16 @@ EVENT_PATH: Final = Row(
         lines(
             "Queue",
             "Messages that wait for the worker; the 10 longest queues.",
-            Query(worst(f"max by ({BY_EXPORTER}) ({own('queue_depth')})"), "{{instance}}"),
+            Query(worst_of(own("queue_depth")), "{{instance}}"),
         ),
         lines(
             "Event loop: last turn",
-            "How long ago the libvirt event loop turned; usually under a second, and the age of the scrape on top.",
+            "How long ago the libvirt event loop turned; usually under a second, and the age of the scrape on top. The 10 oldest.",
             Query(
                 worst(
-                    f"clamp_min(time() - max by ({BY_EXPORTER}) ({own('event_loop_heartbeat_timestamp_seconds')}), 0)"
+                    f"clamp_min(time() - max by ({BY_EXPORTER}) ({_HEARTBEAT}), 0)",
+                    f"max by ({BY_EXPORTER}) (last_over_time({_HEARTBEAT}[$__range] @ end()))",
+                    order="bottomk",
                 ),
                 "{{instance}}",
             ),
@@ -169,16 +183,18 @@ EVENT_PATH: Final = Row(
             "Drops by cause",
             "libvirt's callbacks that were lost inside the exporter.",
             Query(over_time(f"{EXPORTER}events_dropped_total", SCOPE, by="cause"), "{{cause}}"),
+            names=("queue_full", "callback_error"),
         ),
         lines(
             "Series of domains",
             "Series that the exporter shows for its domains; the 10 with most.",
-            Query(worst(f"max by ({BY_EXPORTER}) ({own('series')})"), "{{instance}}"),
+            Query(worst_of(own("series")), "{{instance}}"),
         ),
         bars(
             "Series refused by the limit",
             "Domains, and pairs of domains, that were refused series of their own; they count as _other.",
             Query(over_time(f"{EXPORTER}series_limited_total", SCOPE), "refused"),
+            names=("refused",),
         ),
         lines(
             "Probe rounds",
@@ -197,18 +213,19 @@ KEPT: Final = Row(
         lines(
             "Journal",
             "Transitions that are kept; the 10 longest journals.",
-            Query(worst(f"max by ({BY_EXPORTER}) ({own('journal_events')})"), "{{instance}}"),
+            Query(worst_of(own("journal_events")), "{{instance}}"),
         ),
         lines(
             "Size of the journal",
             "What it takes on disk; the 10 largest.",
-            Query(worst(f"max by ({BY_EXPORTER}) ({own('journal_bytes')})"), "{{instance}}"),
+            Query(worst_of(own("journal_bytes")), "{{instance}}"),
             unit="bytes",
         ),
         lines(
             "OTLP backlog",
             "Spans and log records that are still to be delivered.",
             Query(f"sum by (signal) ({own('otlp_pending')})", "{{signal}}"),
+            names=SIGNALS,
             no_value=NO_OTLP,
         ),
         lines(
@@ -216,6 +233,7 @@ KEPT: Final = Row(
             "How long the oldest undelivered span or log record has waited; 0 with none.",
             Query(f"max by (signal) ((time() - {_OLDEST}) * ({_OLDEST} > bool 0))", "{{signal}}"),
             unit="s",
+            names=SIGNALS,
             no_value=NO_OTLP,
         ),
         lines(
@@ -223,6 +241,7 @@ KEPT: Final = Row(
             "Spans and log records that the receiver has taken.",
             Query(f"sum by (signal) (rate({own('otlp_exported_total')}[$__rate_interval]))", "{{signal}}"),
             unit="cps",
+            names=SIGNALS,
             no_value=NO_OTLP,
         ),
         bars(

@@ -1,12 +1,12 @@
 """Libvirt / Fleet: is anything down or hung now, and what happened lately, where?"""
 
+from dataclasses import replace
 from typing import Final
-
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards.source import links, look
 from dashboards.source.board import Board, Row
-from dashboards.source.panels import Look, Query, bars, figure, lines, spread, timeline
+from dashboards.source.lasting import lasted
+from dashboards.source.panels import Look, Query, bars, figure, lines, timeline
 from dashboards.source.promql import (
     ABNORMAL,
     BY_DOMAIN,
@@ -17,19 +17,20 @@ from dashboards.source.promql import (
     LAST_EVENT,
     LAST_INCIDENT,
     OPEN,
-    SCOPE,
+    SEEN,
     STATES,
-    grown,
     happened,
     incidents,
+    or_nothing,
     or_zero,
     over_time,
     pick,
     state_number,
     total,
+    unreached,
 )
 from dashboards.source.tables import VALUE, WHEN, Column, grid
-from dashboards.source.variables import restarted, scope, sources, worst
+from dashboards.source.variables import restarted, scope, sources, troubled, worst
 
 INCIDENT_OPEN: Final = "libvirt_domain_incident_open"
 """As it is now: the recording rules may be a minute old."""
@@ -37,18 +38,30 @@ ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
 PLACE: Final = (Column("instance", "Instance"), Column("connection", "Connection"), Column("job", "Job"))
 
 _UP: Final = pick("libvirt_connection_up")
-_EXPORTERS: Final = pick("up", SCOPE)
-_NOT_HEARD: Final = f"({or_zero(f'count({_UP} == 0)')}) + ({or_zero(f'count({_EXPORTERS} == 0)')})"
+_NOT_HEARD: Final = (
+    f"({or_zero(f'count({_UP} == 0)')}) + ({or_zero(f'count {unreached()}')}) and on () {SEEN}"
+)
 _BLIND: Final = f"increase({pick('libvirt_connection_unobserved_seconds_total')}[$__range])"
 _OUTAGES: Final = pick(f"{DURATION}_bucket", HOST, 'operation="outage",outcome="success"')
 _BROKEN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(OPEN)}[$__range]))"
 _KNOWN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(STATES)}[$__range]))"
 _NONE: Final = f"0 * max by ({BY_HOST}) ({_UP})"
 """A zero for every host."""
-_NEWEST: Final = f"max by ({BY_DOMAIN},event,reason) ({pick(LAST_EVENT, HOST, ABNORMAL)})"
+_HEARD: Final = f"max by ({BY_HOST}) ({_UP}) == 1"
+_NEWEST: Final = (
+    f"max by ({BY_DOMAIN},event,reason) (last_over_time({pick(LAST_EVENT, HOST, ABNORMAL)}[$__range]))"
+)
+"""Of domains that are gone by now as well."""
 _STARTS: Final = happened(pick(LAST_EVENT, HOST, 'event="started",domain=~"$restarted"'))
 _OF_THE_WORST: Final = 'domain=~"$worst"'
-_HIT: Final = f"max by ({BY_DOMAIN}) ({pick(LAST_INCIDENT, HOST, _OF_THE_WORST)} @ end())"
+_HIT: Final = (
+    f"max by ({BY_DOMAIN}) (last_over_time({pick(LAST_INCIDENT, HOST, _OF_THE_WORST)}[$__range] @ end()))"
+)
+_ON_THE_TROUBLED: Final = 'instance=~"$troubled"'
+_UNDER_WAY: Final = (
+    f"max by ({BY_DOMAIN},kind) ({pick(LAST_INCIDENT, HOST, _ON_THE_TROUBLED)}) "
+    f"and on ({BY_DOMAIN},kind) {pick(INCIDENT_OPEN, HOST, _ON_THE_TROUBLED)} == 1"
+)
 
 NOW: Final = Row(
     "Now",
@@ -88,7 +101,11 @@ NOW: Final = Row(
             "Hosts disconnected",
             "Connections to libvirt that are down, and exporters that Prometheus cannot reach. Nothing is heard of their domains.",
             _NOT_HEARD,
-            ALARM,
+            replace(
+                ALARM,
+                no_value="No exporter was scraped within the range.",
+                overrides=[look.override("byType", "number", links=[links.to_exporters()])],
+            ),
             backdrop=True,
         ),
         figure(
@@ -114,10 +131,24 @@ NOW: Final = Row(
         ),
         figure(
             "Unobserved time in range",
-            "Time in which events could have been missed, all connections added up: libvirt or the exporter was away.",
+            "Time in which events could have been missed, all connections added up: libvirt or the exporter was away. What is under way counts when it is over.",
             or_zero(total(_BLIND)),
             Look(unit="s", decimals=0, least=0, thresholds=look.steps((60, look.WARN))),
             size=(6, 4),
+        ),
+        grid(
+            "Who is crashed, hung or failed now",
+            "The domains whose incidents are open, those held up by a disk included, whenever that began; the newest 100.",
+            [f"topk(100, {_UNDER_WAY}) * 1000"],
+            [
+                Column("domain", "Domain", links=[links.to_domain()]),
+                Column("kind", "Kind"),
+                Column(VALUE, "Since", unit=WHEN),
+                *PLACE,
+            ],
+            "Since",
+            "No incident is open.",
+            (24, 7),
         ),
     ],
 )
@@ -140,7 +171,7 @@ TIME: Final = Row(
                 over_time(EVENTS, HOST, 'event="stopped",reason=~"crashed|failed|hung|unknown"', "reason"),
                 "{{reason}}",
             ),
-            names=("failed", "hung", "unknown"),
+            names=("crashed", "failed", "hung", "unknown"),
         ),
         bars(
             "Migrations",
@@ -149,16 +180,11 @@ TIME: Final = Row(
             Query(over_time(EVENTS, HOST, 'event="stopped",reason="migrated"'), "out"),
             names=("in", "out"),
         ),
-        spread(
+        lasted(
             "Outage durations",
             "Outages that ended within the range with the domain running again, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
-            Query(
-                grown(_OUTAGES),
-                "{{le}}",
-                form=PromQueryFormat.HEATMAP,
-                instant=True,
-            ),
-            size=(12, 8),
+            _OUTAGES,
+            (12, 8),
         ),
     ],
 )
@@ -170,16 +196,21 @@ WHO: Final = Row(
             "The worst domains",
             "The 15 domains with most incidents within the range, and the state they were in when.",
             Query(
-                f"{state_number(f'{HOST},{_OF_THE_WORST}')} and on ({BY_DOMAIN}) {_HIT}",
+                or_nothing(
+                    f"{state_number(f'{HOST},{_OF_THE_WORST}')} and on ({BY_DOMAIN}) {_HIT}",
+                    _HIT,
+                    domain="no domain had an incident",
+                    instance="any host",
+                ),
                 "{{domain}} on {{instance}}",
             ),
-            look.state_words(),
+            look.STATE_WORDS,
             "No domain had an incident within the range.",
             links=[links.series_to_domain()],
         ),
         grid(
             "Last abnormal events",
-            "What nobody asked for, the newest of each kind and domain within the range.",
+            "What nobody asked for, the newest of each kind and domain within the range. Unknown: found so after a time in which nobody listened.",
             [
                 f"topk(100, {_NEWEST} > time() - $__range_s) * 1000",
             ],
@@ -213,7 +244,7 @@ WHO: Final = Row(
             "Availability per host",
             "Share of the time of a host's domains without an open incident; two incidents at once count twice. Domains that are off count as well.",
             [
-                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) or {_NONE} + 1",
+                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) or ({_NONE} + 1 and {_HEARD})",
                 f"sum by ({BY_HOST}) ({pick(STATES)})",
                 f"sum by ({BY_HOST}) ({pick(OPEN)})",
                 f"({incidents(by=BY_HOST)}) or {_NONE}",
@@ -256,6 +287,6 @@ BOARD: Final = Board(
     uid=links.FLEET,
     title="Libvirt / Fleet",
     description="Is anything down or hung now? What happened lately, to whom, where, and how long did it last?",
-    variables=[*sources(), *scope(), worst(), restarted()],
+    variables=[*sources(), *scope(), worst(), restarted(), troubled()],
     rows=[NOW, TIME, WHO],
 )

@@ -45,6 +45,13 @@ def to_host(uid: str, title: str) -> Link:
     return _link(title, f"/d/{uid}?{_CARRIED}&{_RANGE}")
 
 
+def to_exporters() -> Link:
+    """From a number of all that is chosen."""
+    chosen = "&".join(f"${{{name}:queryparam}}" for name in ("job", "instance", "connection"))
+    source = "var-prometheus_datasource=${prometheus_datasource}"
+    return _link("Which ones", f"/d/{EXPORTER}?{source}&{chosen}&{_RANGE}")
+
+
 def to_page() -> Link:
     """The exporter's own page: its address is the ``instance`` that Prometheus scrapes."""
     return _link("The exporter's own page", "${scheme}://${__data.fields.instance}/", new=True)

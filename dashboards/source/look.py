@@ -40,6 +40,9 @@ STATES: Final[Mapping[str, tuple[int, str]]] = {
 }
 """libvirt's states: the number (virDomainState) and the colour."""
 
+NOTHING: Final = -1
+"""The value of the row that says that there is none."""
+
 WORDS: Final[Mapping[str, str]] = {
     **{state: colour for state, (_, colour) in STATES.items()},
     "panicked": WARN,
@@ -64,8 +67,30 @@ WORDS: Final[Mapping[str, str]] = {
     "error: enospc": STORAGE,
     "error: other": BAD,
     "held up": WARN,
+    "hosts": WARN,
+    "one event and reason": CALM,
+    "all together": GOOD,
+    "reconnects": WARN,
+    "queue_full": BAD,
+    "callback_error": WARN,
+    "refused": WARN,
+    "traces": GOOD,
+    "logs": MOVED,
+    "writing, 99 % of all": OFF,
 }
 """Names of series that have a colour of their own."""
+
+EVENTS: Final = (
+    ("^started ", GOOD),
+    ("^(resumed|recovered) ", CALM),
+    ("^(suspended|watchdog|control_error|rebooted) ", WARN),
+    ("^(stopped|shutdown|pmsuspended|defined|undefined) ", OFF),
+    (" migrated$", MOVED),
+    ("^io_error | ioerror$", STORAGE),
+    ("^hung | hung$", HUNG),
+    ("^crashed | (crashed|failed|postcopy_failed|api_error)$", BAD),
+)
+"""Event and reason, with a slash between them; what comes later holds."""
 
 
 def steps(*above: tuple[float, str], base: str = GOOD) -> dashboard.ThresholdsConfig:
@@ -87,9 +112,10 @@ def words(named: Mapping[float, tuple[str, str]]) -> list[dashboard.ValueMapping
     ]
 
 
-def state_words() -> list[dashboard.ValueMapping]:
-    """Libvirt's states, where a query gives their numbers."""
-    return words({number: (state, colour) for state, (number, colour) in STATES.items()})
+STATE_WORDS: Final[Mapping[float, tuple[str, str]]] = {
+    number: (state, colour) for state, (number, colour) in STATES.items()
+}
+"""Libvirt's states, where a query gives their numbers."""
 
 
 def legend(calcs: Iterable[str]) -> common.VizLegendOptions:
@@ -136,4 +162,12 @@ def painted(names: Iterable[str]) -> list[dashboard.DashboardFieldConfigSourceOv
         override("byName", name, color={"mode": "fixed", "fixedColor": WORDS[name]})
         for name in names
         if name in WORDS
+    ]
+
+
+def events() -> list[dashboard.DashboardFieldConfigSourceOverrides]:
+    """The colours of events, by what they mean."""
+    return [
+        override("byRegexp", f"/{words}/", color={"mode": "fixed", "fixedColor": colour})
+        for words, colour in EVENTS
     ]

@@ -4,7 +4,7 @@ Law: whatever is made here has a title, a description, a unit, references for it
 data source of the dashboard's variable.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,6 +63,7 @@ class Look:
     thresholds: dashboard.ThresholdsConfig = field(default_factory=look.steps)
     mappings: Sequence[dashboard.ValueMapping] = ()
     colour: dashboard.FieldColorModeId = dashboard.FieldColorModeId.THRESHOLDS
+    fixed: str | None = None
     no_value: str | None = None
     overrides: Sequence[Override] = ()
 
@@ -76,7 +77,7 @@ class Look:
                 max_val=self.most,
                 thresholds=self.thresholds,
                 mappings=list(self.mappings),
-                color=dashboard.FieldColor(mode=self.colour),
+                color=dashboard.FieldColor(mode=self.colour, fixed_color=self.fixed),
                 no_value=self.no_value,
                 custom=custom if custom is not None else {},
             ),
@@ -154,6 +155,7 @@ def bars(
     *queries: Query,
     names: Iterable[str] = (),
     size: tuple[int, int] = (12, 8),
+    overrides: Sequence[Override] = (),
     no_value: str | None = None,
     links: Sequence[Link] = (),
 ) -> dashboard.Panel:
@@ -165,14 +167,14 @@ def bars(
         stacking=common.StackingConfig(mode=common.StackingMode.NORMAL, group="A"),
         show_points=common.VisibilityMode.NEVER,
     )
-    overrides = look.painted(names)
+    several = [*look.painted(names), *overrides]
     if links:
-        overrides.append(look.override("byType", "number", links=list(links)))
+        several.append(look.override("byType", "number", links=list(links)))
     shown = Look(
         decimals=0,
         least=0,
         colour=dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME,
-        overrides=overrides,
+        overrides=several,
         no_value=no_value,
     )
     return _graph(title, description, queries, shown, size, custom, ("lastNotNull", "sum"), "1m")
@@ -218,12 +220,15 @@ def timeline(
     title: str,
     description: str,
     query: Query,
-    mappings: Sequence[dashboard.ValueMapping],
+    named: Mapping[float, tuple[str, str]],
     no_value: str,
     size: tuple[int, int] = (24, 8),
     links: Sequence[Link] = (),
 ) -> dashboard.Panel:
-    """One row a series, coloured by what it was when."""
+    """One row a series, coloured by what it was when: its values have names and colours.
+
+    Not by thresholds, for which Grafana forgets the names where it merges equal values.
+    """
     options = statetimeline.Options(
         show_value=common.VisibilityMode.AUTO,
         merge_values=True,
@@ -232,7 +237,14 @@ def timeline(
         tooltip=look.tooltip(),
     )
     overrides = [look.override("byType", "number", links=list(links))] if links else []
-    shown = Look(unit="none", mappings=mappings, no_value=no_value, overrides=overrides)
+    shown = Look(
+        unit="none",
+        mappings=look.words({**named, look.NOTHING: ("nothing", look.OFF)}),
+        colour=dashboard.FieldColorModeId.FIXED,
+        fixed=look.OFF,
+        no_value=no_value,
+        overrides=overrides,
+    )
     custom = statetimeline.FieldConfig(fill_opacity=85, line_width=0)
     return panel("state-timeline", title, description, [query], options, shown.config(custom), size)
 

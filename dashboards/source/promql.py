@@ -6,9 +6,12 @@ grouping of domains or hosts is without them.
 
 from typing import Final
 
+from dashboards.source.look import NOTHING
+
 SCOPE: Final = 'job=~"$job",instance=~"$instance"'
 HOST: Final = f'{SCOPE},connection=~"$connection"'
-DOMAIN: Final = f'{HOST},domain=~"$domain"'
+DOMAIN: Final = f'{HOST},domain="$domain"'
+"""One, taken literally: Grafana does not escape the value of a variable that has but one."""
 
 BY_HOST: Final = "job,instance,connection"
 BY_DOMAIN: Final = f"{BY_HOST},domain"
@@ -28,9 +31,9 @@ BURSTS: Final = "connection:libvirt_connection_failures:increase1h"
 
 ABNORMAL: Final = (
     'event=~"stopped|crashed|hung|suspended",'
-    'reason=~"crashed|failed|hung|panicked|crashloaded|emulator|watchdog|guest_agent|vcpu|ioerror|api_error|postcopy_failed"'
+    'reason=~"crashed|failed|hung|panicked|crashloaded|emulator|watchdog|guest_agent|vcpu|ioerror|api_error|postcopy_failed|unknown"'
 )
-"""What nobody asked for."""
+"""What nobody asked for, and what was found so after a time in which nobody listened."""
 
 
 def pick(metric: str, scope: str = HOST, more: str = "") -> str:
@@ -43,9 +46,33 @@ def own(name: str, scope: str = SCOPE) -> str:
     return pick(f"{EXPORTER}{name}", scope)
 
 
-def worst(what: str) -> str:
-    """Only so many lines as can be told apart."""
-    return f"topk(10, {what})"
+SEEN: Final = f"last_over_time({own('build_info')}[$__range])"
+"""The exporters of the range. Prometheus scrapes others, too: with all jobs chosen, ``up`` is everybody's."""
+
+
+def unreached() -> str:
+    """The exporters that Prometheus cannot reach; of a job that has one all count, since some were never seen."""
+    return f"(max by ({BY_EXPORTER}) ({pick('up', SCOPE)}) == 0 and on (job) {SEEN})"
+
+
+def largest(metric: str, by: str = BY_EXPORTER) -> str:
+    """The largest value within the range, asked once."""
+    return f"max by ({by}) (max_over_time({metric}[$__range] @ end()))"
+
+
+def ours(what: str) -> str:
+    """Of metrics that other programs have, too, those of the exporters."""
+    return f"{what} and on ({BY_EXPORTER}) last_over_time({own('build_info')}[$__range] @ end())"
+
+
+def worst(what: str, ranked: str, by: str = BY_EXPORTER, order: str = "topk") -> str:
+    """Only so many lines as can be told apart: the same at each step, of whom ``ranked`` says the most."""
+    return f"{what} and on ({by}) {order}(10, {ranked})"
+
+
+def worst_of(metric: str) -> str:
+    """A gauge of the exporters, where it was largest."""
+    return worst(f"max by ({BY_EXPORTER}) ({metric})", largest(metric))
 
 
 def happened(timestamp: str) -> str:
@@ -68,6 +95,29 @@ def over_time(metric: str, scope: str = HOST, more: str = "", by: str = "") -> s
     return total(f"rate({pick(metric, scope, more)}[$__rate_interval])", by) + " * $__interval_ms / 1000"
 
 
+BORN_AT_0: Final = (
+    'event=~"hung"',
+    'reason=~"crashed|panicked|crashloaded|failed|hung|ioerror"',
+    'event="suspended",reason="watchdog"',
+)
+"""The pairs that the exporter shows before they happen, at 0: the first one is growth. Not so the others."""
+
+
+def events_over_time() -> str:
+    """How often which event happened to the domain in each step, from the first one on.
+
+    ``rate()`` does not see a counter's first event where it is born with it, at 1. A timestamp that was not there a
+    step before, and is that new, is such a first one; not if it is old, and comes back after a restart. Where the
+    counter began at 0, the first one is growth, and counted but once.
+    """
+    grew = f"rate({pick('libvirt_domain_lifecycle_events_total', DOMAIN)}[$__rate_interval]) * $__interval_ms / 1000"
+    at = pick(LAST_EVENT, DOMAIN)
+    first = f"({at} unless {at} offset $__interval) > bool (time() - $__interval_ms / 1000 - 60)"
+    from_0 = f"({' or '.join(pick(LAST_EVENT, DOMAIN, pair) for pair in BORN_AT_0)})"
+    more = f'label_replace({first} unless {from_0}, "first", "yes", "", "")'
+    return f"sum by (event,reason) ({grew} > 0 or {first} and {from_0} or {more}) > 0"
+
+
 def total(what: str, by: str = "") -> str:
     """Add up."""
     return f"sum by ({by}) ({what})" if by else f"sum({what})"
@@ -76,6 +126,18 @@ def total(what: str, by: str = "") -> str:
 def or_zero(what: str) -> str:
     """Nothing is 0, and says so."""
     return f"({what}) or vector(0)"
+
+
+def or_row(what: str, row: str, **labels: str) -> str:
+    """A row with these labels where there is none: a timeline does not say so otherwise."""
+    for label, word in labels.items():
+        row = f'label_replace({row}, "{label}", "{word}", "", "")'
+    return f"{what} or {row}"
+
+
+def or_nothing(what: str, seen: str, **labels: str) -> str:
+    """The row of nothing; ``seen``: what is there if there was anything."""
+    return or_row(what, f"vector({NOTHING}) unless on () {seen}", **labels)
 
 
 def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
@@ -112,8 +174,7 @@ def grown(bucket: str) -> str:
 
 def longest(share: float, bucket: str) -> str:
     """A quantile of what was measured within the range; nothing, not NaN, where nothing was."""
-    grew = grown(bucket)
-    return f"histogram_quantile({share:g}, {grew}) and on () (max({grew}) > 0)"
+    return f"histogram_quantile({share:g}, {grown(bucket)}) >= 0"
 
 
 def quantile(share: float, bucket: str, counted: str, by: str = "") -> str:

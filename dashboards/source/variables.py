@@ -5,7 +5,17 @@ from typing import Final
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.source.panels import PROMETHEUS
-from dashboards.source.promql import BY_DOMAIN, HOST, SCOPE, happened, incidents, pick
+from dashboards.source.promql import (
+    BY_DOMAIN,
+    BY_HOST,
+    HOST,
+    LAST_INCIDENT,
+    OPEN,
+    SCOPE,
+    happened,
+    incidents,
+    pick,
+)
 
 ALL: Final = "$__all"
 _KNOWN: Final = "libvirt_connection_up"
@@ -53,10 +63,10 @@ def several(name: str, label: str, description: str, query: str) -> Variable:
     return made
 
 
-def hidden(name: str, description: str, query: str) -> Variable:
-    """Names of domains that panels narrow themselves down to; nobody chooses them."""
+def hidden(name: str, description: str, query: str, label: str = "domain") -> Variable:
+    """Names of domains or hosts that panels narrow themselves down to; nobody chooses them."""
     made = _asked(name, name.title(), description, f"query_result({query})")
-    made.regex = '/domain="([^"]+)"/'
+    made.regex = f'/{label}="([^"]+)"/'
     made.hide = dashboard.VariableHide.HIDE_VARIABLE
     made.multi, made.include_all = True, True
     made.skip_url_sync = True
@@ -127,6 +137,15 @@ def worst() -> Variable:
     )
 
 
+def troubled() -> Variable:
+    """Hosts with an open incident, by the recording rules; what is too new for these; all, where there are none."""
+    recorded = pick(OPEN)
+    lately = f"max by ({BY_HOST}) ({pick(LAST_INCIDENT)}) > time() - 180"
+    unknown = f"{pick(_KNOWN)} unless on ({BY_HOST}) {recorded}"
+    query = f"sum by ({BY_HOST}) ({recorded}) > 0 or {lately} or max by ({BY_HOST}) ({unknown})"
+    return hidden("troubled", "The hosts on which an incident is open.", query, "instance")
+
+
 def restarted() -> Variable:
     """Those that started more than once."""
     starts = pick("libvirt_domain_last_event_timestamp_seconds", HOST, 'event="started"')
@@ -134,4 +153,4 @@ def restarted() -> Variable:
     return hidden("restarted", "The domains that started last, within the range.", f"topk(200, {lately})")
 
 
-__all__ = ["Variable", "domain", "happened", "restarted", "scheme", "scope", "sources", "worst"]
+__all__ = ["Variable", "domain", "happened", "restarted", "scheme", "scope", "sources", "troubled", "worst"]

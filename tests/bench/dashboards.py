@@ -1,4 +1,4 @@
-"""How long the dashboards' questions take over a simulated fleet: 1,000 hosts with 50 domains each.
+"""What the dashboards are, and how long their questions take over a simulated fleet of 1,000 hosts.
 
 python -m tests.bench.dashboards
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.dashboards.grafana import Grafana
-from tests.dashboards.reading import UIDS, all_questions
+from tests.dashboards.linter import RULES as LINTED
+from tests.dashboards.reading import UIDS, all_questions, classic, panels
 from tests.dashboards.selectors import RULES
 from tests.lab.fleet import Fleet, serving
 from tests.lab.prometheus import Prometheus
@@ -49,8 +50,8 @@ def _ask(prometheus: Prometheus, began: float) -> list[Asked]:
     found = []
     for uid in UIDS:
         started = time.perf_counter()
-        grafana.variables(uid)
-        found.append(Asked(f"{uid}: its variables, together", time.perf_counter() - started, 0))
+        values = grafana.variables(uid)
+        found.append(Asked(f"{uid}: its variables, together", time.perf_counter() - started, len(values)))
     for question in all_questions():
         took, rows = [], 0
         for _ in range(ROUNDS):
@@ -62,10 +63,19 @@ def _ask(prometheus: Prometheus, began: float) -> list[Asked]:
 
 
 def report() -> None:
+    boards = [classic(uid) for uid in UIDS]
+    findings = [finding for rule in LINTED for board in boards for finding in rule(board)]
+    questions = all_questions()
+    print(f"\nthe dashboards: {len(boards)}, {sum(len(panels(board)) for board in boards)} panels,")
+    print(f"  {len(questions)} queries, {len(findings)} findings of {len(LINTED)} rules of the linter")
     found = figures()
-    total = sum(one.seconds for one in found)
-    print(f"\nthe dashboards over a simulated fleet of {HOSTS} hosts with {DOMAINS} domains")
-    print(f"  {len(found)} questions in {total:.2f} s; the slowest:")
+    empty = [one.what for one in found if not one.rows]
+    answered = 1 - len(empty) / len(found)
+    print(f"over a simulated fleet of {HOSTS} hosts with {DOMAINS} domains, the last {HISTORY:.0f} s:")
+    print(f"  {answered:.0%} have data (over real guests: see tests/dashboards)")
+    print(f"  without any: {', '.join(empty) or 'none'}")
+    print(f"  {len(found)} queries and sets of variables in {sum(one.seconds for one in found):.2f} s")
+    print("  the slowest:")
     for one in found[:8]:
         print(f"  {one.seconds * 1000:7.0f} ms {one.what} ({one.rows} rows)")
 

@@ -13,6 +13,16 @@ from tests.lab.prometheus import Prometheus
 ALL = ".+"
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 
+META = re.compile(r"[$^*{}\[\]+?.()|]")
+
+
+def escaped(value: str, *, several: bool) -> str:
+    """What Grafana's Prometheus data source makes of a value (as of @grafana/prometheus 13.2.3): a regular
+    expression where a variable may have several, in PromQL's quotes; else the value, in quotes."""
+    if several:
+        return META.sub(r"\\\\\g<0>", value.replace("\\", "\\" * 4))
+    return value.replace("\\", "\\" * 2).replace("'", "\\\\'")
+
 
 @dataclass(frozen=True)
 class Series:
@@ -53,15 +63,16 @@ class Grafana:
             if variable["type"] != "query":
                 found[name] = name
             elif name in self.chosen:
-                found[name] = self.chosen[name]
+                found[name] = escaped(self.chosen[name], several=variable["multi"])
             elif variable.get("allValue"):
                 assert self.options(variable, found) or name == "domain", (
                     f"{uid}: {name} has nothing to choose"
                 )
                 found[name] = ALL
             else:
-                options = self.options(variable, found)
-                found[name] = f"({'|'.join(options)})" if variable["includeAll"] else (options or [""])[0]
+                several = variable["includeAll"]
+                options = [escaped(option, several=several) for option in self.options(variable, found)]
+                found[name] = f"({'|'.join(options)})" if several else (options or [""])[0]
         return found
 
     def options(self, variable: Json, values: Mapping[str, str]) -> list[str]:

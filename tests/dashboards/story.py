@@ -14,17 +14,19 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import libvirt
 import yaml
+from prometheus_client import start_http_server
 
 from tests.dashboards.selectors import RULES
-from tests.journal.driver import Driver
+from tests.journal.driver import Driver, xml
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.domain_xml import Hardware
-from tests.lab.exporter import Exporter
+from tests.lab.exporter import Exporter, free_port
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Host, Hosts
 from tests.lab.private import PrivateDaemon
@@ -41,8 +43,12 @@ from tests.qemu.ward import IMPATIENT
 PATIENCE = 60.0
 EVENTS = "libvirt_domain_lifecycle_events_total"
 
-CRASHES = {"db": 2, "web": 1, "app": 1, "tested": 1}
-"""How often each crashes; the last is the test driver's."""
+TESTED = "tested (2)+x.y"
+"""libvirt takes any name; this one is a regular expression that does not match itself."""
+GONE = "gone"
+"""Exists only while it runs; its series are gone before the end, too."""
+CRASHES = {"db": 2, "web": 1, "app": 1, TESTED: 1, GONE: 1}
+"""How often each crashes; the last two are the test driver's."""
 HANGS = {"slow": 1, "stuck": 1, "dog": 1}
 HUNG = {"stuck", "dog"}
 """Still, at the end."""
@@ -75,17 +81,28 @@ class Lived:
     traces: Stub
 
 
-def watching(folder: Path, exporters: list[Exporter]) -> Prometheus:
-    """A Prometheus that scrapes every second, evaluates the recording rules as often, and keeps exemplars."""
+@contextmanager
+def watching(folder: Path, exporters: list[Exporter]) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes every second, evaluates the recording rules as often, and keeps exemplars.
+    It scrapes others, too: one that has the metrics of any Python program, and one that is not there."""
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     rules = folder / "rules.json"  # JSON is YAML
     rules.write_text(json.dumps({"groups": recordings()}))
-    return Prometheus(
-        folder,
-        [f"127.0.0.1:{exporter.port}" for exporter in exporters],
-        features=["exemplar-storage"],
-        more={"global": every, "rule_files": [str(rules)]},
-    )
+    server, thread = start_http_server(0, "127.0.0.1")
+    others = [f"127.0.0.1:{server.server_port}", f"127.0.0.1:{free_port()}"]
+    try:
+        with Prometheus(
+            folder,
+            [f"127.0.0.1:{exporter.port}" for exporter in exporters],
+            features=["exemplar-storage"],
+            jobs=[{"job_name": "other", "static_configs": [{"targets": others}]}],
+            more={"global": every, "rule_files": [str(rules)]},
+        ) as prometheus:
+            yield prometheus
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def recordings() -> list[dict[str, Any]]:
@@ -123,7 +140,9 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
                 environment={"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url},
             )
         )
-        driver = stack.enter_context(Exporter(root, [tester.test_uri], extra_args=IMPATIENT))
+        driver = stack.enter_context(
+            Exporter(root, [tester.test_uri], extra_args=(*IMPATIENT, "--series.ttl", "3s"))
+        )
         prometheus = stack.enter_context(watching(root, [qemu, driver]))
         is_up_to_date(prometheus)
         hosts = Hosts(Host("here", here, seen_here), Host("there", there, seen_there), qemu)
@@ -136,7 +155,7 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
             stack.callback(road.clear)
             road.boot()
             moves(road)
-        _driver_plays(tester, driver)
+        _driver_plays(tester, driver, prometheus)
         qemu.wait_until(lambda: qemu.lifecycle_counts("moves", "there")["started", "migrated"])
         qemu.wait_until(lambda: qemu.lifecycle_counts("lost", "there")["stopped", "failed"])
         is_up_to_date(prometheus)
@@ -235,15 +254,27 @@ def _is_lost(road: Road) -> None:
     journey.fails()
 
 
-def _driver_plays(daemon: Daemon, exporter: Exporter) -> None:
-    """libvirtd goes and comes back; then a domain crashes, another is saved."""
+def _driver_plays(daemon: Daemon, exporter: Exporter, prometheus: Prometheus) -> None:
+    """libvirtd goes and comes back; a domain crashes, and one that is gone then; the exporter restarts."""
     daemon.restart()
     exporter.wait_until(lambda: (exporter.value("libvirt_connection_reconnects_total") or 0) >= 1, PATIENCE)
     with Driver(daemon) as driver:
         driver.define("cycled")
         driver.cycle("cycled")
-        driver.define("tested", running=True)
-        exporter.wait_until(lambda: exporter.lifecycle_counts("tested")["started", "booted"])
-        core = daemon.root / "tested.core"
-        driver.find("tested").coreDump(str(core), libvirt.VIR_DUMP_CRASH)
-        exporter.wait_until(lambda: exporter.lifecycle_counts("tested")["stopped", "crashed"])
+        driver.define(TESTED, running=True)
+        driver.connection.createXML(xml(GONE))
+        for name in (TESTED, GONE):
+            exporter.wait_until(partial(_counted, exporter, name, "started", "booted"))
+            driver.find(name).coreDump(str(daemon.root / "core"), libvirt.VIR_DUMP_CRASH)
+            exporter.wait_until(partial(_counted, exporter, name, "stopped", "crashed"))
+        known = f'libvirt_domain_incidents_total{{domain="{GONE}",kind="crashed"}} == 1'
+        prometheus.wait_for(known, PATIENCE)
+        # What it counted is not counted once more.
+        exporter.stop()
+        exporter.start()
+        exporter.wait_ready()
+        exporter.wait_until(lambda: not exporter.lifecycle_counts(GONE), PATIENCE)
+
+
+def _counted(exporter: Exporter, name: str, event: str, reason: str) -> int:
+    return exporter.lifecycle_counts(name)[event, reason]

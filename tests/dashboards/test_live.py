@@ -1,12 +1,15 @@
 """Every question of every panel, asked of a real Prometheus that watched real guests live through it all."""
 
+import re
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.dashboards.grafana import Grafana, Series
+from tests.dashboards.linter import RULES
 from tests.dashboards.reading import (
     UIDS,
     Question,
@@ -14,10 +17,11 @@ from tests.dashboards.reading import (
     annotations,
     classic,
     filled,
+    panels,
     questions,
     variables,
 )
-from tests.dashboards.story import CRASHES, FULL, HANGS, HUNG, LOST, Lived, lived
+from tests.dashboards.story import CRASHES, FULL, GONE, HANGS, HUNG, LOST, TESTED, Lived, lived
 from tests.lab.guests import Guests
 from tests.lab.programs import Programs
 
@@ -54,13 +58,24 @@ def test_every_question_has_an_answer(question: Question, answers: dict[str, lis
     assert bool(answers[str(question)]) != (str(question) in EMPTY), question.expr
 
 
+def test_nothing_of_other_programs_is_shown(life: Lived, answers: dict[str, list[Series]]) -> None:
+    exporters = {f"127.0.0.1:{exporter.port}" for exporter in (life.qemu, life.driver)}
+    assert len(life.prometheus.query('up{job="other"}')) == 2
+    for question, rows in answers.items():
+        assert {row.labels.get("job", "libvirt") for row in rows} <= {"libvirt"}, question
+        # A timeline's row that says that there is nothing has no job.
+        assert {row.labels.get("instance") for row in rows if "job" in row.labels} <= {None, *exporters}
+
+
 def test_figures(answers: dict[str, list[Series]], capsys: pytest.CaptureFixture[str]) -> None:
-    panels = {(question.board, question.panel) for question in all_questions()}
+    shown = {(question.board, question.panel) for question in all_questions()}
     answered = sum(map(bool, answers.values()))
+    findings = [finding for rule in RULES for uid in UIDS for finding in rule(classic(uid))]
     with capsys.disabled():
         print(
-            f"\n{len(UIDS)} dashboards, {len(panels)} panels, {len(answers)} questions, "
-            f"{answered} with data: {answered / len(answers):.0%}"
+            f"\n{len(UIDS)} dashboards, {len(shown)} panels, {len(answers)} questions, "
+            f"{answered} with data: {answered / len(answers):.0%}; "
+            f"{len(findings)} findings of {len(RULES)} rules of the linter"
         )
 
 
@@ -80,6 +95,14 @@ class TestHeadlines:
         assert shown("Hung now") == len(HUNG)
         assert shown("Failed or paused by their disk now") == len(FULL)
         assert shown("Hosts disconnected") == 0
+
+    def test_who_that_is(self, answers: dict[str, list[Series]]) -> None:
+        rows = answers["libvirt-fleet: Who is crashed, hung or failed now (A)"]
+        assert {(row.labels["domain"], row.labels["kind"]) for row in rows} == {
+            *((name, "crashed") for name in ("web", "app", TESTED)),
+            *((name, "hung") for name in HUNG),
+            *((name, "io_error") for name in FULL),
+        }
 
     def test_in_range(self, shown: Any) -> None:
         assert shown("Crashes in range") == sum(CRASHES.values())
@@ -110,9 +133,31 @@ class TestHeadlines:
         assert shown("Events dropped in range", "libvirt-exporter") == 0
         assert shown("Journal errors in range", "libvirt-exporter") == 0
 
+    def test_blind_time_is_shown_when_it_is_over(
+        self, grafana: Grafana, answers: dict[str, list[Series]]
+    ) -> None:
+        """In seconds, not as a share of the step: an hour is told of at once."""
+        missed = {one.labels["connection"]: one.last for one in answers["libvirt-exporter: Connections (C)"]}
+        (blind,) = (one for one in questions("libvirt-exporter") if one.panel == "Blind")
+        rows = grafana.answer(replace(blind, interval=10.0), late=True)
+        shown = {one.labels["connection"]: sum(one.values) for one in rows}
+        assert missed["test:///default"] > 0
+        # Both extrapolate, each in its own window.
+        assert shown == pytest.approx(missed, rel=0.3, abs=0.1)
+
     def test_states_add_up_to_the_domains(self, answers: dict[str, list[Series]], shown: Any) -> None:
         by_state = answers["libvirt-fleet: Domains by state (A)"]
         assert sum(one.last for one in by_state) == shown("Domains")
+
+    def test_events_are_counted_from_the_first_one_on(self, answers: dict[str, list[Series]]) -> None:
+        shown: dict[tuple[str, str], float] = {}
+        for one in answers["libvirt-domain: Events by event and reason (A)"]:
+            shown[one.labels["event"], one.labels["reason"]] = sum(one.values)
+        # rate() extrapolates to the edges of its window, more so after a late scrape.
+        wanted = {"defined/added": 1, "started/booted": 3, "resumed/unpaused": 3, "stopped/crashed": 2}
+        for pair, times in wanted.items():
+            event, _, reason = pair.partition("/")
+            assert shown[event, reason] == pytest.approx(times, abs=0.4), pair
 
     def test_flappers_and_repeat_offenders(self, answers: dict[str, list[Series]]) -> None:
         starts = {one.labels["domain"]: one.last for one in answers["libvirt-fleet: Top flappers (A)"]}
@@ -135,7 +180,8 @@ class TestHeadlines:
             ("dog", "hung", "watchdog"),
             ("full", "suspended", "ioerror"),
             ("lost", "stopped", "failed"),
-            ("tested", "stopped", "crashed"),
+            (GONE, "stopped", "crashed"),
+            (TESTED, "stopped", "crashed"),
         } <= listed
         assert not {name for name, _, _ in listed} & {"busy", "saves", "moves", "boots"}
 
@@ -149,9 +195,10 @@ class TestHeadlines:
             assert buckets["+Inf"] == ended
 
     def test_hosts_hit(self, answers: dict[str, list[Series]]) -> None:
-        (host,) = answers["libvirt-crashes: Correlated: hosts with several domains hit (A)"]
-        assert host.labels["connection"] == "here"
-        assert host.last == len({*CRASHES, *HANGS, *FULL} - {"tested"})
+        rows = answers["libvirt-crashes: Correlated: hosts with several domains hit (A)"]
+        hit = {one.labels["connection"]: one.last for one in rows}
+        ended = {TESTED, GONE}
+        assert hit == {"here": len({*CRASHES, *HANGS, *FULL} - ended), "test:///default": len(ended)}
 
     def test_the_sum_of_bars_is_what_happened(self, grafana: Grafana) -> None:
         wanted = {
@@ -176,6 +223,51 @@ def test_marks_are_where_it_happened(name: str, life: Lived, grafana: Grafana) -
     assert found
     for one in found:
         assert grafana.since <= one.last / 1000 <= grafana.now
+
+
+def test_a_name_that_is_no_regular_expression_is_found(life: Lived, grafana: Grafana) -> None:
+    there = Grafana(life.prometheus, grafana.since, chosen={"domain": TESTED}, now=grafana.now)
+    shown = {question.panel: there.answer(question, late=True) for question in questions("libvirt-domain")}
+    assert [one.last for one in shown["State"]] == [5]  # shut off
+    assert [one.last for one in shown["Incidents in range"]] == [1]
+    assert ("stopped", "crashed") in {
+        (one.labels["event"], one.labels["reason"]) for one in shown["Events by event and reason"]
+    }
+
+
+def test_a_domain_that_is_gone_is_still_told_of(life: Lived, grafana: Grafana) -> None:
+    there = Grafana(life.prometheus, grafana.since, chosen={"domain": GONE}, now=grafana.now)
+    (domain,) = (one for one in classic("libvirt-domain")["templating"]["list"] if one["name"] == "domain")
+    assert GONE in there.options(domain, there.variables("libvirt-domain"))
+    shown = {question.panel: there.answer(question) for question in questions("libvirt-domain")}
+    assert not shown["State"]
+    told = {(one.labels["event"], one.labels["reason"]) for one in shown["Last events"]}
+    assert ("stopped", "crashed") in told
+
+
+MANY = ("Event rate by libvirt's event id", "OTLP drops and failed attempts", "Probe rounds")
+"""Panels that have more names than there are colours; so have those that name instances."""
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_series_that_mean_something_have_the_colour_of_it(uid: str, answers: dict[str, list[Series]]) -> None:
+    shown = {panel["title"]: panel for panel in panels(classic(uid)) if panel["type"] == "timeseries"}
+    for question in questions(uid):
+        if question.panel not in shown or question.panel in MANY or "{{instance}}" in question.legend:
+            continue
+        overrides = shown[question.panel]["fieldConfig"]["overrides"]
+        coloured = [
+            re.escape(str(one["matcher"]["options"]))
+            if one["matcher"]["id"] == "byName"
+            else one["matcher"]["options"].strip("/")
+            for one in overrides
+            if [each["id"] for each in one["properties"]] == ["color"]
+        ]
+        for row in answers[str(question)]:
+            name = question.legend
+            for label, value in row.labels.items():
+                name = name.replace(f"{{{{{label}}}}}", value)
+            assert any(re.search(one, name) for one in coloured), (question.panel, name)
 
 
 @pytest.mark.parametrize("uid", UIDS)

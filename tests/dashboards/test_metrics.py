@@ -4,6 +4,10 @@ import re
 
 import pytest
 
+from dashboards.source.lasting import NAMES
+from dashboards.source.promql import BORN_AT_0
+from libvirt_lifecycle_exporter.operations import BUCKETS
+from libvirt_lifecycle_exporter.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, alert_pairs
 from tests.dashboards.linter import placeholders
 from tests.dashboards.reading import UIDS, Json, annotations, classic, filled, panels, variables
 from tests.dashboards.selectors import exported, labels, parsed, recorded, selectors
@@ -75,13 +79,38 @@ class TestUsed:
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
             inner = found[1] if found else variable["query"].removeprefix("query_result(").removesuffix(")")
             has = labels(parsed(filled(inner, placeholders(board))), KNOWN)
-            assert (found[2] if found else "domain") in has, name
+            wanted = found or re.match(r"/((\w+))=", variable["regex"])
+            assert wanted is not None
+            assert wanted[2] in has, name
 
     def test_every_variable_is_used(self, uid: str) -> None:
         board = classic(uid)
         text = str(board["panels"]) + str(board["annotations"]) + str(board["links"])
         for name in variables(board):
             assert re.search(rf"\$\{{?{name}\b", text), name
+
+
+def test_the_buckets_of_durations_have_names() -> None:
+    """As Prometheus 2 spells their bounds, and as Prometheus 3 does."""
+    assert list(NAMES) == [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
+    named = [panel for uid in UIDS for panel in panels(classic(uid)) if "_bucket" in str(panel["targets"])]
+    for panel in (panel for panel in named if panel["type"] == "bargauge"):
+        overrides = panel["fieldConfig"]["overrides"]
+        for bound in [*(f"{one:g}" for one in BUCKETS), *(str(float(one)) for one in BUCKETS), "+Inf"]:
+            matching = [one for one in overrides if re.search(one["matcher"]["options"].strip("/"), bound)]
+            assert len(matching) == 1, (panel["title"], bound)
+
+
+def test_pairs_that_are_there_before_they_happen_are_known() -> None:
+    """On the Domain dashboard, the first event of all others is counted apart."""
+    matchers = [parsed(f"{{{one}}}").matchers.matchers for one in BORN_AT_0]
+    shown_before = set(alert_pairs(HANG_SIGNALS))
+    for pair in COUNTED_PAIRS:
+        named = dict(zip(("event", "reason"), pair, strict=True))
+        known = any(
+            all(re.fullmatch(one.value, named[one.name]) for one in together) for together in matchers
+        )
+        assert known == (pair in shown_before), pair
 
 
 def test_a_metric_that_is_not_there_is_noticed() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import DomainDetails, Transition
 
@@ -30,6 +31,7 @@ NUMBER = "@host@"
 """Stands for a host's number in what its kind shows."""
 LABELLED = re.compile(r"^(\w+)\{", re.MULTILINE)
 COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
+PROBES = "libvirt_lifecycle_exporter_probe_duration_seconds"
 OWN = """\
 libvirt_lifecycle_exporter_build_info{{version="0.1.0",python_version="3.11.2",libvirt_version="9.0.0"}} 1
 libvirt_lifecycle_exporter_event_loop_heartbeat_timestamp_seconds{{}} {now:.3f}
@@ -41,7 +43,23 @@ libvirt_lifecycle_exporter_journal_bytes{{}} 1048576
 libvirt_lifecycle_exporter_queue_depth{{}} 0
 libvirt_lifecycle_exporter_series{{}} {series}
 libvirt_lifecycle_exporter_series_limited_total{{}} 0
+libvirt_lifecycle_exporter_events_received_total{{source="lifecycle"}} {turns}
+libvirt_lifecycle_exporter_otlp_pending{{signal="traces"}} 0
+libvirt_lifecycle_exporter_otlp_oldest_pending_timestamp_seconds{{signal="traces"}} 0
+libvirt_lifecycle_exporter_otlp_exported_total{{signal="traces"}} {turns}
+libvirt_lifecycle_exporter_otlp_dropped_total{{signal="traces",cause="rejected"}} 0
+libvirt_lifecycle_exporter_sink_errors_total{{sink="otlp_traces"}} 0
+{probes}_bucket{{connection="qemu:///system",signal="emulator",le="0.1"}} {turns}
+{probes}_bucket{{connection="qemu:///system",signal="emulator",le="+Inf"}} {turns}
+{probes}_count{{connection="qemu:///system",signal="emulator"}} {turns}
+libvirt_lifecycle_exporter_scrape_duration_seconds_bucket{{le="0.05"}} {turns}
+libvirt_lifecycle_exporter_scrape_duration_seconds_bucket{{le="+Inf"}} {turns}
+libvirt_lifecycle_exporter_scrape_duration_seconds_count{{}} {turns}
 process_start_time_seconds{{}} {started:.3f}
+process_cpu_seconds_total{{}} {turns}
+process_resident_memory_bytes{{}} 67108864
+process_open_fds{{}} 40
+process_max_fds{{}} 524288
 """
 
 
@@ -73,7 +91,8 @@ class Kind:
             self._sink.count(self._change(busy, *pair, now))
         if "crashing" in self._troubles and self._turns % 8 == 0:
             self._crashing(self._domains[self._troubles.index("crashing")])
-        own = OWN.format(now=now, turns=self._turns, started=self.started, series=self._sink.series)
+        figures = {"now": now, "turns": self._turns, "started": self.started, "series": self._sink.series}
+        own = OWN.format(**figures, probes=PROBES)
         text = COMMENT.sub("", self._sink.render(openmetrics=False)) + own
         return LABELLED.sub(rf'\1{{instance="host-{NUMBER}:10177",', text)
 
@@ -104,11 +123,12 @@ class Kind:
         return opened
 
     def _crashing(self, domain: Domain) -> None:
-        """Now, and it is started again at once."""
+        """Now, and it is started again at once; that took a while, says the histogram."""
         now = time.time()
         crash = self._happens(domain, "stopped", "crashed", "crashed", now)
         self._sink.count(self._change(domain, "started", "booted", now))
         self._sink.incident(crash._replace(closed_at=now))
+        self._sink.took(Duration(CONNECTION, "outage", "success", 20.0))
 
     def _down(self, domain: Domain) -> None:
         at = self.started - 600
