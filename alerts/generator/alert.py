@@ -2,9 +2,6 @@
 
 from typing import NamedTuple
 
-KEY = "job, instance, connection, domain"
-"""The labels that make out one domain. `connection` alone is the same on every host."""
-
 
 class Alert(NamedTuple):
     """One alert; ``%(name)s`` stands for one of its thresholds, ``%(name_s)s`` for the same in seconds."""
@@ -55,7 +52,7 @@ def aged(state: str) -> str:
     """Return an expression for how long domains have been in a state: seconds, never below 0."""
     return f"""
   {state}
-* on ({KEY}) group_left ()
+* ignoring (state, reason) group_left ()
   clamp_min(time() - {SINCE}, 0)"""
 
 

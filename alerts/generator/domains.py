@@ -6,7 +6,6 @@ from alerts.generator.alert import (
     EVENT,
     EVENTS_COMMAND,
     INCIDENT,
-    KEY,
     PATTERN,
     SINCE,
     Alert,
@@ -18,9 +17,16 @@ _DASHBOARD = (
     "/d/libvirt-domain?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
     "&var-connection={{ $labels.connection | urlquery }}&var-domain={{ $labels.domain | urlquery }}"
 )
+
+
+def _last(which: str) -> str:
+    """Return an expression for when the newest of some events of each domain was."""
+    return f"max without (event, reason) ({EVENT}{{{which}}})"
+
+
 _STOP_FAILED = f'{EVENT}{{event="stopped",reason="failed"}}'
 _STOP_CRASHED = f'{EVENT}{{event="stopped",reason="crashed"}}'
-_ARRIVED = f'max by ({KEY}) ({EVENT}{{event="started",reason="migrated"}})'
+_ARRIVED = _last('event="started",reason="migrated"')
 _REASON = "libvirt_domain_state_reason"
 _UNWANTED = "watchdog|api_error|crashed"
 _ELSEWHERE = "ioerror|migration|postcopy|postcopy_failed"
@@ -33,9 +39,9 @@ clamp_min(
       {EVENT}{{event="crashed"}}
     or
         {_STOP_CRASHED}
-      unless on ({KEY})
-          max by ({KEY}) ({_STOP_CRASHED})
-        - max by ({KEY}) ({EVENT}{{event="crashed"}})
+      unless ignoring (event, reason)
+          {_last('event="stopped",reason="crashed"')}
+        - {_last('event="crashed"')}
         < %(same_s)s
   ),
   0
@@ -55,10 +61,10 @@ _START_FAILED = f"""
 clamp_min(
   time() - (
       {_STOP_FAILED}
-    unless on ({KEY}) (
+    unless ignoring (event, reason) (
         {_ARRIVED}
-      unless on ({KEY})
-        max by ({KEY}) ({EVENT}{{event="stopped",reason!="failed"}}) > {_ARRIVED}
+      unless
+        {_last('event="stopped",reason!="failed"')} > {_ARRIVED}
     )
   ),
   0
@@ -81,7 +87,7 @@ _OUTAGE = f"""
   time() - {INCIDENT}{{kind=~"crashed|hung"}} > %(after_s)s
 and
   libvirt_domain_incident_open{{kind=~"crashed|hung"}} == 1
-and on ({KEY})
+and ignoring (kind, state, reason)
   {_REASON}{{state=~"shutoff|crashed"}}"""
 
 

@@ -12,20 +12,24 @@ _CHECK = "libvirt-lifecycle-exporter check"
 _PAGE = "curl -s http://{{ $labels.instance }}/metrics | grep "
 
 
-def grown(counter: str) -> str:
-    """Return an expression for a counter of the process that grew, or was born grown by a young process."""
+def grown(counter: str, own: str = "") -> str:
+    """Return an expression for a counter of the process that grew, or was born grown by a young process.
+
+    ``own``: the labels that it has, and the process has not.
+    """
+    matching = f" ignoring ({own})" if own else ""
     return f"""
   increase({counter}[%(within)s]) > 0
 or
     {counter} > 0
-  and on (job, instance)
+  and{matching}
     time() - process_start_time_seconds < %(within_s)s"""
 
 
 EXPORTERS = (
     Alert(
         "LibvirtEventsDropped",
-        grown(f"{_PREFIX}_events_dropped_total"),
+        grown(f"{_PREFIX}_events_dropped_total", "cause"),
         "The exporter on {{ $labels.instance }} lost events of libvirt ({{ $labels.cause }}).",
         "It listed all domains again, so states are right, but transitions between may be missing, or have no cause.",
         f"{_PAGE}-E 'events_dropped_total|queue_depth'",
