@@ -12,19 +12,21 @@ _CHECK = "libvirt-lifecycle-exporter check"
 _PAGE = "curl -s http://{{ $labels.instance }}/metrics | grep "
 
 
-def grown(counter: str, own: str = "") -> str:
+def grown(counter: str, own: str = "", shape: str = "{}") -> str:
     """Return an expression for a counter of the process that grew, or was born grown by a young process.
 
-    ``own``: the labels that it has, and the process has not.
+    ``own``: the labels that it has, and the process has not; ``shape``: what is to be made of it.
     """
     matching = f" ignoring ({own})" if own else ""
     return f"""
-  increase({counter}[%(within)s]) > 0
+  {shape.format(f"increase({counter}[%(within)s])")} > 0
 or
-    {counter} > 0
+    {shape.format(counter)} > 0
   and{matching}
     time() - process_start_time_seconds < %(within_s)s"""
 
+
+_GIVEN_UP = grown(f"{_PREFIX}_otlp_dropped_total", "signal", "sum without (cause) ({})").removeprefix("\n")
 
 EXPORTERS = (
     Alert(
@@ -62,7 +64,7 @@ EXPORTERS = (
   and
     time() - {_OLDEST} > %(after_s)s
 or
-  sum without (cause) (increase({_PREFIX}_otlp_dropped_total[%(within)s])) > 0""",
+{_GIVEN_UP}""",
         "OpenTelemetry's receiver does not take the {{ $labels.signal }} of the exporter on {{ $labels.instance }}.",
         "Either the oldest that is to be delivered waits for more than %(after)s, or some had to be given up. Metrics are not "
         "concerned. What waits is kept for --otel.max-age.",
