@@ -44,6 +44,16 @@ EVENTS_COMMAND = (
     f"--domain {PATTERN}{{{{ end }}}}"
 )
 
+HISTORY_COMMAND = f"libvirt-lifecycle-exporter events --limit 20 --domain {PATTERN}"
+"""The same for a state, which may have begun days ago; domains without series of their own show none."""
+
+CHECK_COMMAND = (
+    "libvirt-lifecycle-exporter check"
+    '{{ if match "^[a-z]+:///[A-Za-z0-9_./-]*$" $labels.connection }} --libvirt.uri '
+    "'{{ $labels.connection }}'{{ end }}"
+)
+"""What is no URI of this very host is a name of the settings', or lacks the way there."""
+
 AGO = "{{ $value | humanizeDuration }}"
 """The age of what happened, where that is the expression's value."""
 

@@ -5,6 +5,7 @@ from alerts.generator.alert import (
     DOMAIN,
     EVENT,
     EVENTS_COMMAND,
+    HISTORY_COMMAND,
     INCIDENT,
     PATTERN,
     SINCE,
@@ -129,7 +130,7 @@ DOMAINS = (
         "To libvirt it still runs, but {{ if eq $labels.signal `emulator` }}its emulator no longer answers on its monitor"
         "{{ else if eq $labels.signal `guest_agent` }}its guest agent, which did answer, no longer does"
         "{{ else }}none of its virtual CPUs runs{{ end }}.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
@@ -138,7 +139,7 @@ DOMAINS = (
         f"{DOMAIN} stands still since a disk failed (ioerror){_STATE_SINCE}.",
         "QEMU paused it rather than let the guest see the error. It goes on where it stood once the disk works and it is "
         "resumed. The command shows which disk, and whether space ran out (enospc).",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
@@ -165,7 +166,7 @@ DOMAINS = (
         f"{DOMAIN} has been paused ({{{{ $labels.reason }}}}) for {AGO}.",
         "Somebody or something paused it and did not resume it. Pauses that nobody asks for (watchdog, api_error, crashed) are told "
         "of after %(unwanted)s, others after %(asked)s; migrations and I/O errors are not meant.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
@@ -173,7 +174,7 @@ DOMAINS = (
         aged(f'{_REASON}{{state="shutdown"}}') + " > %(after_s)s",
         f"{DOMAIN} has been shutting down for {AGO}.",
         "The guest has ended, or is about to, but its emulator has not.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
@@ -182,7 +183,7 @@ DOMAINS = (
         f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_STATE_SINCE}.",
         "Half of its memory is here and half on the other host. It is lost if either emulator ends: destroy neither, repair the "
         "network between the hosts and take the migration up again.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(

@@ -100,7 +100,7 @@ and
   changes({_HEARTBEAT}[%(within)s]) > 0""",
         "The clock of {{ $labels.instance }} and that of Prometheus are {{ $value | humanizeDuration }} apart.",
         "Alerts compare the two clocks: a crash is told of for too long or too short a time, or not at all.",
-        "timedatectl timesync-status",
+        f"{_PAGE}event_loop_heartbeat_timestamp_seconds; date +%s",
         _DASHBOARD,
         keeps=False,
     ),
