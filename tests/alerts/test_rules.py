@@ -127,7 +127,7 @@ def test_inhibitions_are_about_alerts_that_there_are() -> None:
 
 
 def selectors_of(text: str) -> list[tuple[str, str, re.Pattern[str]]]:
-    found = re.findall(r'(source|target)_matchers: \[(\w+)=~?"([^"]*)"\]', text)
+    found = re.findall(r'(source|target)_matchers: \[(\w+)=~?"([^"]*)"[],]', text)
     return [(side, name, re.compile(part)) for side, name, value in found for part in _alternatives(value)]
 
 
