@@ -29,7 +29,7 @@ and
   %(count_record)s >= %(domains)s
 and
   count by (%(fleet)s) ({CRASHED_DOMAINS} > 0) >= %(hosts)s""",
-        "{{ $value | humanizePercentage }} of all domains of {{ $labels.job }} crashed within 15m.",
+        "{{ $value | humanizePercentage }} of all domains of %(which_fleet)s crashed within 15m.",
         "Several hosts at once: look for what they share. Storage, network, a new kernel, QEMU or guest image.",
         "libvirt-lifecycle-exporter incidents --kind crashed --since 1h",
         "/d/libvirt-fleet?var-job={{ $labels.job | urlquery }}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.generator.__main__ import README, RULES, main
+from alerts.generator.__main__ import README, RULES
 from alerts.generator.recordings import RECORDINGS
 from alerts.generator.rules import ALERTS, groups
 from alerts.generator.tables import filled
@@ -189,50 +189,3 @@ def test_pairs_of_event_and_reason_are_real_ones() -> None:
             }
             assert {event for event, _ in pairs} == events, inside
             assert {reason for _, reason in pairs} == reasons, inside
-
-
-OWN = """
-[links]
-grafana = "https://g.example/"
-[LibvirtDomainOutage]
-after = "1h30m"
-[LibvirtDomainFlapping]
-severity = "off"
-"""
-
-
-def test_own_thresholds_need_say_only_what_differs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "own.toml").write_text(OWN)
-    assert main([str(tmp_path / "own.toml")]) == 0
-    rules = capsys.readouterr().out
-    assert "> 5400" in rules
-    assert "https://g.example/d/libvirt-domain?" in rules
-    assert "LibvirtDomainFlapping" not in rules
-    assert rules.count("- alert:") == len(ALERTS) - 1
-    (tmp_path / "own.yaml").write_text(rules)
-    assert ran(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"]) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("[LibvirtDomainOutrage]\nafter = '5m'", "There is no alert or table named LibvirtDomainOutrage."),
-        ("[LibvirtDomainOutage]\nbefore = '5m'", "LibvirtDomainOutage has no before."),
-        ("[LibvirtDomainOutage]\nafter = 'soon'", "is to be a duration such as 90s or 15m, not 'soon'."),
-        ("[LibvirtDomainOutage]\nafter = 5", "LibvirtDomainOutage: after is to be like '5m', not 5."),
-        (
-            "[LibvirtDomainFlapping]\nstarts = true",
-            "LibvirtDomainFlapping: starts is to be like 5, not True.",
-        ),
-        ("[LibvirtDomainOutage]\nseverity = 'dire'", "severity is one of critical, warning, info, off"),
-        ("[LibvirtDomainOutage", "Expected ']'"),
-    ],
-)
-def test_thresholds_that_cannot_be_meant_are_refused_in_a_sentence(
-    text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "own.toml").write_text(text)
-    assert main([str(tmp_path / "own.toml")]) == 2
-    assert sentence in capsys.readouterr().err
