@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -21,7 +20,7 @@ from alerts.generator.thresholds import load
 from alerts.generator.writing import document
 from tests.alerts.place import IMPATIENT, PATIENCE, Place
 from tests.alerts.scenes import SCENES, THRESHOLDS, Notification, Scene
-from tests.lab.alertmanager import Alertmanager, Pager, Told
+from tests.lab.alertmanager import EXAMPLE, RECEIVER, Alertmanager, Pager, Told
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guests
@@ -34,8 +33,6 @@ from tests.qemu.road import Road
 
 pytestmark = pytest.mark.timeout(400)
 
-EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
-RECEIVER = "http://127.0.0.1:9095/"
 INTERVAL = "1s"
 MOVED = "alerts-move"
 
@@ -68,7 +65,6 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
         rules = folder / "rules.yaml"
         rules.write_text(document(groups(load(own))))
         ports = [hosts.exporter.port, *(place.exporter.port for place in places.values())]
-        alerting = {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]}]}
         prometheus = stack.enter_context(
             Prometheus(
                 folder,
@@ -77,7 +73,7 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
                 more={
                     "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
                     "rule_files": [str(rules)],
-                    "alerting": alerting,
+                    "alerting": alertmanager.alerting,
                 },
             )
         )

@@ -1,17 +1,15 @@
 """Which alert holds back which, for every two of them, as a real Alertmanager with the example sees it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from alerts.generator.domains import DOMAINS
 from alerts.generator.hosts import HOSTS
 from alerts.generator.rules import ALERTS
-from tests.lab.alertmanager import Alertmanager
+from tests.lab.alertmanager import EXAMPLE, Alertmanager
 from tests.lab.daemon import short_root
 
-EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
 OF_DOMAINS = {alert.name for alert in DOMAINS}
 OF_CONNECTIONS = {alert.name for alert in HOSTS} - {"LibvirtFleetCrashRateHigh"}
 OF_EXPORTERS = {

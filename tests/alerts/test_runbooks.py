@@ -18,7 +18,7 @@ import yaml
 
 from alerts.generator.rules import ALERTS
 from tests.alerts.place import IMPATIENT, Place
-from tests.lab.alertmanager import Alertmanager, Pager
+from tests.lab.alertmanager import EXAMPLE, Alertmanager, Pager
 from tests.lab.daemon import search_path, short_root
 from tests.lab.domain_xml import Hardware
 from tests.lab.exporter import Exporter
@@ -72,8 +72,7 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
         flags = (*IMPATIENT, "--web.config.file", str(web))
         exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=flags))
         pager = stack.enter_context(Pager())
-        example = (HERE / "alerts/alertmanager.example.yaml").read_text()
-        alertmanager = stack.enter_context(Alertmanager(folder, example))
+        alertmanager = stack.enter_context(Alertmanager(folder, EXAMPLE.read_text()))
         prometheus = stack.enter_context(Prometheus(folder, [f"127.0.0.1:{exporter.port}"]))
         place = Place(daemon, guests, exporter, pager, alertmanager)
         stack.callback(place.close)
