@@ -43,6 +43,7 @@ UNASKED = {
 """The values that a label can have, and that a rule may therefore name."""
 
 
+MIMIRS_LIMIT = 20
 UNCLOCKED = {
     "LibvirtConnectionDown",
     "LibvirtConnectionFlapping",
@@ -106,6 +107,11 @@ def test_every_story_of_every_alert_ends_as_it_should(promtools: dict[str, Calla
 def test_promtool_finds_nothing(promtools: dict[str, Callable[[], str]]) -> None:
     for promtool in promtools:
         assert ran([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
+
+
+def test_no_group_is_larger_than_mimir_takes() -> None:
+    """Its default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
+    assert max(len(group["rules"]) for group in groups(load())) <= MIMIRS_LIMIT
 
 
 def test_pint_finds_nothing(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """Thresholds of an operator's own: what can be said, what cannot, what Prometheus says of it."""
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from alerts.generator.__main__ import main
+from alerts.generator.__main__ import README, RULES, main
 from alerts.generator.exporters import EXPORTERS
 from alerts.generator.rules import ALERTS, groups
 from alerts.generator.thresholds import load
@@ -61,6 +65,23 @@ def test_a_fleet_is_called_by_its_labels(tmp_path: Path) -> None:
     of_fleet = groups(load(tmp_path / "own.toml"))[0]["rules"][-1]
     assert of_fleet["alert"] == "LibvirtFleetCrashRateHigh"
     assert "of {{ $labels.cluster }} {{ $labels.job }} crashed" in of_fleet["annotations"]["summary"]
+
+
+def test_a_vmrule_is_made_as_the_page_says(tmp_path: Path) -> None:
+    """Its functions are VictoriaMetrics' own where Prometheus' names mean something else there."""
+    (tmp_path / "mine.toml").write_text("[scope]\ndialect = 'metricsql'\n")
+    (written,) = re.findall(
+        r"^\$ (\{ printf.*?> vmrule\.yaml)$", README.read_text(), re.DOTALL | re.MULTILINE
+    )
+    environment = {**os.environ, "PYTHONPATH": str(README.parents[1])}
+    subprocess.run(["sh", "-ec", written], cwd=tmp_path, env=environment, check=True)
+    made = yaml.safe_load((tmp_path / "vmrule.yaml").read_text())
+    assert (made["apiVersion"], made["kind"]) == ("operator.victoriametrics.com/v1beta1", "VMRule")
+    shipped = yaml.safe_load(RULES.read_text())["groups"]
+    for ours, theirs in zip(shipped, made["spec"]["groups"], strict=True):
+        for rule, other in zip(ours["rules"], theirs["rules"], strict=True):
+            assert other["expr"] == re.sub(r"\b(changes|increase)\(", r"\1_prometheus(", rule["expr"])
+            assert {**other, "expr": ""} == {**rule, "expr": ""}
 
 
 @pytest.mark.parametrize(
