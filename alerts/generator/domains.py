@@ -8,7 +8,6 @@ from alerts.generator.alert import (
     HISTORY_COMMAND,
     INCIDENT,
     PATTERN,
-    SINCE,
     Alert,
     aged,
     counted,
@@ -92,17 +91,36 @@ and ignoring (kind, state, reason)
   {_REASON}{{state=~"shutoff|crashed"}}"""
 
 
-def _age(series: str, more: str, words: str) -> str:
-    """Return a template that says since when, where the expression's value does not: asked for when it fires."""
-    labels = "$labels.job $labels.instance $labels.connection $labels.domain"
-    names = "job=%%q,instance=%%q,connection=%%q,domain=%%q"
-    query = f"max(clamp_min(time() - {series}{{{names}{more}}}, 0))"
-    asked = f"printf `{query}` {labels}" + (" $labels.signal" if more else "")
-    return f"{{{{ range query ({asked}) }}}}{words.replace('AGE', '{{ . | value | humanizeDuration }}')}{{{{ end }}}}"
+def _dated(state: str, *, since: str, ignoring: str = "") -> str:
+    """Return an expression for how long domains have been in a state, by the event that led there; 0: nobody knows.
+
+    Not by the time since when the state is shown: that would read every domain, and this only those that had the event.
+    """
+    matching = f" ignoring ({ignoring}) group_left ()" if ignoring else ""
+    return f"""
+  ({state} == 1)
+*{matching}
+  clamp_min(time() - {since}, 0)
+or
+  0 * ({state} == 1)"""
 
 
-_HUNG_SINCE = _age(EVENT, ',event="hung",reason=%%q', " for AGE")
-_STATE_SINCE = _age(SINCE, "", ", AGE ago")
+_HUNG_AT = f"""max without (event, reason) (
+    label_replace({EVENT}{{event="hung"}}, "signal", "$1", "reason", "(.+)")
+  )"""
+_HUNG = _dated('libvirt_domain_hung{signal!="watchdog"}', since=_HUNG_AT)
+_ON_IO_ERROR = _dated(
+    f'{_REASON}{{state="paused",reason="ioerror"}}',
+    since=f'max without (event) ({EVENT}{{event="suspended",reason="ioerror"}})',
+    ignoring="state",
+)
+_POSTCOPY_FAILED = _dated(
+    f'{_REASON}{{reason="postcopy_failed"}}',
+    since=f'max without (event) ({EVENT}{{event=~"suspended|resumed",reason="postcopy_failed"}})',
+    ignoring="state",
+)
+_AGE = "{{ if $value }}WORDS{{ $value | humanizeDuration }}{{ end }}"
+_FOR, _AGO = _AGE.replace("WORDS", " for "), _AGE.replace("WORDS", ", ").replace("}}{{ end", "}} ago{{ end")
 
 DOMAINS = (
     Alert(
@@ -125,8 +143,8 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainHung",
-        'libvirt_domain_hung{signal!="watchdog"} == 1',
-        f"{DOMAIN} is hung ({{{{ $labels.signal }}}}){_HUNG_SINCE}.",
+        _HUNG,
+        f"{DOMAIN} is hung ({{{{ $labels.signal }}}}){_FOR}.",
         "To libvirt it still runs, but {{ if eq $labels.signal `emulator` }}its emulator no longer answers on its monitor"
         "{{ else if eq $labels.signal `guest_agent` }}its guest agent, which did answer, no longer does"
         "{{ else }}none of its virtual CPUs runs{{ end }}.",
@@ -135,8 +153,8 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainPausedOnIOError",
-        f'{_REASON}{{state="paused",reason="ioerror"}} == 1',
-        f"{DOMAIN} stands still since a disk failed (ioerror){_STATE_SINCE}.",
+        _ON_IO_ERROR,
+        f"{DOMAIN} stands still since a disk failed (ioerror){_AGO}.",
         "QEMU paused it rather than let the guest see the error. It goes on where it stood once the disk works and it is "
         "resumed. The command shows which disk, and whether space ran out (enospc).",
         HISTORY_COMMAND,
@@ -179,8 +197,8 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainPostcopyFailed",
-        f'{_REASON}{{reason="postcopy_failed"}} == 1',
-        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_STATE_SINCE}.",
+        _POSTCOPY_FAILED,
+        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_AGO}.",
         "Half of its memory is here and half on the other host. It is lost if either emulator ends: destroy neither, repair the "
         "network between the hosts and take the migration up again.",
         HISTORY_COMMAND,

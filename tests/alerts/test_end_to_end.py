@@ -5,6 +5,7 @@ the same time.
 """
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -35,6 +36,8 @@ pytestmark = pytest.mark.timeout(400)
 
 INTERVAL = "1s"
 MOVED = "alerts-move"
+AGED = re.compile(r"[1-9][0-9.]*m?s\b")
+"""As Prometheus writes seconds and less."""
 
 
 class Played(NamedTuple):
@@ -131,6 +134,8 @@ def test_the_pager_is_told_exactly_this(played: Played, scene: Scene) -> None:
     for one in told:
         assert one.annotations["runbook_url"].endswith(f"/{one.name}.md")
         assert played.places[scene.name].instance in one.annotations["summary"]
+        assert AGED.search(one.annotations["summary"]) or "domain" not in one.labels
+        assert not [text for text in one.annotations.values() if "<" in text]  # no value, an error
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.reason], ids=lambda scene: scene.name)

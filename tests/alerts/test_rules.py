@@ -114,6 +114,12 @@ def test_no_group_is_larger_than_mimir_takes() -> None:
     assert max(len(group["rules"]) for group in groups(load())) <= MIMIRS_LIMIT
 
 
+def test_annotations_ask_nothing() -> None:
+    """A query for each alert, at each evaluation: thousands of domains may stand still at the same time."""
+    asked = {alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description}
+    assert asked == set()
+
+
 def test_pint_finds_nothing(tmp_path: Path) -> None:
     """With no exclusion, and no configuration."""
     argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
