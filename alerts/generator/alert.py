@@ -2,9 +2,6 @@
 
 from typing import NamedTuple
 
-KEY = "job, instance, connection, domain"
-"""The labels that make out one domain. `connection` alone is the same on every host."""
-
 
 class Alert(NamedTuple):
     """One alert; ``%(name)s`` stands for one of its thresholds, ``%(name_s)s`` for the same in seconds."""
@@ -47,6 +44,16 @@ EVENTS_COMMAND = (
     f"--domain {PATTERN}{{{{ end }}}}"
 )
 
+HISTORY_COMMAND = f"libvirt-lifecycle-exporter events --limit 20 --domain {PATTERN}"
+"""The same for a state, which may have begun days ago; domains without series of their own show none."""
+
+CHECK_COMMAND = (
+    "libvirt-lifecycle-exporter check"
+    '{{ if match "^[a-z]+:///[A-Za-z0-9_./-]*$" $labels.connection }} --libvirt.uri '
+    "'{{ $labels.connection }}'{{ end }}"
+)
+"""What is no URI of this very host is a name of the settings', or lacks the way there."""
+
 AGO = "{{ $value | humanizeDuration }}"
 """The age of what happened, where that is the expression's value."""
 
@@ -55,7 +62,7 @@ def aged(state: str) -> str:
     """Return an expression for how long domains have been in a state: seconds, never below 0."""
     return f"""
   {state}
-* on ({KEY}) group_left ()
+* ignoring (state, reason) group_left ()
   clamp_min(time() - {SINCE}, 0)"""
 
 

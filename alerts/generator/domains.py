@@ -5,10 +5,9 @@ from alerts.generator.alert import (
     DOMAIN,
     EVENT,
     EVENTS_COMMAND,
+    HISTORY_COMMAND,
     INCIDENT,
-    KEY,
     PATTERN,
-    SINCE,
     Alert,
     aged,
     counted,
@@ -18,9 +17,16 @@ _DASHBOARD = (
     "/d/libvirt-domain?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
     "&var-connection={{ $labels.connection | urlquery }}&var-domain={{ $labels.domain | urlquery }}"
 )
+
+
+def _last(which: str) -> str:
+    """Return an expression for when the newest of some events of each domain was."""
+    return f"max without (event, reason) ({EVENT}{{{which}}})"
+
+
 _STOP_FAILED = f'{EVENT}{{event="stopped",reason="failed"}}'
 _STOP_CRASHED = f'{EVENT}{{event="stopped",reason="crashed"}}'
-_ARRIVED = f'max by ({KEY}) ({EVENT}{{event="started",reason="migrated"}})'
+_ARRIVED = _last('event="started",reason="migrated"')
 _REASON = "libvirt_domain_state_reason"
 _UNWANTED = "watchdog|api_error|crashed"
 _ELSEWHERE = "ioerror|migration|postcopy|postcopy_failed"
@@ -33,9 +39,9 @@ clamp_min(
       {EVENT}{{event="crashed"}}
     or
         {_STOP_CRASHED}
-      unless on ({KEY})
-          max by ({KEY}) ({_STOP_CRASHED})
-        - max by ({KEY}) ({EVENT}{{event="crashed"}})
+      unless ignoring (event, reason)
+          {_last('event="stopped",reason="crashed"')}
+        - {_last('event="crashed"')}
         < %(same_s)s
   ),
   0
@@ -55,10 +61,10 @@ _START_FAILED = f"""
 clamp_min(
   time() - (
       {_STOP_FAILED}
-    unless on ({KEY}) (
+    unless ignoring (event, reason) (
         {_ARRIVED}
-      unless on ({KEY})
-        max by ({KEY}) ({EVENT}{{event="stopped",reason!="failed"}}) > {_ARRIVED}
+      unless
+        {_last('event="stopped",reason!="failed"')} > {_ARRIVED}
     )
   ),
   0
@@ -81,21 +87,40 @@ _OUTAGE = f"""
   time() - {INCIDENT}{{kind=~"crashed|hung"}} > %(after_s)s
 and
   libvirt_domain_incident_open{{kind=~"crashed|hung"}} == 1
-and on ({KEY})
+and ignoring (kind, state, reason)
   {_REASON}{{state=~"shutoff|crashed"}}"""
 
 
-def _age(series: str, more: str, words: str) -> str:
-    """Return a template that says since when, where the expression's value does not: asked for when it fires."""
-    labels = "$labels.job $labels.instance $labels.connection $labels.domain"
-    names = "job=%%q,instance=%%q,connection=%%q,domain=%%q"
-    query = f"max(clamp_min(time() - {series}{{{names}{more}}}, 0))"
-    asked = f"printf `{query}` {labels}" + (" $labels.signal" if more else "")
-    return f"{{{{ range query ({asked}) }}}}{words.replace('AGE', '{{ . | value | humanizeDuration }}')}{{{{ end }}}}"
+def _dated(state: str, *, since: str, ignoring: str = "") -> str:
+    """Return an expression for how long domains have been in a state, by the event that led there; 0: nobody knows.
+
+    Not by the time since when the state is shown: that would read every domain, and this only those that had the event.
+    """
+    matching = f" ignoring ({ignoring}) group_left ()" if ignoring else ""
+    return f"""
+  ({state} == 1)
+*{matching}
+  clamp_min(time() - {since}, 0)
+or
+  0 * ({state} == 1)"""
 
 
-_HUNG_SINCE = _age(EVENT, ',event="hung",reason=%%q', " for AGE")
-_STATE_SINCE = _age(SINCE, "", ", AGE ago")
+_HUNG_AT = f"""max without (event, reason) (
+    label_replace({EVENT}{{event="hung"}}, "signal", "$1", "reason", "(.+)")
+  )"""
+_HUNG = _dated('libvirt_domain_hung{signal!="watchdog"}', since=_HUNG_AT)
+_ON_IO_ERROR = _dated(
+    f'{_REASON}{{state="paused",reason="ioerror"}}',
+    since=f'max without (event) ({EVENT}{{event="suspended",reason="ioerror"}})',
+    ignoring="state",
+)
+_POSTCOPY_FAILED = _dated(
+    f'{_REASON}{{reason="postcopy_failed"}}',
+    since=f'max without (event) ({EVENT}{{event=~"suspended|resumed",reason="postcopy_failed"}})',
+    ignoring="state",
+)
+_AGE = "{{ if $value }}WORDS{{ $value | humanizeDuration }}{{ end }}"
+_FOR, _AGO = _AGE.replace("WORDS", " for "), _AGE.replace("WORDS", ", ").replace("}}{{ end", "}} ago{{ end")
 
 DOMAINS = (
     Alert(
@@ -118,21 +143,21 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainHung",
-        'libvirt_domain_hung{signal!="watchdog"} == 1',
-        f"{DOMAIN} is hung ({{{{ $labels.signal }}}}){_HUNG_SINCE}.",
+        _HUNG,
+        f"{DOMAIN} is hung ({{{{ $labels.signal }}}}){_FOR}.",
         "To libvirt it still runs, but {{ if eq $labels.signal `emulator` }}its emulator no longer answers on its monitor"
         "{{ else if eq $labels.signal `guest_agent` }}its guest agent, which did answer, no longer does"
         "{{ else }}none of its virtual CPUs runs{{ end }}.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainPausedOnIOError",
-        f'{_REASON}{{state="paused",reason="ioerror"}} == 1',
-        f"{DOMAIN} stands still since a disk failed (ioerror){_STATE_SINCE}.",
+        _ON_IO_ERROR,
+        f"{DOMAIN} stands still since a disk failed (ioerror){_AGO}.",
         "QEMU paused it rather than let the guest see the error. It goes on where it stood once the disk works and it is "
         "resumed. The command shows which disk, and whether space ran out (enospc).",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
@@ -159,7 +184,7 @@ DOMAINS = (
         f"{DOMAIN} has been paused ({{{{ $labels.reason }}}}) for {AGO}.",
         "Somebody or something paused it and did not resume it. Pauses that nobody asks for (watchdog, api_error, crashed) are told "
         "of after %(unwanted)s, others after %(asked)s; migrations and I/O errors are not meant.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
@@ -167,16 +192,16 @@ DOMAINS = (
         aged(f'{_REASON}{{state="shutdown"}}') + " > %(after_s)s",
         f"{DOMAIN} has been shutting down for {AGO}.",
         "The guest has ended, or is about to, but its emulator has not.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainPostcopyFailed",
-        f'{_REASON}{{reason="postcopy_failed"}} == 1',
-        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_STATE_SINCE}.",
+        _POSTCOPY_FAILED,
+        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_AGO}.",
         "Half of its memory is here and half on the other host. It is lost if either emulator ends: destroy neither, repair the "
         "network between the hosts and take the migration up again.",
-        EVENTS_COMMAND,
+        HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(

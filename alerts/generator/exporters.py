@@ -12,20 +12,26 @@ _CHECK = "libvirt-lifecycle-exporter check"
 _PAGE = "curl -s http://{{ $labels.instance }}/metrics | grep "
 
 
-def grown(counter: str) -> str:
-    """Return an expression for a counter of the process that grew, or was born grown by a young process."""
+def grown(counter: str, own: str = "", shape: str = "{}") -> str:
+    """Return an expression for a counter of the process that grew, or was born grown by a young process.
+
+    ``own``: the labels that it has, and the process has not; ``shape``: what is to be made of it.
+    """
+    matching = f" ignoring ({own})" if own else ""
     return f"""
-  increase({counter}[%(within)s]) > 0
+  {shape.format(f"increase({counter}[%(within)s])")} > 0
 or
-    {counter} > 0
-  and on (job, instance)
+    {shape.format(counter)} > 0
+  and{matching}
     time() - process_start_time_seconds < %(within_s)s"""
 
+
+_GIVEN_UP = grown(f"{_PREFIX}_otlp_dropped_total", "signal", "sum without (cause) ({})").removeprefix("\n")
 
 EXPORTERS = (
     Alert(
         "LibvirtEventsDropped",
-        grown(f"{_PREFIX}_events_dropped_total"),
+        grown(f"{_PREFIX}_events_dropped_total", "cause"),
         "The exporter on {{ $labels.instance }} lost events of libvirt ({{ $labels.cause }}).",
         "It listed all domains again, so states are right, but transitions between may be missing, or have no cause.",
         f"{_PAGE}-E 'events_dropped_total|queue_depth'",
@@ -58,7 +64,7 @@ EXPORTERS = (
   and
     time() - {_OLDEST} > %(after_s)s
 or
-  sum without (cause) (increase({_PREFIX}_otlp_dropped_total[%(within)s])) > 0""",
+{_GIVEN_UP}""",
         "OpenTelemetry's receiver does not take the {{ $labels.signal }} of the exporter on {{ $labels.instance }}.",
         "Either the oldest that is to be delivered waits for more than %(after)s, or some had to be given up. Metrics are not "
         "concerned. What waits is kept for --otel.max-age.",
@@ -94,7 +100,7 @@ and
   changes({_HEARTBEAT}[%(within)s]) > 0""",
         "The clock of {{ $labels.instance }} and that of Prometheus are {{ $value | humanizeDuration }} apart.",
         "Alerts compare the two clocks: a crash is told of for too long or too short a time, or not at all.",
-        "timedatectl timesync-status",
+        f"{_PAGE}event_loop_heartbeat_timestamp_seconds; date +%s",
         _DASHBOARD,
         keeps=False,
     ),

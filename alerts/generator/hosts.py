@@ -1,6 +1,6 @@
 """The alerts about a host, its connection to libvirt, and the fleet. A table."""
 
-from alerts.generator.alert import Alert
+from alerts.generator.alert import CHECK_COMMAND, Alert
 from alerts.generator.recordings import CRASHED_DOMAINS, LAST_CRASH
 
 _HOST = "var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
@@ -29,7 +29,7 @@ and
   %(count_record)s >= %(domains)s
 and
   count by (%(fleet)s) ({CRASHED_DOMAINS} > 0) >= %(hosts)s""",
-        "{{ $value | humanizePercentage }} of all domains of {{ $labels.job }} crashed within 15m.",
+        "{{ $value | humanizePercentage }} of all domains of %(which_fleet)s crashed within 15m.",
         "Several hosts at once: look for what they share. Storage, network, a new kernel, QEMU or guest image.",
         "libvirt-lifecycle-exporter incidents --kind crashed --since 1h",
         "/d/libvirt-fleet?var-job={{ $labels.job | urlquery }}",
@@ -40,7 +40,7 @@ and
         f"libvirt does not answer on {_WHERE}.",
         "Its domains may be well, but nothing is heard of them: what happens now is found by comparing once libvirt is back. Alerts "
         "about its domains are not sent meanwhile.",
-        "libvirt-lifecycle-exporter check --libvirt.uri '{{ $labels.connection }}'",
+        CHECK_COMMAND,
         _EXPORTER,
     ),
     Alert(
@@ -49,7 +49,7 @@ and
         f"The connection to libvirt on {_WHERE} was lost and opened again {{{{ $value }}}} times within %(within)s.",
         "libvirtd is being restarted, crashes, or does not answer keepalive messages in time. What happens in the gaps is found "
         "by comparing, but not its causes.",
-        "libvirt-lifecycle-exporter check --libvirt.uri '{{ $labels.connection }}'",
+        CHECK_COMMAND,
         _EXPORTER,
     ),
 )

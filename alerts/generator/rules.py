@@ -44,10 +44,11 @@ def groups(tables: Mapping[str, Table]) -> list[dict[str, Any]]:
 
 
 def scope(tables: Mapping[str, Table]) -> dict[str, str]:
-    """Return the words that every expression may use."""
+    """Return the words that every expression and text may use."""
     return {
         "job": str(tables["scope"]["job"]).replace("\\", "\\\\").replace('"', '\\"'),
         "fleet": ", ".join(tables["scope"]["fleet"]),
+        "which_fleet": " ".join(f"{{{{ $labels.{label} }}}}" for label in tables["scope"]["fleet"]),
         "ratio_record": CRASH_RATIO,
         "count_record": CRASH_COUNT,
     }

@@ -45,21 +45,29 @@ class Place:
     def told(self) -> list[Told]:
         return [told for told in self.pager.told if told.labels.get("instance") == self.instance]
 
-    def hears(self, status: str, alert: str) -> list[Told]:
+    def hears(self, status: str, alert: str, times: int = 1) -> None:
         """Waits until the pager is told so of this host."""
-        return until(
-            lambda: [told for told in self.told() if (told.status, told.name) == (status, alert)],
+        until(
+            lambda: [(told.status, told.name) for told in self.told()].count((status, alert)) >= times,
             PATIENCE,
             f"{alert} {status}; told was {[(told.status, told.name) for told in self.told()]}",
         )
 
     def held_back(self, alert: str) -> bool:
         """Whether an alert of this host is active, and inhibited."""
-        return any(
-            found["labels"]["alertname"] == alert and found["status"]["state"] == "suppressed"
+        return "suppressed" in self._states(alert)
+
+    def is_active(self, alert: str) -> bool:
+        """Whether Alertmanager has it of this host, inhibited or not."""
+        return bool(self._states(alert))
+
+    def _states(self, alert: str) -> set[str]:
+        return {
+            str(found["status"]["state"])
             for found in self.alertmanager.alerts()
+            if found["labels"]["alertname"] == alert
             if found["labels"].get("instance") == self.instance
-        )
+        }
 
     def boot(self, name: str, guest: Guest = IDLE) -> Any:
         """Transient: gone when it stops."""
@@ -70,6 +78,11 @@ class Place:
         domain = self.connection.defineXML(self.guests.xml(name, guest))
         domain.create()
         return domain
+
+    def starts_again(self, domain: Any) -> None:
+        """As soon as libvirt has noticed that its emulator is dead."""
+        until(lambda: not domain.isActive(), PATIENCE, "the emulator's end to be noticed")
+        domain.create()
 
     def removes(self, name: str) -> None:
         """Whatever became of it."""

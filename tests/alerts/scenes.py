@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.alerts.place import Place
+from tests.alerts.place import PATIENCE, Place
 from tests.lab.domain_xml import Hardware
 from tests.lab.guests import Guest
 from tests.lab.waiting import until
 
 THRESHOLDS = """
 [scope]
-keep = "2s"
+keep = "10s"
 unhurried = "1s"
 [LibvirtDomainCrashed]
 within = "30s"
@@ -30,7 +30,7 @@ hosts = 100
 [LibvirtConnectionDown]
 for = "2s"
 [LibvirtExporterDown]
-for = "2s"
+for = "8s"
 """
 """As shipped, but in a hurry. The expressions are the same."""
 
@@ -62,6 +62,28 @@ def killed(place: Place) -> None:
     for domain in domains:
         domain.create()
     place.hears("resolved", "LibvirtDomainOutage")
+
+
+def killed_again(place: Place) -> None:
+    """Somebody starts it again before it is scraped, twice: each crash is told of, and nothing else."""
+    domain = place.define("web")
+    for times in (1, 2):
+        place.runs(1)
+        place.emulators_get(signal.SIGKILL, ["web"])
+        place.starts_again(domain)
+        place.hears("resolved", "LibvirtDomainCrashed", times)
+
+
+def killed_unseen(place: Place) -> None:
+    """While the exporter is away; it compares when it is back."""
+    domain = place.define("web")
+    place.runs(1)
+    place.exporter.kill()
+    place.emulators_get(signal.SIGKILL, ["web"])
+    place.exporter.again()
+    place.hears("firing", "LibvirtDomainCrashed")
+    place.starts_again(domain)
+    place.hears("resolved", "LibvirtDomainCrashed")
 
 
 def panicked(place: Place) -> None:
@@ -119,6 +141,22 @@ def exporter_down(place: Place) -> None:
     place.hears("resolved", "LibvirtExporterDown")
 
 
+def host_away(place: Place) -> None:
+    """A domain stands still, and its host is not heard of for a while, which is no recovery."""
+    domain = place.boot("db", Guest("write", hardware=place.full_disk()))
+    place.hears("firing", "LibvirtDomainPausedOnIOError")
+    place.exporter.stop()
+    try:
+        place.hears("firing", "LibvirtExporterDown")
+        until(lambda: not place.is_active("LibvirtDomainPausedOnIOError"), PATIENCE, "its series to be gone")
+    finally:
+        place.exporter.start()
+    place.hears("resolved", "LibvirtExporterDown")
+    until(lambda: place.is_active("LibvirtDomainPausedOnIOError"), PATIENCE, "it to be seen again")
+    domain.destroy()
+    place.hears("resolved", "LibvirtDomainPausedOnIOError")
+
+
 def burst(place: Place) -> None:
     """Three at once: the host's trouble, told of once."""
     names = ("web-1", "web-2", "web-3")
@@ -164,12 +202,23 @@ SCENES = (
         (*both("LibvirtDomainCrashed", "web-1", "web-2"), *both("LibvirtDomainOutage", "web-1", "web-2")),
         reason="crashed",
     ),
+    Scene("killed-again", killed_again, 2 * both("LibvirtDomainCrashed", "web"), reason="crashed"),
+    Scene("killed-unseen", killed_unseen, both("LibvirtDomainCrashed", "web"), reason="crashed"),
     Scene("panicked", panicked, both("LibvirtDomainCrashed", "linux"), reason="panicked"),
     Scene("hung", hung, both("LibvirtDomainHung", "stuck")),
     Scene("out-of-space", out_of_space, both("LibvirtDomainPausedOnIOError", "db"), reason="ioerror"),
     Scene("unfed", unfed, both("LibvirtDomainWatchdogFired", "dog"), reason="pause"),
     Scene("libvirtd-down", libvirtd_down, both("LibvirtConnectionDown")),
     Scene("exporter-down", exporter_down, both("LibvirtExporterDown")),
+    Scene(
+        "host-away",
+        host_away,
+        (
+            ("firing", "LibvirtDomainPausedOnIOError", frozenset({"db"})),
+            *both("LibvirtExporterDown"),
+            ("resolved", "LibvirtDomainPausedOnIOError", frozenset({"db"})),
+        ),
+    ),
     Scene("burst", burst, both("LibvirtHostCrashBurst")),
     Scene("powers-off", powers_off),
     Scene("host-shuts-down", host_shuts_down),

@@ -5,13 +5,13 @@ the same time.
 """
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -21,7 +21,7 @@ from alerts.generator.thresholds import load
 from alerts.generator.writing import document
 from tests.alerts.place import IMPATIENT, PATIENCE, Place
 from tests.alerts.scenes import SCENES, THRESHOLDS, Notification, Scene
-from tests.lab.alertmanager import Alertmanager, Pager, Told
+from tests.lab.alertmanager import EXAMPLE, RECEIVER, Alertmanager, Pager, Told
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guests
@@ -34,10 +34,10 @@ from tests.qemu.road import Road
 
 pytestmark = pytest.mark.timeout(400)
 
-EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
-RECEIVER = "http://127.0.0.1:9095/"
 INTERVAL = "1s"
 MOVED = "alerts-move"
+AGED = re.compile(r"[1-9][0-9.]*m?s\b")
+"""As Prometheus writes seconds and less."""
 
 
 class Played(NamedTuple):
@@ -68,7 +68,6 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
         rules = folder / "rules.yaml"
         rules.write_text(document(groups(load(own))))
         ports = [hosts.exporter.port, *(place.exporter.port for place in places.values())]
-        alerting = {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]}]}
         prometheus = stack.enter_context(
             Prometheus(
                 folder,
@@ -77,7 +76,7 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
                 more={
                     "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
                     "rule_files": [str(rules)],
-                    "alerting": alerting,
+                    "alerting": alertmanager.alerting,
                 },
             )
         )
@@ -135,6 +134,8 @@ def test_the_pager_is_told_exactly_this(played: Played, scene: Scene) -> None:
     for one in told:
         assert one.annotations["runbook_url"].endswith(f"/{one.name}.md")
         assert played.places[scene.name].instance in one.annotations["summary"]
+        assert AGED.search(one.annotations["summary"]) or "domain" not in one.labels
+        assert not [text for text in one.annotations.values() if "<" in text]  # no value, an error
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.reason], ids=lambda scene: scene.name)

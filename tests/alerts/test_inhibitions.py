@@ -1,17 +1,15 @@
 """Which alert holds back which, for every two of them, as a real Alertmanager with the example sees it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from alerts.generator.domains import DOMAINS
 from alerts.generator.hosts import HOSTS
 from alerts.generator.rules import ALERTS
-from tests.lab.alertmanager import Alertmanager
+from tests.lab.alertmanager import EXAMPLE, Alertmanager
 from tests.lab.daemon import short_root
 
-EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
 OF_DOMAINS = {alert.name for alert in DOMAINS}
 OF_CONNECTIONS = {alert.name for alert in HOSTS} - {"LibvirtFleetCrashRateHigh"}
 OF_EXPORTERS = {
@@ -25,7 +23,7 @@ OF_EXPORTERS = {
 BY_A_HANG = {"Outage", "StuckPaused", "StuckShuttingDown"}
 OF_ITS_DOMAIN = {
     "CrashLooping": {"Crashed", "Flapping", "Outage"},
-    "Crashed": {"Hung", "Flapping", *BY_A_HANG},
+    "Crashed": {"Flapping", *BY_A_HANG},
     "Hung": BY_A_HANG,
     "WatchdogFired": BY_A_HANG,
     "PausedOnIOError": {"Hung", "StuckPaused"},
@@ -46,6 +44,13 @@ HOLDS_BACK = {
 EVERY_TWO = {(source, target) for source in ALERTS for target in ALERTS if source != target}
 
 
+OWN = {
+    "LibvirtDomainCrashed": {"event": "stopped", "reason": "crashed"},
+    "LibvirtDomainHung": {"signal": "emulator"},
+}
+PANICKED = {"event": "crashed", "reason": "panicked"}
+
+
 def labels(alert: str, instance: str, domain: str = "web-1") -> dict[str, str]:
     """Those that the alert has in the rules, as far as inhibition looks at them."""
     if alert == "LibvirtExporterAbsent":
@@ -58,7 +63,7 @@ def labels(alert: str, instance: str, domain: str = "web-1") -> dict[str, str]:
         found["connection"] = "qemu:///system"
     if alert in OF_DOMAINS:
         found["domain"] = domain
-    return found
+    return found | OWN.get(alert, {})
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,24 @@ def test_every_two_on_one_host(alertmanager: Alertmanager) -> None:
         (f"{source}>{target}", source) for source, target in hosted if source in HOLDS_BACK.get(target, ())
     }
     assert held_back(alertmanager) == expected
+
+
+def test_a_panic_explains_who_falls_silent_in_the_guest_and_nothing_that_hangs_later(
+    alertmanager: Alertmanager,
+) -> None:
+    """A guest that dumps its memory answers nobody; an emulator does, and a killed one runs no more."""
+    hung = {"guest_agent": True, "vcpu": True, "emulator": False}
+    for signal in hung:
+        for how in ({}, PANICKED):
+            instance = f"{signal} after {how.get('reason', 'crashed')}"
+            alertmanager.post(
+                [
+                    labels("LibvirtDomainCrashed", instance) | how,
+                    labels("LibvirtDomainHung", instance) | {"signal": signal},
+                ]
+            )
+    silent = {instance for instance, alert in held_back(alertmanager) if " after " in instance}
+    assert silent == {f"{signal} after panicked" for signal, explained in hung.items() if explained}
 
 
 def test_other_hosts_and_other_domains_are_not_concerned(alertmanager: Alertmanager) -> None:

@@ -1,21 +1,24 @@
-"""Every command of every runbook works, on a domain that fares as the runbook says.
+"""Every command of every runbook and of every alert works, on a domain that fares as the runbook says.
 
 Capital words are the reader's to fill in, and ours to put real things for.
 """
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
+from alerts.generator.rules import ALERTS
 from tests.alerts.place import IMPATIENT, Place
-from tests.lab.alertmanager import Alertmanager, Pager
+from tests.lab.alertmanager import EXAMPLE, Alertmanager, Pager
 from tests.lab.daemon import search_path, short_root
 from tests.lab.domain_xml import Hardware
 from tests.lab.exporter import Exporter
@@ -29,6 +32,7 @@ HERE = Path(__file__).parents[2]
 RUNBOOKS = sorted((HERE / "alerts/runbooks").glob("*.md"))
 LOGS = "/var/log/libvirt/qemu/"
 COMMAND = "libvirt-lifecycle-exporter"
+JOURNAL = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
 TAKES_AT_MOST = 60.0
 """To destroy an emulator that does not answer takes libvirt a while."""
 
@@ -40,12 +44,13 @@ class Desk(NamedTuple):
     words: dict[str, str]
     environment: dict[str, str]
 
-    def run(self, command: str, domain: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, domain: str, journal: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """`journal`: another than the exporter's own."""
         for word, meant in {**self.words, "DOMAIN": domain}.items():
             command = command.replace(word, meant)
         return subprocess.run(
             ["sh", "-c", command],
-            env=self.environment,
+            env={**self.environment, **({JOURNAL: str(journal)} if journal else {})},
             capture_output=True,
             text=True,
             timeout=TAKES_AT_MOST,
@@ -67,8 +72,7 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
         flags = (*IMPATIENT, "--web.config.file", str(web))
         exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=flags))
         pager = stack.enter_context(Pager())
-        example = (HERE / "alerts/alertmanager.example.yaml").read_text()
-        alertmanager = stack.enter_context(Alertmanager(folder, example))
+        alertmanager = stack.enter_context(Alertmanager(folder, EXAMPLE.read_text()))
         prometheus = stack.enter_context(Prometheus(folder, [f"127.0.0.1:{exporter.port}"]))
         place = Place(daemon, guests, exporter, pager, alertmanager)
         stack.callback(place.close)
@@ -91,7 +95,7 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
                 "LIBVIRT_DEFAULT_URI": daemon.uri,
                 "LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI": daemon.uri,
                 "LIBVIRT_LIFECYCLE_EXPORTER_WEB_CONFIG_FILE": str(web),
-                "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH": str(exporter.journal.path),
+                JOURNAL: str(exporter.journal.path),
             },
         )
 
@@ -152,6 +156,16 @@ UNMOVED = "nothing in "
 """What the history says of migrations: one host alone has none."""
 
 
+def judge(done: subprocess.CompletedProcess[str], command: str, alert: str, domain: str) -> None:
+    """It works, and has something to say of this domain."""
+    unmoved = "--reason migrated" in command and done.stderr.startswith(UNMOVED)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert not done.stderr or unmoved, command
+    assert done.stdout or unmoved or command.startswith("virsh"), f"{command} had nothing to say"
+    if command.startswith(f"{COMMAND} events") and FARES.get(alert):
+        assert domain in done.stdout, command
+
+
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda runbook: runbook.stem)
 def test_every_command_works(runbook: Path, desk: Desk) -> None:
     name = f"of-{runbook.stem}"
@@ -161,13 +175,57 @@ def test_every_command_works(runbook: Path, desk: Desk) -> None:
         FARES.get(runbook.stem, runs)(desk.place, name)
     try:
         for command in wanted:
-            done = desk.run(command, name)
-            unmoved = "--reason migrated" in command and done.stderr.startswith(UNMOVED)
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
-            assert not done.stderr or unmoved, command
-            assert done.stdout or unmoved or command.startswith("virsh"), f"{command} had nothing to say"
-            if command.startswith(f"{COMMAND} events") and FARES.get(runbook.stem):
-                assert name in done.stdout, command
+            judge(desk.run(command, name), command, runbook.stem, name)
+    finally:
+        desk.place.removes(name)
+
+
+LAST_FOR_DAYS = {
+    "LibvirtDomainHung",
+    "LibvirtDomainOutage",
+    "LibvirtDomainPausedOnIOError",
+    "LibvirtDomainPostcopyFailed",
+    "LibvirtDomainStuckPaused",
+    "LibvirtDomainStuckShuttingDown",
+}
+"""Alerts about a state: what led to it may be long ago."""
+DAYS = 3 * 86400.0
+
+
+def told(alert: str) -> str:
+    """The command as Prometheus writes it, by the alert's stories; in the runbooks' capital words."""
+    stories = yaml.safe_load((HERE / f"alerts/tests/{alert}.test.yaml").read_text())["tests"]
+    told = next(one for story in stories for one in story.get("alert_rule_test", ()))["exp_alerts"][0]
+    command = str(told["exp_annotations"]["command"])
+    for word, meant in (("node1", "HOST"), ("localhost", "PROMETHEUS"), ("web-1", "DOMAIN")):
+        command = command.replace(word, meant)
+    return command
+
+
+def days_later(journal: Path, folder: Path) -> Path:
+    """A copy in which everything happened days ago."""
+    copy = folder / "old.sqlite"
+    with (
+        closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(copy)) as old,
+    ):
+        source.backup(old)
+        old.execute("UPDATE transitions SET at = at - ?", (DAYS,))
+        old.execute("UPDATE incidents SET opened_at = opened_at - ?", (DAYS,))
+        old.commit()
+    return copy
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_what_an_alert_says_to_type_next_works(alert: str, desk: Desk, tmp_path: Path) -> None:
+    name = f"told-{alert}"
+    command = told(alert).replace("qemu:///system", desk.place.daemon.uri)
+    if "DOMAIN" in command:
+        FARES.get(alert, runs)(desk.place, name)
+    try:
+        journal = desk.place.exporter.journal.path
+        old = days_later(journal, tmp_path) if alert in LAST_FOR_DAYS else None
+        judge(desk.run(command, name, old), command, alert, name)
     finally:
         desk.place.removes(name)
 

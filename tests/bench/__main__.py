@@ -88,9 +88,11 @@ def probing() -> None:
 
 
 def alerting() -> None:
-    print("\nfrom a killed emulator to the alert that fires; Alertmanager's group_wait comes on top")
-    for interval, seconds in alerts.reactions():
-        print(f"  scraped and evaluated every {interval} s: {alerts.told(seconds)}")
+    print("\nfrom a killed emulator to the alert that fires, and to the pager (group_wait: 10 s)")
+    for reaction in alerts.reactions():
+        print(f"  scraped and evaluated every {reaction.interval} s each")
+        print(f"    it fires         {alerts.spread(reaction.fires)}")
+        print(f"    the pager knows  {alerts.spread(reaction.told)}")
     print("\nthe alert rules over a simulated fleet")
     for name, value in alerts.figures().items():
         print(f"  {name} {value:.3f}")

@@ -6,10 +6,16 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from alerts.generator.__main__ import RULES
+from alerts.generator.rules import groups
+from alerts.generator.thresholds import load
+from alerts.generator.writing import document
+from tests.lab.alertmanager import EXAMPLE, RECEIVER, Alertmanager, Pager
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
 from tests.lab.fleet import Fleet, serving
@@ -43,10 +49,10 @@ def figures() -> dict[str, float]:
             threading.Event().wait(WATCHED)
             found["series"] = prometheus.ask("status/tsdb")["headStats"]["numSeries"]
             found["prometheus_rss_mib"] = _rss_mib(prometheus.pid)
-            groups = prometheus.ask("rules")["groups"]
-            for group in groups:
+            reckoned = prometheus.ask("rules")["groups"]
+            for group in reckoned:
                 found[f"evaluation of {group['name']}"] = group["evaluationTime"]
-            rules = [rule for group in groups for rule in group["rules"]]
+            rules = [rule for group in reckoned for rule in group["rules"]]
             for rule in sorted(rules, key=lambda rule: rule["evaluationTime"], reverse=True)[:5]:
                 found[f"longest: {rule['name']}"] = rule["evaluationTime"]
             found["unhealthy rules"] = sum(rule["health"] != "ok" for rule in rules)
@@ -59,37 +65,64 @@ def figures() -> dict[str, float]:
 KILLS = 10
 APART = 0.73
 """Seconds between two of them, so that they fall anywhere between two scrapes."""
+OWN = '[LibvirtHostCrashBurst]\nseverity = "off"\n'
+"""So many kills would be told of as one."""
+GROUPS = "group_by: [alertname, job, instance, connection]"
 
 
-def reactions(intervals: tuple[int, ...] = (1, 5)) -> Iterator[tuple[int, list[float]]]:
-    """For each scrape and evaluation interval: seconds from SIGKILL to an emulator until its alert fires."""
-    names = [f"guest-{number}" for number in range(KILLS)]
+class Reaction(NamedTuple):
+    """Seconds from SIGKILL to each of the emulators."""
+
+    interval: int
+    """Of scrapes, and of evaluations; seconds."""
+    fires: list[float]
+    """Until the alert fires in Prometheus."""
+    told: list[float]
+    """Until the pager is told; `group_wait`, as in the example for Alertmanager, is part of it."""
+
+
+def reactions(intervals: tuple[int, ...] = (1, 5)) -> Iterator[Reaction]:
+    """Each alert is a notification of its own, or else the first would bring those of the later ones."""
+    example = EXAMPLE.read_text()
+    assert RECEIVER in example
+    assert GROUPS in example
     for interval in intervals:
-        with (
-            short_root() as folder,
-            SessionDaemon(folder / "node") as daemon,
-            Exporter(folder, [daemon.uri]) as exporter,
-            Prometheus(
-                folder,
-                [f"127.0.0.1:{exporter.port}"],
-                more={
-                    "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s"},
-                    "rule_files": [str(RULES)],
-                },
-            ) as prometheus,
-        ):
-            guests, connection = Guests(folder / "guests"), daemon.connect()
-            for name in names:
-                connection.createXML(guests.xml(name))
-            prometheus.wait_for(f'count(libvirt_domain_state{{state="running"}} == 1) == {KILLS}')
-            killed = {}
-            for name in names:
-                killed[name] = time.time()
-                os.kill(daemon.emulator_pid(name), signal.SIGKILL)
-                threading.Event().wait(APART)
-            fired = until(lambda: _fired(prometheus, names), 60, "all alerts")
-            connection.close()
-            yield interval, [fired[name] - killed[name] for name in names]
+        with short_root() as folder:
+            yield _reaction(folder, interval, example.replace(GROUPS, "group_by: ['...']"))
+
+
+def _reaction(folder: Path, interval: int, example: str) -> Reaction:
+    names = [f"guest-{number}" for number in range(KILLS)]
+    (folder / "own.toml").write_text(OWN)
+    (folder / "rules.yaml").write_text(document(groups(load(folder / "own.toml"))))
+    with ExitStack() as stack:
+        daemon = stack.enter_context(SessionDaemon(folder / "node"))
+        exporter = stack.enter_context(Exporter(folder, [daemon.uri]))
+        pager = stack.enter_context(Pager())
+        alertmanager = stack.enter_context(Alertmanager(folder, example.replace(RECEIVER, pager.url)))
+        more = {
+            "global": {"scrape_interval": f"{interval}s", "evaluation_interval": f"{interval}s"},
+            "rule_files": [str(folder / "rules.yaml")],
+            "alerting": alertmanager.alerting,
+        }
+        prometheus = stack.enter_context(Prometheus(folder, [f"127.0.0.1:{exporter.port}"], more=more))
+        guests, connection = Guests(folder / "guests"), daemon.connect()
+        stack.callback(connection.close)
+        for name in names:
+            connection.createXML(guests.xml(name))
+        prometheus.wait_for(f'count(libvirt_domain_state{{state="running"}} == 1) == {KILLS}')
+        killed = {}
+        for name in names:
+            killed[name] = time.time()
+            os.kill(daemon.emulator_pid(name), signal.SIGKILL)
+            threading.Event().wait(APART)
+        fired = until(lambda: _fired(prometheus, names), 60, "all alerts")
+        told = until(lambda: _told(pager, names), 60, "all notifications")
+    return Reaction(
+        interval,
+        [fired[name] - killed[name] for name in names],
+        [told[name] - killed[name] for name in names],
+    )
 
 
 def _fired(prometheus: Prometheus, names: list[str]) -> dict[str, float]:
@@ -102,7 +135,13 @@ def _fired(prometheus: Prometheus, names: list[str]) -> dict[str, float]:
     return began if began.keys() >= set(names) else {}
 
 
-def told(seconds: list[float]) -> str:
+def _told(pager: Pager, names: list[str]) -> dict[str, float]:
+    """When each was told of; nothing while one is missing."""
+    told = {one.labels["domain"]: one.at for one in reversed(pager.told) if one.status == "firing"}
+    return told if told.keys() >= set(names) else {}
+
+
+def spread(seconds: list[float]) -> str:
     """Median, least and most."""
     return f"{statistics.median(seconds):.2f} s (median), {min(seconds):.2f} to {max(seconds):.2f} s"
 

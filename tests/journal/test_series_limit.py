@@ -81,6 +81,22 @@ def test_who_has_series_keeps_them_and_what_was_folded_stays_so(again: Again, li
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
+def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again: Again, life: Life) -> None:
+    """The alert about it asks the counter: a restart makes no room."""
+    found = snapshot(*(facts(name) for name in NAMES))
+    life.lists(found)
+    assert life.sink.series_limited == len(NAMES) - 1
+    for _ in range(2):
+        again(life)
+        life.lists(found)
+        assert life.sink.series_limited == len(NAMES) - 1
+    life.series_limit = ONE * len(NAMES)
+    again(life)
+    life.lists(found)
+    assert life.sink.series_limited == 0
+
+
+@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
 def test_zeros_stay_where_they_were(again: Again, life: Life) -> None:
     """Nothing has happened yet to the one that has series, but to all that have none."""
     life.lists(snapshot(*(facts(name) for name in NAMES)))

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple, Self
 from tests.lab.exporter import free_port
 from tests.lab.service import Service
 
+EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
+RECEIVER = "http://127.0.0.1:9095/"
+"""The pager's address in the example."""
 PROGRAMS = ("prometheus-alertmanager", "alertmanager")
 """Debian's name, and everybody else's."""
 
@@ -102,6 +105,11 @@ class Alertmanager(Service):
             "--cluster.listen-address=",
         ]
         super().__init__(folder, argv, f"http://127.0.0.1:{self.port}/-/ready", folder / "alertmanager.log")
+
+    @property
+    def alerting(self) -> dict[str, Any]:
+        """What Prometheus' configuration says of it."""
+        return {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}]}]}
 
     def alerts(self) -> Sequence[dict[str, Any]]:
         """Those that are active, held back or not."""

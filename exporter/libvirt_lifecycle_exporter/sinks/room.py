@@ -38,7 +38,7 @@ class Room:
         """Domains that have no series of their own."""
         self._folded_lately: dict[Name, bool] = {}
         self._refused: set[tuple[str, ...]] = set()
-        """The same for pairs of domains that have some."""
+        """Domains, and pairs of domains that have some, that were refused series since the exporter began."""
 
     @contextmanager
     def growing(self, page: DomainPage) -> Iterator[None]:
@@ -51,6 +51,8 @@ class Room:
         """Tell whether there is room for another domain."""
         admitted = self._has(self._page)
         self.fold(name, is_folded=not admitted)
+        if not admitted:
+            self._refuse(*name)
         return admitted
 
     def takes_back(self, page: DomainPage) -> bool:
@@ -93,9 +95,9 @@ class Room:
         self._folded_lately[name] = is_folded
         if is_folded:
             self.folded.add(name)
-            self.limited += 1
         else:
             self.folded.discard(name)
+            self._refused.discard(name)
 
     def folded_lately(self) -> dict[Name, bool]:
         """Return what ``fold`` changed since this was asked last."""

@@ -1,0 +1,66 @@
+"""Labels of the operator's own, such as `cluster`: hosts that differ in nothing else are two hosts.
+
+Every story is played in one cluster while another cluster's host of the same name plays the next one.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alerts.generator.rules import groups
+from alerts.generator.thresholds import load
+from alerts.generator.writing import document
+from tests.alerts.test_rules import UNIT_TESTS, ran
+
+Json = dict[str, Any]
+FLEET = '[scope]\nfleet = ["cluster", "job"]\n'
+WITHOUT_TARGETS = "LibvirtExporterAbsent"
+"""What is not there has no labels."""
+FIRING = 'alertstate="firing"'
+STORIES = [path for path in UNIT_TESTS if path.name.split(".")[0] != WITHOUT_TARGETS]
+
+
+def in_cluster(cluster: str, story: Json) -> tuple[list[Json], list[Json]]:
+    """The series of a story, and what is expected of its alerts."""
+    label = f'cluster="{cluster}"'
+    series = [
+        {**one, "series": one["series"].replace("{", f"{{{label},", 1)} for one in story["input_series"]
+    ]
+    expected = [
+        {
+            "eval_time": one["eval_time"],
+            "expr": one["expr"].replace(FIRING, f"{FIRING},{label}"),
+            "exp_samples": [
+                {**sample, "labels": sample["labels"].replace(FIRING, f"{FIRING}, {label}")}
+                for sample in one.get("exp_samples", [])
+            ],
+        }
+        for one in story["promql_expr_test"]
+    ]
+    assert all(label in one["expr"] for one in expected)
+    return series, expected
+
+
+def side_by_side(stories: list[Json]) -> Iterator[Json]:
+    for here, there in zip(stories, [*stories[1:], stories[0]], strict=True):
+        (series, expected), (others, more) = in_cluster("east", here), in_cluster("west", there)
+        yield {
+            "name": f"{here['name']} | {there['name']}",
+            "interval": here["interval"],
+            "input_series": series + others,
+            "promql_expr_test": expected + more,
+        }
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.name.removesuffix(".test.yaml"))
+def test_each_story_ends_as_it_should_whatever_happens_in_another_cluster(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(FLEET)
+    (tmp_path / "rules.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
+    whole = yaml.safe_load(path.read_text())
+    whole |= {"rule_files": ["rules.yaml"], "tests": list(side_by_side(whole["tests"]))}
+    (tmp_path / "stories.yaml").write_text(json.dumps(whole))  # JSON is YAML
+    assert ran(["promtool", "test", "rules", tmp_path / "stories.yaml"]) == ""
