@@ -47,6 +47,22 @@ def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Pa
     assert wheel.read_bytes() == released[".whl"].read_bytes()
 
 
+def test_the_sdist_has_what_the_image_is_made_of_and_what_the_pages_lead_to(
+    released: dict[str, Path],
+) -> None:
+    listed = subprocess.run(["tar", "-tzf", released[".gz"]], capture_output=True, text=True, check=True)
+    held = {name.partition("/")[2] for name in listed.stdout.split()}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    wanted = {Path(word.removeprefix("./")) for words in copied for word in words.split()}
+    for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
+        wanted |= {Path(page), Path("Makefile"), Path(".ci/run"), *map(Path, links)}
+    assert len(wanted) > 10
+    for path in wanted:
+        found = [name for name in held if Path(name).is_relative_to(path) or Path(name).match(str(path))]
+        assert found, path
+
+
 def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "twine", "check", "--strict", *released.values()],
