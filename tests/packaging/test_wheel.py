@@ -6,17 +6,14 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from libvirt_lifecycle_exporter import __version__
-from tests.lab.exporter import free_port
-from tests.lab.page import Page
 from tests.lab.waiting import until
 from tests.otel.stub import Stub
 from tests.packaging.conftest import ROOT, build
-from tests.packaging.place import COMMAND, HOME, Place
+from tests.packaging.pins import pins, plain
+from tests.packaging.place import COMMAND, HOME, Place, running
 
 NAME = f"libvirt_lifecycle_exporter-{__version__}"
 
@@ -98,37 +95,6 @@ def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> No
         for entry in re.split(r"\n(?=\S)", text)[1:]:
             assert re.fullmatch(r"[a-z0-9-]+==[^ ]+( \\\n {4}--hash=sha256:[0-9a-f]{64})+\n?", entry), entry
         assert "://" not in text
-
-
-def plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def pins(file: str) -> dict[str, str]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ \n]+)", (ROOT / file).read_text(), re.MULTILINE)
-    return {plain(name): version for name, version in found}
-
-
-@contextmanager
-def running(place: Place, *arguments: str, **variables: str) -> Iterator[tuple[Page, subprocess.Popen[str]]]:
-    page = Page(free_port())
-    with subprocess.Popen(
-        place.argv(COMMAND, *arguments, "--web.listen-address", f"127.0.0.1:{page.port}"),
-        cwd="/",
-        env=place.environment | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            page.wait_until(lambda: page.status("/-/ready") == 200)
-            yield page, process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            finally:
-                process.kill()
 
 
 def test_it_plays_what_make_run_plays(installed: Place) -> None:
