@@ -2,11 +2,11 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 50 characters leave room for what is added to it. */}}
+{{/* 50 characters leave room for what is added to it; a release may have dots in its name, and a Service none. */}}
 {{- define "lle.fullname" -}}
 {{- $name := include "lle.name" . }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- default $full .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{/* Names are quoted wherever they stand: "123" and "true" are names, too. */}}
