@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml allows will do, as it says."""
+"""The oldest versions that pyproject.toml allows will do, as it says; with the oldest Python."""
 
 import re
 import sys
@@ -15,6 +15,7 @@ from tests.web.serving import hashed
 
 def oldest() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11", "see conftest.py"
     written = [*project["dependencies"], *project["optional-dependencies"]["grpc"]]
     found = [re.fullmatch(r"([a-z-]+)>=([0-9.]+)", one) for one in written]
     assert all(found)
