@@ -2,7 +2,7 @@
 
 * versions, of the chart and of the image: the package's
 * files/: copies of the alert rules and dashboards, since a chart cannot reach beyond its folder
-* values.schema.json: Kubernetes' own definitions of what the values hand on, made strict
+* values.schema.json: Kubernetes' own definitions of what the values hand on, made strict; alerts' names
 * README.md: README.in.md with a table of the values, from the comments in values.yaml
 
     python helm/chart.py [--check]
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import yaml
 
 from helm.readme import readme
 
@@ -44,7 +45,7 @@ def produced(root: Path = ROOT) -> dict[Path, bytes]:
     texts = {
         chart / "Chart.yaml": _replaced(chart / "Chart.yaml", {"version: ": now, "appVersion: ": f'"{now}"'}),
         dockerfile: _replaced(dockerfile, {"ARG VERSION=": now}),
-        chart / "values.schema.json": _schema(chart / "values.schema.json"),
+        chart / "values.schema.json": _schema(chart, _alerts(root)),
         chart / "README.md": readme(chart),
     }
     copies = {
@@ -71,14 +72,32 @@ def _replaced(path: Path, values: dict[str, str]) -> str:
     return text
 
 
-def _schema(path: Path) -> str:
-    schema = json.loads(path.read_text())
-    ours = {name: what for name, what in schema["definitions"].items() if not name.startswith("io.k8s.")}
-    schema["definitions"] = ours
+def _alerts(root: Path) -> list[str]:
+    rules = (path.read_text() for path in sorted((root / "alerts").glob(COPIED["alerts"])))
+    return [name for text in rules for name in re.findall(r"^ *- alert: (\w+)$", text, re.MULTILINE)]
+
+
+def _schema(chart: Path, alerts: list[str]) -> str:
+    schema = json.loads((chart / "values.schema.json").read_text())
+    _require(schema, yaml.safe_load((chart / "values.yaml").read_text()))
+    definitions = schema.pop("definitions").items()
+    ours = {name: what for name, what in definitions if not name.startswith("io.k8s.")}
+    ours["alert"] = {"type": "string", "enum": alerts}
+    schema["definitions"] = ours  # at the end, where theirs are appended
     theirs = sorted(_kubernetes(schema, KUBERNETES).items())
     # One line each: nobody reads them here.
     lines = "".join(f',\n    "{name}": {json.dumps(definition)}' for name, definition in theirs)
     return json.dumps(schema, indent=2).removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
+
+
+def _require(schema: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """What has a default cannot be taken away with null: templates count on it."""
+    if "properties" not in schema:
+        return
+    schema["required"] = [key for key, value in defaults.items() if value not in ("", {}, [])]
+    for key, value in defaults.items():
+        if isinstance(value, dict):
+            _require(schema["properties"][key], value)
 
 
 def bundled(release: str) -> Path:

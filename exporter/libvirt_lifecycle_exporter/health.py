@@ -31,7 +31,7 @@ def usual_url() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ask; return the exit code."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         answers = [_ask(given, address) for address in addresses(given.url, every=given.every_address)]
     except (OSError, ValueError) as error:  # the name, or the files
@@ -42,13 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(well for well, _ in answers) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
+    made = argparse.ArgumentParser(
         prog="python -m libvirt_lifecycle_exporter.health",
         description="Ask a running exporter whether it is well. Exit code 0 if it is.",
     )
-    parser.add_argument("url", nargs="?", type=_url, default=usual_url(), help="default: %(default)s")
-    parser.add_argument(
+    made.add_argument("url", nargs="?", type=_url, default=usual_url(), help="default: %(default)s")
+    made.add_argument(
         "--credentials",
         type=Path,
         metavar="FOLDER",
@@ -56,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "the server, and whom to trust. Without ca.crt any certificate will do, under any name always: those "
         "asked are one's own.",
     )
-    parser.add_argument("--every-address", action="store_true", help="ask all that the name stands for")
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
-    return parser
+    made.add_argument("--every-address", action="store_true", help="ask all that the name stands for")
+    made.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
+    return made
 
 
 def _url(text: str) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.chart.rendering import Manifest, container
+from tests.chart.rendering import Manifest, container, of_kind
 from tests.lab.page import Page
 from tests.lab.reaper import Reaper
 from tests.lab.waiting import until
@@ -37,6 +37,7 @@ class Placed(Page):
         log: Path,
     ) -> None:
         self.container = container(manifests)
+        self._tests = of_kind(manifests, "Pod")
         (port,) = self.container["ports"]
         super().__init__(port["containerPort"])
         self.log = log
@@ -89,6 +90,16 @@ class Placed(Page):
             )
             return done.returncode == 0
         return 200 <= self.kubelet(asked["httpGet"]["scheme"].lower(), asked["httpGet"]["path"]) < 400
+
+    def helm_test(self) -> "subprocess.CompletedProcess[str]":
+        """As `helm test` would, but for the name, which only a cluster knows."""
+        (test,) = self._tests
+        (asking,) = test["spec"]["containers"]
+        words: list[str] = asking["command"] + asking["args"]
+        program, *arguments = words
+        assert program == "python"
+        here = [re.sub(r"://[^:/]+", "://127.0.0.1", self._put(word)) for word in arguments]
+        return subprocess.run([sys.executable, *here], capture_output=True, text=True, check=False)
 
     def kubelet(self, scheme: str, path: str) -> int:
         """The status that a kubelet gets, which verifies nothing and shows nothing; 0: no answer."""

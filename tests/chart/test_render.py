@@ -139,8 +139,39 @@ def test_what_is_mounted_is_a_volume_and_every_volume_is_mounted(values: Path) -
         assert {mount["name"] for mount in init["volumeMounts"]} <= mounted
 
 
-def test_a_sub_chart_of_somebody_elses_may_be_given_their_globals() -> None:
-    assert template("--set", "global.theirs.deeply=1").returncode == 0
+@pytest.mark.parametrize("value", ["global.theirs.deeply=1", "enabled=true"])
+def test_a_sub_chart_of_somebody_elses_may_be_given_what_is_theirs(value: str) -> None:
+    assert template("--set", value).returncode == 0
+
+
+def test_names_stay_names_whatever_they_look_like(core_schemas: Path, tmp_path: Path) -> None:
+    where = ("--namespace", "456", "--kube-version", NEWEST)
+    done = helm("template", "123", CHART, *where, "--values", values_file("awkward"))
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "all.yaml").write_text(done.stdout)
+    assert kubeconform(core_schemas, tmp_path).get("resources", []) == []
+    for manifest in filter(None, yaml.safe_load_all(done.stdout)):
+        named = manifest["metadata"]
+        assert named["namespace"] == "456"
+        for word in (named["name"], *named["labels"].values(), *named.get("annotations", {}).values()):
+            assert isinstance(word, str)
+
+
+def test_what_is_awkward_arrives_as_it_was_written() -> None:
+    manifests = render(values_file("awkward"))
+    volumes = {volume["name"]: volume for volume in pod(manifests)["volumes"]}
+    assert volumes["libvirt"]["hostPath"]["path"] == "/run/libvirt #1"
+    assert volumes["logs"]["hostPath"]["path"] == "/var/log/it's #2"
+    assert volumes["journal"]["hostPath"]["path"] == "/srv/the journal #3"
+    assert {volumes[name]["secret"]["secretName"] for name in ("web", "client", "otlp")} == {
+        "true",
+        "null",
+        "0x1f",
+    }
+    (endpoint,) = the(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["tlsConfig"]["serverName"] == "yes: #no"
+    assert pod(manifests)["securityContext"]["runAsUser"] == 1000650000
+    assert pod(manifests)["initContainers"][0]["args"][0] == "1000650000:1000650000"
 
 
 @pytest.mark.parametrize("values", ["virtqemud", "tls"])

@@ -85,6 +85,7 @@ def test_it_is_ready_and_counts_and_the_next_pod_goes_on(site: Site, guests: Gue
             connection.createXML(guests.xml(domain))
             pod.wait_until(lambda: pod.lifecycle_counts(domain)["started", "booted"] == 1)
             assert pod.value("libvirt_connection_up") == 1
+            assert pod.helm_test().returncode == 0
         assert (site.folder / "journal/journal.sqlite").exists()
         connection.lookupByName(domain).destroy()
         again = site.place("defaults")
@@ -98,11 +99,15 @@ def test_it_is_ready_and_counts_and_the_next_pod_goes_on(site: Site, guests: Gue
 def test_without_libvirt_it_is_well_and_not_ready(site: Site, tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     nothing.mkdir()
-    pod = site.place("minimal", ("probes.liveness.enabled=true", *_PROBES), libvirt=nothing)
+    settings = ("probes.liveness.enabled=true", "service.enabled=true", *_PROBES)
+    pod = site.place("minimal", settings, libvirt=nothing)
     with pod.running():
         assert pod.probe("liveness")
         assert not pod.probe("readiness")
         assert pod.value("libvirt_connection_up") == 0
+        said = pod.helm_test()
+        assert said.returncode == 1
+        assert ": 503 " in said.stderr
 
 
 _PROBES = ("probes.readiness.enabled=true", "probes.startup.enabled=true")
@@ -118,6 +123,7 @@ def test_a_kubelet_can_say_https(site: Site, signed: Path) -> None:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.probe("liveness")
         assert pod.kubelet("http", "/-/healthy") != 200
+        assert pod.helm_test().returncode == 0
 
 
 def test_the_container_asks_itself_where_a_kubelet_is_refused(site: Site, signed: Path) -> None:
@@ -144,8 +150,10 @@ def test_the_container_asks_itself_where_a_kubelet_is_refused(site: Site, signed
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.probe("liveness")
         assert pod.kubelet("https", "/-/healthy") == 0
+        assert pod.helm_test().returncode == 0
         (site.secrets["lle-client"] / "password").write_text("wrong")
         assert not pod.probe("liveness")
+        assert pod.helm_test().returncode == 1
         (site.secrets["lle-client"] / "username").unlink()
         assert not pod.probe("liveness")
 

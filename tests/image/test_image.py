@@ -100,6 +100,21 @@ def test_it_runs_as_the_chart_says(image: Image, node: PrivateDaemon, tmp_path: 
         assert writing.stderr.count("Read-only file system") == 3
 
 
+def test_another_user_takes_over_the_journal(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+    """First nobody, then one whom libvirt's host knows as well: daemon (1)."""
+    with contained(image, node, tmp_path, "defaults") as pod:
+        pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
+    folder = tmp_path / "node-journal"
+    folder.chmod(0o750)
+    (journal,) = folder.glob("journal.sqlite")
+    assert journal.stat().st_uid == USER
+    settings = [f"podSecurityContext.{name}=1" for name in ("runAsUser", "runAsGroup", "fsGroup")]
+    with contained(image, node, tmp_path, "defaults", settings) as pod:
+        pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
+        assert pod.value("libvirt_lifecycle_exporter_journal_errors_total") == 0
+    assert {path.stat().st_uid for path in (folder, *folder.iterdir())} == {1}
+
+
 @pytest.mark.parametrize(("setting", "record"), [("runAsUser", "user"), ("runAsGroup", "group")])
 def test_libvirt_refuses_whom_its_host_does_not_know(
     image: Image, node: PrivateDaemon, tmp_path: Path, setting: str, record: str

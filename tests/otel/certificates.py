@@ -12,19 +12,24 @@ def certificates(folder: Path) -> Path:
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={authority}"),
             *("-keyout", f"{authority}.key", "-out", f"{authority}.pem"),
         )
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
     for who in ("server", "client"):
-        _openssl(
-            folder,
-            *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}"),
-            *("-keyout", f"{who}.key", "-out", f"{who}.csr"),
-        )
-        _openssl(
-            folder,
-            *("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-            *("-days", "2", "-extfile", "names", "-out", f"{who}.pem"),
-        )
+        sign(folder, who)
     return folder
+
+
+def sign(folder: Path, who: str, *, by: str = "ca", extension: str = "subjectAltName=IP:127.0.0.1") -> None:
+    """Writes who.pem and who.key."""
+    (folder / "extension").write_text(f"{extension}\n")
+    _openssl(
+        folder,
+        *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}"),
+        *("-keyout", f"{who}.key", "-out", f"{who}.csr"),
+    )
+    _openssl(
+        folder,
+        *("x509", "-req", "-in", f"{who}.csr", "-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial"),
+        *("-days", "2", "-extfile", "extension", "-out", f"{who}.pem"),
+    )
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

@@ -6,7 +6,12 @@ A mount namespace of their own shows them a test's folder as /opt/libvirt-lifecy
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.lab.exporter import free_port
+from tests.lab.page import Page
 
 HOME = Path("/opt/libvirt-lifecycle-exporter")
 COMMAND = HOME / "bin/libvirt-lifecycle-exporter"
@@ -49,3 +54,26 @@ class Place:
         )
         assert done.returncode == code, done
         return done.stdout + done.stderr
+
+
+@contextmanager
+def running(place: Place, *arguments: str, **variables: str) -> Iterator[tuple[Page, subprocess.Popen[str]]]:
+    page = Page(free_port())
+    with subprocess.Popen(
+        place.argv(COMMAND, *arguments, "--web.listen-address", f"127.0.0.1:{page.port}"),
+        cwd="/",
+        env=place.environment | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            page.wait_until(lambda: process.poll() is not None or page.status("/-/ready") == 200)
+            assert process.poll() is None, process.communicate()[0]
+            yield page, process
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            finally:
+                process.kill()

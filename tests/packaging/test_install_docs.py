@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from libvirt_lifecycle_exporter import health
 from libvirt_lifecycle_exporter.flags import FLAGS
 from tests.packaging.conftest import ROOT
 from tests.packaging.place import HOME
@@ -54,6 +55,27 @@ def test_every_variable_is_one() -> None:
     for page in ("install.md", "web-config.md", "ansible.yml"):
         found = set(re.findall(r"LIBVIRT_LIFECYCLE_EXPORTER_[A-Z_]+", (DOCS / page).read_text()))
         assert found <= VARIABLES, page
+
+
+def test_what_python_it_takes_is_said() -> None:
+    """Not every distribution's python3 will do."""
+    (oldest,) = re.findall(
+        r'^requires-python = ">=([\d.]+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert f"Python {oldest} or newer" in (DOCS / "install.md").read_text()
+    (variables,) = (play["vars"] for play in PLAYBOOK if "vars" in play)
+    assert variables["lifecycle_python"] == "python3"
+    assert 'virtualenv_command: "{{ lifecycle_python }} -m venv"' in (DOCS / "ansible.yml").read_text()
+
+
+def test_the_health_check_that_the_documentation_names_takes_its_arguments() -> None:
+    (said,) = re.findall(
+        r"--health-cmd 'python -m libvirt_lifecycle_exporter\.health ([^']+)'",
+        (DOCS / "web-config.md").read_text(),
+    )
+    given = health.parser().parse_args(said.split())
+    assert given.url == "https://localhost:10177/-/healthy"
+    assert given.credentials
 
 
 def test_the_port_is_the_ports() -> None:

@@ -6,18 +6,15 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from libvirt_lifecycle_exporter import __version__
 from tests.lab.collector import Collector
-from tests.lab.exporter import free_port
-from tests.lab.page import Page
 from tests.lab.waiting import until
 from tests.otel.stub import Stub
 from tests.packaging.conftest import ROOT, build
-from tests.packaging.place import COMMAND, HOME, Place
+from tests.packaging.pins import pins, plain
+from tests.packaging.place import COMMAND, HOME, Place, running
 
 NAME = f"libvirt_lifecycle_exporter-{__version__}"
 
@@ -46,6 +43,22 @@ def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Pa
     (wheel,) = build(tmp_path / NAME, tmp_path / "again", "wheel")
     assert wheel.name == released[".whl"].name
     assert wheel.read_bytes() == released[".whl"].read_bytes()
+
+
+def test_the_sdist_has_what_the_image_is_made_of_and_what_the_pages_lead_to(
+    released: dict[str, Path],
+) -> None:
+    listed = subprocess.run(["tar", "-tzf", released[".gz"]], capture_output=True, text=True, check=True)
+    held = {name.partition("/")[2] for name in listed.stdout.split()}
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    wanted = {Path(word.removeprefix("./")) for words in copied for word in words.split()}
+    for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
+        wanted |= {Path(page), Path("Makefile"), Path(".ci/run"), *map(Path, links)}
+    assert len(wanted) > 10
+    for path in wanted:
+        found = [name for name in held if Path(name).is_relative_to(path) or Path(name).match(str(path))]
+        assert found, path
 
 
 def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
@@ -83,38 +96,6 @@ def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> No
         for entry in re.split(r"\n(?=\S)", text)[1:]:
             assert re.fullmatch(r"[a-z0-9-]+==[^ ]+( \\\n {4}--hash=sha256:[0-9a-f]{64})+\n?", entry), entry
         assert "://" not in text
-
-
-def plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def pins(file: str) -> dict[str, str]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ \n]+)", (ROOT / file).read_text(), re.MULTILINE)
-    return {plain(name): version for name, version in found}
-
-
-@contextmanager
-def running(place: Place, *arguments: str, **variables: str) -> Iterator[tuple[Page, subprocess.Popen[str]]]:
-    page = Page(free_port())
-    with subprocess.Popen(
-        place.argv(COMMAND, *arguments, "--web.listen-address", f"127.0.0.1:{page.port}"),
-        cwd="/",
-        env=place.environment | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            page.wait_until(lambda: process.poll() is not None or page.status("/-/ready") == 200)
-            assert process.poll() is None, process.communicate()[0]
-            yield page, process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            finally:
-                process.kill()
 
 
 def test_it_plays_what_make_run_plays(installed: Place) -> None:

@@ -61,7 +61,11 @@ def test_only_what_was_tested_is_published() -> None:
     for publishing in ("package", "image"):
         assert {"build", "test"} <= set(jobs[publishing]["needs"])
         assert jobs[publishing]["environment"] == "release"
-        assert jobs[publishing]["permissions"]["id-token"] == "write"
+    for publishing in ("package", "image", "chart"):
+        assert (
+            jobs[publishing]["permissions"].items() >= {"id-token": "write", "attestations": "write"}.items()
+        )
+        assert any(step.get("uses", "").startswith("actions/attest@") for step in jobs[publishing]["steps"])
     assert "secrets" not in str(jobs["package"])
 
 

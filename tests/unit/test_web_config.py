@@ -145,6 +145,13 @@ def test_certificates_may_stand_in_the_file_itself() -> None:
         ("rate_limit: {interval: soon}", 'interval: "soon" is no duration'),
         ("rate_limit: {burst: -1}", "burst must be a whole number"),
         ("rate_limit: {interval: 1s}", "nobody would ever be served"),
+        ("rate_limit: {interval: -1s, burst: 1}", 'interval: "-1s" is no duration'),
+        ("rate_limit: {interval: 1.5, burst: 1}", 'interval: "1.5" is no duration'),
+        (f"rate_limit: {{interval: {'9' * 400}y, burst: 1}}", "interval is longer than a century"),
+        # Python's bcrypt takes no such hash, so nobody could ever come in by it.
+        (f"basic_auth_users: {{alice: {HASH.replace('$2y$', '$2$')}}}", '"alice" is no bcrypt hash'),
+        ('tls_server_config: {cert_file: "c\\0", key_file: k}', "cert_file has a character"),
+        ('tls_server_config: {cert: C, key: "\\ud800"}', "key has a character"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_in_one_sentence(text: str, sentence: str) -> None:
@@ -153,6 +160,23 @@ def test_what_cannot_be_honoured_is_refused_in_one_sentence(text: str, sentence:
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1h0m0s", 3600),
+        ("1.5s", 1.5),
+        ("500us", 0.0005),
+        ("250µs", 0.00025),
+        ("0.5m10ms", 30.01),
+        ("1d", 86400),
+    ],
+)
+def test_an_interval_is_written_as_in_go(written: str, seconds: float) -> None:
+    """As exporter-toolkit reads it; and as Prometheus writes it, like all else here."""
+    limit = parse(f"rate_limit: {{interval: {written}, burst: 1}}", HERE).rate_limit
+    assert limit.interval == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("kind", ["NoClientCert", "RequestClientCert"])

@@ -70,6 +70,10 @@ def test_a_bad_change_keeps_what_was_and_says_so_once(folder: Path, caplog: pyte
     watched = entrance(folder, f"basic_auth_users: {{alice: {hashed('a')}}}\n{TLS}}}\n")
     before, at = watched.rules, watched.reloaded_at
     bad = ["basic_auth_users: {alice: secret}", "surprise: 1", TLS + "}", "", "[", "tls_server_config: 7"]
+    bad += [
+        'tls_server_config: {cert_file: "a\\0", key_file: k}',
+        'tls_server_config: {cert: "\\udead", key: k}',
+    ]
     for text in bad:
         (folder / "web.yml").write_text(text)
         rest(watched)

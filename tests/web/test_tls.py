@@ -12,6 +12,7 @@ from libvirt_lifecycle_exporter.web import tls_names
 from libvirt_lifecycle_exporter.web.entrance import rules
 from libvirt_lifecycle_exporter.web.readers import WebConfigError
 from libvirt_lifecycle_exporter.web.tls import is_allowed
+from tests.otel.certificates import sign
 from tests.web.serving import TLS, serving
 
 MUTUAL = f"{TLS}, client_ca_file: ca.pem, client_auth_type: RequireAndVerifyClientCert"
@@ -66,6 +67,27 @@ def test_client_certificates_of_these_names_only(folder: Path, names: str, comes
         except OSError:
             assert not comes_in
         assert served.entrance.refused["client_certificate"] == (0 if comes_in else 1)
+
+
+def test_an_authority_that_is_named_need_not_be_a_root(folder: Path) -> None:
+    """As in Go. Whom only its root has signed stays out."""
+    sign(folder, "department", extension="basicConstraints=critical,CA:TRUE")
+    sign(folder, "scraper", by="department")
+    with serving(folder, MUTUAL.replace("ca.pem", "department.pem") + "}") as served:
+        assert served.ask(served.client("scraper"))[0] == 200
+        with pytest.raises(OSError, match=r"(?i)UNKNOWN_CA"):
+            served.ask(served.client("client"))
+
+
+def test_who_could_speak_http_2_is_told_to_speak_1(folder: Path) -> None:
+    with serving(folder, f"{TLS}}}\nhttp_server_config: {{http2: true}}") as served:
+        client = served.client()
+        client.set_alpn_protocols(["h2", "http/1.1"])
+        with (
+            socket.create_connection(("127.0.0.1", served.port), 20) as plain,
+            client.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+        ):
+            assert wrapped.selected_alpn_protocol() == "http/1.1"
 
 
 def test_who_is_turned_away_is_told_why(folder: Path) -> None:

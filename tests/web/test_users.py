@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import threading
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -115,6 +116,23 @@ def test_nobodys_hash_costs_what_a_users_does() -> None:
     assert nobody(7).startswith("$2b$07$")
     assert not bcrypt.checkpw(b"", nobody(4).encode())
     assert len(nobody(12)) == len(hashed("x"))
+
+
+def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:
+    """In time of the processor, whatever else the machine does; a hash of the least cost takes a 64th."""
+    users = {"alice": bcrypt.hashpw(b"right", bcrypt.gensalt(10)).decode()}
+
+    async def play() -> list[float]:
+        credentials, took = Credentials(), []
+        for user in ("alice", "nobody", "alice", "nobody"):
+            before = time.process_time()
+            assert await credentials.check(users, user, b"wrong", "here") is Verdict.WRONG
+            took.append(time.process_time() - before)
+        credentials.close()
+        return took
+
+    took = asyncio.run(play())
+    assert min(took) > max(took) / 8
 
 
 def test_who_guesses_much_waits_behind_who_asks_once() -> None:

@@ -12,10 +12,17 @@ from typing import Any, Final
 from libvirt_lifecycle_exporter.settings import duration
 from libvirt_lifecycle_exporter.web import tls_names as names
 
-_HASH = re.compile(r"\$2[aby]?\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
+_HASH = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
 LEAST_COST: Final = 4
 MOST_COST: Final = 16
 """Above, one check of a password would outlast a scrape's time limit."""
+_GO_UNITS: Mapping[str, float] = MappingProxyType(
+    {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+)
+"""Of Go's ParseDuration, two signs for micro among them; seconds."""
+_GO_PART = re.compile(rf"([0-9]+(?:\.[0-9]*)?)({'|'.join(_GO_UNITS)})")
+_LONGEST: Final = 100 * 365 * 86400.0
+_UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
 _TRUTH = MappingProxyType({"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False})
 _MOST_QUOTED = 80
 _NOTHING = ("", "~", "null")
@@ -58,6 +65,8 @@ def section(where: str, found: object, keys: Mapping[str, Reader]) -> dict[str, 
 def text(where: str, found: object) -> str:
     if not isinstance(found, str):
         raise WebConfigError(f"{where} must be one word or text")
+    if _UNSPEAKABLE.search(found):
+        raise WebConfigError(f"{where} has a character in it that no file and no certificate can have")
     return found
 
 
@@ -145,10 +154,19 @@ def users(where: str, found: object) -> dict[str, str]:
 
 
 def interval(where: str, found: object) -> float:
+    """Seconds; written as Go has it, or Prometheus."""
+    word = text(where, found)
+    parts = _GO_PART.findall(word)
     try:
-        return duration(text(where, found))
+        if "".join(number + unit for number, unit in parts) == word and parts:
+            seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
+        else:
+            seconds = duration(word)
     except ValueError as error:
         raise WebConfigError(f"{where}: {error}") from None
+    if seconds > _LONGEST:
+        raise WebConfigError(f"{where} is longer than a century")
+    return seconds
 
 
 def number(where: str, found: object) -> int:

@@ -72,8 +72,8 @@
 - name: OTEL_EXPORTER_OTLP_HEADERS
   valueFrom:
     secretKeyRef:
-      name: {{ .headers.existingSecret }}
-      key: {{ .headers.key }}
+      name: {{ .headers.existingSecret | quote }}
+      key: {{ .headers.key | quote }}
 {{- end }}
 {{- if .tls.existingSecret }}
 - name: OTEL_EXPORTER_OTLP_CERTIFICATE
@@ -91,7 +91,7 @@
 {{- $_ := set $attributes "host.name" "$(NODE_NAME)" }}
 {{- end }}
 {{- $pairs := list }}
-{{- range $key, $value := merge dict .resourceAttributes $attributes }}
+{{- range $key, $value := merge dict (default dict .resourceAttributes) $attributes }}
 {{- $pairs = append $pairs (printf "%s=%s" $key $value) }}
 {{- end }}
 - name: OTEL_RESOURCE_ATTRIBUTES

@@ -1,18 +1,30 @@
+{{- define "lle.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 }}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+[a-z]+" . -1 }}
+{{- $sum = add $sum (mul (regexFind "[0-9]+" .) (get $units (regexFind "[a-z]+" .))) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
 {{/* One endpoint of a PodMonitor or ServiceMonitor; both have the same words. */}}
 {{- define "lle.endpoint" -}}
 {{- $client := .root.Values.web.client }}
+{{- if gt (include "lle.milliseconds" .monitor.scrapeTimeout | int64) (include "lle.milliseconds" .monitor.interval | int64) }}
+{{- fail (printf "a scrape may take longer (%s) than there is between two (%s): the operator would ignore the monitor" .monitor.scrapeTimeout .monitor.interval) }}
+{{- end }}
 - port: metrics
   path: /metrics
   scheme: {{ include "lle.scheme" .root }}
-  interval: {{ .monitor.interval }}
-  scrapeTimeout: {{ .monitor.scrapeTimeout }}
+  interval: {{ .monitor.interval | quote }}
+  scrapeTimeout: {{ .monitor.scrapeTimeout | quote }}
   {{- if $client.basicAuth }}
   basicAuth:
     username:
-      name: {{ $client.existingSecret }}
+      name: {{ $client.existingSecret | quote }}
       key: username
     password:
-      name: {{ $client.existingSecret }}
+      name: {{ $client.existingSecret | quote }}
       key: password
   {{- end }}
   {{- if .root.Values.web.config.tls }}
@@ -20,19 +32,19 @@
     {{- if $client.ca }}
     ca:
       secret:
-        name: {{ $client.existingSecret }}
+        name: {{ $client.existingSecret | quote }}
         key: ca.crt
-    serverName: {{ $client.serverName }}
+    serverName: {{ $client.serverName | quote }}
     {{- else }}
     insecureSkipVerify: true
     {{- end }}
     {{- if $client.certificate }}
     cert:
       secret:
-        name: {{ $client.existingSecret }}
+        name: {{ $client.existingSecret | quote }}
         key: tls.crt
     keySecret:
-      name: {{ $client.existingSecret }}
+      name: {{ $client.existingSecret | quote }}
       key: tls.key
     {{- end }}
   {{- end }}

@@ -13,7 +13,7 @@
   mountPath: /tmp
 {{- if $v.libvirt.logs.enabled }}
 - name: logs
-  mountPath: {{ $v.libvirt.logs.path }}
+  mountPath: {{ $v.libvirt.logs.path | quote }}
   readOnly: true
 {{- end }}
 {{- if $v.web.config.existingSecret }}
@@ -45,18 +45,18 @@
 {{- $v := .Values -}}
 - name: libvirt
   hostPath:
-    path: {{ $v.libvirt.runDir }}
+    path: {{ $v.libvirt.runDir | quote }}
     type: {{ $v.libvirt.runDirType }}
 {{- if eq $v.journal.type "hostPath" }}
 - name: journal
   hostPath:
-    path: {{ $v.journal.hostPath.path }}
+    path: {{ $v.journal.hostPath.path | quote }}
     type: DirectoryOrCreate
 {{- else if eq $v.journal.type "emptyDir" }}
 - name: journal
   emptyDir:
     {{- with $v.journal.emptyDir.sizeLimit }}
-    sizeLimit: {{ . }}
+    sizeLimit: {{ . | quote }}
     {{- else }} {}
     {{- end }}
 {{- end }}
@@ -66,13 +66,13 @@
 {{- if $v.libvirt.logs.enabled }}
 - name: logs
   hostPath:
-    path: {{ $v.libvirt.logs.path }}
+    path: {{ $v.libvirt.logs.path | quote }}
     type: Directory
 {{- end }}
 {{- with $v.web.config.existingSecret }}
 - name: web
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if include "lle.asks" . }}
@@ -81,7 +81,7 @@
 {{- if and $v.otlp.endpoint $v.otlp.tls.existingSecret }}
 - name: otlp
   secret:
-    secretName: {{ $v.otlp.tls.existingSecret }}
+    secretName: {{ $v.otlp.tls.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if and $v.otlp.endpoint $v.otlp.machineId }}
@@ -98,6 +98,6 @@
 {{- define "lle.client-volume" -}}
 - name: client
   secret:
-    secretName: {{ .Values.web.client.existingSecret }}
+    secretName: {{ .Values.web.client.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}

@@ -1,0 +1,53 @@
+"""Values without anything behind the colon: Helm takes them away, the default too."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, values_file
+
+DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+
+
+def paths(values: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each value of the chart's own and its default; what is in Kubernetes' structures is theirs."""
+    for key, value in values.items():
+        yield (key,), value
+        inner = schema["properties"][key]
+        if isinstance(value, dict) and "properties" in inner:
+            yield from (((key, *path), default) for path, default in paths(value, inner))
+
+
+def is_nothing(value: Any) -> bool:
+    return value in ("", {}, [])
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, default in paths(DEFAULTS, SCHEMA) if not is_nothing(default)], ids=".".join
+)
+def test_what_has_a_default_cannot_be_taken_away(path: tuple[str, ...]) -> None:
+    """Else `<nil>` would stand in the manifests, or nothing where a limit was."""
+    values = copy.deepcopy(DEFAULTS)
+    within = values
+    for key in path[:-1]:
+        within = within[key]
+    del within[path[-1]]
+    with pytest.raises(jsonschema.ValidationError, match=f"'{path[-1]}' is a required property"):
+        jsonschema.validate(values, SCHEMA, cls=jsonschema.Draft7Validator)
+
+
+def test_what_has_none_may_stay_blank() -> None:
+    """The matrix renders that file, and Kubernetes takes what comes out."""
+    blank = yaml.safe_load(values_file("blank").read_text())
+    for path, default in paths(DEFAULTS, SCHEMA):
+        if is_nothing(default) and path != ("otlp", "endpoint"):
+            found: Any = blank
+            for key in path:
+                found = found[key]
+            assert found is None, path

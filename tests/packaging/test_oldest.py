@@ -1,0 +1,58 @@
+"""The oldest versions that pyproject.toml allows will do, as it says; with the oldest Python."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import ROOT
+from tests.packaging.pins import plain
+from tests.packaging.place import COMMAND, HOME, Place, running
+from tests.web.serving import hashed
+
+
+def oldest() -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11", "see conftest.py"
+    written = [*project["dependencies"], *project["optional-dependencies"]["grpc"]]
+    found = [re.fullmatch(r"([a-z-]+)>=([0-9.]+)", one) for one in written]
+    assert all(found)
+    return {one[1]: one[2] for one in found if one}
+
+
+@pytest.fixture
+def place(released: dict[str, Path], tmp_path: Path) -> Place:
+    """What they need themselves is as we have it, but for OpenTelemetry's, which belongs together."""
+    place = Place(tmp_path / "opt")
+    place.folder.mkdir()
+    others = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if plain(line.partition("==")[0]) not in oldest() and not line.startswith("opentelemetry")
+    ]
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("\n".join(others))
+    place.run(sys.executable, "-m", "venv", HOME)
+    pip = (HOME / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check")
+    place.run(*pip, "install", "-c", constraints, *(f"{name}=={number}" for name, number in oldest().items()))
+    place.run(*pip, "install", "--no-deps", released[".whl"])
+    place.run(*pip, "check")
+    return place
+
+
+@pytest.mark.timeout(600)
+def test_it_plays_and_serves_and_tells_with_the_oldest_versions(place: Place, tmp_path: Path) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{alice: {hashed('a')}}}\nrate_limit: {{interval: 1ms, burst: 100}}\n")
+    console = {"OTEL_TRACES_EXPORTER": "console"}
+    with running(place, "demo", "--pace", "10ms", **console) as (page, process):
+        crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}
+        page.wait_until(lambda: (page.value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 1)
+        assert process.stdout is not None
+        assert next(line for line in process.stdout if '"start domain"' in line)
+    assert "well (no TLS; users: 1)" in place.run(
+        COMMAND, "check", "--libvirt.uri", "test:///default", "--web.config.file", web
+    )
+    assert "--web.config.file" in place.run(COMMAND, "--help")
