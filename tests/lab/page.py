@@ -4,6 +4,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from http.client import HTTPException
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +22,10 @@ class Page:
         self.port = port
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers (names in lower case), body; header names are given with _ for -."""
+        """Status, headers (names in lower case), body; header names are given with _ for -.
+
+        OSError if nobody answers, or dies while it does.
+        """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=named)
         try:
@@ -30,6 +34,8 @@ class Page:
         except urllib.error.HTTPError as refused:
             with refused:
                 return refused.code, {k.lower(): v for k, v in refused.headers.items()}, refused.read()
+        except HTTPException as broken:
+            raise ConnectionError(f"the answer is not whole: {broken}") from broken
 
     def status(self, path: str) -> int:
         """The HTTP status; 0 when nobody answers."""
