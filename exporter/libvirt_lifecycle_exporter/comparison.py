@@ -180,8 +180,10 @@ class Comparison:
         """Count what nobody saw."""
         whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
         self._accounts.count(self._diagnosis.conclude(change.connection, change.uuid))
+        known = self._inventory.find(change.connection, change.uuid)
+        is_ending = known is not None and known.is_ending(change.domain_id)
         self._accounts.tell(self._inventory.apply(whole, order), whole.at)
-        if whole.event in ("started", "stopped"):
+        if whole.event in ("started", "stopped") and not is_ending:
             # What was seen of one run says nothing about another.
             self._diagnosis.forget(whole.connection, whole.uuid)
         self._accounts.count([whole])

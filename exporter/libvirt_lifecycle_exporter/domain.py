@@ -34,10 +34,14 @@ class Domain:
     """Names this run, from start to stop, in the journal."""
     rising: bool = False
     """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
-    ending: bool = False
-    """Whether it was told to shut down while it was rising."""
+    ending: int = -1
+    """libvirt's number of the run that was told to shut down before it was told to have begun."""
     hung: tuple[str, ...] = ()
     """The hang signals that are open (``vocabulary.HANG_SIGNALS``)."""
+
+    def is_ending(self, domain_id: int) -> bool:
+        """Tell whether this very run was told to shut down already, though not to have begun."""
+        return 0 < self.ending == domain_id
 
     def enter(self, state: str, reason: str, at: float) -> None:
         """Note the state it is in now."""

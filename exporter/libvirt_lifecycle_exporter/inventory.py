@@ -137,7 +137,7 @@ class Inventory:
             self._domains[connection, facts.uuid] = domain
         elif domain.origin_open and not facts.persistent:
             changes.append(ADDED_STARTED)
-        domain.origin_open = domain.rising = domain.ending = False
+        domain.origin_open = domain.rising = False
         self._gaps.adopted((connection, facts.uuid))
         domain.enter(facts.state, facts.reason, at)
         left = domain.name if domain.name != facts.name else None
@@ -197,20 +197,20 @@ class Inventory:
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
-            if domain.rising and change.event == "shutdown":
-                # That it began is told last.
-                domain.ending = True
+            is_sure = is_telling(change) or domain.origin_open
+            if change.event == "shutdown" and (domain.rising or not is_sure):
+                # That it began is told last, or was missed; or it never did.
+                domain.ending = change.domain_id
                 return
-            if not (is_telling(change) or domain.origin_open):
+            if not is_sure:
                 # It is about to begin, and that will be told; or it never does.
-                if change.event == "resumed":
-                    domain.rising, domain.ending, domain.run_id = True, False, run_id(change)
+                domain.rising, domain.ending, domain.run_id = True, -1, run_id(change)
                 return
             if not domain.rising:
                 domain.run_id = run_id(change)
-        if change.event == "started" and domain.ending:
+        if change.event == "started" and domain.is_ending(change.domain_id):
             after = ENDING
-        domain.rising = domain.ending = False
+        domain.rising, domain.ending = False, -1
         domain.enter(*after, change.at)
         domain.domain_id = change.domain_id
 

@@ -140,7 +140,8 @@ def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
     if not was and not now:
         return _while_off(known, found.reason)
     if not was:
-        return _began(found)
+        # Its shutdown may have been told, and not believed: it was not known to run.
+        return _began(found, "shutdown" if known.is_ending(found.domain_id) else "running")
     if not now:
         return [("stopped", STOPPED.get(found.reason, UNKNOWN))]
     if known.domain_id > 0 and found.domain_id != known.domain_id:
@@ -159,7 +160,8 @@ def _while_off(known: Domain, after: str) -> list[Pair]:
     return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]
 
 
-def _began(found: DomainFacts) -> list[Pair]:
+def _began(found: DomainFacts, since: str = "running") -> list[Pair]:
+    """A run that nobody saw begin; ``since``: the state that was told of it."""
     if (found.state, found.reason) == ("paused", "starting_up"):
         # Not yet: libvirt will say so when it has.
         return []
@@ -168,7 +170,7 @@ def _began(found: DomainFacts) -> list[Pair]:
     if (found.state, found.reason) == ("paused", "migration"):
         # It is arriving; or it ran, and is leaving.
         return [("started", UNKNOWN)]
-    return [("started", UNKNOWN), *_moved("running", found)]
+    return [("started", UNKNOWN), *_moved(since, found)]
 
 
 def _moved(before: str, found: DomainFacts) -> list[Pair]:

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.timeout(400)
 
 INTERVAL = "1s"
 MOVED = "alerts-move"
-AGED = re.compile(r"[1-9][0-9.]*m?s\b")
-"""As Prometheus writes seconds and less."""
+AGED = re.compile(r"[1-9][0-9.]*(m|m?s)\b")
+"""As Prometheus writes minutes, seconds and less."""
 
 
 class Played(NamedTuple):

@@ -80,6 +80,22 @@ def test_a_domain_that_is_told_to_end_before_it_is_told_to_have_begun_is_ending(
     assert rig.notebook.pairs("reconcile") == []
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before its end is told", "after"])
+def test_a_shutdown_that_was_told_is_not_found_again_with_the_start_that_was_missed(*, before: bool) -> None:
+    """Nobody heard it start, so a shutdown/host may be any; then libvirt says this run is shutting down."""
+    rig = Rig()
+    rig.feed(snapshot(facts("web", "shutoff", "unknown")))
+    rig.feed(LinkDown(1001.0, HERE, "lost"), LinkUp(1002.0, HERE))
+    rig.feed(lifecycle("shutdown", "host", at=1003.0))
+    if before:
+        rig.feed(look("web", facts("web", "shutdown", "unknown"), at=1003.1))
+    else:
+        settle(rig, look("web", facts("web", "shutdown", "unknown"), at=1003.1))
+    rig.feed(lifecycle("stopped", "shutdown", at=1003.2))
+    assert rig.notebook.pairs("reconcile") == [("started", "unknown")]
+    assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="quit") == 1
+
+
 def test_a_domain_that_vanished_unseen_is_stopped_and_removed() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", persistent=False), facts("db", "shutoff")))
