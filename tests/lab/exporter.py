@@ -1,10 +1,13 @@
 """The exporter as an operator runs it: a process of its own, known only through its flags and its pages."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,10 +20,20 @@ READY_WITHIN = 30.0
 STOPS_WITHIN = 5.0
 
 
+_PORTS = itertools.cycle(random.SystemRandom().sample(range(12_000, 32_000), 20_000))
+"""Below those that the kernel gives to whoever connects: nobody gets it by chance before it is used."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on; in this process the same only after all others."""
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 class Exporter(Page):
