@@ -43,7 +43,10 @@ class Guests:
         image = self.folder / f"{mode}-{delay}.boot"
         if not image.exists():
             defines = ["-D", f"MODE={mode.upper()}", "-D", f"DELAY={delay}"]
-            subprocess.run(["nasm", "-f", "bin", *defines, SOURCE, "-o", image], check=True)
+            # Whoever wants the same at the same time finds all of it, or nothing.
+            made = image.with_suffix(f".{next(self._number)}")
+            subprocess.run(["nasm", "-f", "bin", *defines, SOURCE, "-o", made], check=True)
+            made.replace(image)
         return image
 
     def disk(self, guest: Guest) -> Path:
