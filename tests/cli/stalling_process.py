@@ -1,6 +1,7 @@
 """The exporter, in which signals stall libvirt's event loop (SIGUSR1) and let it go on (SIGUSR2)."""
 
 import signal
+import sys
 import threading
 
 import libvirt
@@ -12,6 +13,7 @@ go_on = threading.Event()
 
 def stall(timer: int, _: object) -> None:
     libvirt.virEventRemoveTimeout(timer)
+    print("here it stands still", file=sys.stderr, flush=True)
     go_on.wait()
 
 
