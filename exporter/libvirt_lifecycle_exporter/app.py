@@ -28,6 +28,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection, Connection
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -54,6 +55,7 @@ class App:
         entrance = entrance or Entrance()
         self._over = threading.Event()
         self._asked = False
+        self._threads = ThreadRegistry()
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -115,6 +117,7 @@ class App:
                 libvirt_version=libvirt_version(),
                 couriers=self._delivery.couriers if self._delivery else (),
                 web=entrance,
+                threads=self._threads,
             )
         )
         self._server = Server(
@@ -128,6 +131,9 @@ class App:
         """Say what is wrong with the process itself, if anything."""
         if not self._worker.is_alive():
             return "the worker has ended"
+        ended = self._threads.ended()
+        if ended:
+            return f"thread {ended[0]} has ended"
         silence = LOOP.silence()
         return f"the libvirt event loop has not turned for {silence:.0f} s" if silence > _STALLED else None
 

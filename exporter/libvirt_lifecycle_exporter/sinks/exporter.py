@@ -25,6 +25,7 @@ from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.figures import BOUNDS, Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
 PREFIX = "libvirt_lifecycle_exporter"
 
@@ -75,6 +76,7 @@ class ExporterCollector(Collector):
         heartbeat: Callable[[], float],
         libvirt_version: str,
         web: WebFigures,
+        threads: ThreadRegistry,
         couriers: Sequence[CourierFigures] = (),
     ) -> None:
         """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
@@ -86,6 +88,7 @@ class ExporterCollector(Collector):
         self._probes = probes
         self._couriers = couriers
         self._web = web
+        self._threads = threads
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
 
@@ -113,6 +116,14 @@ class ExporterCollector(Collector):
         for cause, count in dict(self._inbox.dropped).items():
             dropped.add_metric([cause], count)
         yield dropped
+        errors = CounterMetricFamily(
+            f"{PREFIX}_thread_errors",
+            "Total number of unexpected exceptions that a thread of the exporter recovered from.",
+            labels=["thread"],
+        )
+        for role, count in dict(self._threads.errors).items():
+            errors.add_metric([role], count)
+        yield errors
         yield GaugeMetricFamily(
             f"{PREFIX}_queue_depth", "Messages that wait for the worker.", value=self._inbox.depth()
         )

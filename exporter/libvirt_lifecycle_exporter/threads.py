@@ -1,0 +1,159 @@
+"""Threads that recover from exceptions: each one is logged once per cause, counted, and retried.
+
+Invariant: no thread ends silently. A thread whose target raises is restarted with a growing delay. A thread
+that ended all the same (by ``SystemExit``, for example) is listed by ``ThreadRegistry.ended``, and health
+reports it.
+
+Entry points: ``ThreadRegistry.guard`` around one step of a loop, ``SupervisedThread`` for a whole thread.
+All methods may be called from any thread.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+WORKER: Final = "worker"
+CONNECTION: Final = "connection"
+EVENT_LOOP: Final = "event_loop"
+PROBE: Final = "probe"
+JOURNAL_MAINTENANCE: Final = "journal_maintenance"
+OTLP_SENDER: Final = "otlp_sender"
+WEB_SERVER: Final = "web_server"
+WEB_CONFIG: Final = "web_config"
+SERVICE_MANAGER: Final = "service_manager"
+
+ROLES: Final = (
+    WORKER,
+    CONNECTION,
+    EVENT_LOOP,
+    PROBE,
+    JOURNAL_MAINTENANCE,
+    OTLP_SENDER,
+    WEB_SERVER,
+    WEB_CONFIG,
+    SERVICE_MANAGER,
+)
+"""What a thread does: the values of the metric's label ``thread``."""
+
+_MAX_CAUSES: Final = 200
+"""Causes that are remembered as logged; beyond that all are forgotten and logged again."""
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 30.0
+"""Seconds before a thread whose target raised is restarted: doubled each time, up to the longest."""
+
+
+class ThreadRegistry:
+    """The exporter's threads and the errors that they recovered from."""
+
+    def __init__(self) -> None:
+        self.errors: Counter[str] = Counter(dict.fromkeys(ROLES, 0))
+        """Exceptions that were caught, by role."""
+        self._lock = threading.Lock()
+        self._logged: set[tuple[str, str, str, int]] = set()
+        self._threads: list[SupervisedThread] = []
+
+    @contextmanager
+    def guard(self, role: str) -> Iterator[None]:
+        """Count and log an exception raised inside the block instead of propagating it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the purpose of this block
+            self.report(role, error)
+
+    def report(self, role: str, error: BaseException) -> None:
+        """Count an exception, and log it with its traceback unless the same cause was logged before.
+
+        Two exceptions have the same cause if role, type and the line that raised are the same.
+        """
+        cause = (role, type(error).__name__, *_origin(error.__traceback__))
+        with self._lock:
+            self.errors[role] += 1
+            is_new = cause not in self._logged
+            if len(self._logged) >= _MAX_CAUSES:
+                self._logged.clear()
+            self._logged.add(cause)
+        if is_new:
+            log.error("unexpected error in thread %s; continuing", role, exc_info=error)
+
+    def add(self, thread: "SupervisedThread") -> None:
+        """Watch a thread that was started."""
+        with self._lock:
+            self._threads = [one for one in self._threads if one.is_alive() or one.has_ended_early()]
+            self._threads.append(thread)
+
+    def ended(self) -> list[str]:
+        """Return the names of the threads that ended although nobody asked them to."""
+        with self._lock:
+            return [one.name for one in self._threads if one.has_ended_early()]
+
+
+class SupervisedThread:
+    """A daemon thread that runs ``target`` until it returns, and restarts it if it raises."""
+
+    def __init__(
+        self,
+        registry: ThreadRegistry,
+        role: str,
+        name: str,
+        target: Callable[[], None],
+        stopping: threading.Event,
+    ) -> None:
+        """``target`` returns when its work is done; ``stopping``: set when the thread is asked to end."""
+        self.name = name
+        self._registry = registry
+        self._role = role
+        self._target = target
+        self._stopping = stopping
+        self._has_returned = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+        self._registry.add(self)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait up to ``timeout`` seconds for the thread to end."""
+        self._thread.join(timeout)
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._thread.is_alive()
+
+    def has_ended_early(self) -> bool:
+        """Return whether the thread has ended without having finished and without having been asked to."""
+        was_started = self._thread.ident is not None
+        return was_started and not self.is_alive() and not self._has_returned and not self._stopping.is_set()
+
+    def _run(self) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            began = time.monotonic()
+            try:
+                self._target()
+            except Exception as error:  # noqa: BLE001 - the purpose of this class
+                self._registry.report(self._role, error)
+            else:
+                break
+            if time.monotonic() - began > _LONGEST_DELAY:
+                delay = _FIRST_DELAY
+            if self._stopping.wait(delay):
+                break
+            delay = min(2 * delay, _LONGEST_DELAY)
+        self._has_returned = True
+
+
+def _origin(traceback: TracebackType | None) -> tuple[str, int]:
+    """Return file and line where an exception was raised."""
+    if traceback is None:
+        return "", 0
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
