@@ -60,7 +60,7 @@ class Accounts:
         """Take over the books from before a restart; the inventory has the domains already."""
         self._sink.restore(memory, now)
         for domain in memory.domains:
-            self._sink.show(domain)
+            self._sink.show(domain.values())
         self._hangs.restore(self._hanging(memory), memory.counts, now)
         self._incidents.restore(memory.incidents, self._hangs.signals)
         for incident in memory.incidents:
@@ -121,7 +121,7 @@ class Accounts:
             if domain is None:
                 self.effects.then(self._sink.retire, whole.connection, whole.name, whole.uuid, whole.at)
             elif not domain.present:
-                self.effects.then(self._sink.show, domain)
+                self.effects.then(self._sink.show, domain.values())
             more = self._hangs.see(whole)
             if domain is not None:
                 self._note_hung(domain)
@@ -136,7 +136,9 @@ class Accounts:
         if domain.present:
             self._sink.admit(domain.connection, domain.name)
         self.effects.touch(domain)
-        self.effects.then(self._sink.show, domain)
+        self.effects.then(self._sink.show, domain.values())
+        if update.left is not None:
+            self._rename_incidents(domain, at)
 
     def lose(self, domain: Domain, at: float) -> None:
         """Drop a domain that left the view: that is no transition, and nobody will see how it goes on."""
@@ -170,7 +172,7 @@ class Accounts:
         if hung != domain.hung:
             domain.hung = hung
             self._diagnosis.note_hung(domain.connection, domain.uuid, bool(hung))
-            self.effects.then(self._sink.show, domain)
+            self.effects.then(self._sink.show, domain.values())
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
@@ -179,6 +181,14 @@ class Accounts:
             self.effects.incident(incident, place)
             self.effects.then(self._sink.incident, incident, place)
             self._took(self._operations.incident_closed(incident, removed=removed))
+
+    def _rename_incidents(self, domain: Domain, at: float) -> None:
+        """Show the open incidents of a renamed domain under its new name; they are counted already."""
+        for old, new in self._incidents.rename(domain.connection, domain.uuid, domain.name):
+            self.effects.incidents[new.id] = new
+            self.effects.then(self._sink.incident, old._replace(closed_at=at))
+            place = self._sink.admit(domain.connection, domain.name)
+            self.effects.then(self._sink.incident, new, place, 0)
 
     def _took(self, durations: Iterable[Duration]) -> None:
         for duration in durations:

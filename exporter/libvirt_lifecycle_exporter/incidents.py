@@ -108,6 +108,13 @@ class Incidents:
         self._signals.pop(key, None)
         return [self._close(key, one, at) for one in list(self._open.get(key, {}).values())]
 
+    def rename(self, connection: str, uuid: str, name: str) -> list[tuple[Incident, Incident]]:
+        """Let the open incidents of a domain follow its name; return each as it was and as it is now."""
+        of_domain = self._open.get((connection, uuid), {})
+        renamed = [(one, one._replace(name=name)) for one in of_domain.values() if one.name != name]
+        of_domain.update({new.kind: new for _, new in renamed})
+        return renamed
+
     def restore(self, incidents: Iterable[Incident], hung: Callable[[str, str], Iterable[str]]) -> None:
         """Take in what was open when the exporter ended; ``hung``: what of a domain did not answer then."""
         for one in incidents:

@@ -76,7 +76,7 @@ class Kind:
         self._sink.link(CONNECTION, up=up)
         self._domains = [self._domain(number) for number in range(domains)]
         for domain in self._domains:
-            self._sink.show(domain)
+            self._sink.show(domain.values())
             self._sink.count(self._change(domain, "started", "booted", self.started - 86_400))
             self._sink.count(self._change(domain, "resumed", "unpaused", self.started - 86_400))
         for domain, trouble in zip(self._domains, troubles, strict=False):
@@ -134,17 +134,17 @@ class Kind:
         at = self.started - 600
         self._happens(domain, "stopped", "crashed", "crashed", at)
         domain.enter("shutoff", "crashed", at)
-        self._sink.show(domain)
+        self._sink.show(domain.values())
 
     def _hung(self, domain: Domain) -> None:
         self._happens(domain, "hung", "emulator", "hung", self.started)
         domain.hung = ("emulator",)
-        self._sink.show(domain)
+        self._sink.show(domain.values())
 
     def _stuck(self, domain: Domain) -> None:
         self._happens(domain, "suspended", "ioerror", "io_error", self.started)
         domain.enter("paused", "ioerror", self.started)
-        self._sink.show(domain)
+        self._sink.show(domain.values())
 
 
 class Fleet:

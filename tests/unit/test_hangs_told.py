@@ -40,7 +40,7 @@ def test_the_page_shows_the_signals_that_are_switched_on() -> None:
     shown = PrometheusSink((HERE,), series_limit=1000, series_ttl=900, signals=("emulator", "vcpu"))
     known = domain()
     known.hung = ("vcpu",)
-    shown.show(known)
+    shown.show(known.values())
     assert value(shown, HUNG, domain="web", signal="emulator") == 0
     assert value(shown, HUNG, domain="web", signal="vcpu") == 1
     assert value(shown, HUNG, domain="web", signal="watchdog") is None

@@ -44,7 +44,7 @@ def names(shown: PrometheusSink) -> set[str]:
 
 def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
     shown = sink()
-    shown.show(domain())
+    shown.show(domain().values())
     for event, reason in ALERT_PAIRS:
         assert value(shown, EVENTS, domain="web", event=event, reason=reason) == 0
     assert value(shown, EVENTS, domain="web", event="started", reason="booted") is None
@@ -81,7 +81,7 @@ def test_a_transition_is_counted_for_the_domain_and_the_connection() -> None:
 
 def test_exactly_one_state_is_set() -> None:
     shown = sink()
-    shown.show(domain(state="paused"))
+    shown.show(domain(state="paused").values())
     states = {
         dict(labels)["state"]: v
         for (name, labels), v in samples(shown).items()
@@ -93,7 +93,7 @@ def test_exactly_one_state_is_set() -> None:
 
 def test_a_state_from_the_future_is_in_the_reason_and_no_state_is_set() -> None:
     shown = sink()
-    shown.show(domain(state="unknown_8"))
+    shown.show(domain(state="unknown_8").values())
     assert value(shown, "libvirt_domain_state_reason", domain="web", state="unknown_8", reason="booted") == 1
 
 
@@ -102,8 +102,8 @@ def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
     plain, cloud = domain("plain"), domain("cloud")
     plain.details = DomainDetails("kvm", 'the "plain" one', None)
     cloud.details = DomainDetails("kvm", "", Nova("shop", "m1", "retail", "p", "eve", "u"))
-    shown.show(plain)
-    shown.show(cloud)
+    shown.show(plain.values())
+    shown.show(cloud.values())
     found = [dict(labels) for name, labels in samples(shown) if name == "libvirt_domain_openstack_meta"]
     assert [(one["domain"], one["instance_name"], one["user_id"]) for one in found] == [
         ("cloud", "shop", "u")
@@ -128,10 +128,10 @@ def test_reconnects_do_not_count_the_first_connect() -> None:
 
 def test_series_of_a_removed_domain_leave_together_after_their_time() -> None:
     shown = sink()
-    shown.show(domain())
+    shown.show(domain().values())
     shown.count(transition("stopped", "destroyed"))
     shown.note(HERE, REMOVED_SHUTDOWN)
-    shown.show(domain(state="shutoff", present=False))
+    shown.show(domain(state="shutoff", present=False).values())
     shown.expire(1000.0 + 899)
     assert names(shown) == {"web"}
     shown.expire(1000.0 + 900)
@@ -143,20 +143,20 @@ def test_series_of_a_removed_domain_leave_together_after_their_time() -> None:
 
 def test_a_domain_that_comes_back_in_time_keeps_its_counts() -> None:
     shown = sink()
-    shown.show(domain())
+    shown.show(domain().values())
     shown.count(transition("stopped", "crashed"))
-    shown.show(domain(present=False))
-    shown.show(domain(uuid="another"))
-    shown.show(domain(present=False))  # old news about the first bearer of the name
+    shown.show(domain(present=False).values())
+    shown.show(domain(uuid="another").values())
+    shown.show(domain(present=False).values())  # old news about the first bearer of the name
     shown.expire(1e9)
     assert value(shown, EVENTS, domain="web", event="stopped", reason="crashed") == 1
 
 
 def test_a_renamed_domain_leaves_its_old_name() -> None:
     shown = sink()
-    shown.show(domain())
+    shown.show(domain().values())
     shown.retire(HERE, "web", "uuid-web", 1000.0)
-    shown.show(domain("www", uuid="uuid-web"))
+    shown.show(domain("www", uuid="uuid-web").values())
     assert names(shown) == {"web", "www"}
     shown.expire(1e9)
     assert names(shown) == {"www"}
@@ -165,7 +165,7 @@ def test_a_renamed_domain_leaves_its_old_name() -> None:
 def test_over_the_limit_transitions_are_counted_under_other() -> None:
     shown = sink(series_limit=60)
     for number in range(10):
-        shown.show(domain(f"vm-{number}"))
+        shown.show(domain(f"vm-{number}").values())
         shown.count(transition("stopped", "crashed", name=f"vm-{number}"))
     labels = {"event": "stopped", "reason": "crashed"}
     own = [value(shown, EVENTS, domain=f"vm-{number}", **labels) for number in range(10)]
@@ -180,12 +180,12 @@ def test_over_the_limit_transitions_are_counted_under_other() -> None:
 
 def test_room_that_becomes_free_is_given_to_those_who_wait() -> None:
     shown = sink(series_limit=35)
-    shown.show(domain("first"))
-    shown.show(domain("second"))
+    shown.show(domain("first").values())
+    shown.show(domain("second").values())
     assert names(shown) == {"first"}
-    shown.show(domain("first", present=False))
+    shown.show(domain("first", present=False).values())
     shown.expire(1e9)
-    shown.show(domain("second"))
+    shown.show(domain("second").values())
     assert names(shown) == {"second"}
 
 
@@ -201,7 +201,7 @@ def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *,
     for name in found:
         one = domain(clean(name))
         one.details = DomainDetails("kvm", clean(name), None)
-        shown.show(one)
+        shown.show(one.values())
         shown.count(transition("stopped", "crashed", name=clean(name)))
     written = shown.render(openmetrics=openmetrics).encode().decode()
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
@@ -221,7 +221,7 @@ def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> No
     shown = sink()
     one = domain()
     one.details = DomainDetails("kvm", "", Nova("", "", "", "", "", ""))
-    shown.show(one)
+    shown.show(one.values())
     shown.count(transition("stopped", "crashed"))
     written = shown.render(openmetrics=openmetrics)
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))

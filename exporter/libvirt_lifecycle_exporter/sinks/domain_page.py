@@ -5,7 +5,7 @@ Law: a page only formats what it was told; it decides nothing.
 
 from collections.abc import Mapping
 
-from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.domain import DomainValues
 from libvirt_lifecycle_exporter.effects import INCIDENT, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.sinks.exposition import Family, Page, labels, number, pairs, sample
@@ -49,6 +49,7 @@ class DomainPage(Page):
     """One ``domain`` label value of one connection; several domains may bear the name in turn."""
 
     __slots__ = (
+        "_bearers",
         "_domain",
         "_labels",
         "_signals",
@@ -62,7 +63,6 @@ class DomainPage(Page):
         "last",
         "opened",
         "promised",
-        "uuid",
     )
 
     def __init__(
@@ -75,7 +75,12 @@ class DomainPage(Page):
         super().__init__(len(DOMAIN_FAMILIES) + 1)
         self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})
-        self._domain: Domain | None = None
+        self._bearers: dict[str, DomainValues] = {}
+        """The domains with this name, by uuid; the newest last. More than one only while a swap of names is
+        not known in full.
+        """
+        self._domain: DomainValues | None = None
+        """The one that is shown."""
         self.is_own = is_own
         self.facts = 0
         """Series that say what is known of the domain."""
@@ -91,7 +96,6 @@ class DomainPage(Page):
         """When the newest of each kind did."""
         self.opened: dict[str, set[str]] = {}
         """Those that are open, by kind: of several domains if they share this page."""
-        self.uuid = ""
         self.expires: float | None = None
         """When all its series leave, if the domain is gone; Unix time, seconds."""
 
@@ -150,16 +154,37 @@ class DomainPage(Page):
     def counted(self) -> dict[Pair, Counted]:
         """Return what outlives a restart."""
         pairs = {pair: (self.counts[pair], at) for pair, at in self.last.items()}
-        return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in self.began.items()}
+        # None is counted here of an incident that began under another name.
+        counted = {kind: at for kind, at in self.began.items() if self.incidents[kind]}
+        return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in counted.items()}
 
-    def show(self, domain: Domain) -> None:
-        """Take over what is known of the domain now."""
-        self._domain = domain
-        self.uuid = domain.uuid
+    def show(self, domain: DomainValues) -> None:
+        """Show what is known of a domain with this name. The newest domain with the name wins."""
+        if domain.present:
+            self._bearers = {uuid: one for uuid, one in self._bearers.items() if one.present}
+        elif any(uuid != domain.uuid for uuid in self._bearers):
+            # Another domain has the name by now.
+            self.withdraw(domain.uuid)
+            return
+        self._bearers[domain.uuid] = domain
+        self._refresh()
+
+    def withdraw(self, uuid: str) -> None:
+        """Stop showing a domain that no longer has this name."""
+        if self._bearers.pop(uuid, None) is not None:
+            self._refresh()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a domain that is present has this name."""
+        return self._domain is not None and self._domain.present
+
+    def _refresh(self) -> None:
+        domain = self._domain = next(reversed(self._bearers.values()), None)
         self.touch(_FACTS)
         # state set, its reason, since, meta; whether it is hung; and OpenStack's.
-        nova = domain.details is not None and domain.details.nova is not None
-        self.facts = len(STATES) + 3 + len(self._signals) + nova
+        nova = domain is not None and domain.details is not None and domain.details.nova is not None
+        self.facts = 0 if domain is None else len(STATES) + 3 + len(self._signals) + nova
 
     @property
     def series(self) -> int:
@@ -182,28 +207,28 @@ class DomainPage(Page):
         return _WRITERS[name](self._labels, self._domain)
 
 
-def _hung(subject: str, domain: Domain, signals: tuple[str, ...]) -> str:
+def _hung(subject: str, domain: DomainValues, signals: tuple[str, ...]) -> str:
     return "".join(
         sample(HUNG.name, f'{subject},signal="{signal}"', signal in domain.hung) for signal in signals
     )
 
 
-def _state(subject: str, domain: Domain) -> str:
+def _state(subject: str, domain: DomainValues) -> str:
     return "".join(
         sample(STATE.name, f'{subject},state="{state}"', state == domain.state) for state in STATES
     )
 
 
-def _state_reason(subject: str, domain: Domain) -> str:
+def _state_reason(subject: str, domain: DomainValues) -> str:
     rest = labels({"state": domain.state, "reason": domain.reason})
     return sample(STATE_REASON.name, f"{subject},{rest}", 1)
 
 
-def _state_since(subject: str, domain: Domain) -> str:
+def _state_since(subject: str, domain: DomainValues) -> str:
     return sample(STATE_SINCE.name, subject, domain.since)
 
 
-def _meta(subject: str, domain: Domain) -> str:
+def _meta(subject: str, domain: DomainValues) -> str:
     details = domain.details
     rest = labels(
         {
@@ -217,7 +242,7 @@ def _meta(subject: str, domain: Domain) -> str:
     return sample(META.name, f"{subject},{rest}", 1)
 
 
-def _openstack_meta(subject: str, domain: Domain) -> str:
+def _openstack_meta(subject: str, domain: DomainValues) -> str:
     if domain.details is None or domain.details.nova is None:
         return ""
     rest = labels({"uuid": domain.uuid, **domain.details.nova._asdict()})

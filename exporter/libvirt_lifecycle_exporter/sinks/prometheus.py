@@ -7,9 +7,10 @@ knows it, and stays so over a restart. Writing (the worker) and reading (scrapes
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.domain import DomainValues
 from libvirt_lifecycle_exporter.effects import CountKey, Memory, Name, TotalKey, Traced
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
@@ -107,7 +108,7 @@ class PrometheusSink:
         with self._lock:
             self._room.folded |= memory.folded
             bearers = {
-                (domain.connection, domain.name): domain
+                (domain.connection, domain.name): domain.values()
                 for domain in sorted(memory.domains, key=lambda domain: domain.present)
             }
             # What is folded comes last, if at all: it had to wait before, too.
@@ -185,29 +186,23 @@ class PrometheusSink:
         with self._lock:
             self._connections[connection].link(up=up)
 
-    def show(self, domain: Domain) -> None:
+    def show(self, domain: DomainValues) -> None:
         """Show what is known of a domain now; start the end of its series if it is gone."""
+        key = (domain.connection, domain.name)
         with self._lock:
-            if domain.present:
-                page = self._admit(domain.connection, domain.name)
-            else:
-                self._retire(domain.connection, domain.name, domain.uuid, domain.removed_at)
-                page = self._pages.get((domain.connection, domain.name))
-            if page is None or (not domain.present and page.uuid not in (domain.uuid, "")):
-                return
-            before = page.facts
-            page.show(domain)
-            if page.facts != before:
-                self._room.series += page.facts - before
-                self._room.reserve(page)
-            if domain.present:
-                page.expires = None
+            page = self._admit(*key) if domain.present else self._pages.get(key)
+            if page is not None:
+                with self._changing(page, domain.removed_at):
+                    page.show(domain)
 
     def retire(self, connection: str, name: str, uuid: str, at: float) -> None:
-        """Start the end of the series of a name that the domain no longer bears."""
+        """Stop showing a domain under a name that it no longer has; start the end of the name's series."""
         with self._lock:
             self._room.fold((connection, name), is_folded=False)
-            self._retire(connection, name, uuid, at)
+            page = self._pages.get((connection, name))
+            if page is not None:
+                with self._changing(page, at):
+                    page.withdraw(uuid)
 
     def forget(self, connection: str, name: str) -> None:
         """Let go of a domain that is long gone."""
@@ -257,7 +252,9 @@ class PrometheusSink:
         name, pair = (change.connection, change.name), (change.event, change.reason)
         return OTHER if page is None or not self._room.takes(name, page, pair) else change.name
 
-    def _comes_back(self, name: Name, counts: dict[Pair, Counted], domain: Domain | None, now: float) -> bool:
+    def _comes_back(
+        self, name: Name, counts: dict[Pair, Counted], domain: DomainValues | None, now: float
+    ) -> bool:
         """Show a domain as before a restart; False if there is less room than there was."""
         page = self._new_page(*name)
         page.restore(counts)
@@ -270,7 +267,18 @@ class PrometheusSink:
         self._pages[name] = page
         return True
 
-    def _retire(self, connection: str, name: str, uuid: str, at: float) -> None:
-        page = self._pages.get((connection, name))
-        if page is not None and page.uuid in (uuid, "") and page.expires is None:
+    @contextmanager
+    def _changing(self, page: DomainPage, at: float) -> Iterator[None]:
+        """Account for what a page shows of its domain; the page expires if no domain has its name.
+
+        ``at``: when the domain left the name; Unix time, seconds.
+        """
+        before = page.facts
+        yield
+        if page.facts != before:
+            self._room.series += page.facts - before
+            self._room.reserve(page)
+        if page.is_taken:
+            page.expires = None
+        elif page.expires is None:
             page.expires = at + self._ttl
