@@ -63,9 +63,7 @@ class Accounts:
             self._sink.show(domain.values())
         self._hangs.restore(self._hanging(memory), memory.counts, now)
         self._incidents.restore(memory.incidents, self._hangs.signals)
-        for incident in memory.incidents:
-            place = self._sink.admit(incident.connection, incident.name)
-            self._sink.incident(incident, place, more=0)
+        self._adopt_incidents(now)
         for domain in memory.domains:
             self._note_hung(domain)
 
@@ -75,8 +73,13 @@ class Accounts:
 
     def harvest(self) -> tuple[Effects, Wishes]:
         """Return what has come up since the last time, fit to be written, and what is to be asked."""
-        for (connection, _), changes in self._stops.settle(self._diagnosis.pending()):
+        pending = self._diagnosis.pending()
+        for (connection, _), changes in self._stops.settle(pending):
             self._note(connection, changes)
+        for key, domain in self.effects.domains.items():
+            # Whatever removed the domain. While a verdict is open, its evidence is still to come.
+            if not domain.present and key not in pending:
+                self._note_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
         effects, wishes = self.effects, self.wishes
         self.effects, self.wishes = Effects(), Wishes()
         for domain in self._stops.written(effects.domains.values()):
@@ -181,6 +184,17 @@ class Accounts:
             self.effects.incident(incident, place)
             self.effects.then(self._sink.incident, incident, place)
             self._took(self._operations.incident_closed(incident, removed=removed))
+
+    def _adopt_incidents(self, now: float) -> None:
+        """Show the restored incidents; close those of domains that do not exist: nothing else would."""
+        for one in self._incidents.open():
+            domain = self._inventory.find(one.connection, one.uuid)
+            if domain is None or not domain.present:
+                at = now if domain is None else domain.removed_at
+                self._note_incidents(self._incidents.removed(one.connection, one.uuid, at), removed=True)
+            else:
+                self._sink.incident(one, self._sink.admit(one.connection, one.name), more=0)
+                self._rename_incidents(domain, now)
 
     def _rename_incidents(self, domain: Domain, at: float) -> None:
         """Show the open incidents of a renamed domain under its new name; they are counted already."""

@@ -99,6 +99,7 @@ class Effects:
             self.transitions
             or self.totals
             or self.domains
+            or self.incidents
             or self.messages
             or self.forgotten
             or self.expired

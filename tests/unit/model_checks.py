@@ -132,6 +132,8 @@ def _ended_as_it_is(machine: Libvirt, uuid: str) -> None:
     known = {one.uuid: one for one in machine.exporter.memory().domains if one.present}
     assert (uuid in known) == guest.exists, f"{uuid}"
     if not guest.exists:
+        is_open = [kind for whose, kind, is_open in machine.exporter.incidents() if whose == uuid and is_open]
+        assert is_open == [], f"incidents of {uuid}, which does not exist"
         return
     one = known[uuid]
     assert (one.name, one.state, one.reason, one.persistent, one.domain_id) == (
