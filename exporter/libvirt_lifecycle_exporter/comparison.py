@@ -59,7 +59,10 @@ class Comparison:
             # Had its event been on its way, it would have come before this one.
             self._believe(answer, order)
         for event, reason in self._inventory.missed_before(change):
-            self._infer(change._replace(event=event, reason=reason), order)
+            known = self._inventory.find(*key)
+            # Some stops come without a number. After a shutdown, the stop is of the same run.
+            number = change.domain_id if change.domain_id > 0 or known is None else known.ending
+            self._infer(change._replace(event=event, reason=reason, domain_id=number), order)
         return True
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -179,11 +182,17 @@ class Comparison:
     def _infer(self, change: Transition, order: int) -> None:
         """Count what nobody saw."""
         whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
-        self._accounts.count(self._diagnosis.conclude(change.connection, change.uuid))
         known = self._inventory.find(change.connection, change.uuid)
         is_ending = known is not None and known.is_ending(change.domain_id)
+        waiting = self._diagnosis.conclude(change.connection, change.uuid)
+        if is_ending and whole.event == "started":
+            # What waits is the shutdown of this very run, which began before that.
+            whole = whole._replace(at=min([whole.at, *(one.at for one in waiting)]))
+        else:
+            self._accounts.count(waiting)
+            waiting = []
         self._accounts.tell(self._inventory.apply(whole, order), whole.at)
         if whole.event in ("started", "stopped") and not is_ending:
             # What was seen of one run says nothing about another.
             self._diagnosis.forget(whole.connection, whole.uuid)
-        self._accounts.count([whole])
+        self._accounts.count([whole, *waiting])

@@ -53,6 +53,8 @@ class _Run:
     """Whether it is an incoming migration that has not arrived."""
     ran: bool = False
     told: str = ""  # the last shutdown event's word
+    told_of: int = -1
+    """libvirt's number of the run that it was about."""
     unfed: float | None = None  # when a watchdog switched it off
     hung: bool = False
 
@@ -66,7 +68,9 @@ class _Run:
 
 
 def _started(run: _Run, change: Transition) -> None:
-    run.told = ""
+    if not 0 < change.domain_id == run.told_of:
+        run.told = ""
+    # Else it was terminated in its boot: libvirt may report the shutdown before the start.
     if change.reason != "wakeup":
         run.arriving = change.reason == "migrated"
         run.ran = not run.arriving
@@ -83,7 +87,7 @@ def _halted(run: _Run, _: Transition) -> None:
 
 
 def _shut_down(run: _Run, change: Transition) -> None:
-    run.told = change.reason
+    run.told, run.told_of = change.reason, change.domain_id
 
 
 def _barked(run: _Run, change: Transition) -> None:
@@ -140,10 +144,10 @@ DIAGNOSED: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
 
 
 class _Doubt(NamedTuple):
-    """A stop whose verdict is open."""
+    """A stop whose verdict is open, or a shutdown of a run whose start is not known yet."""
 
     order: int
-    stop: Transition
+    change: Transition
     otherwise: str
     """The verdict if no answer of libvirt proves one."""
 
@@ -156,11 +160,15 @@ class Diagnosis:
         self._reboots: dict[Key, float] = {}
         self._doubts: dict[Key, _Doubt] = {}
 
-    def see(self, seen: Observation, change: Transition, state: str, reason: str) -> list[Transition]:
+    def see(
+        self, seen: Observation, change: Transition, state: str, reason: str, *, starts_later: bool = False
+    ) -> list[Transition]:
         """Return what ``seen`` brings to an end: open verdicts, and the transition that it is evidence of.
 
         ``change``: the same in libvirt's own words (``naming``); ``state``, ``reason``: what was known of the
-        domain before it; empty if nothing was.
+        domain before it; empty if nothing was. ``starts_later``: ``change`` is the shutdown of a run whose
+        start is not known. It waits: if the next event proves that the start was missed, the start goes
+        before it; if the next event is the start, libvirt's order stays.
         """
         if seen.kind == "reboot" and self._is_echo(seen):
             return []
@@ -173,6 +181,8 @@ class Diagnosis:
             run.recall(state, reason)
             run.newest = seen.order
             tell(run, change)
+        if starts_later:
+            return settled + self._wait(key, _Doubt(seen.order, change, change.reason))
         return [*settled, change]
 
     def learn(self, look: Look) -> list[Transition]:
@@ -181,13 +191,13 @@ class Diagnosis:
         run, doubt = self._runs.get(key), self._doubts.get(key)
         if run is not None and run.arriving and look.began > run.newest and _has_arrived(look.facts):
             run.arriving, run.ran = False, True
-        if doubt is None or look.began <= doubt.order:
+        if doubt is None or doubt.change.event != "stopped" or look.began <= doubt.order:
             return []
         return self._settle(key, _proven(look.facts))
 
     def tick(self, now: float) -> list[Transition]:
         """Return the transitions whose verdict has waited long enough (or since a time yet to come)."""
-        due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.stop.at < VERDICT_WAIT]
+        due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.change.at < VERDICT_WAIT]
         return [change for key in due for change in self._settle(key, "")]
 
     def conclude(self, connection: str, uuid: str) -> list[Transition]:
@@ -195,8 +205,8 @@ class Diagnosis:
         return self._settle((connection, uuid), "")
 
     def pending(self) -> frozenset[Key]:
-        """Name the domains, by connection and uuid, whose verdict is open."""
-        return frozenset(self._doubts)
+        """Name the domains, by connection and uuid, that have stopped and whose verdict is open."""
+        return frozenset(key for key, doubt in self._doubts.items() if doubt.change.event == "stopped")
 
     def note_hung(self, connection: str, uuid: str, is_hung: bool) -> None:  # noqa: FBT001 - a state, not a switch
         """Take in that a domain hangs, or does no longer."""
@@ -218,14 +228,18 @@ class Diagnosis:
                 return [stop._replace(reason=rule.verdict)]
         if stop.reason != DOUBTFUL:
             return [stop]
+        return self._wait(key, _Doubt(order, stop, _likely(run)))
+
+    def _wait(self, key: Key, doubt: _Doubt) -> list[Transition]:
+        """Let a transition wait; return the one that has to go if there are too many."""
         displaced = self._settle(next(iter(self._doubts)), "") if len(self._doubts) >= MEMORY else []
-        self._doubts[key] = _Doubt(order, stop, _likely(run))
+        self._doubts[key] = doubt
         return displaced
 
     def _settle(self, key: Key, verdict: str) -> list[Transition]:
         """Close an open verdict; where nothing is proven, by what is known of the run."""
         doubt = self._doubts.pop(key, None)
-        return [] if doubt is None else [doubt.stop._replace(reason=verdict or doubt.otherwise)]
+        return [] if doubt is None else [doubt.change._replace(reason=verdict or doubt.otherwise)]
 
     def _run(self, key: Key) -> _Run:
         run = self._runs.get(key)

@@ -157,15 +157,18 @@ class Pipeline:
         is_known = known is not None and known.present and not bridged
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
         accounts.raw(change)
+        starts_later = False
         if is_move:
             if change.event == "stopped" and known is not None:
                 accounts.stops(known)
                 if change.reason == DOUBTFUL:
                     accounts.wishes.explain(change._replace(name=known.name, domain_id=known.domain_id))
-            accounts.tell(self._inventory.apply(change, seen.order), seen.at)
+            update = self._inventory.apply(change, seen.order)
+            accounts.tell(update, seen.at)
+            starts_later = change.event == "shutdown" and update.domain.is_ending(change.domain_id)
         elif known is not None:
             known.newest = seen.order
-        accounts.count(self._diagnosis.see(seen, change, state, reason))
+        accounts.count(self._diagnosis.see(seen, change, state, reason, starts_later=starts_later))
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
         self._comparison.snapshot(snapshot)

@@ -69,7 +69,9 @@ def _seen_once(machine: Libvirt, seen: list[Transition]) -> None:
     for at, happened in given.items():
         if at in there or at in machine.lost_with or happened.event == "rebooted":
             continue
-        assert happened.detail == "failed", f"lost: {happened}"
+        # Both may have to wait for what explains them.
+        waits = happened.event == "shutdown" or happened.detail == "failed"
+        assert waits, f"lost: {happened}"
         assert any(at <= killed < at + 2.0 for killed in machine.killed_at), f"lost: {happened}"
 
 
