@@ -152,6 +152,19 @@ def terminate(stage: Stage, guest: Guest) -> Play:
     stage.ends(guest, "shutdown", "shutdown", verdict="quit")
 
 
+def terminate_in_boot(stage: Stage, guest: Guest) -> Play:
+    """libvirt reports the shutdown before the start."""
+    stage.begins(guest)
+    yield LONG
+    stage.tell(guest, "resumed", "unpaused")
+    guest.state, guest.reason = "shutdown", "unknown"
+    stage.tell(guest, "shutdown", "host", "unknown")
+    yield SHORT
+    stage.tell(guest, "started", "booted", "unknown")
+    yield LONG
+    stage.ends(guest, "shutdown", "shutdown", verdict="quit")
+
+
 def kill(stage: Stage, guest: Guest) -> Play:
     stage.cause(guest, "crashed")
     stage.ends(guest, "failed", "crashed", verdict="crashed")
@@ -220,6 +233,7 @@ PLAYS: Final[dict[str, tuple[Callable[[Guest], bool], Callable[[Stage, Guest], P
     "destroy_loudly": (_in("running", "paused"), destroy_loudly),
     "power_off": (_in(*ON), power_off),
     "terminate": (_in("running", "paused"), terminate),
+    "terminate_in_boot": (_startable, terminate_in_boot),
     "kill": (_in("running", "paused", "crashed", "pmsuspended"), kill),
     "panic": (_in(*ON), panic),
     "panic_and_end": (_in(*ON), panic_and_end),

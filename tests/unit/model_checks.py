@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT
+from libvirt_lifecycle_exporter.states import AFTER_ANY
 from tests.unit.exporter_model import counted
 from tests.unit.seen import HERE
 from tests.unit.test_prometheus_sink import value
@@ -55,6 +58,7 @@ def check_history(machine: Libvirt) -> None:
         _observed_exactly(machine, rows, unseen)
     for uuid in machine.hypervisor.guests:
         _balanced(machine, uuid, rows)
+        _started_before_shutdown(machine, [row for row in rows if row.uuid == uuid])
         _ended_as_it_is(machine, uuid)
         _incidents(machine, uuid)
 
@@ -127,6 +131,17 @@ def _balanced(machine: Libvirt, uuid: str, rows: list[Transition]) -> None:
         told -= step(one.event, one.verdict) if one.uuid == uuid and at >= since and one in before else 0
     guest = machine.hypervisor.guests[uuid]
     assert int(guest.active()) - told in running, f"balance of {uuid}"
+
+
+def _started_before_shutdown(machine: Libvirt, rows: list[Transition]) -> None:
+    """A start that was missed goes before the shutdown of its run, as long as the shutdown waits."""
+    lived = [row for row in rows if row.event in AFTER_ANY]
+    for before, row in pairwise(lived):
+        is_missed = (before.source, row.source) == ("callback", "reconcile")
+        is_same_run = before.domain_id == row.domain_id
+        if (before.event, row.event) == ("shutdown", "started") and is_missed and is_same_run:
+            ended = any(before.at <= at <= row.at for at in machine.ended_at)
+            assert ended or row.at - before.at >= VERDICT_WAIT, f"after the shutdown: {row}"
 
 
 def _ended_as_it_is(machine: Libvirt, uuid: str) -> None:

@@ -115,3 +115,11 @@ def test_state_stays_off_until_the_start_is_proven() -> None:
     rig = restarted()
     rig.feed(seen(RESUMED), seen(TERMINATED))
     assert rig.notebook.domains[HERE, "uuid-web"].state == "shutoff"
+
+
+def test_stop_whose_shutdown_was_missed_stays_as_sent() -> None:
+    """The connection was lost, and open again, between the two: nothing tells who ended the emulator."""
+    rig = Rig()
+    rig.feed(LinkUp(1.0, HERE), snapshot(OTHER), LinkDown(rig.now, HERE, "lost"), LinkUp(rig.now, HERE))
+    rig.feed(seen("stopped/shutdown"))
+    assert rows(rig) == ["stopped/shutdown"]

@@ -53,6 +53,8 @@ class Libvirt(RuleBasedStateMachine):
         """When each domain came to be known, how many runs were under way then (two: nobody can tell), and
         how much had happened by then."""
         self.killed_at: list[float] = []
+        self.ended_at: list[float] = []
+        """When the exporter ended, killed or not."""
         self.lost_with: set[float] = set()
         self.blind_least = self.blind_most = 0.0
         self.watched = 0.0
@@ -243,7 +245,7 @@ class Libvirt(RuleBasedStateMachine):
             self.watched = self.clock.now
         self.up = self.listed = False
         self.question = None
-        self.clock.tick()
+        self.ended_at.append(self.clock.tick())
 
     def _quiesce(self) -> None:
         self.hypervisor.settle(long=True)

@@ -1,0 +1,42 @@
+"""A host that ends all its guests at once: each stop has its own reason."""
+
+import os
+import signal
+from contextlib import closing
+
+import pytest
+
+from tests.lab.daemon import Daemon
+from tests.lab.exporter import Exporter
+from tests.lab.guests import IDLE, Guest, Guests
+from tests.lab.waiting import until
+from tests.lab.witness import Witness
+
+ASKED = [f"asked-{number}" for number in range(5)]
+TERMINATED = [f"terminated-{number}" for number in range(5)]
+PATIENCE = 120.0
+
+
+@pytest.mark.timeout(300)
+def test_ten_guests_that_end_at_once_have_their_reasons(
+    session_daemon: Daemon, witness: Witness, exporter: Exporter, guests: Guests
+) -> None:
+    with closing(session_daemon.connect()) as connection:
+        asked = [connection.createXML(guests.xml(name, Guest("powerbutton"))) for name in ASKED]
+        for name in TERMINATED:
+            connection.createXML(guests.xml(name, IDLE))
+        until(lambda: all("G" in guests.said(name) for name in ASKED), PATIENCE, "the guests' boot")
+        for domain in asked:
+            domain.shutdown()
+        del asked, domain
+        for name in TERMINATED:
+            os.kill(session_daemon.emulator_pid(name), signal.SIGTERM)
+        for name in (*ASKED, *TERMINATED):
+            witness.wait_for(name, "stopped", "shutdown", timeout=PATIENCE)
+    marker = witness.settle()
+    exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], PATIENCE)
+    for name in (*ASKED, *TERMINATED):
+        who, reason = ("guest", "shutdown") if name in ASKED else ("host", "quit")
+        rows = [(row.event, row.reason, row.source) for row in exporter.journal.rows(name)]
+        assert rows[-2:] == [("shutdown", who, "callback"), ("stopped", reason, "callback")]
+        assert exporter.lifecycle_counts(name)["stopped", reason] == 1
