@@ -151,8 +151,11 @@ class Effects:
     def _grow(self, key: CountKey, at: float) -> None:
         self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, at)
 
-    def show(self) -> None:
-        """Call what waits for the journal, in order."""
-        for show, arguments in self._shown:
-            show(*arguments)
-        self._shown.clear()
+    def show(self, on_error: Callable[[Exception], None]) -> None:
+        """Call what waits for the journal, in order; one callback that fails does not stop the others."""
+        shown, self._shown = self._shown, []
+        for show, arguments in shown:
+            try:
+                show(*arguments)
+            except Exception as error:  # noqa: BLE001 - reported by the caller
+                on_error(error)
