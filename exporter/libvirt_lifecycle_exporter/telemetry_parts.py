@@ -10,6 +10,7 @@ from libvirt_lifecycle_exporter.journal.tracing import Tracing
 from libvirt_lifecycle_exporter.parcels import LOGS, TRACES
 from libvirt_lifecycle_exporter.settings import Settings
 from libvirt_lifecycle_exporter.telemetry import host_id
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
 if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery
@@ -23,7 +24,9 @@ def tracing_of(settings: Settings) -> Tracing | None:
     return Tracing(host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans)
 
 
-def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Delivery":
+def delivery_of(
+    settings: Settings, journal: Journal, tracing: Tracing, threads: ThreadRegistry
+) -> "Delivery":
     """Build the couriers. Raises OSError where a certificate or a key cannot be used."""
     from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery  # noqa: PLC0415 - only if it is wanted
 
@@ -36,6 +39,7 @@ def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Deli
         signals=_signals(settings),
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
+        threads=threads,
     )
     journal.on_append = delivery.wake
     return delivery

@@ -28,6 +28,8 @@ OTLP_SENDER: Final = "otlp_sender"
 WEB_SERVER: Final = "web_server"
 WEB_CONFIG: Final = "web_config"
 SERVICE_MANAGER: Final = "service_manager"
+DEMO: Final = "demo"
+"""Only the demo command has this thread: it is not among ``ROLES``."""
 
 ROLES: Final = (
     WORKER,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
 from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.threads import JOURNAL_MAINTENANCE, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Keeper:
         oldest: float,
         largest: int,
         needed: Callable[[sqlite3.Connection], int | None] = lambda _: None,
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit.
 
@@ -43,7 +45,9 @@ class Keeper:
         self._largest = largest
         self._checked = float("-inf")
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="journal-keeper", daemon=True)
+        self._thread = SupervisedThread(
+            threads or ThreadRegistry(), JOURNAL_MAINTENANCE, "journal-keeper", self._run, self._stopping
+        )
 
     def start(self) -> None:
         """Begin."""

@@ -26,6 +26,7 @@ from libvirt_lifecycle_exporter.journal.file import (
 )
 from libvirt_lifecycle_exporter.journal.schema import FutureError
 from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,16 @@ _ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
 class Journal:
     """One journal file; used by the worker's thread alone, but for the figures."""
 
-    def __init__(self, path: Path, extent: Extent = EVERYTHING, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        extent: Extent = EVERYTHING,
+        tracing: Tracing | None = None,
+        threads: ThreadRegistry | None = None,
+    ) -> None:
         """``extent``: what this run answers for; ``tracing``: says what is to be delivered, if anything."""
         self.path = path
+        self._threads = threads or ThreadRegistry()
         self._extent = extent
         self._others = NOTHING
         """What else it remembers, which goes into a new file too."""
