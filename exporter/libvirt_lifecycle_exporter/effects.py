@@ -10,6 +10,7 @@ from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
+from libvirt_lifecycle_exporter.vocabulary import raw_detail
 
 TotalKey = tuple[str, str, str, str]
 """connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
@@ -114,8 +115,8 @@ class Effects:
         self.totals[change.connection, "event", change.event, change.reason] += 1
 
     def raw(self, sent: Transition) -> None:
-        """Count libvirt's own pair, as it was sent."""
-        self.totals[sent.connection, "raw", sent.event, sent.detail] += 1
+        """Count libvirt's own pair; a free-form word is counted as ``other``."""
+        self.totals[sent.connection, "raw", sent.event, raw_detail(sent.event, sent.detail)] += 1
 
     def incident(self, incident: Incident, place: str = "") -> None:
         """An incident was opened or closed; ``place`` as for transitions."""

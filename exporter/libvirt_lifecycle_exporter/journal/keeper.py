@@ -34,12 +34,14 @@ class Keeper:
         largest: int,
         needed: Callable[[sqlite3.Connection], int | None] = lambda _: None,
         threads: ThreadRegistry | None = None,
+        every: float = _EVERY,
     ) -> None:
         """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit.
 
         ``needed``: the number from which on the history must stay, whatever its age; None: none must.
         """
         self._journal = journal
+        self._every = every
         self._needed = needed
         self._oldest = oldest
         self._largest = largest
@@ -120,7 +122,7 @@ class Keeper:
         return _LAST if needed is None else needed
 
     def _run(self) -> None:
-        while not self._stopping.wait(_EVERY):
+        while not self._stopping.wait(self._every):
             try:
                 self.keep(time.time())
             except (sqlite3.Error, OSError) as error:

@@ -23,6 +23,8 @@ from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE, OBSERVED_KINDS
 log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 1024
+_WORD_LIMIT = 64
+"""Characters of libvirt's free-form word for an I/O error."""
 
 
 class Payload(NamedTuple):
@@ -35,7 +37,7 @@ class Payload(NamedTuple):
 
 
 def _of_io_error(path: str, alias: str, action: int, reason: str) -> Payload:
-    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _TEXT_LIMIT))
+    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _WORD_LIMIT))
 
 
 def _of_metadata(kind: int, uri: str | None) -> Payload:

@@ -28,11 +28,12 @@ class EventLoop:
         self,
         run_once: Callable[[], object] = libvirt.virEventRunDefaultImpl,
         pause: Callable[[float], object] = time.sleep,
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``run_once``: runs one iteration; ``pause``: waits for a number of seconds."""
         self._run_once = run_once
         self._pause = pause
-        self._threads = ThreadRegistry()
+        self._threads = threads or ThreadRegistry()
         self._delay = 0.0
         """Seconds of the newest pause; 0: the newest iteration succeeded."""
         self._beat = time.time()

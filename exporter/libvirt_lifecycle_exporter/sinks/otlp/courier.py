@@ -49,6 +49,7 @@ class Courier:
         rate: float,
         clock: Callable[[], float] = time.time,
         threads: ThreadRegistry | None = None,
+        longest_wait: float = _LONGEST_WAIT,
     ) -> None:
         """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``Waves``."""
         self.signal = signal
@@ -61,6 +62,7 @@ class Courier:
         self._outbox = outbox
         self._wire = wire
         self._max_age = max_age
+        self._longest_wait = longest_wait
         self._clock = clock
         self._shipping = Shipping(signal, outbox, wire, self._drop)
         self._waves = Waves(signal, outbox, rate, time.monotonic)
@@ -141,7 +143,7 @@ class Courier:
         except Exception as error:  # noqa: BLE001 - what is pending is still pending, and is tried again
             self._threads.report(OTLP_SENDER, error)
             self.failures += 1
-            self._wait = _LONGEST_WAIT
+            self._wait = self._longest_wait
             return False
 
     def _begin_anew(self) -> None:
@@ -214,7 +216,7 @@ class Courier:
             self._complaint, self._wait = "", 0.0
             return
         self.failures += 1
-        longer = min(_LONGEST_WAIT, max(_FIRST_WAIT, 2 * self._wait))
+        longer = min(self._longest_wait, max(_FIRST_WAIT, 2 * self._wait))
         # Not all exporters of a site at once.
         self._wait = max(trouble.wait, longer * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
         if trouble.words != self._complaint:
