@@ -92,7 +92,7 @@ class App:
             )
         ]
         file = journal_file(settings.journal_path)
-        tracing = tracing_of(settings)
+        tracing = tracing_of(settings, self.threads)
         self._journal = Journal(file, Extent(labels, names), tracing, self.threads) if file else NoJournal()
         self._keeper = self._delivery = None
         if isinstance(self._journal, Journal):

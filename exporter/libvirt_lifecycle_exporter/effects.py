@@ -16,6 +16,9 @@ TotalKey = tuple[str, str, str, str]
 """connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
 
 
+TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation")
+
+
 CountKey = tuple[str, str, str, str]
 """connection, the name under which it is shown, event, reason; or ``INCIDENT`` and its kind"""
 

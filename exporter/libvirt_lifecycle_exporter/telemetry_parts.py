@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery
 
 
-def tracing_of(settings: Settings) -> Tracing | None:
+def tracing_of(settings: Settings, threads: ThreadRegistry) -> Tracing | None:
     """Say what is traced; None where nothing is to be sent."""
     signals = _signals(settings)
     if not signals:
         return None
-    return Tracing(host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans)
+    return Tracing(
+        host_id(),
+        traces=TRACES in signals,
+        logs=LOGS in signals,
+        runs=settings.otel_run_spans,
+        threads=threads,
+    )
 
 
 def delivery_of(
@@ -32,7 +38,7 @@ def delivery_of(
 
     delivery = Delivery(
         settings.telemetry,
-        Outbox(journal, tracing),
+        Outbox(journal, tracing, threads),
         {target.label: target.uri for target in settings.targets},
         host_id(),
         span_events=settings.otel_events != "log",

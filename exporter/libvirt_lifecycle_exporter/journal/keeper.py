@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.damage import Damaged  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.threads import JOURNAL_MAINTENANCE, SupervisedThread, ThreadRegistry
@@ -80,12 +81,15 @@ class Keeper:
 
     def _check(self, database: sqlite3.Connection) -> None:
         """Read what a restart would read: the writer has it in its cache, and would not notice damage."""
+        damaged: list[Damaged] = []
         try:
-            tables.read(database)
+            tables.read(database, damaged)
         except sqlite3.Error as error:
             if is_corrupt(error):
                 self._journal.suspicion = error
             raise
+        if damaged:
+            self._journal.damaged = damaged
 
     def _remove_some(self, database: sqlite3.Connection, now: float) -> bool:
         """Remove one chunk of what is too much; False if nothing is."""
