@@ -28,7 +28,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection, Connection
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
-from libvirt_lifecycle_exporter.threads import ThreadRegistry
+from libvirt_lifecycle_exporter.threads import Deadline, ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -199,29 +199,25 @@ class App:
         A part that does not end in its share of the time is abandoned. The worker gets the largest share: it
         processes what the queue holds.
         """
-        deadline = (self._asked_at or time.monotonic()) + _STOP_WITHIN
-
-        def share(part: float) -> float:
-            return max(0.0, deadline - time.monotonic()) * part
-
+        deadline = Deadline(self._asked_at or time.monotonic(), _STOP_WITHIN)
         for probe in self._probes:
             probe.stop()
         for connection in self._connections:
             connection.stop()
-        patience = time.monotonic() + share(0.25)
+        patience = time.monotonic() + deadline.share(0.25)
         for connection in self._connections:
             if not connection.join(max(0.0, patience - time.monotonic())):
                 log.info("connection %s did not stop in time; abandoned", connection.label)
-        self._worker.stop(share(0.5))
+        self._worker.stop(deadline.share(0.5))
         if self._delivery is not None:
-            self._delivery.stop(share(0.5))
+            self._delivery.stop(deadline.share(0.5))
         if self._keeper is not None:
-            self._keeper.stop(share(0.5))
+            self._keeper.stop(deadline.share(0.5))
         # SQLite waits for the disk as it closes; what is committed is safe without.
         closing = threading.Thread(target=self._journal.close, name="journal-close", daemon=True)
         closing.start()
-        closing.join(share(0.5))
-        self._server.stop(share(1.0))
+        closing.join(deadline.share(0.5))
+        self._server.stop(deadline.share(1.0))
 
 
 def run(

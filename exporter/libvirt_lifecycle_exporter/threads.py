@@ -152,6 +152,19 @@ class SupervisedThread:
         self._has_returned = True
 
 
+class Deadline:
+    """One time limit that several steps share: whatever each of them takes, their sum stays below it."""
+
+    def __init__(self, began: float, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """``began``: on the clock, which is steady."""
+        self._end = began + seconds
+        self._clock = clock
+
+    def share(self, part: float) -> float:
+        """Return the seconds that the next step may take: a part (0 to 1) of what is left."""
+        return max(0.0, self._end - self._clock()) * part
+
+
 def _origin(traceback: TracebackType | None) -> tuple[str, int]:
     """Return file and line where an exception was raised."""
     if traceback is None:

@@ -151,6 +151,8 @@ class Worker:
         with self._threads.guard(WORKER):
             self._pipeline.conclude()
         self._finish()
+        with self._threads.guard(WORKER):
+            self._journal.tend(self._pipeline.remember)
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._stop_by

@@ -146,7 +146,12 @@ class Journal:
         return self._file is not None and self._file.is_itself()
 
     def close(self) -> None:
-        """Close it, for good."""
+        """Close it, for good. What could not be written is counted and logged."""
+        if self._kept_transitions:
+            self.errors += self._kept_transitions
+            log.error(
+                "stopped before the journal could be written: %d transitions are lost", self._kept_transitions
+            )
         self._close_file()
         if self._lock is not None:
             self._lock.close()
