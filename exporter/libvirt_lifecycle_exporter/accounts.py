@@ -71,8 +71,8 @@ class Accounts:
         """Return the domains and the open incidents as they are fit to be written."""
         return self._stops.written(self._inventory.all()), self._incidents.open()
 
-    def harvest(self) -> tuple[Effects, Wishes]:
-        """Return what has come up since the last time, fit to be written, and what is to be asked."""
+    def settle(self) -> None:
+        """Make what has come up fit to be written; before ``harvest``."""
         pending = self._diagnosis.pending()
         for (connection, _), changes in self._stops.settle(pending):
             self._note(connection, changes)
@@ -80,11 +80,14 @@ class Accounts:
             # Whatever removed the domain. While a verdict is open, its evidence is still to come.
             if not domain.present and key not in pending:
                 self._note_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
+        for domain in self._stops.written(self.effects.domains.values()):
+            self.effects.touch(domain)
+        self.effects.folded.update(self._sink.folded_lately())
+
+    def harvest(self) -> tuple[Effects, Wishes]:
+        """Return what has come up since the last time, and what is to be asked. Raises nothing."""
         effects, wishes = self.effects, self.wishes
         self.effects, self.wishes = Effects(), Wishes()
-        for domain in self._stops.written(effects.domains.values()):
-            effects.touch(domain)
-        effects.folded.update(self._sink.folded_lately())
         return effects, wishes
 
     def raw(self, change: Transition) -> None:

@@ -28,7 +28,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection, Connection
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
-from libvirt_lifecycle_exporter.threads import ThreadRegistry
+from libvirt_lifecycle_exporter.threads import Deadline, ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -41,8 +41,8 @@ _STALLED = 30.0
 """Seconds without a heartbeat after which the event loop is taken to be stuck."""
 _TURN = 0.25
 """Seconds between looks whether a signal has come."""
-_PATIENCE = 0.5
-"""Seconds that each part gets to end; together less than the 2 s in which SIGTERM must have worked."""
+_STOP_WITHIN = 1.7
+"""Seconds from the signal until all parts have ended or are abandoned: the process must end within 2 s."""
 
 
 class App:
@@ -54,8 +54,9 @@ class App:
         """``entrance``: None: open to all."""
         entrance = entrance or Entrance()
         self._over = threading.Event()
-        self._asked = False
-        self._threads = ThreadRegistry()
+        self._asked_at: float | None = None
+        """When the process was asked to stop; monotonic clock, seconds. None: it was not."""
+        self.threads = entrance.threads
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -72,7 +73,8 @@ class App:
             log_dir=settings.log_dir,
         )
         self._connections = [
-            Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets
+            Connection(target.label, target.uri, self._inbox, keep, threads=self.threads)
+            for target in settings.targets
         ]
         names = DomainFilter(settings.domain_include, settings.domain_exclude)
         durations = Durations()
@@ -80,12 +82,18 @@ class App:
             probe
             for target, connection in zip(settings.targets, self._connections, strict=True)
             for probe in probes(
-                target.uri, connection, self._inbox, durations, passes=names.passes, settings=settings
+                target.uri,
+                connection,
+                self._inbox,
+                durations,
+                passes=names.passes,
+                settings=settings,
+                threads=self.threads,
             )
         ]
         file = journal_file(settings.journal_path)
-        tracing = tracing_of(settings)
-        self._journal = Journal(file, Extent(labels, names), tracing) if file else NoJournal()
+        tracing = tracing_of(settings, self.threads)
+        self._journal = Journal(file, Extent(labels, names), tracing, self.threads) if file else NoJournal()
         self._keeper = self._delivery = None
         if isinstance(self._journal, Journal):
             self._keeper = Keeper(
@@ -93,8 +101,10 @@ class App:
                 oldest=settings.journal_retention,
                 largest=settings.journal_retention_size,
                 needed=first_needed if tracing else lambda _: None,
+                threads=self.threads,
             )
-            self._delivery = delivery_of(settings, self._journal, tracing) if tracing else None
+            if tracing:
+                self._delivery = delivery_of(settings, self._journal, tracing, self.threads)
         self._worker = Worker(
             self._inbox,
             self._sink,
@@ -106,6 +116,7 @@ class App:
             patience=Patience(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
+            threads=self.threads,
         )
         own, duration = registry(
             ExporterCollector(
@@ -117,7 +128,7 @@ class App:
                 libvirt_version=libvirt_version(),
                 couriers=self._delivery.couriers if self._delivery else (),
                 web=entrance,
-                threads=self._threads,
+                threads=self.threads,
             )
         )
         self._server = Server(
@@ -125,13 +136,14 @@ class App:
             sockets,
             on_end=self._over.set,
             entrance=entrance,
+            threads=self.threads,
         )
 
     def trouble(self) -> str | None:
         """Say what is wrong with the process itself, if anything."""
         if not self._worker.is_alive():
             return "the worker has ended"
-        ended = self._threads.ended()
+        ended = self.threads.ended()
         if ended:
             return f"thread {ended[0]} has ended"
         silence = LOOP.silence()
@@ -158,7 +170,7 @@ class App:
 
     def start(self) -> None:
         """Begin: first who listens, then who speaks."""
-        LOOP.start()
+        LOOP.start(self.threads)
         self._worker.restore(self._journal.restore())
         self._worker.start()
         if self._keeper is not None:
@@ -174,42 +186,49 @@ class App:
     def wait(self) -> None:
         """Wait until it is asked to stop or the web server has ended."""
         # With a limit: a signal that comes just before the wait interrupts nothing, and would be forgotten.
-        while not self._asked and not self._over.wait(_TURN):
+        while self._asked_at is None and not self._over.wait(_TURN):
             pass
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Ask it to stop; usable as a signal handler: it takes no lock, which the interrupted may hold."""
-        self._asked = True
+        self._asked_at = time.monotonic()
 
     def stop(self) -> None:
-        """End all parts, in the order in which data flows; a part that hangs in libvirt is left behind."""
+        """End all parts, in the order in which data flows, before one common deadline.
+
+        A part that does not end in its share of the time is abandoned. The worker gets the largest share: it
+        processes what the queue holds.
+        """
+        deadline = Deadline(self._asked_at or time.monotonic(), _STOP_WITHIN)
         for probe in self._probes:
             probe.stop()
         for connection in self._connections:
             connection.stop()
-        deadline = time.monotonic() + _PATIENCE
+        patience = time.monotonic() + deadline.share(0.25)
         for connection in self._connections:
-            if not connection.join(max(0.0, deadline - time.monotonic())):
-                log.info("connection %s is busy in libvirt and is left behind", connection.label)
-        self._worker.stop(_PATIENCE)
+            if not connection.join(max(0.0, patience - time.monotonic())):
+                log.info("connection %s did not stop in time; abandoned", connection.label)
+        self._worker.stop(deadline.share(0.5))
         if self._delivery is not None:
-            self._delivery.stop(_PATIENCE)
+            self._delivery.stop(deadline.share(0.5))
         if self._keeper is not None:
-            self._keeper.stop(_PATIENCE)
+            self._keeper.stop(deadline.share(0.5))
         # SQLite waits for the disk as it closes; what is committed is safe without.
         closing = threading.Thread(target=self._journal.close, name="journal-close", daemon=True)
         closing.start()
-        closing.join(_PATIENCE)
-        self._server.stop(_PATIENCE)
+        closing.join(deadline.share(0.5))
+        self._server.stop(deadline.share(1.0))
 
 
-def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None = None) -> None:
+def run(
+    settings: Settings, *, on_start: Callable[[ThreadRegistry], Callable[[], None]] | None = None
+) -> None:
     """Run the exporter until SIGTERM or SIGINT.
 
-    ``on_start`` is called once it serves, and returns what to call before it stops.
+    ``on_start`` is called once it serves, with the thread registry; it returns what to call before it stops.
     Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
-    entrance = Entrance(settings.web_config_file)
+    entrance = Entrance(settings.web_config_file, threads=ThreadRegistry())
     sockets = [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
     app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -219,6 +238,7 @@ def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None
         silence=LOOP.silence,
         trouble=app.trouble,
         status=app.status,
+        threads=app.threads,
     )
     # A watchdog ends a process by SIGABRT: then the log says where each thread was.
     faulthandler.enable()
@@ -226,7 +246,7 @@ def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None
     for listen in settings.listen:
         log.info("listening on %s", listen)
     watch.start()
-    on_stop = on_start() if on_start else lambda: None
+    on_stop = on_start(app.threads) if on_start else lambda: None
     app.wait()
     log.info("stopping")
     watch.stop()

@@ -17,6 +17,7 @@ from libvirt_lifecycle_exporter.flags import DURATION, common
 from libvirt_lifecycle_exporter.history_cli import events, incidents
 from libvirt_lifecycle_exporter.settings import Settings
 from libvirt_lifecycle_exporter.telemetry import telemetry
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.readers import WebConfigError
 
@@ -117,8 +118,8 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
         given["journal_path"] = given["journal_path"] or f"{scratch}/journal.sqlite"
         read = _read(context, given)
 
-        def begin() -> Callable[[], None]:
-            cast = Cast(pace)
+        def begin(threads: ThreadRegistry) -> Callable[[], None]:
+            cast = Cast(pace, threads)
             cast.start()
             where = f"http://localhost:{read.listen[0].port}"
             click.echo(

@@ -10,9 +10,13 @@ from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import Incident
 from libvirt_lifecycle_exporter.operations import Duration
 from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
+from libvirt_lifecycle_exporter.vocabulary import raw_detail
 
 TotalKey = tuple[str, str, str, str]
 """connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
+
+
+TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation")
 
 
 CountKey = tuple[str, str, str, str]
@@ -115,8 +119,8 @@ class Effects:
         self.totals[change.connection, "event", change.event, change.reason] += 1
 
     def raw(self, sent: Transition) -> None:
-        """Count libvirt's own pair, as it was sent."""
-        self.totals[sent.connection, "raw", sent.event, sent.detail] += 1
+        """Count libvirt's own pair; a free-form word is counted as ``other``."""
+        self.totals[sent.connection, "raw", sent.event, raw_detail(sent.event, sent.detail)] += 1
 
     def incident(self, incident: Incident, place: str = "") -> None:
         """An incident was opened or closed; ``place`` as for transitions."""
@@ -152,8 +156,11 @@ class Effects:
     def _grow(self, key: CountKey, at: float) -> None:
         self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, at)
 
-    def show(self) -> None:
-        """Call what waits for the journal, in order."""
-        for show, arguments in self._shown:
-            show(*arguments)
-        self._shown.clear()
+    def show(self, on_error: Callable[[Exception], None]) -> None:
+        """Call what waits for the journal, in order; one callback that fails does not stop the others."""
+        shown, self._shown = self._shown, []
+        for show, arguments in shown:
+            try:
+                show(*arguments)
+            except Exception as error:  # noqa: BLE001 - reported by the caller
+                on_error(error)

@@ -8,10 +8,21 @@ since there are only a few of them at a time.
 import itertools
 import queue
 from collections import Counter
-from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from libvirt_lifecycle_exporter.transition import Message, Observation
 from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
+
+DROP_CAUSES: Final = ("queue_full", "callback_error", "worker_error", "shutdown")
+"""Why an observation is lost: the values of the metric's label ``cause``."""
+
+_BATCH = 1000
+
+
+def observations(messages: Iterable[Message]) -> int:
+    """Count the observations among messages."""
+    return sum(isinstance(message, Observation) for message in messages)
 
 
 class Inbox:
@@ -25,7 +36,7 @@ class Inbox:
         """Returns the next place in the order of arrival; atomic."""
         self.received: Counter[str] = Counter(dict.fromkeys(OBSERVED_KINDS, 0))
         """Observations that arrived, by kind; only the event loop's thread writes it."""
-        self.dropped: Counter[str] = Counter(queue_full=0, callback_error=0)
+        self.dropped: Counter[str] = Counter(dict.fromkeys(DROP_CAUSES, 0))
         """Observations lost, by cause."""
         self.lost: dict[str, int] = {}
         """By connection: the place in the order of arrival of the newest observation that was lost."""
@@ -58,6 +69,14 @@ class Inbox:
         waiting = min(self._queue.qsize(), most - 1)
         batch.extend(self._queue.get_nowait() for _ in range(waiting))
         return batch
+
+    def discard(self) -> int:
+        """Empty the queue at the end of the process; return the number of observations that are lost."""
+        discarded = 0
+        while batch := self.take(_BATCH, 0):
+            discarded += observations(batch)
+        self.dropped["shutdown"] += discarded
+        return discarded
 
     def depth(self) -> int:
         """Count the messages that wait."""

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, MutableMapping
 from typing import Final
 
+from libvirt_lifecycle_exporter.threads import SERVICE_MANAGER, SupervisedThread, ThreadRegistry
+
 log = logging.getLogger(__name__)
 
 _PER_WATCHDOG: Final = 4
@@ -55,6 +57,7 @@ class Watch:
         silence: Callable[[], float],
         trouble: Callable[[], str | None],
         status: Callable[[], str],
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``silence``: seconds since libvirt's event loop last turned. ``trouble``: what else is wrong.
 
@@ -67,7 +70,8 @@ class Watch:
         self._told = ""
         self._is_well = True
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
+        self._threads = threads or ThreadRegistry()
+        self._thread = SupervisedThread(self._threads, SERVICE_MANAGER, "notify", self._run, self._over)
 
     def start(self) -> None:
         """Tell that the exporter serves, and from then on how it is."""
@@ -102,4 +106,5 @@ class Watch:
     def _run(self) -> None:
         pause = self._manager.watchdog / _PER_WATCHDOG or _LOOK
         while not self._over.wait(min(pause, _LOOK)):
-            self.look()
+            with self._threads.guard(SERVICE_MANAGER):
+                self.look()

@@ -115,24 +115,34 @@ class Pipeline:
         """Take in one message."""
         self._handlers[type(message)](message)
 
-    def tick(self) -> None:
-        """Do what is due: verdicts, second questions, the end of what is long gone."""
-        now = self._clock()
-        self._accounts.count(self._diagnosis.tick(now))
-        self._accounts.count(self._hangs.tick(now, self._inventory.find))
-        self._comparison.ask_again(now)
-        for domain in self._inventory.forget(now - self._memory):
+    def due(self) -> tuple[Callable[[], None], ...]:
+        """Return the periodic steps; the caller runs them all, also if one of them fails."""
+        now, accounts = self._clock(), self._accounts
+        return (
+            lambda: accounts.count(self._diagnosis.tick(now)),
+            lambda: accounts.count(self._hangs.tick(now, self._inventory.find)),
+            lambda: self._comparison.ask_again(now),
+            lambda: self._forget(now - self._memory),
+            lambda: accounts.effects.expired.extend(self._sink.expire(now)),
+            lambda: self._watches.note(now, accounts.effects),
+        )
+
+    def _forget(self, before: float) -> None:
+        """Forget domains that were removed before a time."""
+        for domain in self._inventory.forget(before):
             self._accounts.forget(domain)
             self._sink.forget(domain.connection, domain.name)
-        self._accounts.effects.expired.extend(self._sink.expire(now))
-        self._watches.note(now, self._accounts.effects)
 
     def conclude(self) -> None:
         """Give the verdicts that are open: there will be no more evidence."""
         self._accounts.count(self._diagnosis.tick(float("inf")))
 
+    def settle(self) -> None:
+        """Make what has come up fit to be written; before ``harvest``."""
+        self._accounts.settle()
+
     def harvest(self) -> tuple[Effects, Wishes]:
-        """Return what has come up since the last time, fit to be written, and what is to be asked."""
+        """Return what has come up since the last time, and what is to be asked. Raises nothing."""
         return self._accounts.harvest()
 
     def _on_observation(self, seen: Observation) -> None:

@@ -10,32 +10,42 @@ from libvirt_lifecycle_exporter.journal.tracing import Tracing
 from libvirt_lifecycle_exporter.parcels import LOGS, TRACES
 from libvirt_lifecycle_exporter.settings import Settings
 from libvirt_lifecycle_exporter.telemetry import host_id
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
 if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery
 
 
-def tracing_of(settings: Settings) -> Tracing | None:
+def tracing_of(settings: Settings, threads: ThreadRegistry) -> Tracing | None:
     """Say what is traced; None where nothing is to be sent."""
     signals = _signals(settings)
     if not signals:
         return None
-    return Tracing(host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans)
+    return Tracing(
+        host_id(),
+        traces=TRACES in signals,
+        logs=LOGS in signals,
+        runs=settings.otel_run_spans,
+        threads=threads,
+    )
 
 
-def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Delivery":
+def delivery_of(
+    settings: Settings, journal: Journal, tracing: Tracing, threads: ThreadRegistry
+) -> "Delivery":
     """Build the couriers. Raises OSError where a certificate or a key cannot be used."""
     from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery  # noqa: PLC0415 - only if it is wanted
 
     delivery = Delivery(
         settings.telemetry,
-        Outbox(journal, tracing),
+        Outbox(journal, tracing, threads),
         {target.label: target.uri for target in settings.targets},
         host_id(),
         span_events=settings.otel_events != "log",
         signals=_signals(settings),
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
+        threads=threads,
     )
     journal.on_append = delivery.wake
     return delivery

@@ -28,6 +28,8 @@ OTLP_SENDER: Final = "otlp_sender"
 WEB_SERVER: Final = "web_server"
 WEB_CONFIG: Final = "web_config"
 SERVICE_MANAGER: Final = "service_manager"
+DEMO: Final = "demo"
+"""Only the demo command has this thread: it is not among ``ROLES``."""
 
 ROLES: Final = (
     WORKER,
@@ -148,6 +150,19 @@ class SupervisedThread:
                 break
             delay = min(2 * delay, _LONGEST_DELAY)
         self._has_returned = True
+
+
+class Deadline:
+    """One time limit that several steps share: whatever each of them takes, their sum stays below it."""
+
+    def __init__(self, began: float, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """``began``: on the clock, which is steady."""
+        self._end = began + seconds
+        self._clock = clock
+
+    def share(self, part: float) -> float:
+        """Return the seconds that the next step may take: a part (0 to 1) of what is left."""
+        return max(0.0, self._end - self._clock()) * part
 
 
 def _origin(traceback: TracebackType | None) -> tuple[str, int]:

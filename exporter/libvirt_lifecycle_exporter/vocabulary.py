@@ -1,6 +1,7 @@
 """The words: every event and every reason, with libvirt's numbers. Tables only.
 
 Law: a number that no table knows becomes ``unknown_<n>``; it is never dropped and never an error.
+Label values are bounded: a number outside 0..99 becomes ``unknown_other``, and a free-form word ``other``.
 
 The word lists follow libvirt's own constants (lower snake, prefix removed):
 https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainEventType
@@ -182,12 +183,30 @@ _LIFECYCLE_PAIRS: Final[dict[tuple[int, int], tuple[str, str]]] = {
 }
 
 
+_FREE_FORM: Final = frozenset({"io_error"})
+"""Events whose detail is a word of libvirt's that no table bounds."""
+UNKNOWN_OTHER: Final = "unknown_other"
+_KNOWN_PAIRS: Final = frozenset((*ALL_PAIRS, ("io_error", TOLD_ELSEWHERE)))
+_NUMBERS: Final = range(100)
+"""Unknown numbers that keep their number as a label value; libvirt's own tables have at most 10 entries."""
+
+
 def lifecycle_pair(event: int, detail: int) -> tuple[str, str]:
     """Name libvirt's (event, detail); numbers from the future become ``unknown_<n>``."""
     known = _LIFECYCLE_PAIRS.get((event, detail))
-    return known or (EVENTS.get(event, f"unknown_{event}"), f"unknown_{detail}")
+    return known or (EVENTS.get(event) or _unknown(event), _unknown(detail))
+
+
+def raw_detail(event: str, detail: str) -> str:
+    """Return the label value for libvirt's own detail; a free-form word becomes ``other``."""
+    is_free = event in _FREE_FORM and (event, detail) not in _KNOWN_PAIRS
+    return "other" if is_free else detail
 
 
 def numbered(words: tuple[str, ...], number: int) -> str:
     """Name the ``number``-th word; a number from the future becomes ``unknown_<n>``."""
-    return words[number] if 0 <= number < len(words) else f"unknown_{number}"
+    return words[number] if 0 <= number < len(words) else _unknown(number)
+
+
+def _unknown(number: int) -> str:
+    return f"unknown_{number}" if number in _NUMBERS else UNKNOWN_OTHER

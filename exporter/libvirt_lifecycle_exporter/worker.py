@@ -1,7 +1,9 @@
 """The thread that runs the pipeline: takes messages, writes the journal, tells the sink, asks for more.
 
-Law: what happened is in the journal before it is shown. Nothing here blocks but waiting for messages, and
-no message can stop it: what fails is logged, counted and followed by a new snapshot.
+Law: what happened is in the journal before it is shown. Nothing here blocks but waiting for messages.
+
+Invariant: no exception ends this thread or stops the step after the one that raised. It is reported to the
+thread registry; where a message was lost, that is counted and a new snapshot is requested.
 """
 
 import logging
@@ -11,10 +13,12 @@ from collections.abc import Callable, Mapping
 
 from libvirt_lifecycle_exporter.effects import Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.inbox import Inbox, observations
 from libvirt_lifecycle_exporter.pipeline import Pipeline
 from libvirt_lifecycle_exporter.ports import Asker, Remembers, Sink
 from libvirt_lifecycle_exporter.silence import PATIENT, Patience
+from libvirt_lifecycle_exporter.threads import WORKER, SupervisedThread, ThreadRegistry
+from libvirt_lifecycle_exporter.transition import Message
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +45,10 @@ class Worker:
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
         patience: Patience = PATIENT,
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
+        self._threads = threads or ThreadRegistry()
         self._inbox = inbox
         self._sink = sink
         self._journal = journal
@@ -57,21 +63,35 @@ class Worker:
             draw_order=inbox.next_order,
             patience=patience,
         )
+        self._in_hand: list[Message] = []
+        """Messages that were taken from the queue and are not yet written."""
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._stop_by = float("inf")
+        self._thread = SupervisedThread(self._threads, WORKER, "worker", self._run, self._stopping)
 
     def restore(self, memory: Memory) -> None:
         """Take over what was known before a restart; before ``start``."""
-        self._pipeline.restore(memory)
+        with self._threads.guard(WORKER):
+            self._pipeline.restore(memory)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
-    def stop(self, timeout: float) -> None:
-        """Take in what is queued, then end."""
+    def stop(self, timeout: float) -> int:
+        """Process what is queued, for ``timeout`` seconds at most, then end.
+
+        Return the number of observations that are lost; they are counted and logged.
+        """
+        self._stop_by = time.monotonic() + timeout
         self._stopping.set()
         self._thread.join(timeout)
+        in_hand = observations(list(self._in_hand))
+        self._inbox.dropped["shutdown"] += in_hand
+        lost = in_hand + self._inbox.discard()
+        if lost:
+            log.warning("stopped before all queued events were written: %d events are lost", lost)
+        return lost
 
     def is_alive(self) -> bool:
         """Tell whether the pipeline runs."""
@@ -88,44 +108,70 @@ class Worker:
     def work(self, timeout: float = 0.0) -> int:
         """Take in what is queued (wait up to ``timeout`` seconds for it); return how many messages it was."""
         batch = self._inbox.take(_BATCH, timeout)
+        self._in_hand = batch
         # Read after the batch was taken: what is in it and newer than a loss was put after it.
-        self._pipeline.note_gaps(self._inbox.lost)
+        with self._threads.guard(WORKER):
+            self._pipeline.note_gaps(self._inbox.lost)
         for message in batch:
             try:
                 self._pipeline.take(message)
-            except Exception:
-                log.exception("could not take in %s", type(message).__name__)
-                self._inbox.lose(message.connection, "worker_error")
-                self._askers[message.connection].want_snapshot()
+            except Exception as error:  # noqa: BLE001 - see the invariant above
+                self._lose(message, error)
         self._finish()
+        self._in_hand = []
         return len(batch)
 
     def tick(self) -> None:
         """Do what is due."""
-        self._pipeline.tick()
+        steps: tuple[Callable[[], None], ...] = ()
+        with self._threads.guard(WORKER):
+            steps = self._pipeline.due()
+        for step in steps:
+            with self._threads.guard(WORKER):
+                step()
         self._finish()
-        self._journal.tend(self._pipeline.remember)
+        with self._threads.guard(WORKER):
+            self._journal.tend(self._pipeline.remember)
+
+    def _lose(self, message: Message, error: Exception) -> None:
+        """Count a message that could not be processed, and request a snapshot in its place."""
+        self._threads.report(WORKER, error)
+        self._inbox.lose(message.connection, "worker_error")
+        with self._threads.guard(WORKER):
+            self._askers[message.connection].want_snapshot()
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
-        while (handled := self.work(_TICK)) or not self._stopping.is_set():
+        while ((handled := self.work(_TICK)) or not self._stopping.is_set()) and self._has_time():
             if time.monotonic() >= due:
                 self.tick()
                 due = time.monotonic() + _TICK
             if handled > 1:
                 time.sleep(_GATHER)
-        self._pipeline.conclude()
+        with self._threads.guard(WORKER):
+            self._pipeline.conclude()
         self._finish()
+        with self._threads.guard(WORKER):
+            self._journal.tend(self._pipeline.remember)
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._stop_by
 
     def _finish(self) -> None:
         """Write what came up, then show it, then ask for what is not known."""
+        with self._threads.guard(WORKER):
+            self._pipeline.settle()
         effects, wishes = self._pipeline.harvest()
         if effects:
-            self._journal.append(effects)
-        effects.show()
+            with self._threads.guard(WORKER):
+                self._journal.append(effects)
+        effects.show(lambda error: self._threads.report(WORKER, error))
         for traced in effects.traced:
-            self._sink.exemplify(traced)
+            with self._threads.guard(WORKER):
+                self._sink.exemplify(traced)
         for connection in wishes.snapshots:
-            self._askers[connection].want_snapshot()
+            with self._threads.guard(WORKER):
+                self._askers[connection].want_snapshot()
         for connection, looks in wishes.looks.items():
-            self._askers[connection].want_looks(looks)
+            with self._threads.guard(WORKER):
+                self._askers[connection].want_looks(looks)

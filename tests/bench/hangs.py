@@ -15,6 +15,7 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.loop import LOOP
 from libvirt_lifecycle_exporter.sources.monitors import EmulatorProbe
 from libvirt_lifecycle_exporter.sources.probes import Post
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 from tests.bench.size import cpu_seconds
 from tests.lab.daemon import short_root
 from tests.lab.guests import Guests
@@ -118,6 +119,7 @@ def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
         lambda _name: True,
         lambda: Counting(opener(), calls),
         lambda: None,
+        ThreadRegistry(),
     )
     probe = EmulatorProbe(post, 30.0, 15.0)
     probe.round()

@@ -15,7 +15,7 @@ from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from tests.journal.model import Writer, alike
-from tests.journal.values import AT, asides, messages
+from tests.journal.values import AT, CONNECTION, asides, messages
 
 Begin = Callable[[Path], Writer]
 GARBAGE = b"this is no database \xff\x00" * 250
@@ -90,7 +90,7 @@ def test_no_garbage_stops_the_start(seed: int, path: Path, writes: Begin) -> Non
     assert writer.remembers_everything()
 
 
-def test_rows_that_mean_nothing_are_corruption_too(path: Path, writes: Begin) -> None:
+def test_rows_that_mean_nothing_cost_their_own_content(path: Path, writes: Begin) -> None:
     closed_journal(path)
     database = connect(path)
     database.execute("UPDATE counts SET count = 'many', last = x'00'")
@@ -101,10 +101,13 @@ def test_rows_that_mean_nothing_are_corruption_too(path: Path, writes: Begin) ->
     )
     database.close()
     writer = writes(path)
-    assert writer.restored == NOTHING
+    assert (writer.restored.counts, writer.restored.domains) == ({}, [])
+    assert writer.restored.totals == {(CONNECTION, "event", "started", "booted"): 500.0}
+    assert writer.journal.errors == 2
     writer.append()
     writer.tend()
-    assert len(asides(path)) == 1
+    assert asides(path) == []
+    assert len(messages(path)) == 501
     assert writer.remembers_everything()
 
 

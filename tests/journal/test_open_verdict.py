@@ -95,6 +95,7 @@ def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
     )
     pipeline.take(snapshot(facts("web")))
     pipeline.take(lifecycle("suspended", "paused"))
+    pipeline.settle()
     effects, _ = pipeline.harvest()
     pipeline.take(lifecycle("stopped", "destroyed"))
     assert [domain.state for domain in effects.domains.values()] == ["paused"]

@@ -124,7 +124,7 @@ class Exporter:
 
     def memory(self) -> Memory:
         with closing(sqlite3.connect(self.path)) as database:
-            return tables.read(database)
+            return tables.read(database, [])
 
     def _query(self, words: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.path)) as database:

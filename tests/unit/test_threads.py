@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from libvirt_lifecycle_exporter.threads import ROLES, WORKER, SupervisedThread, ThreadRegistry
+from libvirt_lifecycle_exporter.threads import ROLES, WORKER, Deadline, SupervisedThread, ThreadRegistry
 
 
 def _fail(message: str) -> None:
@@ -67,3 +67,13 @@ def test_thread_that_ends_early_is_reported() -> None:
     thread.start()
     thread.join(10)
     assert registry.ended() == ["worker-1"]
+
+
+def test_steps_that_use_their_whole_share_end_before_the_deadline() -> None:
+    now = [100.25]
+    deadline = Deadline(100.0, 1.7, lambda: now[0])
+    for part in (0.25, 0.5, 0.5, 0.5, 0.5, 1.0):
+        assert deadline.share(part) > 0
+        now[0] += deadline.share(part)
+    assert now[0] <= 101.7
+    assert deadline.share(1.0) < 0.001

@@ -18,6 +18,7 @@ from libvirt_lifecycle_exporter.vocabulary import (
     REASONS,
     lifecycle_pair,
     numbered,
+    raw_detail,
 )
 from tests.lab.newer import newer_api_description, newer_libvirt_or_skip
 
@@ -179,10 +180,28 @@ def test_pairs_worth_an_alert_are_events_that_exist() -> None:
 @given(st.integers(), st.integers())
 def test_numbers_from_the_future_survive(event: int, detail: int) -> None:
     named = lifecycle_pair(event, detail)
-    assert named in ALL_PAIRS or f"unknown_{detail}" == named[1]
-    assert named[0] in REASONS or f"unknown_{event}" == named[0]
-    assert numbered((), detail) == f"unknown_{detail}"
-    assert states.state_pair(event, detail)[0] in (*states.STATES, f"unknown_{event}")
+    assert named in ALL_PAIRS or unknown(detail) == named[1]
+    assert named[0] in REASONS or unknown(event) == named[0]
+    assert numbered((), detail) == unknown(detail)
+    assert states.state_pair(event, detail)[0] in (*states.STATES, unknown(event))
+
+
+def unknown(number: int) -> str:
+    return f"unknown_{number}" if 0 <= number < 100 else "unknown_other"
+
+
+def test_unknown_numbers_give_a_bounded_number_of_pairs() -> None:
+    pairs = {lifecycle_pair(event, detail) for event in range(-500, 500) for detail in range(-500, 500)}
+    assert len({event for event, _ in pairs}) <= 101
+    assert (
+        len({reason for _, reason in pairs} - {one for reasons in REASONS.values() for one in reasons}) <= 101
+    )
+
+
+@given(st.text())
+def test_free_form_word_is_no_label_value(word: str) -> None:
+    known = ("enospc", "other", "message")
+    assert raw_detail("io_error", word) == (word if word in known else "other")
 
 
 def test_every_pair_has_its_state_or_changes_none() -> None:

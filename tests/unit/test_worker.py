@@ -2,6 +2,7 @@
 
 import pytest
 
+from libvirt_lifecycle_exporter.effects import NOTHING
 from libvirt_lifecycle_exporter.transition import (
     DomainDetails,
     LinkDown,
@@ -260,3 +261,20 @@ def test_5000_domains_may_come_and_go() -> None:
     rig.worker.tick()
     assert names(rig.sink) == {"_other"}
     assert rig.sink.series == 2
+
+
+def test_free_form_words_do_not_multiply_the_series() -> None:
+    rig = Rig()
+    rig.feed(snapshot(facts("web")))
+    before = len(samples(rig.sink))
+    rig.feed(*(observation("io_error_reason", 1, word=f"word-{number}") for number in range(200)))
+    raw = "libvirt_connection_raw_events_total"
+    assert value(rig.sink, raw, event="io_error", detail="other") == 200
+    assert len(samples(rig.sink)) - before < 10
+    assert {change.detail for change in rig.notebook.transitions} == {f"word-{n}" for n in range(200)}
+
+
+def test_free_form_words_of_an_older_journal_are_folded() -> None:
+    totals = {(HERE, "raw", "io_error", f"word-{number}"): 1.0 for number in range(5)}
+    rig = Rig(restored=NOTHING._replace(totals=totals))
+    assert value(rig.sink, "libvirt_connection_raw_events_total", event="io_error", detail="other") == 5

@@ -30,7 +30,7 @@ def one_of(what: str, known: Sequence[str]) -> Callable[[str], str]:
     """Make a reader of words that are known, or ``unknown_<n>``; it raises ValueError for others."""
 
     def read(text: str) -> str:
-        if text in known or re.fullmatch(r"unknown_-?[0-9]+", text):
+        if text in known or re.fullmatch(r"unknown_(-?[0-9]+|other)", text):
             return text
         raise ValueError(f'"{harmless(text)}" is no {what}; there are {", ".join(map(harmless, known))}')
 

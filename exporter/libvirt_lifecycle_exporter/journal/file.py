@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from libvirt_lifecycle_exporter.journal.damage import text_or_bytes
 from libvirt_lifecycle_exporter.journal.schema import VERSION, FutureError, migrate
 
 _BUSY_MS = 500
@@ -151,6 +152,7 @@ def _open_for_reading(path: Path, way: str) -> sqlite3.Connection:
         if "exclusive" in way:
             # Needs no shared memory, for which a full disk has no room.
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.text_factory = text_or_bytes
         # Only a file that can really be read, and has our tables, has this one.
         database.execute("SELECT count(*) FROM watches").fetchone()
     except BaseException:
@@ -170,6 +172,7 @@ def connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA wal_autocheckpoint = 0")
+        database.text_factory = text_or_bytes
     except BaseException:
         database.close()
         raise

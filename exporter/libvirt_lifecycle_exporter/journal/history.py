@@ -16,6 +16,12 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
 from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.journal.damage import (
+    INCIDENT_KINDS,
+    TRANSITION_KINDS,
+    problem_of,
+    text_or_bytes,
+)
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry, entry_from, incident_from
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from libvirt_lifecycle_exporter.journal.selection import Passes, Selection, spelled
@@ -45,6 +51,8 @@ _CONNECTIONS: Final = " UNION ".join(
 )
 _SELECT_ENTRIES: Final = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions"  # noqa: S608 - as above
 _SELECT_INCIDENTS: Final = f"SELECT {', '.join(INCIDENT)} FROM incidents"  # noqa: S608 - as above
+
+_ENTRY_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType({"seq": (int,), **TRANSITION_KINDS})
 
 Answer = TypeVar("Answer")
 
@@ -93,7 +101,11 @@ class History:
 
     def connections(self) -> list[str]:
         """Name the connections that the journal knows."""
-        return self._ask(lambda database: sorted(row[0] for row in database.execute(_CONNECTIONS)), [], None)
+
+        def question(database: sqlite3.Connection) -> list[str]:
+            return sorted(row[0] for row in database.execute(_CONNECTIONS) if isinstance(row[0], str))
+
+        return self._ask(question, [], None)
 
     def span(self, selection: Selection, limit: int | None = None) -> Span:
         """Tell where all that fits lies now, or the newest ``limit`` of it."""
@@ -115,7 +127,8 @@ class History:
             where, values = spelled(selection, f"seq > {begin}", f"seq <= {end}")
             rows = database.execute(f"{_SELECT_ENTRIES} {where} ORDER BY seq LIMIT {PAGE}", values).fetchall()
             seen = rows[-1][0] if len(rows) == PAGE else max(begin, end)
-            return Page([entry_from(row) for row in rows], Place(file, seen))
+            sound = [row for row in rows if not problem_of(row, _ENTRY_KINDS)]
+            return Page([entry_from(row) for row in sound], Place(file, seen))
 
         return self._ask(question, Page([], Place("", 0)), selection.passes)
 
@@ -128,7 +141,7 @@ class History:
         def question(database: sqlite3.Connection) -> list[Incident]:
             where, values = spelled(selection._replace(since=None), *conditions)
             rows = database.execute(f"{_SELECT_INCIDENTS} {where} ORDER BY opened_at, id", values)
-            return [incident_from(row) for row in rows]
+            return [incident_from(row) for row in rows if not problem_of(row, INCIDENT_KINDS)]
 
         return self._ask(question, [], selection.passes)
 
@@ -158,9 +171,11 @@ class History:
         # Even mode=ro creates -wal and -shm where they are missing, and then whoever reads owns what the
         # exporter has to write: https://sqlite.org/wal.html#read_only_databases. immutable=1 creates nothing.
         mode = "mode=ro&immutable=1" if quiet else "mode=ro"
-        return sqlite3.connect(
+        database = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=_PATIENCE, isolation_level=None
         )
+        database.text_factory = text_or_bytes
+        return database
 
     def _is_quiet(self) -> bool:
         """Tell whether the file itself holds everything; else a writer's log is to be read, too."""
@@ -224,9 +239,10 @@ class _Called:
         self._passes = passes
         self.raised: BaseException | None = None
 
-    def __call__(self, name: str) -> bool:
+    def __call__(self, name: object) -> bool:
+        """Return whether a name is asked for; a damaged one (bytes) is not."""
         try:
-            return self._passes is None or self._passes(name)
+            return self._passes is None or (isinstance(name, str) and self._passes(name))
         except BaseException as error:
             self.raised = error
             raise

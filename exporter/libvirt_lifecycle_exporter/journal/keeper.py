@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 
 from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.damage import Damaged  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
 from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.threads import JOURNAL_MAINTENANCE, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +34,23 @@ class Keeper:
         oldest: float,
         largest: int,
         needed: Callable[[sqlite3.Connection], int | None] = lambda _: None,
+        threads: ThreadRegistry | None = None,
+        every: float = _EVERY,
     ) -> None:
         """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit.
 
         ``needed``: the number from which on the history must stay, whatever its age; None: none must.
         """
         self._journal = journal
+        self._every = every
         self._needed = needed
         self._oldest = oldest
         self._largest = largest
         self._checked = float("-inf")
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="journal-keeper", daemon=True)
+        self._thread = SupervisedThread(
+            threads or ThreadRegistry(), JOURNAL_MAINTENANCE, "journal-keeper", self._run, self._stopping
+        )
 
     def start(self) -> None:
         """Begin."""
@@ -74,12 +81,15 @@ class Keeper:
 
     def _check(self, database: sqlite3.Connection) -> None:
         """Read what a restart would read: the writer has it in its cache, and would not notice damage."""
+        damaged: list[Damaged] = []
         try:
-            tables.read(database)
+            tables.read(database, damaged)
         except sqlite3.Error as error:
             if is_corrupt(error):
                 self._journal.suspicion = error
             raise
+        if damaged:
+            self._journal.damaged = damaged
 
     def _remove_some(self, database: sqlite3.Connection, now: float) -> bool:
         """Remove one chunk of what is too much; False if nothing is."""
@@ -116,7 +126,7 @@ class Keeper:
         return _LAST if needed is None else needed
 
     def _run(self) -> None:
-        while not self._stopping.wait(_EVERY):
+        while not self._stopping.wait(self._every):
             try:
                 self.keep(time.time())
             except (sqlite3.Error, OSError) as error:

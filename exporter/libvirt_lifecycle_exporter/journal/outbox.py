@@ -10,16 +10,23 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from types import MappingProxyType
+from typing import Any
 
 from libvirt_lifecycle_exporter.courses import LIMIT
+from libvirt_lifecycle_exporter.journal.damage import TRANSITION_KINDS, problem_of
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.rows import TRANSITION
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.journal.tracing import Tracing, read_span
 from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, ReplacedError, Row, UnavailableError
 from libvirt_lifecycle_exporter.spans import Ref
+from libvirt_lifecycle_exporter.threads import OTLP_SENDER, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import Transition
 
+_ROW_KINDS = MappingProxyType(
+    {"seq": (int,), **TRANSITION_KINDS, "trace_id": (str,), "span_id": (str,), "unexplained": (int,)}
+)
 _TABLES = {TRACES: "pending_spans", LOGS: "pending_logs"}
 _CHUNK = 2000
 """Rows that one transaction gives up."""
@@ -49,7 +56,8 @@ _OVERDUE = "SELECT 1 FROM trails WHERE since < ? OR since > ? LIMIT 1"
 class Outbox:
     """The queue of both signals."""
 
-    def __init__(self, journal: Journal, tracing: Tracing) -> None:
+    def __init__(self, journal: Journal, tracing: Tracing, threads: ThreadRegistry | None = None) -> None:
+        self._threads = threads or ThreadRegistry()
         self._journal = journal
         self._tracing = tracing
         self._files: dict[str, str] = {}
@@ -61,22 +69,22 @@ class Outbox:
             database.execute("BEGIN")
             self._recognize(database, signal)
             if signal == LOGS:
-                return [_log(row) for row in database.execute(_LOGS, (after, limit))]
+                return [self._log(row) for row in database.execute(_LOGS, (after, limit))]
             found = database.execute(_SPANS, (after, limit)).fetchall()
-            return [_span(database, row) for row in found]
+            return [self._span(database, row) for row in found]
 
     def newest(self, signal: str) -> dict[tuple[str, str], int]:
         """Return, by connection and uuid, the last place of what is pending of each domain."""
         with self._database() as database:
             self._recognize(database, signal)
-            return {(row[0], row[1]): row[2] for row in database.execute(_OWNERS[signal])}
+            return {(str(row[0]), str(row[1])): row[2] for row in database.execute(_OWNERS[signal])}
 
     def figures(self, signal: str) -> tuple[int, float]:
         """Return how much is pending, and when the oldest of it happened (0: nothing is)."""
         with self._database() as database:
             (count,) = database.execute(f"SELECT count(*) FROM {_TABLES[signal]}").fetchone()  # noqa: S608
             oldest = database.execute(_OLDEST[signal]).fetchone()
-        return count, oldest[0] if oldest else 0.0
+        return count, oldest[0] if oldest and isinstance(oldest[0], float) else 0.0
 
     def seal(self, signal: str, numbers: Sequence[int]) -> None:
         """Note, for good, that these transitions are sent without a message."""
@@ -108,7 +116,7 @@ class Outbox:
         with self._database() as database:
             self._recognize(database, signal)
             first = database.execute(_FIRST[signal], (_CHUNK,)).fetchall()
-        old = [place for place, at in first if at < before]
+        old = [place for place, at in first if not isinstance(at, float) or at < before]
         if old:
             self.done(signal, old)
         return len(old)
@@ -127,6 +135,29 @@ class Outbox:
         known, self._files[signal] = self._files.get(signal, file), file
         if known != file:
             raise ReplacedError("the journal is another one than before")
+
+    def _log(self, values: tuple[Any, ...]) -> Parcel:
+        place, *rest = values
+        try:
+            row = _row(tuple(rest))
+        except ValueError as error:
+            # Retention may have removed it; a damaged one is as good as removed.
+            if rest[0] is not None:
+                self._threads.report(OTLP_SENDER, error)
+            return Parcel(place, "", "", None, ())
+        return Parcel(row.number, row.change.connection, row.change.uuid, None, (row,))
+
+    def _span(self, database: sqlite3.Connection, values: tuple[int, str, str, str]) -> Parcel:
+        place, connection, uuid, text = values
+        try:
+            if not isinstance(connection, str) or not isinstance(uuid, str):
+                raise TypeError(f"the owner is {connection!r:.60}, {uuid!r:.60}")  # noqa: TRY301
+            span = read_span(text)
+            rows = tuple(_row(row) for row in database.execute(_ROWS, (json.dumps(span.rows),)))
+        except (ValueError, TypeError) as error:
+            self._threads.report(OTLP_SENDER, error)
+            return Parcel(place, "", "", None, ())
+        return Parcel(place, connection, uuid, span, rows)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -168,21 +199,9 @@ def _remove(database: sqlite3.Connection, signal: str, places: Sequence[int]) ->
 
 
 def _row(values: tuple[object, ...]) -> Row:
+    """Read a transition. Raises ValueError for a damaged one."""
+    if problem := problem_of(values, _ROW_KINDS):
+        raise ValueError(problem)
     number, *fields, trace_id, span_id, unexplained = values
     change = Transition(*fields)  # type: ignore[arg-type] # as the columns are
     return Row(number, change, Ref(trace_id, span_id), bool(unexplained))  # type: ignore[arg-type] # as above
-
-
-def _log(values: tuple[object, ...]) -> Parcel:
-    place, *rest = values
-    if rest[0] is None:
-        return Parcel(place, "", "", None, ())  # type: ignore[arg-type] # as the column is
-    row = _row(tuple(rest))
-    return Parcel(row.number, row.change.connection, row.change.uuid, None, (row,))
-
-
-def _span(database: sqlite3.Connection, values: tuple[int, str, str, str]) -> Parcel:
-    place, connection, uuid, text = values
-    span = read_span(text)
-    rows = tuple(_row(row) for row in database.execute(_ROWS, (json.dumps(span.rows),)))
-    return Parcel(place, connection, uuid, span, rows)

@@ -71,12 +71,14 @@ def domain_row(domain: Domain) -> tuple[Any, ...]:
 
 
 def domain_from(row: tuple[Any, ...]) -> Domain:
-    """Read a row of ``domains``."""
+    """Read a row of ``domains``. Raises ValueError or TypeError for details that mean nothing."""
     fields = dict(zip(DOMAIN, row, strict=True))
     for name in ("confirmed", "persistent", "autostart", "present"):
         fields[name] = None if fields[name] is None else bool(fields[name])
     if fields["details"] is not None:
         kind, title, nova = json.loads(fields["details"])
+        if not all(isinstance(word, str) for word in (kind, title, *(nova or ()))):
+            raise ValueError(f"details is {fields['details']!r:.60}")
         fields["details"] = DomainDetails(kind, title, None if nova is None else Nova(*nova))
     return Domain(**fields)
 

@@ -8,12 +8,14 @@ lost on the way, is healed by writing the counters as they are now: Prometheus h
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory, Traced
-from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal import damage, tables
+from libvirt_lifecycle_exporter.journal.damage import Damaged
 from libvirt_lifecycle_exporter.journal.extent import EVERYTHING, Extent
 from libvirt_lifecycle_exporter.journal.file import (
     File,
@@ -26,6 +28,7 @@ from libvirt_lifecycle_exporter.journal.file import (
 )
 from libvirt_lifecycle_exporter.journal.schema import FutureError
 from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +41,22 @@ _PATIENCE = 2.0
 
 _ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
 
+Result = TypeVar("Result")
+
 
 class Journal:
     """One journal file; used by the worker's thread alone, but for the figures."""
 
-    def __init__(self, path: Path, extent: Extent = EVERYTHING, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        extent: Extent = EVERYTHING,
+        tracing: Tracing | None = None,
+        threads: ThreadRegistry | None = None,
+    ) -> None:
         """``extent``: what this run answers for; ``tracing``: says what is to be delivered, if anything."""
         self.path = path
+        self._threads = threads or ThreadRegistry()
         self._extent = extent
         self._others = NOTHING
         """What else it remembers, which goes into a new file too."""
@@ -69,18 +81,23 @@ class Journal:
         """Held while the keeper has the file open: it is not closed meanwhile."""
         self.suspicion: sqlite3.Error | None = None
         """What the keeper found to be corrupt."""
+        self.damaged: list[Damaged] = []
+        """Rows that the keeper found to be damaged."""
 
     def restore(self) -> Memory:
         """Open the journal and return what it remembers; nothing, and a log line, where it cannot be read."""
         try:
             file = self._open(patience=_PATIENCE)
-            state = tables.read(file.database)
+            damaged: list[Damaged] = []
+            state = tables.read(file.database, damaged)
         except _ERRORS as error:
             self._ail(error)
             if is_corrupt(error):
                 self.tend(lambda: NOTHING)
             return NOTHING if self._is_not_ours(error) else self._peek()
-        return self._restored(state)
+        memory = self._restored(state)
+        self._discard(damaged)
+        return memory
 
     def append(self, batch: Effects) -> None:
         """Commit a batch."""
@@ -89,6 +106,10 @@ class Journal:
                 batch.traced = self._write(self._file, [batch])
             except _ERRORS as error:
                 self._ail(error)
+            except Exception as error:  # noqa: BLE001 - reported; the counters are written from memory later
+                self._threads.report(WORKER, error)
+                self._lose(batch)
+                return
             else:
                 return
         self._keep(batch)
@@ -98,6 +119,9 @@ class Journal:
         suspicion, self.suspicion = self.suspicion, None
         if self._file is not None and suspicion is not None:
             self._ail(suspicion)
+        damaged, self.damaged = self.damaged, []
+        if self._file is not None:
+            self._discard(damaged)
         if self._file is not None and not self._file.is_itself():
             self._ail(OSError("it was deleted or replaced while it was written"))
             self._in_step = False
@@ -122,7 +146,12 @@ class Journal:
         return self._file is not None and self._file.is_itself()
 
     def close(self) -> None:
-        """Close it, for good."""
+        """Close it, for good. What could not be written is counted and logged."""
+        if self._kept_transitions:
+            self.errors += self._kept_transitions
+            log.error(
+                "stopped before the journal could be written: %d transitions are lost", self._kept_transitions
+            )
         self._close_file()
         if self._lock is not None:
             self._lock.close()
@@ -143,6 +172,9 @@ class Journal:
             file = self._file = File(self.path)
         if file.is_new:
             self._in_step = False
+        repaired = damage.repair(file.database)
+        self.errors += len(repaired)
+        damage.report(repaired)
         (self.events,) = file.database.execute("SELECT count(*) FROM transitions").fetchone()
         return file
 
@@ -165,7 +197,7 @@ class Journal:
         """Return what a journal remembers that cannot be written now."""
         try:
             with reading(self.path) as database:
-                state = tables.read(database)
+                state = tables.read(database, [])
         except _ERRORS as error:
             log.debug("the journal cannot be read either: %s", error)
             return NOTHING
@@ -182,6 +214,20 @@ class Journal:
             if file is not None:
                 with suppress(OSError, sqlite3.Error):
                     file.close()
+
+    def _discard(self, damaged: list[Damaged]) -> None:
+        """Have the tables written anew from memory, without the damaged rows."""
+        if damaged:
+            self.errors += len(damaged)
+            damage.report(damaged)
+            self._close_file()
+            self._in_step = False
+
+    def _lose(self, batch: Effects) -> None:
+        """Count a batch that is missing in the history; its counters are written from memory."""
+        self.errors += max(1, len(batch.transitions))
+        self._close_file()
+        self._in_step = False
 
     def _begin_anew(self, error: Exception) -> None:
         self.errors += 1
@@ -221,22 +267,19 @@ class Journal:
             self._in_step = False
             self._kept.remove(oldest)
 
-    def _write(self, file: File, batches: Iterable[Effects]) -> list[Traced]:
+    def _write(self, file: File, batches: Sequence[Effects]) -> list[Traced]:
         """Write batches; return on which spans the transitions are."""
-        database = file.database
-        traced: list[Traced] = []
-        with self.lock:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                for batch in batches:
-                    placed = self._trace(database, batch)
-                    tables.append(database, batch, placed)
-                    traced += placed
-                    self.events += len(batch.transitions)
-                database.execute("COMMIT")
-            except BaseException:
-                _roll_back(database)
-                raise
+
+        def write(put: tables.Put) -> list[Traced]:
+            traced: list[Traced] = []
+            for batch in batches:
+                placed = self._trace(file.database, batch)
+                tables.append(file.database, batch, placed, put)
+                traced += placed
+            return traced
+
+        traced = self._transact(file, write)
+        self.events += sum(len(batch.transitions) for batch in batches)
         if traced:
             self.on_append()
         return traced
@@ -244,15 +287,37 @@ class Journal:
     def _trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
         return self._tracing.trace(database, batch) if self._tracing is not None else []
 
-    def _rewrite(self, file: File, state: Memory, kept: list[Effects]) -> None:
-        database = file.database
+    def _rewrite(self, file: File, state: Memory, kept: Sequence[Effects]) -> None:
+        def write(put: tables.Put) -> None:
+            for batch in kept:
+                tables.write_history(file.database, batch, self._trace(file.database, batch), put)
+            tables.replace(file.database, state, self._extent, self._others, put)
+
+        self._transact(file, write)
+        self.events += sum(len(batch.transitions) for batch in kept)
+
+    def _transact(self, file: File, write: Callable[[tables.Put], Result]) -> Result:
+        """Write in one transaction; a value that can never be written is left out, logged and counted."""
+        try:
+            with self._transaction(file.database):
+                return write(tables.put_all)
+        except Exception as error:
+            if not tables.is_about_a_value(error) or isinstance(error, UnicodeDecodeError):
+                raise
+        each = tables.PutEach()
+        with self._transaction(file.database):
+            result = write(each)
+        for value_error in each.errors:
+            self.errors += 1
+            self._threads.report(WORKER, value_error)
+        return result
+
+    @contextmanager
+    def _transaction(self, database: sqlite3.Connection) -> Iterator[None]:
         with self.lock:
             database.execute("BEGIN IMMEDIATE")
             try:
-                for batch in kept:
-                    tables.write_history(database, batch, self._trace(database, batch))
-                    self.events += len(batch.transitions)
-                tables.replace(database, state, self._extent, self._others)
+                yield
                 database.execute("COMMIT")
             except BaseException:
                 _roll_back(database)

@@ -1,23 +1,26 @@
 """What is done to the tables: a batch appended, everything replaced, everything read.
 
-Law: all of it runs inside the caller's transaction. What SQLite can read and the exporter cannot
-is corrupt too.
+Law: all of it runs inside the caller's transaction. Rows that SQLite can read and the exporter cannot are
+left out, see ``damage``.
 """
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.effects import Effects, Memory, Traced
+from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
+from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
+from libvirt_lifecycle_exporter.incidents import KINDS
+from libvirt_lifecycle_exporter.journal.damage import INCIDENT_KINDS, Damaged, problem_of, text_or_bytes
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
     EXPLAIN,
     FOLD,
-    INCIDENT,
     INSERT_TRACED,
     INSERT_TRANSITION,
     UNFOLD,
@@ -40,9 +43,6 @@ _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     }
 )
 """What SQLite may return for each column; it holds no column to its type."""
-_INCIDENT_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {**dict.fromkeys(INCIDENT, (str,)), "opened_at": (float,), "closed_at": (float, NoneType)}
-)
 _COUNT_KINDS = MappingProxyType(
     {
         **dict.fromkeys(("connection", "name", "event", "reason"), (str,)),
@@ -61,7 +61,7 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "counts": _COUNT_KINDS,
         "totals": _TOTAL_KINDS,
         "domains": _DOMAIN_KINDS,
-        "incidents": _INCIDENT_KINDS,
+        "incidents": INCIDENT_KINDS,
         "watches": _WATCH_KINDS,
         "scopes": _SCOPE_KINDS,
         "folded": _FOLDED_KINDS,
@@ -69,118 +69,210 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
 )
 
 
-class NonsenseError(sqlite3.DatabaseError):
-    """A row holds what was never written into it."""
+_VALUE_ERRORS = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+)
+_COUNTERS = frozenset({"counts", "totals"})
+_NAMED = frozenset({"counts", "folded"})
+"""Tables whose rows are about a domain's name: connection, name, ..."""
 
-    sqlite_errorname = "SQLITE_CORRUPT"
+
+Put = Callable[[sqlite3.Connection, str, Iterable[Any], Callable[[Any], Sequence[Any]]], None]
+"""Executes a statement for each item: database, statement, items, what turns an item into parameters."""
 
 
-def write_history(database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = ()) -> None:
+def put_all(
+    database: sqlite3.Connection,
+    statement: str,
+    items: Iterable[Any],
+    values: Callable[[Any], Sequence[Any]],
+) -> None:
+    """Execute a statement for all items at once."""
+    database.executemany(statement, map(values, items))
+
+
+class PutEach:
+    """Executes a statement for one item after the other, and leaves out the items that cannot be written."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def __call__(
+        self,
+        database: sqlite3.Connection,
+        statement: str,
+        items: Iterable[Any],
+        values: Callable[[Any], Sequence[Any]],
+    ) -> None:
+        """Execute it; ``errors`` tells which items were left out."""
+        for item in items:
+            try:
+                database.execute(statement, values(item))
+            except Exception as error:
+                if not is_about_a_value(error):
+                    raise
+                self.errors.append(error)
+
+
+def is_about_a_value(error: Exception) -> bool:
+    """Return whether an exception means that a value cannot be written, however often that is tried."""
+    return isinstance(error, _VALUE_ERRORS) or not isinstance(error, sqlite3.Error | OSError)
+
+
+def write_history(
+    database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = (), put: Put = put_all
+) -> None:
     """Write down what happened, and no counter. ``traced``: its transitions, if they are on spans."""
     if traced:
-        database.executemany(
-            INSERT_TRACED, [(one.number, *one.change, one.trace_id, one.span_id) for one in traced]
-        )
+        put(database, INSERT_TRACED, traced, lambda one: (one[0], *one.change, *one[2:]))
     else:
-        database.executemany(INSERT_TRANSITION, batch.transitions)
-    database.executemany(
-        EXPLAIN, [(words, connection, uuid, since) for connection, uuid, since, words in batch.messages]
-    )
-    database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in batch.incidents.values()])
+        put(database, INSERT_TRANSITION, batch.transitions, tuple)
+    put(database, EXPLAIN, batch.messages, lambda one: (one[3], *one[:3]))
+    put(database, UPSERT_INCIDENT, batch.incidents.values(), incident_row)
 
 
-def append(database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = ()) -> None:
+def append(
+    database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = (), put: Put = put_all
+) -> None:
     """Write a batch down, and let the counters grow by it. ``traced`` as in ``write_history``."""
-    write_history(database, batch, traced)
-    database.executemany("DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired)
-    database.executemany(
+    write_history(database, batch, traced, put)
+    put(database, "DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired, tuple)
+    put(
+        database,
         "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET count = count + excluded.count, last = excluded.last",
-        [(*key, count, last) for key, (count, last) in batch.counts.items()],
+        batch.counts.items(),
+        lambda item: (*item[0], *item[1]),
     )
     for name, is_folded in batch.folded.items():
-        database.execute(FOLD if is_folded else UNFOLD, name)
-    database.executemany(
+        put(database, FOLD if is_folded else UNFOLD, [name], tuple)
+    put(
+        database,
         "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        [(*key, count) for key, count in batch.totals.items()],
+        batch.totals.items(),
+        lambda item: (*item[0], item[1]),
     )
-    database.executemany(
+    put(
+        database,
         "DELETE FROM domains WHERE connection = ? AND uuid = ?",
-        [(domain.connection, domain.uuid) for domain in batch.forgotten],
+        batch.forgotten,
+        lambda domain: (domain.connection, domain.uuid),
     )
-    database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in batch.domains.values()])
-    database.executemany("INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items())
-    database.executemany(UPSERT_SCOPE, [(name, *scope) for name, scope in batch.scopes.items()])
+    put(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
+    put(database, "INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items(), tuple)
+    put(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
 
 
-def replace(database: sqlite3.Connection, state: Memory, extent: Extent, others: Memory) -> None:
+def replace(
+    database: sqlite3.Connection, state: Memory, extent: Extent, others: Memory, put: Put = put_all
+) -> None:
     """Write everything but the history anew; incidents that are open no more are closed.
 
     What this run does not answer for stays as it is; ``others`` is what it was, should the file not have it.
     """
-    for arguments in (1, 2):
-        database.create_function("ours", arguments, extent.covers, deterministic=True)
-    for table in ("counts", "folded"):
-        database.execute(f"DELETE FROM {table} WHERE ours(connection, name)")  # noqa: S608 - names of our own
-    for table in ("totals", "domains", "watches", "scopes"):
-        database.execute(f"DELETE FROM {table} WHERE ours(connection)")  # noqa: S608 - as above
-    database.execute(
-        "UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND ours(connection)", (time.time(),)
-    )
-    database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in state.incidents])
+    for table, columns in _KINDS.items():
+        database.create_function(f"goes_{table}", -1, partial(_goes, extent, table), deterministic=True)
+        # Typed, since SQLite converts the arguments of a function, and fails at text that is not UTF-8.
+        typed = ", ".join(
+            f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END"
+            for one in columns
+        )
+        if table == "incidents":
+            close = f"UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND goes_{table}({typed})"  # noqa: S608
+            database.execute(close, (time.time(),))
+        else:
+            database.execute(f"DELETE FROM {table} WHERE goes_{table}({typed})")  # noqa: S608 - own names
+    put(database, UPSERT_INCIDENT, state.incidents, incident_row)
     for memory in (state, others):
-        _fill(database, memory)
+        _fill(database, memory, put)
 
 
-def _fill(database: sqlite3.Connection, memory: Memory) -> None:
+def _goes(extent: Extent, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as SQLite has it
+    """Return whether a row, given as types and values, is to be written anew, or is damaged."""
+    row = tuple(
+        text_or_bytes(value) if kind == "text" else value
+        for kind, value in zip(typed[::2], typed[1::2], strict=True)
+    )
+    names = row[:2] if table in _NAMED else (row[0] if table != "incidents" else row[1],)
+    return bool(problem_in(table, row)) or extent.covers(*map(str, names))
+
+
+def _fill(database: sqlite3.Connection, memory: Memory, put: Put) -> None:
     """Write down what is not there."""
-    rows: dict[str, list[tuple[Any, ...]]] = {
-        "counts": [(*key, count, last) for key, (count, last) in memory.counts.items()],
-        "totals": [(*key, count) for key, count in memory.totals.items()],
-        "domains": [domain_row(domain) for domain in memory.domains],
-        "incidents": [incident_row(one) for one in memory.incidents],
-        "watches": list(memory.watched_until.items()),
-        "scopes": [(name, *scope) for name, scope in memory.scopes.items()],
-        "folded": list(memory.folded),
+    rows: dict[str, tuple[Iterable[Any], Callable[[Any], Sequence[Any]]]] = {
+        "counts": (memory.counts.items(), lambda item: (*item[0], *item[1])),
+        "totals": (memory.totals.items(), lambda item: (*item[0], item[1])),
+        "domains": (memory.domains, domain_row),
+        "incidents": (memory.incidents, incident_row),
+        "watches": (memory.watched_until.items(), tuple),
+        "scopes": (memory.scopes.items(), lambda item: (item[0], *item[1])),
+        "folded": (memory.folded, tuple),
     }
-    for table, found in rows.items():
+    for table, (items, values) in rows.items():
         columns = _KINDS[table]
-        database.executemany(
+        put(
+            database,
             f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
-            found,
+            items,
+            values,
         )
 
 
-def read(database: sqlite3.Connection) -> Memory:
-    """Return everything but the history. Raises sqlite3.Error where it cannot be read."""
-    try:
-        return _read(database)
-    except (TypeError, ValueError) as error:
-        raise NonsenseError(str(error)) from error
-    except sqlite3.OperationalError as error:
-        if hasattr(error, "sqlite_errorname"):
-            raise
-        # The binding's own complaint: what should be text is none.
-        raise NonsenseError(str(error)) from error
+def read(database: sqlite3.Connection, damaged: list[Damaged]) -> Memory:
+    """Return everything but the history. Raises sqlite3.Error where it cannot be read.
 
-
-def _read(database: sqlite3.Connection) -> Memory:
+    A damaged row is left out, and added to ``damaged``.
+    """
+    reader = _Reader(database, damaged)
     return Memory(
-        {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in _rows(database, "counts")},
-        {(row[0], row[1], row[2], row[3]): row[4] for row in _rows(database, "totals")},
-        [domain_from(row) for row in _rows(database, "domains")],
-        {row[0]: row[1] for row in _rows(database, "watches")},
-        [incident_from(row) for row in _rows(database, "incidents", "WHERE closed_at IS NULL")],
-        frozenset((row[0], row[1]) for row in _rows(database, "folded")),
-        {row[0]: Scope(row[1], row[2]) for row in _rows(database, "scopes")},
+        {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in reader.rows("counts")},
+        {(row[0], row[1], row[2], row[3]): row[4] for row in reader.rows("totals")},
+        [domain_from(row) for row in reader.rows("domains")],
+        {row[0]: row[1] for row in reader.rows("watches")},
+        [incident_from(row) for row in reader.rows("incidents", "WHERE closed_at IS NULL")],
+        frozenset((row[0], row[1]) for row in reader.rows("folded")),
+        {row[0]: Scope(row[1], row[2]) for row in reader.rows("scopes")},
     )
 
 
-def _rows(database: sqlite3.Connection, table: str, which: str = "") -> Iterator[tuple[Any, ...]]:
-    kinds = _KINDS[table]
-    query = f"SELECT {', '.join(kinds)} FROM {table} {which}"  # noqa: S608 - names of our own
-    for row in database.execute(query):
-        for value, (column, kind) in zip(row, kinds.items(), strict=True):
-            if not isinstance(value, kind):
-                raise NonsenseError(f"{table}.{column} is {value!r:.40}")
-        yield row
+class _Reader:
+    """Reads tables without their damaged rows."""
+
+    def __init__(self, database: sqlite3.Connection, damaged: list[Damaged]) -> None:
+        self._database = database
+        self._damaged = damaged
+
+    def rows(self, table: str, which: str = "") -> Iterator[tuple[Any, ...]]:
+        query = f"SELECT {', '.join(_KINDS[table])} FROM {table} {which}"  # noqa: S608 - names of our own
+        for row in self._database.execute(query):
+            problem = problem_in(table, row)
+            if problem:
+                self._damaged.append(Damaged(table, f"{problem} in {row!r:.300}"))
+            else:
+                yield row
+
+
+def problem_in(table: str, row: tuple[Any, ...]) -> str:
+    """Return what is damaged in a row; "" if nothing is."""
+    return problem_of(row, _KINDS[table]) or _nonsense(table, row)
+
+
+def _nonsense(table: str, row: tuple[Any, ...]) -> str:
+    """Return what is wrong with a row whose values all have the right type; "" if nothing is."""
+    if table == "totals" and row[1] not in TOTAL_KINDS:
+        return f"kind is {row[1]!r:.60}"
+    if table == "domains":
+        try:
+            domain_from(row)
+        except (TypeError, ValueError) as error:
+            return f"details: {error}"
+    if table in _COUNTERS and row[4] < 0:
+        return f"count is {row[4]!r:.60}"
+    if table == "incidents" and row[4] not in KINDS:
+        return f"kind is {row[4]!r:.60}"
+    if table == "counts" and row[2] == COUNTED_INCIDENT and row[3] not in KINDS:
+        return f"reason is {row[3]!r:.60}"
+    return ""

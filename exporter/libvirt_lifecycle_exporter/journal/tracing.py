@@ -11,6 +11,7 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.courses import LIMIT
 from libvirt_lifecycle_exporter.effects import Effects, Traced
+from libvirt_lifecycle_exporter.journal.damage import check_span
 from libvirt_lifecycle_exporter.spans import (
     NOTHING,
     Ids,
@@ -24,6 +25,7 @@ from libvirt_lifecycle_exporter.spans import (
     expire,
     place,
 )
+from libvirt_lifecycle_exporter.threads import OTLP_SENDER, WORKER, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import Transition
 
 Key = tuple[str, str]
@@ -43,8 +45,11 @@ _PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, at, first, span) VALU
 class Tracing:
     """What is traced, and for which signals something is to be delivered."""
 
-    def __init__(self, host: str, *, traces: bool, logs: bool, runs: bool) -> None:
+    def __init__(
+        self, host: str, *, traces: bool, logs: bool, runs: bool, threads: ThreadRegistry | None = None
+    ) -> None:
         """``host``: names this host; ``runs``: whether a run from start to stop is a span, too."""
+        self._threads = threads or ThreadRegistry()
         self._host = host
         self._traces = traces
         self._logs = logs
@@ -69,8 +74,12 @@ class Tracing:
         closed: list[tuple[Key, Span]] = []
         trails = {}
         for connection, uuid, text in overdue:
-            spans, trails[connection, uuid] = expire(read_trail(text), now)
-            closed += (((connection, uuid), span) for span in spans)
+            key = (connection, uuid)
+            trails[key] = NOTHING
+            # A damaged state is reset: it costs this domain's open span.
+            with self._threads.guard(OTLP_SENDER):
+                spans, trails[key] = expire(read_trail(text), now)
+                closed += ((key, span) for span in spans)
         self._keep(database, trails, closed)
         return len(overdue)
 
@@ -84,10 +93,15 @@ class Tracing:
         for place_in_batch, change in enumerate(batch.transitions):
             number = before + 1 + place_in_batch
             key = (change.connection, change.uuid)
-            trail = trails[key] if key in trails else _trail(database, key)
-            peer = _peer(database, trails, change) if change.reason == "migrated" else None
+            peer = self._peer(database, trails, change) if change.reason == "migrated" else None
             step = Step(number, change, ids, closes.get(place_in_batch, _NONE), peer)
-            placed = place(trail, step, runs=self._runs)
+            try:
+                trail = trails[key] if key in trails else _trail(database, key)
+                placed = place(trail, step, runs=self._runs)
+            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+                # A damaged state is reset: it costs this domain's open span.
+                self._threads.report(WORKER, error)
+                placed = place(NOTHING, step, runs=self._runs)
             trails[key] = placed.trail
             closed += ((key, span) for span in placed.closed)
             traced.append(Traced(number, change, *placed.ref))
@@ -95,6 +109,18 @@ class Tracing:
             database.executemany("INSERT INTO pending_logs VALUES (?)", [(one.number,) for one in traced])
         self._keep(database, trails, closed)
         return traced
+
+    def _peer(self, database: sqlite3.Connection, trails: dict[Key, Trail], change: Transition) -> Ref | None:
+        """Find the same migration on another connection, if it was just now."""
+        rows = database.execute(_PEERS, (change.uuid, change.connection)).fetchall()
+        for key, trail in trails.items():
+            if key[1] == change.uuid and key[0] != change.connection and (ref := _migration(trail, change)):
+                return ref
+        for row in rows:
+            with self._threads.guard(WORKER):
+                if ref := _migration(read_trail(row[0]), change):
+                    return ref
+        return None
 
     def _keep(
         self, database: sqlite3.Connection, trails: Mapping[Key, Trail], closed: Sequence[tuple[Key, Span]]
@@ -107,10 +133,12 @@ class Tracing:
 
 
 def read_span(text: str) -> Span:
-    """Read a span as ``pending_spans`` has it."""
+    """Read a span as ``pending_spans`` has it. Raises ValueError or TypeError for a damaged one."""
     number, ref, name, began, ended, outcome, duration, links, rows = json.loads(text)
     found = tuple(_link(link) for link in links)
-    return Span(number, Ref(*ref), name, began, ended, outcome, duration, found, tuple(rows))
+    span = Span(number, Ref(*ref), name, began, ended, outcome, duration, found, tuple(rows))
+    check_span(span)
+    return span
 
 
 def read_trail(text: str) -> Trail:
@@ -152,14 +180,9 @@ def _trail_row(key: Key, trail: Trail) -> tuple[Any, ...]:
     return (*key, number, since, _ENCODE(trail))
 
 
-def _peer(database: sqlite3.Connection, trails: dict[Key, Trail], change: Transition) -> Ref | None:
-    """Find the same migration on another connection, if it was just now."""
-    rows = database.execute(_PEERS, (change.uuid, change.connection)).fetchall()
-    here = [trail for key, trail in trails.items() if key[1] == change.uuid and key[0] != change.connection]
-    for trail in [*here, *(read_trail(row[0]) for row in rows)]:
-        if trail.migration is not None and abs(change.at - trail.migration.at) < LIMIT:
-            return trail.migration.ref
-    return None
+def _migration(trail: Trail, change: Transition) -> Ref | None:
+    moment = trail.migration
+    return moment.ref if moment is not None and abs(change.at - moment.at) < LIMIT else None
 
 
 def _closings(batch: Effects) -> dict[int, frozenset[str]]:

@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.sinks.families import (
     RECONNECTS,
     UNOBSERVED,
 )
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS
+from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS, raw_detail
 
 Pair = tuple[str, str]
 
@@ -77,6 +77,8 @@ class ConnectionPage(Page):
     def add(self, kind: str, pair: Pair = NO_PAIR, more: float = 1) -> None:
         """Let a total grow."""
         totals = self._totals[kind]
+        if kind == "raw":
+            pair = (pair[0], raw_detail(*pair))
         totals[pair] = totals.get(pair, 0) + more
         self.touch(_BITS[kind])
 
@@ -91,9 +93,8 @@ class ConnectionPage(Page):
         self.touch(_UP)
 
     def restore(self, kind: str, pair: Pair, total: float) -> None:
-        """Take over a total from before a restart."""
-        self._totals[kind][pair] = total
-        self.touch(_BITS[kind])
+        """Take over a total from before a restart; a journal of an older release has free-form words."""
+        self.add(kind, pair, total)
 
     def total(self, kind: str, pair: Pair) -> int:
         """Return one total."""

@@ -52,8 +52,10 @@ class AgentProbe(Probe):
         """``timeout``: seconds for an agent to answer."""
         super().__init__(post, interval)
         self._timeout = max(1, round(timeout))
-        self._pings = Crew(f"agent-{post.label}", post.read_write, connections=CONNECTIONS)
-        self._lists = Crew(f"agents-{post.label}", post.read_only, connections=1)
+        self._pings = Crew(
+            f"agent-{post.label}", post.read_write, connections=CONNECTIONS, threads=post.threads
+        )
+        self._lists = Crew(f"agents-{post.label}", post.read_only, connections=1, threads=post.threads)
 
     def round(self) -> None:
         listed = self._lists.ask({"": listing(RUNNING)}, wide=1, patience=_LISTING_PATIENCE).get("")

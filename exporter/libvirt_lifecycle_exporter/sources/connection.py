@@ -20,6 +20,7 @@ from libvirt_lifecycle_exporter.sources.backoff import Backoff
 from libvirt_lifecycle_exporter.sources.events import Listener
 from libvirt_lifecycle_exporter.sources.evidence import Evidence
 from libvirt_lifecycle_exporter.sources.snapshot import list_domains, look_at
+from libvirt_lifecycle_exporter.threads import CONNECTION, EVENT_LOOP, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot, Subject
 
 log = logging.getLogger(__name__)
@@ -56,23 +57,27 @@ class Connection:
         inbox: Inbox,
         settings: ConnectionSettings,
         opener: Callable[[str], Any] = libvirt.openReadOnly,
+        *,
+        threads: ThreadRegistry | None = None,
     ) -> None:
+        self._threads = threads or ThreadRegistry()
         self.label = label
         self._uri = uri
         self._inbox = inbox
         self._settings = settings
         self._open = opener
         self._backoff = Backoff(settings.longest_wait)
-        self._listener = Listener(label, inbox, self.want_snapshot)
+        self._listener = Listener(label, inbox, self.want_snapshot, self._threads)
         self._wishes = threading.Condition()
         self._looks: dict[str, Subject | None] = {}
-        self._evidence = Evidence(uri, settings.log_dir)
+        self._evidence = Evidence(uri, settings.log_dir, self._threads)
         self._snapshot_wanted = False
         self._lost: str | None = None
         self._stopping = False
         self._up = False
         self._last_complaint = ""
-        self._thread = threading.Thread(target=self._run, name=f"libvirt-{label}", daemon=True)
+        self._over = threading.Event()
+        self._thread = SupervisedThread(self._threads, CONNECTION, f"libvirt-{label}", self._run, self._over)
 
     def start(self) -> None:
         """Begin; the event loop must run already."""
@@ -80,6 +85,7 @@ class Connection:
 
     def stop(self) -> None:
         """Ask it to end; returns at once."""
+        self._over.set()
         with self._wishes:
             self._stopping = True
             self._wishes.notify()
@@ -112,8 +118,8 @@ class Connection:
                 self._attempt()
             except libvirt.libvirtError as error:
                 self._is_down(str(error))
-            except Exception:
-                log.exception("connection %s: unexpected failure", self.label)
+            except Exception as error:  # noqa: BLE001 - reported; the connection is opened again
+                self._threads.report(CONNECTION, error)
                 self._is_down("internal error")
             with self._wishes:
                 self._wishes.wait_for(lambda: self._stopping, self._backoff.wait())
@@ -163,6 +169,10 @@ class Connection:
 
     def _on_close(self, _connection: Any, reason: int, _opaque: object) -> None:
         """Run by the event loop when the connection is lost: shown at once, even if a call still hangs."""
+        with self._threads.guard(EVENT_LOOP):
+            self._note_closed(reason)
+
+    def _note_closed(self, reason: int) -> None:
         why = _CLOSE_REASONS[reason] if reason < len(_CLOSE_REASONS) else f"reason {reason}"
         with self._wishes:
             self._lost = f"lost ({why})"
@@ -223,6 +233,9 @@ class Connection:
             except libvirt.libvirtError as error:
                 # Events and snapshots tell the state as well; one odd domain must not cost the connection.
                 log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
+                continue
+            except Exception as error:  # noqa: BLE001 - reported; the other domains are still looked at
+                self._threads.report(CONNECTION, error)
                 continue
             evidence = "" if subject is None else self._evidence.gather(connection, uuid, subject)
             self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details, evidence))

@@ -20,6 +20,8 @@ from typing import Any, Generic, TypeVar
 
 import libvirt
 
+from libvirt_lifecycle_exporter.threads import PROBE, ThreadRegistry
+
 log = logging.getLogger(__name__)
 
 KEEPALIVE = (5, 3)
@@ -33,8 +35,9 @@ Question = Callable[[Any], _T]
 class _Lane:
     """One connection, and one thread that uses it; opened by the first one."""
 
-    def __init__(self, opener: Callable[[], Any]) -> None:
+    def __init__(self, opener: Callable[[], Any], threads: ThreadRegistry) -> None:
         self._opener = opener
+        self._threads = threads
         self._connection: Any = None
         self.used = False
         self.lost = False
@@ -57,21 +60,25 @@ class _Lane:
         """Note if it is lost; after an error."""
         try:
             self.lost = self._connection is None or not self._connection.isAlive()
-        except libvirt.libvirtError:
+        except Exception as error:
             self.lost = True
+            if not isinstance(error, libvirt.libvirtError):
+                raise
 
     def close(self) -> None:
         """Close it on a thread of its own: even that asks the daemon."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            threading.Thread(target=_close, args=(connection,), name="probe-close", daemon=True).start()
+            arguments = (connection, self._threads)
+            threading.Thread(target=_close, args=arguments, name="probe-close", daemon=True).start()
 
 
-def _close(connection: Any) -> None:
-    try:
-        connection.close()
-    except libvirt.libvirtError as error:
-        log.debug("a probe's connection: close: %s", error)
+def _close(connection: Any, threads: ThreadRegistry) -> None:
+    with threads.guard(PROBE):
+        try:
+            connection.close()
+        except libvirt.libvirtError as error:
+            log.debug("a probe's connection: close: %s", error)
 
 
 @dataclass(eq=False)
@@ -99,8 +106,16 @@ class _Round(Generic[_T]):
 class Crew:
     """Asks many questions at a time, each about one subject; the crew of one connection."""
 
-    def __init__(self, name: str, opener: Callable[[], Any], *, connections: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        opener: Callable[[], Any],
+        *,
+        connections: int,
+        threads: ThreadRegistry | None = None,
+    ) -> None:
         """``name``: of its threads. ``opener``: opens a connection; runs on a thread of the crew's."""
+        self._threads = threads or ThreadRegistry()
         self._name = name
         self._opener = opener
         self._most = connections
@@ -192,25 +207,29 @@ class Crew:
             # One opening at a time: where the daemon hangs, each would hang.
             if len(self._lanes) >= self._most or not all(lane.is_open() for lane in self._lanes):
                 return False
-            lane = _Lane(self._opener)
+            lane = _Lane(self._opener, self._threads)
             self._lanes.append(lane)
-        lane.used = True
         hand = _Hand(lane)
+        thread = threading.Thread(target=self._run, args=(work, hand), name=self._name, daemon=True)
+        # Raises RuntimeError where the system has no more threads; then nothing has changed.
+        thread.start()
+        lane.used = True
         work.hands.add(hand)
-        threading.Thread(target=self._run, args=(work, hand), name=self._name, daemon=True).start()
         return True
 
     def _run(self, work: _Round[_T], hand: _Hand) -> None:
         try:
-            while (item := self._next(work, hand)) is not None:
-                self._put(work, hand, *item)
+            with self._threads.guard(PROBE):
+                while (item := self._next(work, hand)) is not None:
+                    self._put(work, hand, *item)
         finally:
-            with self._changed:
+            with self._changed, self._threads.guard(PROBE):
                 work.hands.discard(hand)
+                self._stuck = {key: one for key, one in self._stuck.items() if one is not hand}
                 hand.lane.used = False
+                self._changed.notify_all()
                 if hand.lane.lost or self._stopping:
                     self._drop(hand.lane)
-                self._changed.notify_all()
 
     def _next(self, work: _Round[_T], hand: _Hand) -> tuple[str, Question[_T]] | None:
         with self._changed:
@@ -227,9 +246,9 @@ class Crew:
         except libvirt.libvirtError as error:
             hand.lane.check()
             answer = error
-        except Exception:
-            # One odd answer must not cost the others theirs.
-            log.exception("%s: unexpected failure", self._name)
+        except Exception as error:  # noqa: BLE001 - one odd answer must not cost the others theirs
+            self._threads.report(PROBE, error)
+            hand.lane.check()
         with self._changed:
             hand.key = ""
             if self._stuck.get(key) is hand:

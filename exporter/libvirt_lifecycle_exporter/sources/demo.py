@@ -13,9 +13,13 @@ from typing import Any
 
 import libvirt
 
+from libvirt_lifecycle_exporter.threads import DEMO, SupervisedThread, ThreadRegistry
+
 log = logging.getLogger(__name__)
 
 URI = "test:///default"
+_STOP_WITHIN = 0.3
+"""Seconds that a step may take to end when the process stops."""
 
 _DOMAIN = """<domain type='test'>
   <name>{name}</name><title>{title}</title><memory unit='MiB'>64</memory>
@@ -44,11 +48,19 @@ Step = Callable[[], object]
 class Cast:
     """Five domains that boot, pause, save, crash and come back, one step at a time."""
 
-    def __init__(self, pace: float = 1.0) -> None:
+    def __init__(
+        self,
+        pace: float = 1.0,
+        threads: ThreadRegistry | None = None,
+        opener: Callable[[str], Any] = libvirt.open,
+    ) -> None:
         """``pace``: seconds between steps."""
+        self._threads = threads or ThreadRegistry()
+        self._threads.errors.setdefault(DEMO, 0)
+        self._open = opener
         self._pace = pace
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._play, name="demo", daemon=True)
+        self._thread = SupervisedThread(self._threads, DEMO, "demo", self._play, self._stopping)
 
     def start(self) -> None:
         """Begin to play."""
@@ -57,11 +69,11 @@ class Cast:
     def stop(self) -> None:
         """End the play."""
         self._stopping.set()
-        self._thread.join(self._pace + 1)
+        self._thread.join(_STOP_WITHIN)
 
     def _play(self) -> None:
         with tempfile.TemporaryDirectory(prefix="lifecycle-demo-") as folder:
-            connection = libvirt.open(URI)
+            connection = self._open(URI)
             domains = {name: connection.defineXML(_xml(name)) for name in _CAST if name != "batch-7"}
             while True:
                 for step in _scene(connection, domains, Path(folder)):

@@ -13,6 +13,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection
 from libvirt_lifecycle_exporter.sources.monitors import EmulatorProbe
 from libvirt_lifecycle_exporter.sources.probes import Post, Probe
 from libvirt_lifecycle_exporter.sources.stalls import StallProbe
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
 
 def probes(
@@ -23,6 +24,7 @@ def probes(
     *,
     passes: Callable[[str], bool],
     settings: Settings,
+    threads: ThreadRegistry,
 ) -> list[Probe]:
     """Return the probes that are switched on; ``passes``: whether a domain of this name is wanted."""
     post = Post(
@@ -33,6 +35,7 @@ def probes(
         passes,
         partial(libvirt.openReadOnly, uri),
         partial(libvirt.open, uri),
+        threads,
     )
     found: list[Probe] = []
     if settings.hang_emulator:

@@ -2,7 +2,8 @@
 
 Law: a callback makes no libvirt call that leaves the process, does no I/O, keeps no virDomain, and
 catches everything: an exception would be printed by libvirt's binding and the event would be lost
-unseen. What cannot be copied or enqueued is counted, and a new snapshot is asked for.
+unseen. What cannot be copied or enqueued is counted, and a new snapshot is asked for. The exception itself
+is reported to the thread registry.
 """
 
 import logging
@@ -15,12 +16,15 @@ import libvirt
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.names import name_of
 from libvirt_lifecycle_exporter.text import clean, plain
+from libvirt_lifecycle_exporter.threads import EVENT_LOOP, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import Observation
 from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE, OBSERVED_KINDS
 
 log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 1024
+_WORD_LIMIT = 64
+"""Characters of libvirt's free-form word for an I/O error."""
 
 
 class Payload(NamedTuple):
@@ -33,7 +37,7 @@ class Payload(NamedTuple):
 
 
 def _of_io_error(path: str, alias: str, action: int, reason: str) -> Payload:
-    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _TEXT_LIMIT))
+    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _WORD_LIMIT))
 
 
 def _of_metadata(kind: int, uri: str | None) -> Payload:
@@ -56,8 +60,15 @@ _PAYLOADS: dict[str, Callable[..., Payload]] = {
 class Listener:
     """Registers for all observed event ids on one open connection, and copies what they say."""
 
-    def __init__(self, label: str, inbox: Inbox, on_loss: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        label: str,
+        inbox: Inbox,
+        on_loss: Callable[[], None],
+        threads: ThreadRegistry | None = None,
+    ) -> None:
         """``on_loss``: called when an event could not be kept; must not block."""
+        self._threads = threads or ThreadRegistry()
         self._label = label
         self._inbox = inbox
         self._next_order = inbox.next_order
@@ -89,9 +100,14 @@ class Listener:
             return int(connection.domainEventRegisterAny(None, number, self._on_lifecycle, None))
         return int(connection.domainEventRegisterAny(None, number, self._on_other, (kind, _PAYLOADS[kind])))
 
-    def _failed(self) -> bool:
+    def _failed(self, error: Exception) -> bool:
+        self._threads.report(EVENT_LOOP, error)
         self._inbox.lose(self._label, "callback_error")
         return False
+
+    def _lost(self) -> None:
+        with self._threads.guard(EVENT_LOOP):
+            self._on_loss()
 
     def _skip(self, kind: str, why: str) -> None:
         if kind not in self._absent:
@@ -117,10 +133,10 @@ class Listener:
                     "",
                 )
             )
-        except Exception:  # noqa: BLE001 - see the law above
-            kept = self._failed()
+        except Exception as error:  # noqa: BLE001 - see the law above
+            kept = self._failed(error)
         if not kept:
-            self._on_loss()
+            self._lost()
 
     def _on_other(self, _connection: Any, domain: Any, *arguments: Any) -> None:
         """Run by the event loop for every event of another id."""
@@ -139,7 +155,7 @@ class Listener:
                     *payload(*said),
                 )
             )
-        except Exception:  # noqa: BLE001 - see the law above
-            kept = self._failed()
+        except Exception as error:  # noqa: BLE001 - see the law above
+            kept = self._failed(error)
         if not kept:
-            self._on_loss()
+            self._lost()

@@ -12,6 +12,7 @@ from libvirt_lifecycle_exporter.sources.emulator_log import emulator_says, local
 from libvirt_lifecycle_exporter.sources.kernel_log import kernel_says
 from libvirt_lifecycle_exporter.sources.libvirt_messages import LibvirtMessages
 from libvirt_lifecycle_exporter.text import plain
+from libvirt_lifecycle_exporter.threads import CONNECTION, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import Subject
 
 PATIENCE = 1.0
@@ -26,7 +27,8 @@ STOPPED = "stopped"
 class Aside:
     """Asks on a thread of its own, one question at a time, and waits for the answer only so long."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = PATIENCE, threads: ThreadRegistry | None = None) -> None:
+        self._threads = threads or ThreadRegistry()
         self._patience = patience
         self._thread: threading.Thread | None = None
 
@@ -35,9 +37,12 @@ class Aside:
         if self._thread is not None and self._thread.is_alive():
             return ""
         answer: list[str] = []
-        self._thread = threading.Thread(
-            target=lambda: answer.append(question()), name="evidence", daemon=True
-        )
+
+        def run() -> None:
+            with self._threads.guard(CONNECTION):
+                answer.append(question())
+
+        self._thread = threading.Thread(target=run, name="evidence", daemon=True)
         self._thread.start()
         self._thread.join(self._patience)
         return answer[0] if answer else ""
@@ -46,20 +51,24 @@ class Aside:
 class Evidence:
     """Gathers what can be said of the domains of one connection."""
 
-    def __init__(self, uri: str, log_dir: str) -> None:
+    def __init__(self, uri: str, log_dir: str, threads: ThreadRegistry | None = None) -> None:
         """``log_dir``: where the emulators' logs are; empty: where libvirt has them."""
+        self._threads = threads or ThreadRegistry()
         self._logs = log_folder(uri, log_dir)
         self._driver = local_driver(uri)
         self._messages = LibvirtMessages()
-        self._aside = Aside()
+        self._aside = Aside(threads=self._threads)
 
     def begin(self) -> None:
         """Take in that the connection was opened anew: another libvirt may be behind it."""
         self._messages = LibvirtMessages()
 
     def gather(self, connection: Any, uuid: str, subject: Subject) -> str:
-        """Return why it happened, in words; "" if nothing is known."""
-        words = self._messages.say(connection, uuid) if (subject.event, subject.reason) in OF_DISKS else ""
+        """Return why it happened, in words; "" if nothing is known. Raises nothing."""
+        words = ""
+        if (subject.event, subject.reason) in OF_DISKS:
+            with self._threads.guard(CONNECTION):
+                words = self._messages.say(connection, uuid)
         return words or self._aside.ask(lambda: self._written(subject))
 
     def _written(self, subject: Subject) -> str:

@@ -91,8 +91,8 @@ class EmulatorProbe(Probe):
         super().__init__(post, interval)
         self._threshold = threshold
         label = post.label
-        self._canaries = Crew(f"canary-{label}", post.read_only, connections=CANARIES)
-        self._control = Crew(f"control-{label}", post.read_only, connections=CONTROLS)
+        self._canaries = Crew(f"canary-{label}", post.read_only, connections=CANARIES, threads=post.threads)
+        self._control = Crew(f"control-{label}", post.read_only, connections=CONTROLS, threads=post.threads)
         self._known: list[str] = []
         self._suspects: dict[str, _Suspect] = {}
 

@@ -17,6 +17,7 @@ import libvirt
 from libvirt_lifecycle_exporter.figures import Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.names import name_of
+from libvirt_lifecycle_exporter.threads import PROBE, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import Answer, Probed
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Post(NamedTuple):
     read_only: Callable[[], Any]
     """Opens a connection."""
     read_write: Callable[[], Any]
+    threads: ThreadRegistry
 
 
 class Probe(ABC):
@@ -52,9 +54,10 @@ class Probe(ABC):
         """``interval``: seconds between rounds."""
         self.post = post
         self._interval = interval
+        self._due = 0.0
         self._over = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name=f"probe-{self.signal}-{post.label}", daemon=True
+        self._thread = SupervisedThread(
+            post.threads, PROBE, f"probe-{self.signal}-{post.label}", self._run, self._over
         )
         post.durations.open(post.label, self.signal)
 
@@ -92,35 +95,36 @@ class Probe(ABC):
             self.post.inbox.put(Probed(time.time(), self.post.label, self.signal, tuple(answers)))
 
     def _run(self) -> None:
-        due = 0.0
         wait = 0.0
-        try:
-            while not self._over.wait(wait):
-                now = time.monotonic()
-                if not self.post.is_up():
-                    self.rest()
-                    due, wait = 0.0, _REST
-                elif now >= due:
-                    due = now + self._interval
-                    self._one_round()
-                    wait = 0.0
-                else:
-                    wait = max(0.0, min(self.between(), due - time.monotonic()))
-        except Unsupported as reason:
-            log.info("connection %s: no probes for the signal %s: %s", self.post.label, self.signal, reason)
-        finally:
+        while not self._over.wait(wait):
+            wait = _REST
+            try:
+                wait = self._step()
+            except Unsupported as reason:
+                log.info(
+                    "connection %s: no probes for the signal %s: %s", self.post.label, self.signal, reason
+                )
+                break
+            except Exception as error:  # noqa: BLE001 - one odd answer must not end all probing
+                self.post.threads.report(PROBE, error)
+        with self.post.threads.guard(PROBE):
             self.close()
 
-    def _one_round(self) -> None:
-        began = time.monotonic()
+    def _step(self) -> float:
+        """Do what is due; return the seconds until the next step."""
+        now = time.monotonic()
+        if not self.post.is_up():
+            self._due = 0.0
+            self.rest()
+            return _REST
+        if now < self._due:
+            return max(0.0, min(self.between(), self._due - time.monotonic()))
+        self._due = now + self._interval
         try:
             self.round()
-        except Unsupported:
-            raise
-        except Exception:
-            # One odd answer must not end all probing.
-            log.exception("connection %s: a round of probes failed", self.post.label)
-        self.post.durations.note(self.post.label, self.signal, time.monotonic() - began)
+        finally:
+            self.post.durations.note(self.post.label, self.signal, time.monotonic() - now)
+        return 0.0
 
 
 class Unsupported(Exception):  # noqa: N818 - a state of the driver, no error

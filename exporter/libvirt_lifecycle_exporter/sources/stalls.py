@@ -32,7 +32,7 @@ class StallProbe(Probe):
     def __init__(self, post: Post, window: float) -> None:
         """``window``: seconds of which each is to be looked at a few times."""
         super().__init__(post, window / SAMPLES)
-        self._crew = Crew(f"vcpu-{post.label}", post.read_only, connections=1)
+        self._crew = Crew(f"vcpu-{post.label}", post.read_only, connections=1, threads=post.threads)
 
     def round(self) -> None:
         listed = self._crew.ask({"": listing(RUNNING)}, wide=1, patience=_LISTING_PATIENCE).get("")

@@ -17,6 +17,7 @@ from typing import Any, Final
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from libvirt_lifecycle_exporter.threads import WEB_SERVER, ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance, Rules
 from libvirt_lifecycle_exporter.web.last_words import CLIENT
 from libvirt_lifecycle_exporter.web.tls import is_allowed
@@ -83,8 +84,10 @@ class Doors:
         most: int | None = None,
         patience: Mapping[Stage, float] = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``is_over``: whether whoever comes now comes too late. ``most``: None: as the process may."""
+        self._threads = threads or ThreadRegistry()
         self._is_over = is_over
         self._config = config
         self._state = state
@@ -131,13 +134,18 @@ class Doors:
                 self._make_room(len(self._places) // 2)
                 await asyncio.sleep(_ROUND)
                 continue
+            except Exception as error:  # noqa: BLE001 - reported; the exporter keeps accepting
+                self._threads.report(WEB_SERVER, error)
+                await asyncio.sleep(_ROUND)
+                continue
             if self._is_over():
                 connection.close()
                 continue
-            self._make_room(self._most - 1)
-            place = _Place(connection, self._clock())
-            self._places.add(place)
-            place.entering = asyncio.create_task(self._enter(place))
+            with self._threads.guard(WEB_SERVER):
+                self._make_room(self._most - 1)
+                place = _Place(connection, self._clock())
+                self._places.add(place)
+                place.entering = asyncio.create_task(self._enter(place))
 
     async def _enter(self, place: _Place) -> None:
         """Serve one connection: its handshake here, the rest is its visitor's."""
@@ -197,4 +205,5 @@ class Doors:
     async def _rounds(self) -> None:
         while True:
             await asyncio.sleep(_ROUND)
-            self.tidy()
+            with self._threads.guard(WEB_SERVER):
+                self.tidy()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.threads import WEB_CONFIG, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.web.config import WebConfig, parse
 from libvirt_lifecycle_exporter.web.readers import WebConfigError
 from libvirt_lifecycle_exporter.web.tls import context
@@ -61,7 +62,12 @@ def rules(file: Path) -> Rules:
 class Entrance:
     """Knows the rules; without a file there are none."""
 
-    def __init__(self, path: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        threads: ThreadRegistry | None = None,
+    ) -> None:
         """Raises ``WebConfigError``."""
         self._clock = clock
         self._file = Path(path).expanduser().absolute() if path else None
@@ -75,7 +81,9 @@ class Entrance:
         self.refused: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
         """How many were turned away, by cause."""
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="web-config", daemon=True)
+        self.threads = threads or ThreadRegistry()
+        """The registry of the whole exporter."""
+        self._thread = SupervisedThread(self.threads, WEB_CONFIG, "web-config", self._watch, self._over)
 
     def start(self) -> None:
         """Watch the files."""
@@ -112,7 +120,8 @@ class Entrance:
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK):
-            self.look()
+            with self.threads.guard(WEB_CONFIG):
+                self.look()
 
 
 def _keep_closed(file: Path, before: WebConfig, after: WebConfig) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from libvirt_lifecycle_exporter.threads import WEB_SERVER, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.web.door import Doors
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.guard import Guard
@@ -61,8 +62,10 @@ class Server:
         sockets: Sequence[socket.socket],
         on_end: Callable[[], None],
         entrance: Entrance | None = None,
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``on_end``: called when it ends, wanted or not. ``entrance``: None: open to all."""
+        self._threads = threads or ThreadRegistry()
         self._sockets = list(sockets)
         self._on_end = on_end
         self._entrance = entrance or Entrance()
@@ -79,7 +82,8 @@ class Server:
             timeout_graceful_shutdown=_GRACE,
         )
         self._server = uvicorn.Server(self._config)
-        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._over = threading.Event()
+        self._thread = SupervisedThread(self._threads, WEB_SERVER, "web", self._run, self._over)
 
     def start(self) -> None:
         """Begin to serve."""
@@ -89,23 +93,31 @@ class Server:
     def stop(self, timeout: float) -> None:
         """End; waits for running answers, ``timeout`` seconds at most."""
         self._entrance.stop()
+        self._over.set()
         self._server.should_exit = True
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        """Serve until asked to stop. An exception is reported, and the server starts again."""
         try:
             asyncio.run(self._serve())
-        finally:
-            self._guard.close()
+        except SystemExit:
             self._on_end()
+            raise
+        for listening in self._sockets:
+            listening.close()
+        self._guard.close()
+        self._on_end()
 
     async def _serve(self) -> None:
-        self._config.load()
+        if not self._config.loaded:
+            self._config.load()
         doors = Doors(
             self._config,
             self._server.server_state,
             self._entrance,
             is_over=lambda: self._server.should_exit,
+            threads=self._threads,
         )
         doors.open(self._sockets)
         try:
@@ -113,5 +125,3 @@ class Server:
             await self._server.serve(sockets=[])
         finally:
             doors.close()
-            for listening in self._sockets:
-                listening.close()

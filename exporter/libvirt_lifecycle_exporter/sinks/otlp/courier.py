@@ -17,6 +17,7 @@ from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer
 from libvirt_lifecycle_exporter.sinks.otlp.ports import Outbox, Wire
 from libvirt_lifecycle_exporter.sinks.otlp.shipping import Shipping
 from libvirt_lifecycle_exporter.sinks.otlp.waves import Wave, Waves
+from libvirt_lifecycle_exporter.threads import OTLP_SENDER, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Courier:
         max_age: float,
         rate: float,
         clock: Callable[[], float] = time.time,
+        threads: ThreadRegistry | None = None,
+        longest_wait: float = _LONGEST_WAIT,
     ) -> None:
         """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``Waves``."""
         self.signal = signal
@@ -59,6 +62,7 @@ class Courier:
         self._outbox = outbox
         self._wire = wire
         self._max_age = max_age
+        self._longest_wait = longest_wait
         self._clock = clock
         self._shipping = Shipping(signal, outbox, wire, self._drop)
         self._waves = Waves(signal, outbox, rate, time.monotonic)
@@ -69,7 +73,10 @@ class Courier:
         """Whether the last turn found only what has to wait."""
         self._new = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"otlp-{signal}", daemon=True)
+        self._threads = threads or ThreadRegistry()
+        self._thread = SupervisedThread(
+            self._threads, OTLP_SENDER, f"otlp-{signal}", self._run, self._stopping
+        )
 
     @property
     def exported(self) -> int:
@@ -94,10 +101,8 @@ class Courier:
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
-        try:
-            self._deliver()
-        finally:
-            self._wire.close()
+        self._deliver()
+        self._wire.close()
 
     def _deliver(self) -> None:
         while not self._attempt(self._waves.late):
@@ -135,11 +140,10 @@ class Courier:
         except UnavailableError as error:
             log.debug("the queue of %s cannot be had: %s", self.signal, error)
             return False
-        except Exception:
-            # Whatever it was, what is pending is still pending, and the next may be well.
-            log.exception("could not deliver %s", self.signal)
+        except Exception as error:  # noqa: BLE001 - what is pending is still pending, and is tried again
+            self._threads.report(OTLP_SENDER, error)
             self.failures += 1
-            self._wait = _LONGEST_WAIT
+            self._wait = self._longest_wait
             return False
 
     def _begin_anew(self) -> None:
@@ -212,7 +216,7 @@ class Courier:
             self._complaint, self._wait = "", 0.0
             return
         self.failures += 1
-        longer = min(_LONGEST_WAIT, max(_FIRST_WAIT, 2 * self._wait))
+        longer = min(self._longest_wait, max(_FIRST_WAIT, 2 * self._wait))
         # Not all exporters of a site at once.
         self._wait = max(trouble.wait, longer * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
         if trouble.words != self._complaint:

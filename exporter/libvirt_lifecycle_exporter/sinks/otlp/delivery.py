@@ -15,6 +15,7 @@ from libvirt_lifecycle_exporter.sinks.otlp.posting import Posting
 from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
 from libvirt_lifecycle_exporter.sinks.otlp.resource import resources
 from libvirt_lifecycle_exporter.telemetry import GRPC, Endpoint, Telemetry
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
 
 class Encoded:
@@ -28,8 +29,7 @@ class Encoded:
     def send(self, parcels: Sequence[Parcel]) -> Answer:
         try:
             payload = self._rendering.request(self._signal, parcels)
-        except (ValueError, TypeError) as error:
-            # UnicodeEncodeError is one, too; protobuf raises either for a number that does not fit.
+        except Exception as error:  # noqa: BLE001 - whatever it is, it would fail again
             return Answer(Verdict.UNENCODABLE, str(error))
         return self._transport.send(payload)
 
@@ -55,6 +55,7 @@ class Delivery:
         max_age: float,
         rate: float,
         clock: Callable[[], float] = time.time,
+        threads: ThreadRegistry | None = None,
     ) -> None:
         """``connections``: label -> URI; ``host``: this host's id; ``signals``: those that are wanted at all.
 
@@ -62,7 +63,7 @@ class Delivery:
         """
         rendering = Rendering(resources(connections, host), span_events=span_events)
         self.couriers = [
-            Courier(signal, outbox, wire, max_age=max_age, rate=rate, clock=clock)
+            Courier(signal, outbox, wire, max_age=max_age, rate=rate, clock=clock, threads=threads)
             for signal in signals
             if (wire := _wire(telemetry, signal, rendering)) is not None
         ]

@@ -1,0 +1,129 @@
+"""Damaged rows: values that the exporter never wrote, in a file that SQLite itself can read.
+
+A damaged row costs its own content only. It is left out when the tables are read, and the worker then writes
+the tables anew from memory. Text that is not UTF-8 is returned as bytes (see ``text_or_bytes``), so that one
+value does not make the whole table unreadable.
+"""
+
+import logging
+import math
+import sqlite3
+from collections.abc import Mapping
+from types import MappingProxyType, NoneType
+from typing import Any, Final, NamedTuple
+
+from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.spans import Span
+from libvirt_lifecycle_exporter.transition import Transition
+
+log = logging.getLogger(__name__)
+
+_LARGEST: Final = 2**53
+"""Numbers beyond it are not exact in a double; none that the exporter writes comes near it."""
+_MOST_LINES: Final = 50
+"""Damaged rows that are logged one by one."""
+TRANSITION_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {
+        **dict.fromkeys(Transition._fields, (str,)),
+        "at": (float,),
+        "domain_id": (int,),
+        "detail_code": (int,),
+    }
+)
+"""What SQLite may return for each column of ``transitions``."""
+INCIDENT_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {**dict.fromkeys(Incident._fields, (str,)), "opened_at": (float,), "closed_at": (float, NoneType)}
+)
+_REFERENCE: Final = (32, 16)
+"""Hexadecimal digits of a trace id and of a span id."""
+
+
+class Damaged(NamedTuple):
+    """A row that is left out."""
+
+    table: str
+    problem: str
+
+
+def text_or_bytes(value: bytes) -> str | bytes:
+    """Decode text; return the bytes where they are not UTF-8. For ``Connection.text_factory``."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def problem_of(row: tuple[Any, ...], kinds: Mapping[str, tuple[type, ...]]) -> str:
+    """Return which value of a row cannot have been written by the exporter; "" if all can."""
+    for value, (column, kind) in zip(row, kinds.items(), strict=True):
+        if not isinstance(value, kind) or not _is_plausible(value):
+            return f"{column} is {value!r:.60}"
+    return ""
+
+
+def check_span(span: Span) -> None:
+    """Raise ValueError if a span that was read from JSON has values of the wrong type."""
+    links_are_sound = all(
+        _is_reference(link.ref) and all(isinstance(one, str) for one in link.relations) for link in span.links
+    )
+    numbers = (span.began, span.ended, *span.rows, *(() if span.duration is None else (span.duration,)))
+    numbers_are_sound = all(
+        isinstance(one, int | float) and not isinstance(one, bool) and _is_plausible(one) for one in numbers
+    )
+    rows_are_sound = all(isinstance(row, int) for row in (span.number, *span.rows))
+    words_are_sound = isinstance(span.name, str) and isinstance(span.outcome, str)
+    if not (
+        _is_reference(span.ref)
+        and links_are_sound
+        and numbers_are_sound
+        and rows_are_sound
+        and words_are_sound
+    ):
+        raise ValueError("a value has the wrong type")
+
+
+def repair(database: sqlite3.Connection) -> list[Damaged]:
+    """Repair the journal's identity and its sequence number; return what was damaged."""
+    found = []
+    rows = database.execute("SELECT id FROM identity").fetchall()
+    if len(rows) != 1 or not isinstance(rows[0][0], str) or not rows[0][0]:
+        found.append(Damaged("identity", f"{len(rows)} rows: {rows!r:.60}"))
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM identity")
+        database.execute("INSERT INTO identity VALUES (lower(hex(randomblob(16))))")
+        database.execute("COMMIT")
+    newest = database.execute("SELECT max(seq) FROM transitions").fetchone()[0] or 0
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'transitions'").fetchone()
+    last = row[0] if row else newest
+    if not isinstance(last, int) or not newest <= last <= _LARGEST:
+        found.append(Damaged("sqlite_sequence", f"seq is {last!r:.60}"))
+        database.execute("BEGIN IMMEDIATE")
+        # SQLite would refuse every further row after the largest possible number.
+        database.execute("DELETE FROM transitions WHERE seq > ?", (_LARGEST,))
+        database.execute(
+            "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(seq), 0) FROM transitions) "
+            "WHERE name = 'transitions'"
+        )
+        database.execute("COMMIT")
+    return found
+
+
+def report(damaged: list[Damaged]) -> None:
+    """Log what is left out."""
+    for one in damaged[:_MOST_LINES]:
+        log.error("a row of the journal is damaged and discarded: table %s: %s", one.table, one.problem)
+    if len(damaged) > _MOST_LINES:
+        log.error("%d more rows of the journal are damaged and discarded", len(damaged) - _MOST_LINES)
+
+
+def _is_plausible(value: object) -> bool:
+    if isinstance(value, int | float):
+        return math.isfinite(value) and abs(value) <= _LARGEST
+    return True
+
+
+def _is_reference(value: tuple[object, ...]) -> bool:
+    return len(value) == len(_REFERENCE) and all(
+        isinstance(part, str) and len(part) == digits and set(part) <= set("0123456789abcdef")
+        for part, digits in zip(value, _REFERENCE, strict=True)
+    )

@@ -1,0 +1,226 @@
+"""A damaged row of any table costs its own content: the exporter starts, counts it, and goes on."""
+
+import math
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.journal.extent import Extent
+from libvirt_lifecycle_exporter.journal.history import History, Place
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.outbox import Outbox, first_needed
+from libvirt_lifecycle_exporter.journal.selection import Selection
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES, ReplacedError
+from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
+from libvirt_lifecycle_exporter.sinks.otlp.delivery import Encoded
+from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
+from libvirt_lifecycle_exporter.sinks.otlp.resource import resources
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.threads import ThreadRegistry
+from libvirt_lifecycle_exporter.transition import LinkUp
+from libvirt_lifecycle_exporter.worker import Worker
+from tests.unit.rig import Asked
+from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.test_prometheus_sink import EVENTS, value
+
+TEXT, INTEGER, REAL = "TEXT", "INTEGER", "REAL"
+DAMAGE: Final = {
+    TEXT: ("NULL", "x'00ff'", "CAST(x'ff41' AS TEXT)"),
+    INTEGER: ("NULL", "'text'", "x'00ff'", "9223372036854775807", "0.5"),
+    REAL: ("NULL", "'text'", "9e999", "9223372036854775807", "CAST(x'ff41' AS TEXT)"),
+}
+JSON: Final = ("'no json'", "'[]'", "'{}'", "'[1,2,3]'", "'null'", "'[[[[]]]]'", "'[\"a\",2,{}]'")
+JSON_COLUMNS: Final = {("domains", "details"), ("trails", "trail"), ("pending_spans", "span")}
+
+
+class Exporter:
+    """The worker, the journal, the delivery and the history, without their threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.threads, self.inbox, self.path = ThreadRegistry(), Inbox(1000), path
+        self.tracing = Tracing("host", traces=True, logs=True, runs=True, threads=self.threads)
+        names = DomainFilter(".*", "")
+        self.journal = Journal(path, Extent((HERE,), names), self.tracing, self.threads)
+        self.sink = PrometheusSink((HERE,), series_limit=10_000, series_ttl=900)
+        self.worker = Worker(
+            self.inbox, self.sink, self.journal, {HERE: Asked()}, names, memory=900, threads=self.threads
+        )
+        self.worker.restore(self.journal.restore())
+
+    def feed(self, *messages: Any) -> None:
+        for message in messages:
+            self.inbox.put(message)
+        while self.worker.work():
+            pass
+        self.worker.tick()
+
+    def live(self) -> None:
+        """Two domains start and crash; the newer of them may be the one whose row is damaged."""
+        now = time.time()
+        self.feed(
+            LinkUp(now, HERE),
+            snapshot(facts("web", "shutoff", "crashed"), facts("bad", "shutoff", "crashed")),
+        )
+        for name in ("web", "bad"):
+            self.feed(lifecycle("started", "booted", name=name, at=now))
+            self.feed(lifecycle("suspended", "paused", name=name, at=now))
+            self.feed(lifecycle("stopped", "crashed", name=name, at=now))
+
+    def crashes(self, name: str = "web") -> float | None:
+        return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed")
+
+    def deliver(self) -> dict[str, int]:
+        """Take everything out of the queue, as the senders do; return what was sent."""
+        outbox = Outbox(self.journal, self.tracing, self.threads)
+        rendering = Rendering(resources({HERE: HERE}, "host"), span_events=True)
+        sent = {}
+        outbox.expire(time.time())
+        for signal in SIGNALS:
+            wire = Encoded(signal, rendering, Accepts())
+            parcels = outbox.take(signal, 0, 1000)
+            whole = [parcel for parcel in parcels if parcel.is_whole]
+            verdicts = [wire.send([parcel]).verdict for parcel in whole]
+            sent[signal] = verdicts.count(Verdict.DELIVERED)
+            outbox.figures(signal)
+            outbox.newest(signal)
+            outbox.done(signal, [parcel.place for parcel in parcels])
+            assert outbox.figures(signal)[0] == 0
+        return sent
+
+    def maintain(self) -> None:
+        Keeper(self.journal, oldest=1e6, largest=0, needed=first_needed).keep(time.time())
+
+    def read_history(self) -> int:
+        history = History(self.path)
+        history.connections()
+        history.incidents(Selection(), only_open=False)
+        return len(history.page(Selection(), Place("", 0)).entries)
+
+
+class Accepts:
+    def send(self, _payload: bytes) -> Answer:
+        return Answer(Verdict.DELIVERED)
+
+    def abort(self) -> None:
+        """Nothing is under way."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _columns() -> Iterator[tuple[str, str, str]]:
+    """Every column of every table, and each kind of damage to it."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        from libvirt_lifecycle_exporter.journal.schema import migrate  # noqa: PLC0415 - at collection only
+
+        migrate(database)
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, not_null, _, key in database.execute(f"PRAGMA table_info({table})"):
+                if (kind == INTEGER and key) or (table, column) == ("sqlite_sequence", "name"):
+                    continue  # SQLite itself accepts integers only as row ids, and repairs its own table
+                damage = DAMAGE.get(kind, DAMAGE[INTEGER])
+                more = JSON if (table, column) in JSON_COLUMNS else ()
+                for one in (*damage, *more):
+                    if one == "NULL" and (key or not not_null):
+                        continue
+                    yield table, column, one
+
+
+def damage(path: Path, table: str, column: str, what: str) -> int:
+    """Damage one row, whatever the schema forbids; return how many rows were changed."""
+    where = {
+        "identity": "1",
+        "sqlite_sequence": "name = 'transitions'",
+        "watches": "1",
+        "scopes": "1",
+        "totals": "kind = 'event' AND what = 'stopped'",
+        "pending_logs": "1",
+        "set_aside": "1",
+        "counts": "name = 'bad' AND event = 'stopped'",
+    }.get(table, "rowid = (SELECT max(rowid) FROM transitions)" if table == "transitions" else "")
+    if not where:
+        where = f"{'name' if table == 'folded' else 'uuid'} LIKE '%bad'"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        (schema,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = ?", (table,)
+        )
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        changed = database.execute(f"UPDATE OR IGNORE {table} SET {column} = {what} WHERE {where}").rowcount
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (schema, table))
+    return changed
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal with rows in every table."""
+    path = tmp_path_factory.mktemp("template") / "journal.sqlite"
+    exporter = Exporter(path)
+    exporter.live()
+    exporter.feed(lifecycle("started", "booted", name="bad", at=time.time()))
+    exporter.journal.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("INSERT OR IGNORE INTO folded VALUES (?, 'bad')", (HERE,))
+        database.execute("INSERT OR IGNORE INTO scopes VALUES (?, '.*', '')", (HERE,))
+        database.execute("INSERT INTO set_aside VALUES ('logs', 1, 0.0, 'rejected', '', '[]')")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for table in ("transitions", "counts", "totals", "domains", "incidents", "trails", "pending_spans"):
+            assert database.execute(f"SELECT count(*) FROM {table}").fetchone()[0], table
+    return path
+
+
+@pytest.mark.parametrize(("table", "column", "what"), list(_columns()))
+def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
+    table: str, column: str, what: str, template: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(template.read_bytes())
+    changed = damage(path, table, column, what)
+    assert changed, f"there is no row in {table}"
+    exporter = Exporter(path)
+    try:
+        before = exporter.crashes()
+        assert before == 1 or table == "counts"
+        exporter.live()
+        assert exporter.crashes() == (before or 0) + 1
+        assert exporter.sink.render(openmetrics=False)
+        assert exporter.sink.render(openmetrics=True)
+        exporter.maintain()
+        _deliver(exporter)
+        assert exporter.read_history() >= 6
+        assert exporter.inbox.dropped["worker_error"] == 0
+        assert not list(path.parent.glob("*.corrupt-*"))
+        assert exporter.journal.errors <= 2
+        assert sum(exporter.threads.errors.values()) <= 20
+        tracebacks = [record for record in caplog.records if record.exc_info]
+        assert len(tracebacks) <= 2
+    finally:
+        exporter.journal.close()
+    after = Exporter(path)
+    try:
+        assert after.crashes() == exporter.crashes()
+        assert after.journal.errors == 0
+        assert math.isfinite(after.crashes() or 0)
+    finally:
+        after.journal.close()
+
+
+def _deliver(exporter: Exporter) -> None:
+    try:
+        sent = exporter.deliver()
+    except ReplacedError:
+        sent = exporter.deliver()
+    assert sent[LOGS] >= 6
+    assert sent[TRACES] >= 2

@@ -1,0 +1,349 @@
+"""Every thread of the exporter recovers from an injected exception: it is counted, and work goes on."""
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from starlette.responses import PlainTextResponse
+
+from libvirt_lifecycle_exporter.figures import Durations
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.outbox import Outbox
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.notify import ServiceManager, Watch
+from libvirt_lifecycle_exporter.parcels import TRACES, Parcel
+from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
+from libvirt_lifecycle_exporter.sinks.otlp.courier import Courier
+from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
+from libvirt_lifecycle_exporter.sources.crew import Crew
+from libvirt_lifecycle_exporter.sources.demo import Cast
+from libvirt_lifecycle_exporter.sources.events import Listener
+from libvirt_lifecycle_exporter.sources.evidence import Aside
+from libvirt_lifecycle_exporter.sources.loop import LOOP, EventLoop
+from libvirt_lifecycle_exporter.sources.probes import Post, Probe
+from libvirt_lifecycle_exporter.threads import (
+    CONNECTION,
+    DEMO,
+    EVENT_LOOP,
+    JOURNAL_MAINTENANCE,
+    OTLP_SENDER,
+    PROBE,
+    SERVICE_MANAGER,
+    WEB_CONFIG,
+    WEB_SERVER,
+    ThreadRegistry,
+)
+from libvirt_lifecycle_exporter.transition import Snapshot
+from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.server import Server, bind
+from tests.lab.page import Page
+from tests.lab.waiting import until
+from tests.unit.test_events import Broken, Losses
+from tests.unit.test_events import Connection as FakeConnection
+
+SOON = 20.0
+
+
+class FailsFirst:
+    """A callable that raises RuntimeError the first ``times`` times, then calls ``then``."""
+
+    def __init__(self, then: Callable[..., Any], times: int = 1) -> None:
+        self._then = then
+        self.left = times
+        self.calls = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        if self.left > 0:
+            self.left -= 1
+            raise RuntimeError("injected")
+        return self._then(*arguments)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadRegistry]:
+    registry = ThreadRegistry()
+    yield registry
+    assert registry.ended() == []
+
+
+def test_connection_thread_recovers_from_a_failing_opener(threads: ThreadRegistry) -> None:
+    LOOP.start()
+    inbox = Inbox(100)
+    settings = ConnectionSettings(longest_wait=0.1)
+    opener = FailsFirst(libvirt.openReadOnly, 2)
+    connection = Connection("here", "test:///default", inbox, settings, opener, threads=threads)
+    connection.start()
+    try:
+        until(
+            lambda: any(isinstance(message, Snapshot) for message in inbox.take(100, 0.1)), SOON, "a listing"
+        )
+        assert threads.errors[CONNECTION] == 2
+    finally:
+        connection.stop()
+        assert connection.join(SOON)
+
+
+def test_evidence_thread_recovers_from_a_failing_question(threads: ThreadRegistry) -> None:
+    aside = Aside(SOON, threads)
+    question = FailsFirst(lambda: "because")
+    assert [aside.ask(question), aside.ask(question)] == ["", "because"]
+    assert threads.errors[CONNECTION] == 1
+
+
+def test_event_loop_pauses_longer_after_each_failure(caplog: pytest.LogCaptureFixture) -> None:
+    threads, pauses = ThreadRegistry(), list[float]()
+    run_once = FailsFirst(lambda: None, 8)
+    loop = EventLoop(run_once, pauses.append, threads)
+    for _ in range(9):
+        loop.iterate()
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert threads.errors[EVENT_LOOP] == 8
+    assert len(caplog.records) == 1
+    run_once.left = 1
+    loop.iterate()
+    assert pauses[-1] == 0.1
+
+
+@pytest.mark.parametrize("kind", ["lifecycle", "reboot"])
+def test_callback_exception_is_logged_once_with_traceback(
+    kind: str, threads: ThreadRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, inbox, losses = FakeConnection(), Inbox(10), Losses()
+    Listener("here", inbox, losses, threads).register(connection)
+    for _ in range(3):
+        connection.send(kind, Broken(), *((5, 2) if kind == "lifecycle" else ()))
+    assert (inbox.dropped["callback_error"], losses.count, threads.errors[EVENT_LOOP]) == (3, 3, 3)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_callback_survives_a_failing_request_for_a_snapshot(threads: ThreadRegistry) -> None:
+    connection = FakeConnection()
+    Listener("here", Inbox(0), FailsFirst(lambda: None), threads).register(connection)
+    connection.send("lifecycle", Broken(), 5, 2)
+    assert threads.errors[EVENT_LOOP] == 2
+
+
+class FakeProbe(Probe):
+    signal = "vcpu"
+
+    def __init__(self, post: Post, steps: dict[str, Callable[[], Any]]) -> None:
+        super().__init__(post, 0.01)
+        self._steps = steps
+        self.closed = threading.Event()
+
+    def round(self) -> None:
+        self._steps["round"]()
+
+    def between(self) -> float:
+        return float(self._steps["between"]())
+
+    def rest(self) -> None:
+        self._steps["rest"]()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.mark.parametrize("step", ["is_up", "round", "between", "rest"])
+def test_probe_thread_recovers_from_a_fault(step: str, threads: ThreadRegistry) -> None:
+    up = itertools.cycle([True, True, False])
+    steps: dict[str, Callable[[], Any]] = {
+        "is_up": lambda: next(up),
+        "round": lambda: None,
+        "between": lambda: 0.0,
+        "rest": lambda: None,
+    }
+    steps[step] = FailsFirst(steps[step])
+    post = Post(
+        "here",
+        Inbox(10),
+        Durations(),
+        lambda: bool(steps["is_up"]()),
+        lambda _name: True,
+        lambda: None,
+        lambda: None,
+        threads,
+    )
+    probe = FakeProbe(post, steps)
+    probe.start()
+    failing = steps[step]
+    assert isinstance(failing, FailsFirst)
+    until(lambda: failing.calls > 1, SOON, f"the step {step} after its fault")
+    assert threads.errors[PROBE] == 1
+    assert not probe.closed.is_set()
+    probe.stop()
+    assert probe.join(SOON)
+    assert probe.closed.is_set()
+
+
+class FakeLine:
+    """A connection of a crew."""
+
+    def __init__(self, close: Callable[[], Any]) -> None:
+        self._close = close
+
+    def setKeepAlive(self, *_: int) -> int:  # noqa: N802 - libvirt's name
+        return 0
+
+    def isAlive(self) -> bool:  # noqa: N802 - libvirt's name
+        return True
+
+    def close(self) -> Any:
+        return self._close()
+
+
+@pytest.mark.parametrize("place", ["open", "question", "close"])
+def test_crew_recovers_from_a_fault(place: str, threads: ThreadRegistry) -> None:
+    fault = FailsFirst(lambda: None)
+    closed = threading.Event()
+
+    def close() -> None:
+        if place == "close":
+            closed.set()
+            fault()
+
+    def opener() -> FakeLine:
+        if place == "open":
+            fault()
+        return FakeLine(close)
+
+    def question(_line: object) -> str:
+        if place == "question":
+            fault()
+        return "answer"
+
+    crew = Crew("crew", opener, connections=1, threads=threads)
+    for _ in range(2):
+        answers = crew.ask({"web": question}, wide=1, patience=SOON)
+    assert answers == {"web": "answer"}
+    assert not crew.stuck()
+    crew.stop()
+    if place == "close":
+        assert closed.wait(SOON)
+    until(lambda: threads.errors[PROBE] == 1, SOON, "the fault to be counted")
+
+
+def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: ThreadRegistry) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.restore()
+    needed = FailsFirst(lambda _database: None, 2)
+    keeper = Keeper(journal, oldest=1, largest=0, needed=needed, threads=threads, every=0.01)
+    keeper.start()
+    until(lambda: needed.calls > 2, SOON, "maintenance after its faults")
+    assert threads.errors[JOURNAL_MAINTENANCE] == 2
+    keeper.stop(SOON)
+    journal.close()
+
+
+class FailingWire:
+    """Raises at every call that is not fine."""
+
+    def __init__(self, send: Callable[[Sequence[Parcel]], Answer]) -> None:
+        self.send = send
+
+    def abort(self) -> None:
+        """Nothing is under way."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_otlp_sender_recovers_from_a_failing_clock(tmp_path: Path, threads: ThreadRegistry) -> None:
+    tracing = Tracing("host", traces=True, logs=False, runs=False)
+    journal = Journal(tmp_path / "journal.sqlite", tracing=tracing)
+    journal.restore()
+    clock = FailsFirst(lambda: 1000.0)
+    wire = FailingWire(lambda _: Answer(Verdict.DELIVERED))
+    outbox = Outbox(journal, tracing)
+    courier = Courier(
+        TRACES, outbox, wire, max_age=0, rate=0, clock=clock, threads=threads, longest_wait=0.05
+    )
+    courier.start()
+    until(lambda: clock.calls > 2, SOON, "the sender after its fault")
+    assert threads.errors[OTLP_SENDER] == 1
+    courier.stop(SOON)
+    journal.close()
+
+
+def test_web_server_thread_recovers_from_a_fault(threads: ThreadRegistry) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("hello")(scope, receive, send)
+
+    sockets = bind("127.0.0.1", 0)
+    ended = threading.Event()
+    server = Server(
+        application,
+        [FailsFirstSocket(sockets[0]), *sockets[1:]],  # type: ignore[list-item]
+        ended.set,
+        threads=threads,
+    )
+    server.start()
+    page = Page(sockets[0].getsockname()[1])
+    try:
+        until(lambda: page.status("/") == 200, SOON, "the server after its fault")
+        assert threads.errors[WEB_SERVER] == 1
+        assert not ended.is_set()
+    finally:
+        server.stop(SOON)
+    assert ended.is_set()
+
+
+class FailsFirstSocket:
+    """A listening socket whose first use raises."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._socket = listening
+        self.setblocking = FailsFirst(listening.setblocking)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def test_web_config_thread_recovers_from_a_fault(tmp_path: Path, threads: ThreadRegistry) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text("")
+    clock = FailsFirst(lambda: 0.0, 0)
+    entrance = Entrance(str(file), clock, threads)
+    clock.left = 1
+    entrance.start()
+    try:
+        file.write_text("http_server_config: {}\n")
+        until(lambda: threads.errors[WEB_CONFIG] == 1, SOON, "the fault")
+        file.write_text("http_server_config: {http2: true}\n")
+        until(lambda: clock.calls > 2, SOON, "a look after the fault")
+    finally:
+        entrance.stop()
+
+
+def test_service_manager_thread_recovers_from_a_fault(threads: ThreadRegistry) -> None:
+    status = FailsFirst(lambda: "listening", 0)
+    watch = Watch(
+        ServiceManager({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "40000"}, pid=1),
+        silence=lambda: 0.0,
+        trouble=lambda: None,
+        status=status,
+        threads=threads,
+    )
+    watch.start()
+    status.left = 1
+    until(lambda: status.calls > 2, SOON, "the thread after its fault")
+    assert threads.errors[SERVICE_MANAGER] == 1
+    watch.stop()
+
+
+def test_demo_thread_recovers_from_a_fault(threads: ThreadRegistry) -> None:
+    LOOP.start()
+    opener = FailsFirst(libvirt.open)
+    demo = Cast(60.0, threads, opener)
+    demo.start()
+    until(lambda: opener.calls > 1, SOON, "the demo after its fault")
+    assert threads.errors[DEMO] == 1
+    demo.stop()

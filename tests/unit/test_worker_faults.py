@@ -1,0 +1,242 @@
+"""The worker recovers from every exception: each one is counted, and nothing after it is lost."""
+
+import threading
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
+from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
+from libvirt_lifecycle_exporter.transition import Message, Subject, Transition
+from libvirt_lifecycle_exporter.worker import Worker
+from tests.lab.waiting import until
+from tests.unit.rig import Asked, Notebook
+from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.test_prometheus_sink import EVENTS, value
+
+
+class Faults:
+    """Raises RuntimeError at the places that are switched on."""
+
+    def __init__(self) -> None:
+        self.on: set[str] = set()
+
+    def at(self, place: str) -> None:
+        if place in self.on:
+            raise RuntimeError(f"injected at {place}")
+
+
+class FaultyNotebook(Notebook):
+    def __init__(self, faults: Faults) -> None:
+        super().__init__()
+        self._faults = faults
+        self.tended = 0
+
+    def append(self, effects: Effects) -> None:
+        self._faults.at("append")
+        super().append(effects)
+
+    def tend(self, now: Callable[[], Memory]) -> None:
+        self._faults.at("tend")
+        self.tended += 1
+        super().tend(now)
+
+
+class FaultySink(PrometheusSink):
+    def __init__(self, faults: Faults) -> None:
+        super().__init__((HERE,), series_limit=1000, series_ttl=900)
+        self._faults = faults
+
+    def show(self, domain: Domain) -> None:
+        self._faults.at("show")
+        super().show(domain)
+
+    def place(self, change: Transition) -> str:
+        self._faults.at("place")
+        return super().place(change)
+
+    def folded_lately(self) -> dict[tuple[str, str], bool]:
+        self._faults.at("settle")
+        return super().folded_lately()
+
+    def expire(self, now: float) -> list[tuple[str, str]]:
+        self._faults.at("expire")
+        return super().expire(now)
+
+    def restore(self, memory: Memory, now: float) -> None:
+        self._faults.at("restore")
+        super().restore(memory, now)
+
+
+class FaultyAsked(Asked):
+    def __init__(self, faults: Faults) -> None:
+        super().__init__()
+        self._faults = faults
+
+    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+        self._faults.at("want_looks")
+        super().want_looks(uuids)
+
+    def want_snapshot(self) -> None:
+        self._faults.at("want_snapshot")
+        super().want_snapshot()
+
+
+class Bench:
+    """A worker whose journal, sink, connection and clock raise on demand."""
+
+    def __init__(self) -> None:
+        self.faults, self.threads, self.inbox = Faults(), ThreadRegistry(), Inbox(1000)
+        self.journal, self.sink = FaultyNotebook(self.faults), FaultySink(self.faults)
+        self.asked = FaultyAsked(self.faults)
+        self.worker = Worker(
+            self.inbox,
+            self.sink,
+            self.journal,
+            {HERE: self.asked},
+            DomainFilter(".*", ""),
+            memory=900,
+            clock=self._clock,
+            threads=self.threads,
+        )
+
+    def _clock(self) -> float:
+        self.faults.at("clock")
+        return 1000.0
+
+    def feed(self, *messages: Message) -> None:
+        for message in messages:
+            self.inbox.put(message)
+        while self.worker.work():
+            pass
+
+    def errors(self) -> int:
+        return self.threads.errors[WORKER]
+
+    def crashes(self) -> float | None:
+        return value(self.sink, EVENTS, domain="web", event="stopped", reason="crashed")
+
+
+STEPS = ("append", "tend", "show", "place", "settle", "expire", "want_looks", "want_snapshot", "clock")
+
+
+@pytest.mark.parametrize("place", STEPS)
+def test_running_worker_recovers_from_a_fault(place: str) -> None:
+    bench = Bench()
+    bench.worker.restore(NOTHING)
+    bench.worker.start()
+    try:
+        bench.inbox.put(snapshot(facts("web")))
+        bench.faults.on = {place, "place"} if place == "want_snapshot" else {place}
+        bench.inbox.put(lifecycle("stopped", "crashed"))
+        until(bench.errors, 10, f"the fault at {place}")
+        bench.faults.on = set()
+        before = bench.crashes() or 0
+        bench.inbox.put(lifecycle("started", "booted"))
+        bench.inbox.put(lifecycle("stopped", "crashed"))
+        until(lambda: (bench.crashes() or 0) > before, 10, "the next crash to be counted")
+        assert bench.worker.is_alive()
+        assert bench.threads.ended() == []
+    finally:
+        bench.worker.stop(10)
+
+
+def test_failing_callback_does_not_stop_the_others() -> None:
+    bench = Bench()
+    bench.feed(snapshot(facts("web")))
+    bench.faults.on = {"show"}
+    bench.feed(lifecycle("stopped", "crashed"))
+    assert bench.crashes() == 1
+    assert bench.errors() > 0
+
+
+def test_failing_message_is_counted_and_listed_anew(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.feed(snapshot(facts("web")))
+    bench.faults.on = {"place"}
+    bench.feed(*(lifecycle("stopped", "crashed") for _ in range(3)))
+    assert (bench.inbox.dropped["worker_error"], bench.asked.snapshots, bench.errors()) == (3, 3, 3)
+    assert sum(record.exc_info is not None for record in caplog.records) == 1
+
+
+def test_failing_step_does_not_stop_the_later_steps() -> None:
+    bench = Bench()
+    bench.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
+    bench.faults.on = {"expire"}
+    bench.worker.tick()
+    assert bench.errors() == 1
+    assert bench.journal.tended == 1
+
+
+def test_effects_survive_a_failure_while_they_are_settled() -> None:
+    bench = Bench()
+    bench.feed(snapshot(facts("web")))
+    bench.faults.on = {"settle"}
+    bench.feed(lifecycle("stopped", "crashed"))
+    assert bench.journal.pairs("callback") == [("stopped", "crashed")]
+    assert bench.errors() > 0
+
+
+def test_worker_starts_although_restoring_fails() -> None:
+    bench = Bench()
+    bench.faults.on = {"restore"}
+    bench.worker.restore(NOTHING)
+    bench.feed(snapshot(facts("web")), lifecycle("stopped", "crashed"))
+    assert bench.crashes() == 1
+    assert bench.errors() == 1
+
+
+def test_drops_start_at_zero_for_every_cause() -> None:
+    assert dict(Inbox(1).dropped) == dict.fromkeys(
+        ("queue_full", "callback_error", "worker_error", "shutdown"), 0
+    )
+
+
+class BlockedNotebook(Notebook):
+    """A journal that does not answer until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.released = threading.Event(), threading.Event()
+
+    def append(self, effects: Effects) -> None:
+        self.entered.set()
+        self.released.wait()
+        super().append(effects)
+
+
+def _worker(inbox: Inbox, journal: Notebook) -> Worker:
+    sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
+    return Worker(inbox, sink, journal, {HERE: Asked()}, DomainFilter(".*", ""), memory=900)
+
+
+def test_stopping_worker_drains_the_queue() -> None:
+    inbox, journal = Inbox(1000), Notebook()
+    worker = _worker(inbox, journal)
+    for message in (snapshot(facts("web")), lifecycle("stopped", "crashed")):
+        inbox.put(message)
+    worker.start()
+    assert worker.stop(10) == 0
+    assert journal.pairs("callback") == [("stopped", "crashed")]
+    assert inbox.dropped["shutdown"] == 0
+
+
+def test_what_the_queue_still_holds_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    inbox, journal = Inbox(1000), BlockedNotebook()
+    worker = _worker(inbox, journal)
+    worker.start()
+    try:
+        inbox.put(snapshot(facts("web")))
+        inbox.put(lifecycle("stopped", "crashed"))
+        assert journal.entered.wait(10)
+        for _ in range(4):
+            inbox.put(lifecycle("resumed", "unpaused"))
+        assert worker.stop(0.1) == 5
+        assert inbox.dropped["shutdown"] == 5
+        assert "5 events are lost" in caplog.text
+    finally:
+        journal.released.set()
