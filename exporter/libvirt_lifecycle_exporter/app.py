@@ -29,6 +29,7 @@ from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
+from libvirt_lifecycle_exporter.web.activation import activated_sockets
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -55,6 +56,8 @@ class App:
         entrance = entrance or Entrance()
         self._over = threading.Event()
         self._asked = False
+        self._asked_to_reload = False
+        self._entrance = entrance
         self._threads = ThreadRegistry()
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
@@ -175,11 +178,17 @@ class App:
         """Wait until it is asked to stop or the web server has ended."""
         # With a limit: a signal that comes just before the wait interrupts nothing, and would be forgotten.
         while not self._asked and not self._over.wait(_TURN):
-            pass
+            if self._asked_to_reload:
+                self._asked_to_reload = False
+                self._entrance.reload()
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Ask it to stop; usable as a signal handler: it takes no lock, which the interrupted may hold."""
         self._asked = True
+
+    def ask_to_reload(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask it to read the web configuration again; usable as a signal handler."""
+        self._asked_to_reload = True
 
     def stop(self) -> None:
         """End all parts, in the order in which data flows; a part that hangs in libvirt is left behind."""
@@ -203,17 +212,27 @@ class App:
         self._server.stop(_PATIENCE)
 
 
-def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None = None) -> None:
-    """Run the exporter until SIGTERM or SIGINT.
+def _sockets(settings: Settings) -> list[socket.socket]:
+    """Bind the addresses, or take what systemd has bound."""
+    if settings.web_systemd_socket:
+        return activated_sockets(os.environ, pid=os.getpid())
+    return [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
 
-    ``on_start`` is called once it serves, and returns what to call before it stops.
+
+def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None = None) -> None:
+    """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads the web configuration.
+
+    ``on_start`` is called once it serves, and returns what to call before it stops: a demonstration, which
+    ends with its terminal (SIGHUP).
     Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
     entrance = Entrance(settings.web_config_file)
-    sockets = [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
+    sockets = _sockets(settings)
     app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, app.ask_to_stop)
+    if on_start is None:
+        signal.signal(signal.SIGHUP, app.ask_to_reload)
     watch = Watch(
         ServiceManager(os.environ, pid=os.getpid()),
         silence=LOOP.silence,
@@ -223,8 +242,9 @@ def run(settings: Settings, *, on_start: Callable[[], Callable[[], None]] | None
     # A watchdog ends a process by SIGABRT: then the log says where each thread was.
     faulthandler.enable()
     app.start()
-    for listen in settings.listen:
-        log.info("listening on %s", listen)
+    names = [f"systemd's socket {bound.getsockname()}" for bound in sockets]
+    for where in names if settings.web_systemd_socket else settings.listen:
+        log.info("listening on %s", where)
     watch.start()
     on_stop = on_start() if on_start else lambda: None
     app.wait()

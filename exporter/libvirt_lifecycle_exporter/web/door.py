@@ -156,7 +156,8 @@ class Doors:
         """Serve one connection: its handshake here, the rest is its visitor's."""
         rules, place.has_begun = self._entrance.rules, True
         try:
-            place.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if place.connection.family != socket.AF_UNIX:  # which systemd may pass
+                place.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if rules.context:
                 await self._enter_by_tls(place, rules, rules.context)
             else:
