@@ -29,6 +29,7 @@ from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.threads import Deadline, ThreadRegistry
+from libvirt_lifecycle_exporter.web.activation import activated_sockets
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -57,6 +58,8 @@ class App:
         self._asked_at: float | None = None
         """When the process was asked to stop; monotonic clock, seconds. None: it was not."""
         self.threads = entrance.threads
+        self._asked_to_reload = False
+        self._entrance = entrance
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -187,11 +190,17 @@ class App:
         """Wait until it is asked to stop or the web server has ended."""
         # With a limit: a signal that comes just before the wait interrupts nothing, and would be forgotten.
         while self._asked_at is None and not self._over.wait(_TURN):
-            pass
+            if self._asked_to_reload:
+                self._asked_to_reload = False
+                self._entrance.reload()
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Ask it to stop; usable as a signal handler: it takes no lock, which the interrupted may hold."""
         self._asked_at = time.monotonic()
+
+    def ask_to_reload(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Ask it to read the web configuration again; usable as a signal handler."""
+        self._asked_to_reload = True
 
     def stop(self) -> None:
         """End all parts, in the order in which data flows, before one common deadline.
@@ -220,19 +229,29 @@ class App:
         self._server.stop(deadline.share(1.0))
 
 
+def _sockets(settings: Settings) -> list[socket.socket]:
+    """Bind the addresses, or take what systemd has bound."""
+    if settings.web_systemd_socket:
+        return activated_sockets(os.environ, pid=os.getpid())
+    return [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
+
+
 def run(
     settings: Settings, *, on_start: Callable[[ThreadRegistry], Callable[[], None]] | None = None
 ) -> None:
-    """Run the exporter until SIGTERM or SIGINT.
+    """Run the exporter until SIGTERM or SIGINT; SIGHUP reloads the web configuration.
 
     ``on_start`` is called once it serves, with the thread registry; it returns what to call before it stops.
+    It starts a demonstration, which ends with its terminal (SIGHUP).
     Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
     entrance = Entrance(settings.web_config_file, threads=ThreadRegistry())
-    sockets = [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
+    sockets = _sockets(settings)
     app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, app.ask_to_stop)
+    if on_start is None:
+        signal.signal(signal.SIGHUP, app.ask_to_reload)
     watch = Watch(
         ServiceManager(os.environ, pid=os.getpid()),
         silence=LOOP.silence,
@@ -243,8 +262,9 @@ def run(
     # A watchdog ends a process by SIGABRT: then the log says where each thread was.
     faulthandler.enable()
     app.start()
-    for listen in settings.listen:
-        log.info("listening on %s", listen)
+    names = [f"systemd's socket {bound.getsockname()}" for bound in sockets]
+    for where in names if settings.web_systemd_socket else settings.listen:
+        log.info("listening on %s", where)
     watch.start()
     on_stop = on_start(app.threads) if on_start else lambda: None
     app.wait()

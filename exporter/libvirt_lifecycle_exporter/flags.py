@@ -122,8 +122,17 @@ FLAGS: tuple[Flag, ...] = (
         "listen",
         LISTEN,
         f":{settings.DEFAULT_PORT}",
-        "Address to serve on; repeatable. :PORT is every address, IPv6 and IPv4.",
+        "Address to serve on; repeatable. :PORT and [::]:PORT are every address, IPv6 and IPv4; 0.0.0.0:PORT "
+        "is IPv4 only. A name is every address that it has; a link-local address takes a zone, "
+        "[fe80::1%eth0]:PORT.",
         repeatable=True,
+    ),
+    Flag(
+        "--web.systemd-socket",
+        "web_systemd_socket",
+        click.BOOL,
+        "false",
+        "Serve on the sockets that systemd passes (socket activation) instead of --web.listen-address.",
     ),
     Flag(
         "--web.config.file",
@@ -131,7 +140,7 @@ FLAGS: tuple[Flag, ...] = (
         str,
         "",
         "File with TLS, client certificates and users, in the format of Prometheus' exporter-toolkit; read "
-        "again when it or a certificate changes.",
+        "again when it or a certificate changes, and at SIGHUP.",
     ),
     Flag("--series.ttl", "series_ttl", DURATION, "15m", "How long the series of a removed domain stay."),
     Flag(

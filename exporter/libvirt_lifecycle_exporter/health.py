@@ -23,17 +23,26 @@ _PORT = "10177"
 _SHOWN = 200
 
 
-def usual_url() -> str:
-    """Return where the exporter of this environment listens, on loopback."""
-    addresses = os.environ.get(_LISTEN, "").split() or [f":{_PORT}"]
-    return f"http://localhost:{addresses[0].rpartition(':')[2]}/-/healthy"
+_LOOPBACK = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - asked, not bound
+"""What to ask where the exporter listens on every address."""
+
+
+def usual_urls() -> list[str]:
+    """Return where the exporter of this environment listens."""
+    listening = os.environ.get(_LISTEN, "").split() or [f":{_PORT}"]
+    found = [address.rpartition(":") for address in listening]
+    return [f"http://{_LOOPBACK.get(host, host)}:{port}/-/healthy" for host, _, port in found]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ask; return the exit code."""
     given = parser().parse_args(arguments)
     try:
-        answers = [_ask(given, address) for address in addresses(given.url, every=given.every_address)]
+        answers = [
+            _ask(given, url, address)
+            for url in ([given.url] if given.url else usual_urls())
+            for address in addresses(url, every=given.every_address)
+        ]
     except (OSError, ValueError) as error:  # the name, or the files
         print(error, file=sys.stderr)
         return 1
@@ -48,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m libvirt_lifecycle_exporter.health",
         description="Ask a running exporter whether it is well. Exit code 0 if it is.",
     )
-    made.add_argument("url", nargs="?", type=_url, default=usual_url(), help="default: %(default)s")
+    usual = ", ".join(usual_urls()).replace("%", "%%")
+    made.add_argument("url", nargs="?", type=_url, help=f"default: {usual}, where the exporter listens")
     made.add_argument(
         "--credentials",
         type=Path,
@@ -78,8 +88,8 @@ def addresses(url: str, *, every: bool) -> list[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
-def _ask(given: argparse.Namespace, address: str) -> tuple[bool, str]:
-    parts = urlsplit(given.url)
+def _ask(given: argparse.Namespace, url: str, address: str) -> tuple[bool, str]:
+    parts = urlsplit(url)
     shown = f"[{address}]" if ":" in address else address
     where = f"{parts.scheme}://{shown}{f':{parts.port}' if parts.port else ''}{parts.path}"
     connection = _connection(parts, address, given.credentials, given.timeout)

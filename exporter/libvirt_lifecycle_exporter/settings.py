@@ -17,7 +17,9 @@ DEFAULT_URI = "qemu:///system"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _DURATION = re.compile("".join(rf"(?:([0-9]+){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")))
 _NAMED = re.compile(r"(?P<label>[A-Za-z0-9_.-]+)=(?P<uri>.*)", re.DOTALL)
-_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Za-z:.%]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]+)")
+_LISTEN = re.compile(
+    r"(?:\[(?P<six>[0-9A-Za-z:.]+(?:%[^\s/%\[\]]+)?)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]+)"
+)
 _PORT_LIMIT = 65_535
 
 
@@ -31,7 +33,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """An address to serve on; an empty host means all addresses, IPv6 and IPv4."""
+    """An address to serve on; an empty host, and ``::``, mean all addresses, IPv6 and IPv4."""
 
     host: str
     port: int
@@ -156,6 +158,8 @@ class Settings:
     hang_guest_agent_timeout: float = 5
     hang_vcpu: bool = False
     hang_vcpu_window: float = 60
+    web_systemd_socket: bool = False
+    """Whether systemd passes the sockets; ``listen`` does not count then."""
     web_config_file: str = ""
     """In the exporter-toolkit's format; empty: no TLS, no users."""
     log_level: str = "info"

@@ -22,9 +22,11 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     for target in UNITS.glob("*.target"):
         shutil.copy(target, tmp_path / "usr/lib/systemd/system")
-    command = tmp_path / COMMAND.relative_to("/")
-    command.write_text("#!/bin/sh\n")
-    command.chmod(0o755)
+    for program in (COMMAND, Path("/bin/kill")):
+        command = tmp_path / program.relative_to("/")
+        command.parent.mkdir(exist_ok=True)
+        command.write_text("#!/bin/sh\n")
+        command.chmod(0o755)
     shutil.copy(FILE, tmp_path / "etc/systemd/system")
     return tmp_path
 

@@ -77,7 +77,7 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, text: str | None) -> Iterator[Served]:
+def serving(folder: Path, text: str | None, *, host: str = "127.0.0.1") -> Iterator[Served]:
     """With `text` as its web configuration; None: without any."""
 
     async def page(_: Asked) -> PlainTextResponse:
@@ -87,7 +87,7 @@ def serving(folder: Path, text: str | None) -> Iterator[Served]:
     if text is not None:
         file.write_text(text)
     entrance = Entrance(str(file) if text is not None else "")
-    (listening,) = bind("127.0.0.1", 0)
+    (listening,) = bind(host, 0)
     ended = threading.Event()
     server = Server(Starlette(routes=[Route("/", page)]), [listening], ended.set, entrance)
     port = listening.getsockname()[1]

@@ -1,9 +1,11 @@
 """What answers on the port, over real sockets."""
 
 import gzip
+import re
 import socket
 import threading
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, Histogram
@@ -17,6 +19,12 @@ from tests.lab.page import Page
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
 
 
 class Sink:
@@ -96,6 +104,133 @@ def test_metrics_are_compressed_where_asked_for(page: Page) -> None:
     assert "content-encoding" not in page.get("/metrics")[1]
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_openmetrics"),
+    [
+        ("application/openmetrics-text, text/plain", True),
+        ("text/plain, application/openmetrics-text", False),
+        ("application/openmetrics-text;q=0.3, text/plain;q=0.9", False),
+        ("text/plain;q=0.3, application/openmetrics-text;q=0.9", True),
+        ("application/openmetrics-text;q=0, */*", False),
+        ("application/openmetrics-text;q=0", False),
+        ("text/plain;q=0, */*;q=0.1", True),
+        ("text/*, application/openmetrics-text;q=0.9", False),
+        ("application/*", True),
+        ("application/*;q=0.2, application/openmetrics-text;q=0, text/plain;q=0.1", False),
+        ("Application/OpenMetrics-Text; Version=1.0.0; Q=0.5, text/plain; q=0.4", True),
+        ("application/openmetrics-text;version=0.0.1;q=0.9,text/plain;q=0.1", False),
+        ("application/openmetrics-text;version=2.0.0;q=0.9,text/plain;q=0.1", False),
+        (PROMETHEUS_3, True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
+        ("application/openmetrics-text;q=nonsense", True),
+        ("*/*;q=0", False),
+        (";;q=,=,,", False),
+    ],
+)
+def test_accept_header_selects_the_format(page: Page, accept: str, is_openmetrics: bool) -> None:  # noqa: FBT001 - a table
+    status, headers, _ = page.get("/metrics", Accept=accept)
+    assert status == 200
+    assert (headers["content-type"] == OPENMETRICS) is is_openmetrics
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "is_compressed"),
+    [
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, deflate", False),
+        ("deflate, GZIP;q=0.001", True),
+        ("identity, gzip;q=0.5", False),
+        ("identity;q=0.5, gzip", True),
+        ("identity;q=0", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("*, gzip;q=0", False),
+        ("*;q=0, gzip", True),
+        ("x-gzip", True),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", True),
+        ("", False),
+    ],
+)
+def test_accept_encoding_header_selects_gzip(page: Page, accept_encoding: str, is_compressed: bool) -> None:  # noqa: FBT001 - a table
+    headers = page.get("/metrics", Accept_Encoding=accept_encoding)[1]
+    assert ("content-encoding" in headers) is is_compressed
+
+
+def sample_names(body: bytes) -> set[str]:
+    return {sample.name for family in text_families(body.decode()) for sample in family.samples}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("name[]=depth", {"depth"}),
+        ("name%5B%5D=depth&name[]=fish_total", {"depth", "fish_total"}),
+        ("name[]=took_seconds_count", {"took_seconds_count"}),
+        ("name[]=took_seconds", {"took_seconds_count", "took_seconds_sum", "took_seconds_bucket"}),
+        ("name[]=none", set()),
+    ],
+)
+def test_name_parameter_selects_metrics(page: Page, query: str, names: set[str]) -> None:
+    status, _, body = page.get(f"/metrics?{query}")
+    assert status == 200
+    # One more of a histogram: when it was made.
+    assert sample_names(body) - {"took_seconds_created"} == names
+    assert (b"# HELP depth " in body) is ("depth" in names)
+    assert (b"# TYPE fish_total " in body) is ("fish_total" in names)
+
+
+def test_name_parameter_keeps_openmetrics_valid(page: Page) -> None:
+    body = page.get("/metrics?name[]=fish_total", Accept=OPENMETRICS)[2]
+    assert [family.name for family in openmetrics_families(body.decode())] == ["fish"]
+
+
+def raw_answer(page: Page, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", page.port), 20) as client:
+        client.sendall(request + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return client.makefile("rb").read()
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://exporter.example:10177/metrics", 200),
+        (b"HTTPS://exporter.example/-/healthy", 200),
+        (b"http://exporter.example", 200),
+        (b"http://exporter.example?x=/nowhere", 200),
+        (b"http://exporter.example/metrics?name[]=depth", 200),
+        (b"http://exporter.example/nowhere", 404),
+        (b"ftp://exporter.example/metrics", 404),
+        (b"*", 404),
+    ],
+)
+def test_absolute_target_is_served(page: Page, target: bytes, status: int) -> None:
+    assert raw_answer(page, b"GET " + target + b" HTTP/1.1").startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+def test_head_is_answered_without_body(page: Page, path: str) -> None:
+    head, _, body = raw_answer(page, b"HEAD " + path.encode() + b" HTTP/1.1").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: " in head
+    assert body == b""
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"OPTIONS"])
+def test_other_methods_are_answered_with_allow(page: Page, method: bytes) -> None:
+    head = raw_answer(page, method + b" /metrics HTTP/1.1").partition(b"\r\n\r\n")[0].decode().lower()
+    assert head.startswith("http/1.1 405 ")
+    allowed = next(line for line in head.splitlines() if line.startswith("allow: "))
+    assert set(allowed.removeprefix("allow: ").split(", ")) == {"get", "head"}
+
+
+def test_links_of_the_page_are_relative(page: Page) -> None:
+    links = re.findall(r'href="([^"]*)"', page.get("/")[2].decode())
+    assert len(links) == 3
+    for link in links:
+        assert page.get(urljoin("/", link))[0] == 200
+        assert urljoin("http://proxy.example/exporter/", link).startswith("http://proxy.example/exporter/")
+
+
 def test_every_scrape_is_timed(page: Page) -> None:
     for _ in range(3):
         page.get("/metrics")
@@ -122,7 +257,7 @@ def test_the_page_leads_on_and_escapes_names(page: Page, health: Health) -> None
     status, headers, body = page.get("/")
     shown = body.decode()
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert 'href="/metrics"' in shown
+    assert 'href="metrics"' in shown
     assert "1.2.3" in shown
     assert "<script>" not in shown
 

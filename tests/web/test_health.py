@@ -118,15 +118,36 @@ def test_what_is_no_url_is_refused(url: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("listening", "url"),
+    ("listening", "urls"),
     [
-        ("", "http://localhost:10177/-/healthy"),
-        (":9999", "http://localhost:9999/-/healthy"),
-        ("[::1]:1 127.0.0.1:2", "http://localhost:1/-/healthy"),
+        ("", ["http://localhost:10177/-/healthy"]),
+        (":9999", ["http://localhost:9999/-/healthy"]),
+        ("[::1]:1 127.0.0.2:2", ["http://[::1]:1/-/healthy", "http://127.0.0.2:2/-/healthy"]),
+        ("0.0.0.0:1 [::]:2", ["http://127.0.0.1:1/-/healthy", "http://[::1]:2/-/healthy"]),
+        ("node1.example:1", ["http://node1.example:1/-/healthy"]),
+        ("[fe80::1%eth0]:1", ["http://[fe80::1%eth0]:1/-/healthy"]),
     ],
 )
 def test_the_usual_exporter_is_the_one_of_this_environment(
-    listening: str, url: str, monkeypatch: pytest.MonkeyPatch
+    listening: str, urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS", listening)
-    assert health.usual_url() == url
+    assert health.usual_urls() == urls
+    assert all(health.addresses(url, every=False) for url in urls)
+    assert urls[0] in health.parser().format_help().replace("\n", "").replace(" ", "")
+
+
+def test_health_command_asks_the_listen_address(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host counts: two servers, of which none is on 127.0.0.1."""
+    with serving(folder, None, host="127.0.0.2") as one, serving(folder, None, host="::1") as other:
+        listening = f"127.0.0.2:{one.port} [::1]:{other.port}"
+        monkeypatch.setenv("LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS", listening)
+        # The page of the tests has no health.
+        assert health.main([]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        f"http://127.0.0.2:{one.port}/-/healthy: 404 Not Found",
+        f"http://[::1]:{other.port}/-/healthy: 404 Not Found",
+    ]

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,9 +19,11 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from libvirt_lifecycle_exporter.threads import WEB_SERVER, ThreadRegistry
+from libvirt_lifecycle_exporter.web.client_hello import wait_for_first_record
 from libvirt_lifecycle_exporter.web.entrance import Entrance, Rules
 from libvirt_lifecycle_exporter.web.last_words import CLIENT
 from libvirt_lifecycle_exporter.web.tls import is_allowed
+from libvirt_lifecycle_exporter.web.tls_protocol import accept_tls
 from libvirt_lifecycle_exporter.web.visitor import Stage, Visitor
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,8 @@ PATIENCE: Mapping[Stage, float] = MappingProxyType({Stage.FRESH: 10, Stage.IDLE:
 """Seconds in one stage."""
 _FAREWELL = 2.0
 """Seconds that a client gets to end TLS in good order."""
+MOST_UNSENT: Final = 16 * 1024 * 1024
+"""Bytes of responses that all clients together may leave unread."""
 _ROUND = 1.0
 """Seconds between two looks for those who take too long."""
 
@@ -54,6 +59,12 @@ class _Place:
     @property
     def since(self) -> float:
         return self.visitor.since if self.visitor else self._since
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of a response that the client has not taken yet."""
+        transport = self.visitor.transport if self.visitor else None
+        return transport.get_write_buffer_size() if transport else 0
 
     def clear(self) -> None:
         """End the connection, now."""
@@ -82,6 +93,7 @@ class Doors:
         *,
         is_over: Callable[[], bool] = lambda: False,
         most: int | None = None,
+        most_unsent: int = MOST_UNSENT,
         patience: Mapping[Stage, float] = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         threads: ThreadRegistry | None = None,
@@ -93,6 +105,7 @@ class Doors:
         self._state = state
         self._entrance = entrance
         self._most = most or places()
+        self._most_unsent = most_unsent
         self._patience = patience
         self._clock = clock
         self._places: set[_Place] = set()
@@ -150,17 +163,15 @@ class Doors:
     async def _enter(self, place: _Place) -> None:
         """Serve one connection: its handshake here, the rest is its visitor's."""
         rules, place.has_begun = self._entrance.rules, True
-        patience = self._patience[Stage.FRESH] if rules.context else None
-        CLIENT.set(place.connection)
         try:
-            place.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._visitor(place, rules),
-                place.connection,
-                ssl=rules.context,
-                ssl_handshake_timeout=patience,
-                ssl_shutdown_timeout=_FAREWELL if rules.context else None,
-            )
+            if place.connection.family != socket.AF_UNIX:  # which systemd may pass
+                place.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if rules.context:
+                await self._enter_by_tls(place, rules, rules.context)
+            else:
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: self._visitor(place, rules), place.connection
+                )
         except (OSError, asyncio.CancelledError) as error:
             # ssl's errors are OSErrors. Whoever was shown out is counted already.
             was_here = place in self._places
@@ -169,28 +180,61 @@ class Doors:
                 raise
             self._entrance.refused["tls"] += bool(rules.context) and was_here
             log.debug("no connection with a client: %s", error)
+        finally:
+            # Task and place refer to each other, and garbage may be collected much later.
+            place.entering = None
+
+    async def _enter_by_tls(self, place: _Place, rules: Rules, context: ssl.SSLContext) -> None:
+        try:
+            await wait_for_first_record(place.connection)
+        except BaseException:
+            place.connection.close()
+            raise
+        CLIENT.set(place.connection)
+        await accept_tls(
+            place.connection,
+            self._visitor(place, rules),
+            context,
+            handshake_timeout=self._patience[Stage.FRESH],
+            shutdown_timeout=_FAREWELL,
+        )
 
     def _visitor(self, place: _Place, rules: Rules) -> Visitor:
         """Make the protocol of a connection."""
+        tls = rules.config.tls
 
-        def may_enter(certificate: Mapping[str, Any] | None) -> bool:
+        def may_enter(visitor: Visitor, certificate: Mapping[str, Any] | None) -> bool:
             place.visitor = visitor
-            tls = rules.config.tls
             allowed = tls is None or is_allowed(tls, certificate)
             self._entrance.refused["client_certificate"] += not allowed
             return allowed
 
-        visitor = Visitor(
+        return Visitor(
             self._config,
             self._state,
             may_enter=may_enter,
             on_gone=lambda: self._leave(place),
+            on_full=self._on_full,
             clock=self._clock,
         )
-        return visitor
 
     def _leave(self, place: _Place) -> None:
         self._places.discard(place)
+        place.visitor = None
+
+    def _on_full(self) -> None:
+        """A client leaves its response unread; act outside of the write that found it."""
+        asyncio.get_running_loop().call_soon(self.bound_unsent)
+
+    def bound_unsent(self) -> None:
+        """Close the connections that were asked longest ago until the limit is kept; never the last."""
+        busy = sorted((place for place in self._places if place.unsent), key=lambda place: place.since)
+        unsent = sum(place.unsent for place in busy)
+        for place in busy[:-1]:
+            if unsent <= self._most_unsent:
+                return
+            unsent -= place.unsent
+            self._show_out(place, "slow")
 
     def _show_out(self, place: _Place, cause: str) -> None:
         self._places.discard(place)

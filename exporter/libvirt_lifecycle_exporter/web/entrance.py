@@ -80,6 +80,7 @@ class Entrance:
         self._tried_at = clock()
         self.refused: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
         """How many were turned away, by cause."""
+        self._reading = threading.Lock()
         self._over = threading.Event()
         self.threads = threads or ThreadRegistry()
         """The registry of the whole exporter."""
@@ -98,19 +99,30 @@ class Entrance:
         """Look at the files once, and read them if they changed and rest."""
         if self._file is None:
             return
-        seen = _looks([self._file, *self.rules.config.files])
-        has_rested, self._seen = seen == self._seen, seen
-        is_due = self.trouble and self._clock() - self._tried_at > _AGAIN
-        if has_rested and (seen != self._tried or is_due):
-            self._tried, self._tried_at = seen, self._clock()
-            self._read(self._file)
+        with self._reading:
+            seen = _looks([self._file, *self.rules.config.files])
+            has_rested, self._seen = seen == self._seen, seen
+            is_due = self.trouble and self._clock() - self._tried_at > _AGAIN
+            if has_rested and (seen != self._tried or is_due):
+                self._tried, self._tried_at = seen, self._clock()
+                self._read(self._file)
 
-    def _read(self, file: Path) -> None:
+    def reload(self) -> None:
+        """Read the files now, changed or not, and log the result."""
+        if self._file is None:
+            log.info("nothing to reload: there is no --web.config.file")
+            return
+        with self._reading:
+            self._tried = self._seen = _looks([self._file, *self.rules.config.files])
+            self._tried_at = self._clock()
+            self._read(self._file, tells_again=True)
+
+    def _read(self, file: Path, *, tells_again: bool = False) -> None:
         try:
             found = rules(file)
             _keep_closed(file, self.rules.config, found.config)
         except WebConfigError as error:
-            if str(error) != self.trouble:
+            if tells_again or str(error) != self.trouble:
                 log.error("%s; what was in force stays", error)  # noqa: TRY400 - the sentence says it all
             self.trouble = str(error)
             return

@@ -5,9 +5,11 @@ Law: the rules are asked at each request, so that changes count at once.
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -17,6 +19,7 @@ from libvirt_lifecycle_exporter.web.config import RateLimit
 from libvirt_lifecycle_exporter.web.credentials import Credentials, Verdict
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 
+_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="libvirt-lifecycle-exporter", charset="UTF-8"'}
 
 
@@ -64,7 +67,7 @@ class Guard:
             await send(message)
 
         answer = await self._refusal(scope) or self._application
-        await answer(scope, receive, send_with_headers)
+        await answer(_origin_form(scope), receive, send_with_headers)
 
     def close(self) -> None:
         """Check no more."""
@@ -92,6 +95,19 @@ class Guard:
         self._entrance.refused[cause] += 1
         said = {401: "Unauthorized", 429: "Too Many Requests"}[status]
         return PlainTextResponse(f"{said}\n", status_code=status, headers=headers)
+
+
+def _origin_form(scope: Scope) -> Scope:
+    """Reduce an absolute target to its path: ``GET http://host/metrics``, as clients send it to a proxy.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+    """
+    raw = scope.get("raw_path", b"").decode("latin-1")
+    found = _ABSOLUTE.match(raw)
+    if found is None:
+        return scope
+    path = raw[found.end() :] or "/"
+    return {**scope, "path": unquote(path), "raw_path": path.encode("latin-1")}
 
 
 def _given(authorization: str) -> tuple[str, bytes] | None:

@@ -9,6 +9,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -26,22 +28,21 @@ _GRACE = 1
 """Seconds that a running answer may take at the end."""
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Bind one address; an empty host is every address, IPv6 and IPv4, with what this machine has.
+_WILDCARDS: Final = ("", "::")
+_MISSING_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Bind one address; a name may have several, one socket each.
+
+    An empty host, and ``::``, are every address of both families, as in Go. An empty host is IPv4 only where
+    the machine has no IPv6. A link-local address needs its zone: ``fe80::1%eth0``.
     Raises OSError with one clear sentence.
     """
     try:
-        if host:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            return [socket.create_server(address[:2], family=family, backlog=_BACKLOG)]
-        if socket.has_dualstack_ipv6():
-            return [
-                socket.create_server(
-                    ("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
-                )
-            ]
-        return [socket.create_server(("", port), backlog=_BACKLOG)]
+        if host in _WILDCARDS:
+            return [_bind_wildcard(host, port)]
+        return _bind_all(host, port)
     except OSError as error:
         # A name that cannot be resolved has a number of another kind.
         why = (
@@ -51,6 +52,35 @@ def bind(host: str, port: int) -> list[socket.socket]:
         )
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise OSError(f"cannot listen on {where}: {why.lower()}") from error
+
+
+def _bind_wildcard(host: str, port: int) -> socket.socket:
+    if host or socket.has_dualstack_ipv6():
+        return socket.create_server(
+            ("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=socket.has_dualstack_ipv6()
+        )
+    return socket.create_server(("", port), backlog=_BACKLOG)
+
+
+def _bind_all(host: str, port: int) -> list[socket.socket]:
+    """Bind all addresses of a name; without those of a family that the machine lacks, if others are left."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    missing: OSError | None = None
+    with ExitStack() as undo:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            try:
+                listening = socket.create_server(address, family=family, backlog=_BACKLOG)  # type: ignore[arg-type] # with its zone
+            except OSError as error:
+                if error.errno not in _MISSING_FAMILY:
+                    raise
+                missing = error
+            else:
+                bound.append(undo.enter_context(listening))
+        undo.pop_all()
+    if missing is not None and not bound:
+        raise missing
+    return bound
 
 
 class Server:

@@ -63,6 +63,7 @@ h1 { font-size: 1.4rem } small { opacity: .7 } li { margin: .3rem 0 }
 """
 
 
+# The links are relative, so that they work behind a proxy that puts the exporter under a path.
 def _page(health: Health, version: str) -> str:
     trouble = health.trouble()
     if trouble:
@@ -80,9 +81,9 @@ def _page(health: Health, version: str) -> str:
 <h1>libvirt-lifecycle-exporter <small>{html.escape(version)}</small></h1>
 <p>Which of my machines crashed, hung, stopped or moved, when, and why? <b>{html.escape(state)}</b></p>
 <ul>{down}
-<li><a href="/metrics">/metrics</a> for Prometheus</li>
-<li><a href="/-/healthy">/-/healthy</a> the process works</li>
-<li><a href="/-/ready">/-/ready</a> at least one connection has been listed; names those that are down</li>
+<li><a href="metrics">/metrics</a> for Prometheus</li>
+<li><a href="-/healthy">/-/healthy</a> the process works</li>
+<li><a href="-/ready">/-/ready</a> at least one connection has been listed; names those that are down</li>
 </ul>
 </html>
 """

@@ -1,0 +1,114 @@
+"""Which addresses are served for each way to write one."""
+
+import json
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+
+from libvirt_lifecycle_exporter.settings import listen
+from libvirt_lifecycle_exporter.web.server import bind
+from tests.lab.exporter import free_port
+
+
+def reachable(port: int) -> set[str]:
+    """Those of the loopback addresses on which somebody listens."""
+    found = set()
+    for host in ("127.0.0.1", "127.0.0.2", "::1"):
+        try:
+            socket.create_connection((host, port), 20).close()
+        except ConnectionRefusedError:
+            continue
+        found.add(host)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("address", "served"),
+    [
+        (":{}", {"127.0.0.1", "127.0.0.2", "::1"}),
+        ("[::]:{}", {"127.0.0.1", "127.0.0.2", "::1"}),
+        ("0.0.0.0:{}", {"127.0.0.1", "127.0.0.2"}),
+        ("[::1]:{}", {"::1"}),
+        ("127.0.0.2:{}", {"127.0.0.2"}),
+    ],
+)
+def test_address_is_served_as_in_go(address: str, served: set[str]) -> None:
+    where = listen(address.format(free_port()))
+    with ExitStack() as sockets:
+        for bound in bind(where.host, where.port):
+            sockets.enter_context(bound)
+        assert reachable(where.port) == served
+
+
+def test_localhost_is_served_on_all_its_addresses() -> None:
+    port = free_port()
+    named = {str(found[4][0]) for found in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
+    with ExitStack() as sockets:
+        for bound in bind("localhost", port):
+            sockets.enter_context(bound)
+        assert reachable(port) == named
+
+
+def test_taken_address_of_a_name_is_refused_whole() -> None:
+    """Nothing stays bound where one of the addresses is taken."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(OSError, match=f"^cannot listen on localhost:{port}: address already in use$"):
+            bind("localhost", port)
+        assert reachable(port) == {"127.0.0.1"}
+
+
+IN_NAMESPACE = """
+import json, socket, sys
+from libvirt_lifecycle_exporter.settings import listen
+from libvirt_lifecycle_exporter.web.server import bind
+
+def attempt(address):
+    where = listen(address)
+    try:
+        bound = bind(where.host, where.port)
+    except OSError as error:
+        return str(error)
+    names = []
+    for one in bound:
+        name = one.getsockname()
+        client = socket.socket(one.family, socket.SOCK_STREAM)
+        client.connect(name)
+        names.append([name[0], *name[3:]])
+        client.close()
+        one.close()
+    return names
+
+print(json.dumps({address: attempt(address) for address in sys.argv[1:]}))
+"""
+
+
+def in_network_namespace(commands: str, *addresses: str) -> dict[str, list[list[object]] | str]:
+    """Bind the addresses in a network of their own, which the shell commands set up."""
+    script = f'{commands} && exec "$0" -c "$@"'
+    done = subprocess.run(
+        ["unshare", "--net", "--map-root-user", "sh", "-c", script, sys.executable, IN_NAMESPACE, *addresses],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found: dict[str, list[list[object]] | str] = json.loads(done.stdout)
+    return found
+
+
+def test_link_local_address_with_zone_is_served() -> None:
+    loopback = "ip link set lo up && ip address add fe80::1/64 dev lo nodad"
+    found = in_network_namespace(loopback, "[fe80::1%lo]:10177", "[fe80::1]:10177", "[fe80::1%eth-9]:10177")
+    assert found["[fe80::1%lo]:10177"] == [["fe80::1", 1]]
+    assert found["[fe80::1]:10177"] == "cannot listen on [fe80::1]:10177: invalid argument"
+    assert str(found["[fe80::1%eth-9]:10177"]).startswith("cannot listen on [fe80::1%eth-9]:10177: ")
+
+
+def test_host_without_ipv6_serves_what_it_has() -> None:
+    no_ipv6 = "ip link set lo up && ip -6 address flush dev lo"
+    found = in_network_namespace(no_ipv6, "localhost:10177", "[::1]:10177")
+    assert found["localhost:10177"] == [["127.0.0.1"]]
+    assert found["[::1]:10177"] == "cannot listen on [::1]:10177: cannot assign requested address"
