@@ -1,7 +1,7 @@
 """Find the reason why an emulator ended in the log that libvirt keeps of it.
 
 Guests and users write half of that log. It is read without following links and without waiting, its last
-16 KiB only, and the result is one line of plain text. A log that cannot be read gives no reason; nothing is raised.
+16 KiB only. The result is one line of plain text. A log that cannot be read gives no reason.
 
 Invariant: a line that does not explain an end is never returned (start-up messages, libvirt's own records,
 warnings, SPICE's debug output). If nothing else is there, there is no reason.
@@ -23,7 +23,7 @@ _TAIL = 16 * 1024
 """Bytes of a log's end that are read."""
 
 START_UP: Final = 10.0
-"""Seconds after libvirt's "starting up" in which output is about the configuration, unless the run ends then."""
+"""Seconds after libvirt's "starting up" in which output is no reason, unless the run ends in them."""
 
 _LIBVIRT_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d [\d:.]+\+\d{4}): ")
 _EMULATOR_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z) ")
@@ -44,7 +44,7 @@ NOISE: Final = (
     ),
     (
         "SPICE's debug output",
-        r"^(?:main_(?:channel|dispatcher)|reds?|inputs|snd|cursor|display|dcc|spice|playback|record)_\w+:( |$)",
+        r"^(?:main_(?:channel|dispatcher)|reds?|inputs|snd|cursor|display|dcc|spice|playback)_\w+:( |$)",
     ),
     ("GLib's messages below critical", r"^\(.*?:\d+\): \S+-(?i:warning|message|info|debug) \*\*:"),
     ("sound and USB libraries", r"^(?:ALSA lib |alsa: |pulseaudio: |libusb: |usbredirparser: |libust\[)"),
