@@ -25,6 +25,7 @@ LEADS_TO: Final[Mapping[tuple[str, int], tuple[str, str]]] = MappingProxyType(
     {
         ("io_error", IO_ERROR_ACTIONS.index("pause")): ("suspended", "ioerror"),
         ("watchdog", WATCHDOG_ACTIONS.index("pause")): ("suspended", "watchdog"),
+        ("watchdog", WATCHDOG_ACTIONS.index("poweroff")): ("stopped", "hung"),
     }
 )
 """Event and the action that libvirt says it takes -> the event and reason that it does take."""

@@ -49,7 +49,7 @@ HEALS_NOT: Final = frozenset({("started", "migrated"), ("resumed", "postcopy_fai
 LEAVES: Final = ("stopped", "migrated")
 """It goes on elsewhere: nothing is open here any more."""
 
-REBOOTS: Final = ("rebooted", "guest")
+REBOOTS: Final = ("rebooted", "reset")
 CRASHLOADED: Final = "crashed/crashloaded"
 """The guest's own crash kernel ran, and ends with a reboot; nothing else will tell of it."""
 

@@ -102,13 +102,16 @@ TOLD_ELSEWHERE: Final = "message"
 
 OTHER_IDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
-        "reboot": ("rebooted", ("guest",)),
+        "reboot": ("rebooted", ("reset",)),
         "watchdog": ("watchdog", WATCHDOG_ACTIONS),
         "io_error_reason": ("io_error", IO_ERROR_REASONS),
         "control_error": ("control_error", ("control_error",)),
     }
 )
-"""Observation kind (libvirt's event id) -> the event it counts as, and that event's reasons."""
+"""Observation kind (libvirt's event id) -> the event it counts as, and that event's reasons.
+
+libvirt sends REBOOT without a reason: for a guest's reboot, its watchdog's reset and ``virsh reset``.
+"""
 
 ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
     (event, reason) for event, reasons in [*REASONS.items(), *OTHER_IDS.values()] for reason in reasons

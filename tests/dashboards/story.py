@@ -241,7 +241,7 @@ PLAYS: dict[str, Callable[[Stage], None]] = {
     "web": _until("stopped/crashed"),
     "app": _until("crashed/crashloaded"),
     "dog": _until("watchdog/none"),
-    "boots": _until("rebooted/guest"),
+    "boots": _until("rebooted/reset"),
     "full": _full,
     "saves": _saves,
     "busy": _busy,

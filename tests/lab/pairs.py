@@ -56,7 +56,7 @@ class Event:
             case "lifecycle", (int(event), int(detail)):
                 return word(EVENTS, event), word(REASONS.get(event, {}), detail)
             case "reboot", _:
-                return "rebooted", "guest"
+                return "rebooted", "reset"
             case "watchdog", (int(action), *_):
                 return "watchdog", word(WATCHDOG, action)
             case "io_error_reason", (_, _, _, reason):

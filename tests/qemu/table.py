@@ -45,9 +45,9 @@ COMING_AND_GOING = (
         guest=Guest("powerbutton"),
     ),
     Scenario("ignored-shutdown", plays.ignored_shutdown, ("stopped/destroyed",), never=("shutdown/guest",)),
-    Scenario("reboot", plays.boot_twice, ("rebooted/guest", "started/booted"), guest=Guest("reboot")),
-    Scenario("triple-fault", plays.boot_twice, ("rebooted/guest",), guest=Guest("triplefault")),
-    Scenario("reset", plays.reset, ("rebooted/guest", "started/booted")),
+    Scenario("reboot", plays.boot_twice, ("rebooted/reset", "started/booted"), guest=Guest("reboot")),
+    Scenario("triple-fault", plays.boot_twice, ("rebooted/reset",), guest=Guest("triplefault")),
+    Scenario("reset", plays.reset, ("rebooted/reset", "started/booted")),
     Scenario(
         "reboot-means-destroy",
         boot_and_wait("stopped"),
@@ -57,7 +57,7 @@ COMING_AND_GOING = (
     Scenario(
         "poweroff-means-restart",
         plays.boot_twice,
-        ("rebooted/guest", "started/booted"),
+        ("rebooted/reset", "started/booted"),
         guest=Guest("poweroff_once", hardware=Hardware(on_poweroff="restart")),
     ),
 )
@@ -174,7 +174,7 @@ WATCHDOG = (
     Scenario(
         "watchdog-reset",
         plays.boot_twice,
-        ("watchdog/reset", "rebooted/guest"),
+        ("watchdog/reset", "rebooted/reset"),
         guest=unfed("reset"),
         incidents=("hung",),
     ),

@@ -21,7 +21,7 @@ ATTENTIVE = (
     *("--hang.guest-agent", "--hang.guest-agent-interval", "500ms", "--hang.guest-agent-timeout", "1s"),
 )
 
-CURED = {"reset": "rebooted/guest", "pause": "resumed/unpaused"}
+CURED = {"reset": "rebooted/reset", "pause": "resumed/unpaused"}
 RUNS_ON = ("none", "inject-nmi")
 ACTIONS = ("none", "pause", "reset", "poweroff", "shutdown", "inject-nmi", "dump")
 

@@ -193,9 +193,9 @@ def panic_and_restart(stage: Stage, guest: Guest) -> Play:
 
 
 def reboot(stage: Stage, guest: Guest) -> Play:
-    stage.tell(guest, "rebooted", "guest")
+    stage.tell(guest, "rebooted", "reset")
     yield SHORT
-    stage.tell(guest, "rebooted", "guest")
+    stage.tell(guest, "rebooted", "reset")
 
 
 def disk_fails(stage: Stage, guest: Guest) -> Play:

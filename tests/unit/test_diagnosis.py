@@ -55,10 +55,10 @@ class TestTheNamesOfWhatIsSeen:
 class TestReboots:
     def test_one_reboot_is_counted_once(self) -> None:
         diagnosis = Diagnosis()
-        assert pair(observation("reboot", at=10.0), diagnosis) == ("rebooted", "guest")
+        assert pair(observation("reboot", at=10.0), diagnosis) == ("rebooted", "reset")
         assert pair(observation("reboot", at=10.003), diagnosis) is None
         assert pair(observation("reboot", at=10.2), diagnosis) is None
-        assert pair(observation("reboot", at=10.5), diagnosis) == ("rebooted", "guest")
+        assert pair(observation("reboot", at=10.5), diagnosis) == ("rebooted", "reset")
 
     def test_reboots_of_two_domains_are_two(self) -> None:
         diagnosis = Diagnosis()

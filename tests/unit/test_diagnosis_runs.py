@@ -114,7 +114,7 @@ class TestPanic:
             ("crashed/panicked", "stopped/crashed"),
             ("suspended/paused", "crashed/panicked", "stopped/crashed"),
             ("crashed/panicked", "shutdown/host", "stopped/crashed"),
-            ("crashed/panicked", "rebooted/guest", "resumed/unpaused"),
+            ("crashed/panicked", "rebooted/reset", "resumed/unpaused"),
         ],
     )
     def test_is_told_as_sent(self, sequence: tuple[str, ...]) -> None:

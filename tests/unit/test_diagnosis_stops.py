@@ -56,7 +56,7 @@ class TestEmulatorKilled:
         assert (crashed.reason, crashed.source) == ("crashed", "callback")
 
     def test_after_a_reset_within_the_run_is_crashed(self) -> None:
-        assert running().sees("rebooted/guest", "stopped/failed").asks(GONE).last == "stopped/crashed"
+        assert running().sees("rebooted/reset", "stopped/failed").asks(GONE).last == "stopped/crashed"
 
     def test_during_a_migration_out_is_crashed(self) -> None:
         assert running().sees("suspended/migrated", "stopped/failed").asks(GONE).last == "stopped/crashed"

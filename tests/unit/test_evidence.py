@@ -12,7 +12,7 @@ from libvirt_lifecycle_exporter.transition import Subject
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
 
 URI = "qemu:///system"
-LOGGED = "shutting down, reason=crashed"
+LOGGED = "qemu-system-x86_64: terminating on signal 15 from pid 1234"
 IO_ERROR = "I/O error: disk='vda', path='/images/web.qcow2', message='No such device'"
 
 

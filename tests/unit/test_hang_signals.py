@@ -20,7 +20,7 @@ def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(action: str) -> 
     assert ward.later(10_000) == []
 
 
-@pytest.mark.parametrize("cure", ["rebooted/guest", "resumed/unpaused"])
+@pytest.mark.parametrize("cure", ["rebooted/reset", "resumed/unpaused"])
 def test_it_has_recovered_when_it_was_reset_or_resumed_and_has_run_on(cure: str) -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
@@ -38,7 +38,7 @@ def test_it_has_recovered_when_it_was_reset_or_resumed_and_has_run_on(cure: str)
 def test_a_setback_begins_it_anew(setback: str) -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
-    ward.happens("rebooted", "guest")
+    ward.happens("rebooted", "reset")
     ward.later(29)
     assert ward.happens(*setback.split("/")) == []
     assert ward.later(100) == []
@@ -50,7 +50,7 @@ def test_a_setback_begins_it_anew(setback: str) -> None:
 def test_a_clock_that_steps_back_does_not_keep_it_hung() -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
-    ward.happens("rebooted", "guest")
+    ward.happens("rebooted", "reset")
     assert ward.later(-3600) == []
     assert ward.later(30) == CURED
 

@@ -31,7 +31,7 @@ STEPS = st.one_of(
                 ("stopped", "destroyed", "shutoff"),
                 ("crashed", "panicked", "crashed"),
                 ("watchdog", "reset", ""),
-                ("rebooted", "guest", ""),
+                ("rebooted", "reset", ""),
                 ("defined", "updated", ""),
             ]
         ),

@@ -20,14 +20,14 @@ from tests.unit.seen import HERE
             id="panic, on_crash=coredump-destroy, 11.3",
         ),
         pytest.param(
-            ("crashed/panicked", "rebooted/guest", "resumed/unpaused"),
+            ("crashed/panicked", "rebooted/reset", "resumed/unpaused"),
             "crashed",
             id="panic, on_crash=restart",
         ),
         pytest.param(
             ("crashed/panicked", "stopped/destroyed", *BOOT), "crashed", id="panic, preserved, started anew"
         ),
-        pytest.param(("crashed/crashloaded", "rebooted/guest"), "crashed", id="guest's own crash kernel"),
+        pytest.param(("crashed/crashloaded", "rebooted/reset"), "crashed", id="guest's own crash kernel"),
         pytest.param(
             ("crashed/crashloaded", "crashed/panicked", "stopped/crashed", *BOOT),
             "crashed",
@@ -112,7 +112,7 @@ def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str
         pytest.param(("suspended/postcopy", "stopped/migrated"), id="post-copy out"),
         pytest.param(("started/migrated", "resumed/postcopy", "resumed/migrated"), id="post-copy in"),
         pytest.param(("stopped/from_snapshot", "started/from_snapshot"), id="revert"),
-        pytest.param(("rebooted/guest",), id="reboot"),
+        pytest.param(("rebooted/reset",), id="reboot"),
         pytest.param(("pmsuspended/memory", "started/wakeup"), id="suspend to memory"),
         pytest.param(("watchdog/none", "watchdog/inject_nmi"), id="watchdog that does nothing to it"),
         pytest.param(("control_error/control_error",), id="control error"),

@@ -14,7 +14,7 @@ def test_the_next_crash_is_another_incident() -> None:
 
 
 def test_one_that_stays_off_stays_open() -> None:
-    assert account("crashed/panicked", "stopped/destroyed", "rebooted/guest").still_open == ["crashed"]
+    assert account("crashed/panicked", "stopped/destroyed", "rebooted/reset").still_open == ["crashed"]
 
 
 def test_a_start_that_fails_after_a_crash_is_something_new() -> None:
@@ -91,7 +91,7 @@ class TestRestart:
         ("before", "after", "kind"),
         [
             (("crashed/panicked",), ("stopped/crashed", *BOOT), "crashed"),
-            (("crashed/crashloaded",), ("rebooted/guest",), "crashed"),
+            (("crashed/crashloaded",), ("rebooted/reset",), "crashed"),
             (("hung/vcpu",), ("resumed/unpaused", "hung/vcpu", "recovered/vcpu"), "hung"),
             (("hung/emulator",), ("stopped/crashed", *BOOT), "hung"),
             (("suspended/ioerror",), ("resumed/unpaused",), "io_error"),

@@ -220,3 +220,8 @@ def test_an_event_with_a_reason_from_the_future_still_tells_the_state() -> None:
     assert states.state_after("stopped", "unknown_99") == ("shutoff", "unknown")
     assert states.state_after("crashed", "unknown_99") is None
     assert states.state_after("unknown_9", "unknown_1") is None
+
+
+def test_reboot_has_a_reason_that_is_true_for_host_and_guest() -> None:
+    """libvirt's REBOOT event does not tell a guest's reboot from `virsh reset`."""
+    assert [pair for pair in ALL_PAIRS if pair[0] == "rebooted"] == [("rebooted", "reset")]

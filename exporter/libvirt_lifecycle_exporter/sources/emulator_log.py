@@ -1,13 +1,19 @@
-"""The last words of an emulator, from the log that libvirt keeps of it.
+"""Find the reason why an emulator ended in the log that libvirt keeps of it.
 
-Law: guests and users write half of it, so it is read without following links or waiting, a bounded piece of
-it, and what leaves here is one line of plain text. What cannot be read says nothing; nothing is raised.
+Guests and users write half of that log. It is read without following links and without waiting, its last
+16 KiB only. The result is one line of plain text. A log that cannot be read gives no reason.
+
+Invariant: a line that does not explain an end is never returned (start-up messages, libvirt's own records,
+warnings, SPICE's debug output). If nothing else is there, there is no reason.
 """
 
+import datetime as dt
 import os
 import re
 import stat
+from itertools import dropwhile
 from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from libvirt_lifecycle_exporter.text import plain
@@ -16,10 +22,40 @@ _LINES = 4
 _TAIL = 16 * 1024
 """Bytes of a log's end that are read."""
 
-_STARTING = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: starting up ")
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+\+\d{4}: ")
-_BESIDE = re.compile(r"^Domain id=\d+ is tainted: ")
-"""Said at the start, by libvirt: how the domain is set up, not why it came to an end."""
+START_UP: Final = 10.0
+"""Seconds after libvirt's "starting up" in which output is no reason, unless the run ends in them."""
+
+_LIBVIRT_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d [\d:.]+\+\d{4}): ")
+_EMULATOR_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z) ")
+"""QEMU writes it because libvirt starts it with ``-msg timestamp=on``."""
+_STARTING = "starting up "
+_SHUTTING_DOWN = re.compile(r"shutting down(?:, reason=\w+)?")
+
+NOISE: Final = (
+    ("libvirt's record of the end", rf"^{_SHUTTING_DOWN.pattern}$"),
+    ("libvirt's record of a tainted domain", r"^Domain id=\d+ is "),
+    ("the terminal of a serial console", r"\bchar device redirected to "),
+    ("warnings, which do not end an emulator", r"(?:^|: )(?:warning|info): "),
+    ("deprecated options", r" (?:is|are) deprecated\b"),
+    ("a guessed image format", r"^WARNING: Image format was not specified for "),
+    (
+        "a guessed image format, continued",
+        r"^(?:Automatically detecting the format is|Specify the '\S+' format) ",
+    ),
+    (
+        "SPICE's debug output",
+        r"^(?:main_(?:channel|dispatcher)|reds?|inputs|snd|cursor|display|dcc|spice|playback)_\w+:( |$)",
+    ),
+    ("GLib's messages below critical", r"^\(.*?:\d+\): \S+-(?i:warning|message|info|debug) \*\*:"),
+    ("sound and USB libraries", r"^(?:ALSA lib |alsa: |pulseaudio: |libusb: |usbredirparser: |libust\[)"),
+    (
+        "the registers of a virtual CPU",
+        r"^(?:[A-Z]{2}[A-Z0-9]? ?=|R\d+ ?=|[CD]R\d ?=|EFER=|FCW=|FPR\d|XMM\d|Code=)",
+    ),
+)
+"""What it is, and the regular expression that finds it in a line without its time stamp."""
+
+_NOISE = re.compile("|".join(pattern for _, pattern in NOISE))
 _COMMAND_LINE = re.compile(r"^(?:[A-Z][A-Z0-9_]*=\S* \\|/\S+ \\|-\S+.*)$")
 """libvirt writes the emulator's whole command line into its log, an argument a line."""
 
@@ -50,18 +86,71 @@ def log_folder(uri: str, given: str) -> Path | None:
     return Path("/var/log/libvirt") / _FOLDERS[driver]
 
 
-def emulator_says(folder: Path | None, name: str) -> str:
-    """Return the last words of a domain's emulator in its present or last run; "" if there are none."""
+class _Line(NamedTuple):
+    """A line of a log."""
+
+    at: float | None
+    """Unix time, if the line has a time stamp."""
+    text: str
+    """Without the time stamp; plain text."""
+    is_libvirts: bool
+    """Whether libvirt wrote it, not the emulator."""
+
+
+def emulator_says(folder: Path | None, name: str, at: float | None = None) -> str:
+    """Return the reason that a domain's emulator gives for an event in its current or last run.
+
+    ``at``: when the event happened (Unix time); None if unknown. Returns "" if there is no reason.
+    """
     if folder is None or "/" in name or name.startswith("."):
         return ""
-    said: list[str] = []
-    for line in _tail(folder / f"{name}.log").splitlines():
-        if _STARTING.match(line):
-            said.clear()
-        elif not _COMMAND_LINE.match(line.strip()):
-            said.append(plain(_STAMP.sub("", line)))
-    words = [line for line in said if line and not _BESIDE.match(line)]
-    return plain("; ".join(words[-_LINES:]))
+    started: float | None = None
+    lines: list[_Line] = []
+    for raw in _tail(folder / f"{name}.log").splitlines():
+        if _COMMAND_LINE.match(raw.strip()):
+            continue
+        line = _parse(raw)
+        if line.is_libvirts and line.text.startswith(_STARTING):
+            started = line.at
+            lines.clear()
+        else:
+            lines.append(line)
+    reasons = [line.text for line in _after_start_up(lines, started, at) if _is_reason(line.text)]
+    return plain("; ".join(reasons[-_LINES:]))
+
+
+def _parse(raw: str) -> _Line:
+    for stamp, is_libvirts in ((_LIBVIRT_STAMP, True), (_EMULATOR_STAMP, False)):
+        if found := stamp.match(raw):
+            return _Line(_unix_time(found[1]), plain(raw[found.end() :]), is_libvirts)
+    return _Line(None, plain(raw), is_libvirts=False)
+
+
+def _unix_time(stamp: str) -> float | None:
+    try:
+        return dt.datetime.fromisoformat(stamp).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_reason(text: str) -> bool:
+    return bool(text) and not _NOISE.search(text)
+
+
+def _after_start_up(lines: list[_Line], started: float | None, at: float | None) -> list[_Line]:
+    """Drop the lines up to the last one written at start-up, unless the run ended at start-up itself."""
+    if started is None:
+        return lines
+    ends = [line.at for line in lines if line.is_libvirts and _SHUTTING_DOWN.fullmatch(line.text)]
+    end = ends[-1] if ends else at
+    if end is None or end - started <= START_UP:
+        return lines
+
+    def is_later(line: _Line) -> bool:
+        return line.at is None or line.is_libvirts or line.at - started > START_UP
+
+    later = len(list(dropwhile(is_later, reversed(lines))))
+    return lines[later:]
 
 
 def _tail(path: Path) -> str:

@@ -74,6 +74,6 @@ class Evidence:
     def _written(self, subject: Subject) -> str:
         found = (
             kernel_says(self._driver, subject) if subject.event == STOPPED else "",
-            emulator_says(self._logs, subject.name),
+            emulator_says(self._logs, subject.name, subject.at),
         )
         return plain("; ".join(words for words in found if words))
