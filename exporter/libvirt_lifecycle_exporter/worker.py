@@ -15,6 +15,7 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.pipeline import Pipeline
 from libvirt_lifecycle_exporter.ports import Asker, Remembers, Sink
 from libvirt_lifecycle_exporter.silence import PATIENT, Patience
+from libvirt_lifecycle_exporter.watches import GRACE, Grace
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Worker:
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
         patience: Patience = PATIENT,
+        grace: Grace = GRACE,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._inbox = inbox
@@ -56,6 +58,7 @@ class Worker:
             clock=clock,
             draw_order=inbox.next_order,
             patience=patience,
+            grace=grace,
         )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
