@@ -13,6 +13,7 @@ from dashboards.source.promql import (
     HOST,
     LAST_EVENT,
     LAST_INCIDENT,
+    OBSERVED,
     events_over_time,
     happened,
     incidents,
@@ -35,6 +36,9 @@ _BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang",out
 _OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
 _MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / ({_OFTEN} > 0)"
 _BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
+_OBSERVED_TIME: Final = (
+    f"sum by ({BY_DOMAIN}) (avg_over_time({pick('libvirt_domain_state', DOMAIN, OBSERVED)}[$__range]))"
+)
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({pick(LAST_INCIDENT, DOMAIN)}[$__range]))"
 _KINDS: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({_OPEN}[$__range]))"
@@ -52,7 +56,7 @@ NOW: Final = Row(
     [
         figure(
             "State",
-            "The state that libvirt tells; on several hosts if the domain is known to several.",
+            "The state that libvirt reports; unknown while the connection to libvirt is down. On several hosts if the domain is known to several.",
             state_number(DOMAIN),
             Look(unit="none", mappings=look.words(look.STATE_WORDS), no_value="This domain is not known."),
             legend="{{instance}}",
@@ -85,8 +89,8 @@ NOW: Final = Row(
         ),
         figure(
             "Availability",
-            "Share of the range without an open incident, as far as it was watched; two at once count twice.",
-            f"clamp_min(1 - {_BROKEN}, 0)",
+            "Share of the range without an open incident, as far as it was watched; two at once count twice. No value if the connection was down all the time.",
+            f"clamp_min(1 - {_BROKEN}, 0) and {_OBSERVED_TIME} > 0",
             Look(
                 unit="percentunit",
                 decimals=3,

@@ -16,6 +16,7 @@ from dashboards.source.promql import (
     HOST,
     LAST_EVENT,
     LAST_INCIDENT,
+    OBSERVED,
     OPEN,
     SEEN,
     STATES,
@@ -45,6 +46,7 @@ _BLIND: Final = f"increase({pick('libvirt_connection_unobserved_seconds_total')}
 _OUTAGES: Final = pick(f"{DURATION}_bucket", HOST, 'operation="outage",outcome="success"')
 _BROKEN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(OPEN)}[$__range]))"
 _KNOWN_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(STATES)}[$__range]))"
+_OBSERVED_TIME: Final = f"sum by ({BY_HOST}) (avg_over_time({pick(STATES, HOST, OBSERVED)}[$__range]))"
 _NONE: Final = f"0 * max by ({BY_HOST}) ({_UP})"
 """A zero for every host."""
 _HEARD: Final = f"max by ({BY_HOST}) ({_UP}) == 1"
@@ -73,7 +75,7 @@ NOW: Final = Row(
         ),
         figure(
             "Running",
-            "Domains that libvirt calls running. A hung one is among them: libvirt does not notice.",
+            "Domains that libvirt calls running. A hung one is among them: libvirt does not notice. Those of a connection that is down are not.",
             or_zero(total(pick("libvirt_domain_state", HOST, 'state="running"'))),
         ),
         figure(
@@ -158,7 +160,7 @@ TIME: Final = Row(
     [
         lines(
             "Domains by state",
-            "How many domains were in each of libvirt's states.",
+            "How many domains were in each state; unknown: the connection to their libvirt was down.",
             Query(total(pick(STATES), "state"), "{{state}}"),
             names=look.STATES,
             stacked=True,
@@ -168,10 +170,11 @@ TIME: Final = Row(
             "Unplanned stops by reason",
             "Stops that nobody asked for: the emulator or the guest crashed, it could not start or be received, it was ended for hanging. Unknown: found stopped after a time in which nobody listened.",
             Query(
-                over_time(EVENTS, HOST, 'event="stopped",reason=~"crashed|failed|hung|unknown"', "reason"),
+                over_time(EVENTS, HOST, 'event="stopped",reason=~"crashed|failed|hung"', "reason"),
                 "{{reason}}",
             ),
-            names=("crashed", "failed", "hung", "unknown"),
+            Query(over_time(EVENTS, HOST, 'event="stopped",reason="unknown"'), "cause unknown"),
+            names=("crashed", "failed", "hung", "cause unknown"),
         ),
         bars(
             "Migrations",
@@ -242,9 +245,9 @@ WHO: Final = Row(
         ),
         grid(
             "Availability per host",
-            "Share of the time of a host's domains without an open incident; two incidents at once count twice. Domains that are off count as well.",
+            "Share of the time of a host's domains without an open incident; two incidents at once count twice. Domains that are off count as well; no value if the connection was down all the time.",
             [
-                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) or ({_NONE} + 1 and {_HEARD})",
+                f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) and {_OBSERVED_TIME} > 0 or ({_NONE} + 1 and {_HEARD})",
                 f"sum by ({BY_HOST}) ({pick(STATES)})",
                 f"sum by ({BY_HOST}) ({pick(OPEN)})",
                 f"({incidents(by=BY_HOST)}) or {_NONE}",

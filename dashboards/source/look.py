@@ -37,21 +37,22 @@ STATES: Final[Mapping[str, tuple[int, str]]] = {
     "shutoff": (5, OFF),
     "crashed": (6, BAD),
     "pmsuspended": (7, STORAGE),
+    "unknown": (100, HUNG),
 }
-"""libvirt's states: the number (virDomainState) and the colour."""
+"""The states: the number (virDomainState; ``unknown`` is the exporter's own) and the colour."""
 
 NOTHING: Final = -1
 """The value of the row that says that there is none."""
 
 WORDS: Final[Mapping[str, str]] = {
     **{state: colour for state, (_, colour) in STATES.items()},
+    "cause unknown": MOVED,
     "panicked": WARN,
     "crashloaded": CALM,
     "emulator died": BAD,
     "failed": OFF,
     "hung": HUNG,
     "ioerror": STORAGE,
-    "unknown": MOVED,
     "in": GOOD,
     "out": MOVED,
     "emulator": HUNG,

@@ -7,6 +7,7 @@ grouping of domains or hosts is without them.
 from typing import Final
 
 from dashboards.source.look import NOTHING
+from dashboards.source.look import STATES as STATE_NUMBERS
 
 SCOPE: Final = 'job=~"$job",instance=~"$instance"'
 HOST: Final = f'{SCOPE},connection=~"$connection"'
@@ -29,6 +30,8 @@ OPEN: Final = "connection:libvirt_domain_incident_open:sum"
 BURSTS: Final = "connection:libvirt_connection_failures:increase1h"
 """Recording rules of alerts/, for what would be slow with 50,000 domains."""
 
+OBSERVED: Final = 'state!="unknown"'
+"""The states of domains whose connection is up."""
 ABNORMAL: Final = (
     'event=~"stopped|crashed|hung|suspended",'
     'reason=~"crashed|failed|hung|panicked|crashloaded|emulator|watchdog|guest_agent|vcpu|ioerror|api_error|postcopy_failed|unknown"'
@@ -147,18 +150,11 @@ def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
 
 
 def state_number(scope: str) -> str:
-    """The state of domains as libvirt's number: its metric has one series for each state."""
-    numbers = {
-        "running": 1,
-        "blocked": 2,
-        "paused": 3,
-        "shutdown": 4,
-        "shutoff": 5,
-        "crashed": 6,
-        "pmsuspended": 7,
-    }
+    """The state of domains as a number of ``look.STATES``: the metric has one series for each state."""
     each = [
-        pick("libvirt_domain_state", scope, f'state="{state}"') + f" * {n}" for state, n in numbers.items()
+        pick("libvirt_domain_state", scope, f'state="{state}"') + f" * {number}"
+        for state, (number, _) in STATE_NUMBERS.items()
+        if number
     ]
     return f"sum by ({BY_DOMAIN}) ({' or '.join(each)})"
 

@@ -29,6 +29,7 @@ from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.threads import Deadline, ThreadRegistry
+from libvirt_lifecycle_exporter.watches import Grace
 from libvirt_lifecycle_exporter.web.activation import activated_sockets
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
@@ -120,6 +121,7 @@ class App:
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
             threads=self.threads,
+            grace=Grace(settings.unknown_after),
         )
         own, duration = registry(
             ExporterCollector(

@@ -89,6 +89,13 @@ FLAGS: tuple[Flag, ...] = (
         "Longest wait between attempts to connect.",
     ),
     Flag(
+        "--libvirt.unknown-after",
+        "unknown_after",
+        DURATION,
+        "30s",
+        "How long a connection may be down before the state of its domains is shown as unknown.",
+    ),
+    Flag(
         "--libvirt.snapshot-interval",
         "snapshot_interval",
         DURATION,

@@ -31,7 +31,7 @@ from libvirt_lifecycle_exporter.transition import (
 )
 from libvirt_lifecycle_exporter.view import View
 from libvirt_lifecycle_exporter.vocabulary import LIFECYCLE
-from libvirt_lifecycle_exporter.watches import Watches
+from libvirt_lifecycle_exporter.watches import GRACE, Grace, Watches
 
 
 class Pipeline:
@@ -48,6 +48,7 @@ class Pipeline:
         clock: Callable[[], float],
         draw_order: Callable[[], int],
         patience: Patience = PATIENT,
+        grace: Grace = GRACE,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
@@ -68,7 +69,7 @@ class Pipeline:
             clock=clock,
             draw_order=draw_order,
         )
-        self._watches = Watches(connections, sink)
+        self._watches = Watches(connections, sink, grace)
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -125,6 +126,7 @@ class Pipeline:
             lambda: self._forget(now - self._memory),
             lambda: accounts.effects.expired.extend(self._sink.expire(now)),
             lambda: self._watches.note(now, accounts.effects),
+            lambda: self._watches.show_unknown(accounts.effects),
         )
 
     def _forget(self, before: float) -> None:

@@ -131,6 +131,8 @@ class Settings:
     keepalive_count: int = 3
     reconnect_max_delay: float = 10
     snapshot_interval: float = 300
+    unknown_after: float = 30
+    """How long a connection may be down before the state of its domains is unknown."""
     log_dir: str = ""
     """Where the emulators' logs are; empty: where libvirt has them."""
     domain_include: str = ".*"

@@ -24,6 +24,13 @@ STATES: Final = (
 )
 """virDomainState: the state's number is its place."""
 
+UNKNOWN: Final = "unknown"
+"""The exporter's own state: the connection is down, and the last known state is no longer observed."""
+CONNECTION_DOWN: Final = "connection_down"
+"""The reason of ``UNKNOWN``."""
+SHOWN_STATES: Final = (*STATES, UNKNOWN)
+"""The values of the state set. No domain record is ever in ``UNKNOWN``: the last known state is kept."""
+
 STATE_REASONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "nostate": ("unknown",),

@@ -4,8 +4,10 @@ Law: time in which events could have been missed is counted once: from the last 
 missed to the moment when callbacks were registered again, whether the connection was away or the exporter.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.effects import Effects
 from libvirt_lifecycle_exporter.ports import Sink
@@ -13,6 +15,28 @@ from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
 
 NOTED = 1.0
 """Seconds between notes of until when a connection was watched."""
+
+
+class Grace(NamedTuple):
+    """How long a connection may be down before the states of its domains are unknown."""
+
+    seconds: float = 30.0
+    """Long enough to hide a restart of the daemon."""
+    monotonic: Callable[[], float] = time.monotonic
+
+
+GRACE: Final = Grace()
+
+
+@dataclass(slots=True)
+class _Gap:
+    """The time between the loss of a connection and its next complete listing."""
+
+    since: float
+    """Unix time, seconds."""
+    due: float
+    """When the states become unknown; monotonic, seconds."""
+    is_shown: bool = False
 
 
 @dataclass(slots=True)
@@ -24,13 +48,16 @@ class _Watch:
     """By this process."""
     until: float = 0.0
     """Until when nothing was missed; 0: it was never watched."""
+    gap: _Gap | None = None
+    """Set while the domains are not observed, though they were before."""
 
 
 class Watches:
     """The connections, and since when they are watched."""
 
-    def __init__(self, connections: Iterable[str], sink: Sink) -> None:
+    def __init__(self, connections: Iterable[str], sink: Sink, grace: Grace = GRACE) -> None:
         self._sink = sink
+        self._grace = grace
         self._watches = {name: _Watch() for name in connections}
 
     def names(self) -> frozenset[str]:
@@ -49,6 +76,7 @@ class Watches:
         """Take over until when each was watched before a restart."""
         for name, moment in until.items():
             self._watches[name].until = moment
+            self._open_gap(name, moment)
 
     def until(self) -> dict[str, float]:
         """Return until when each was watched."""
@@ -61,6 +89,10 @@ class Watches:
         # The last answer of a connection that is lost by now does not tell of the time since.
         if watch.up or not watch.until:
             self._note(connection, at, effects)
+        if watch.up and watch.gap is not None:
+            if watch.gap.is_shown:
+                effects.then(self._sink.set_unobserved, connection, None)
+            watch.gap = None
 
     def found(self, link: LinkUp, effects: Effects) -> None:
         """A connection is open, and its callbacks are registered."""
@@ -81,9 +113,19 @@ class Watches:
         watch = self._watches[link.connection]
         if watch.up:
             self._note(link.connection, link.at, effects)
+            self._open_gap(link.connection, link.at)
             watch.lost = True
         watch.up = False
         effects.then(self._show, link.connection)
+
+    def show_unknown(self, effects: Effects) -> None:
+        """Show the states of the domains as unknown where a connection has been down for too long."""
+        now = self._grace.monotonic()
+        for name, watch in self._watches.items():
+            gap = watch.gap
+            if gap is not None and not gap.is_shown and now >= gap.due:
+                gap.is_shown = True
+                effects.then(self._sink.set_unobserved, name, gap.since)
 
     def note(self, now: float, effects: Effects) -> None:
         """Note, now and then, that nothing was missed until now."""
@@ -96,6 +138,11 @@ class Watches:
         # What was there before the first listing is not new: until that is written, nothing was watched.
         if watch.listed or watch.until:
             watch.until = effects.watched_until[connection] = moment
+
+    def _open_gap(self, connection: str, at: float) -> None:
+        watch = self._watches[connection]
+        if watch.gap is None:
+            watch.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)
 
     def _show(self, connection: str) -> None:
         self._sink.link(connection, up=self._watches[connection].up)

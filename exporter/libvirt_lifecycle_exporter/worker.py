@@ -19,6 +19,7 @@ from libvirt_lifecycle_exporter.ports import Asker, Remembers, Sink
 from libvirt_lifecycle_exporter.silence import PATIENT, Patience
 from libvirt_lifecycle_exporter.threads import WORKER, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import Message
+from libvirt_lifecycle_exporter.watches import GRACE, Grace
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Worker:
         clock: Callable[[], float] = time.time,
         patience: Patience = PATIENT,
         threads: ThreadRegistry | None = None,
+        grace: Grace = GRACE,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._threads = threads or ThreadRegistry()
@@ -62,6 +64,7 @@ class Worker:
             clock=clock,
             draw_order=inbox.next_order,
             patience=patience,
+            grace=grace,
         )
         self._in_hand: list[Message] = []
         """Messages that were taken from the queue and are not yet written."""

@@ -9,6 +9,7 @@ from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import Message, Subject, Transition
+from libvirt_lifecycle_exporter.watches import Grace
 from libvirt_lifecycle_exporter.worker import Worker
 from tests.unit.seen import HERE
 
@@ -60,6 +61,7 @@ class Rig:
             memory=900,
             turns=lambda: self.turn,
             clock=lambda: self.now,
+            grace=Grace(monotonic=lambda: self.now),
         )
         self.worker.restore(restored)
 

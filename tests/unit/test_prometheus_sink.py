@@ -88,7 +88,7 @@ def test_exactly_one_state_is_set() -> None:
         if name == "libvirt_domain_state"
     }
     assert [state for state, is_set in states.items() if is_set] == ["paused"]
-    assert len(states) == 8
+    assert len(states) == 9
 
 
 def test_a_state_from_the_future_is_in_the_reason_and_no_state_is_set() -> None:

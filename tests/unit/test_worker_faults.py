@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.domain import DomainValues
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
@@ -51,7 +51,7 @@ class FaultySink(PrometheusSink):
         super().__init__((HERE,), series_limit=1000, series_ttl=900)
         self._faults = faults
 
-    def show(self, domain: Domain) -> None:
+    def show(self, domain: DomainValues) -> None:
         self._faults.at("show")
         super().show(domain)
 

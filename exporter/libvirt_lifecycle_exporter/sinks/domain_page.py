@@ -23,7 +23,7 @@ from libvirt_lifecycle_exporter.sinks.families import (
     STATE_REASON,
     STATE_SINCE,
 )
-from libvirt_lifecycle_exporter.states import STATES
+from libvirt_lifecycle_exporter.states import CONNECTION_DOWN, SHOWN_STATES, UNKNOWN
 from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 Pair = tuple[str, str]
@@ -41,6 +41,7 @@ def _bits(*families: Family) -> int:
 EXEMPLIFIED = len(DOMAIN_FAMILIES)
 """Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
 _COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
+_STATES = _bits(STATE, STATE_REASON, STATE_SINCE)
 _FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META, HUNG)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
@@ -53,6 +54,7 @@ class DomainPage(Page):
         "_domain",
         "_labels",
         "_signals",
+        "_unobserved",
         "began",
         "counts",
         "exemplars",
@@ -81,6 +83,7 @@ class DomainPage(Page):
         """
         self._domain: DomainValues | None = None
         """The one that is shown."""
+        self._unobserved: float | None = None
         self.is_own = is_own
         self.facts = 0
         """Series that say what is known of the domain."""
@@ -184,7 +187,12 @@ class DomainPage(Page):
         self.touch(_FACTS)
         # state set, its reason, since, meta; whether it is hung; and OpenStack's.
         nova = domain is not None and domain.details is not None and domain.details.nova is not None
-        self.facts = 0 if domain is None else len(STATES) + 3 + len(self._signals) + nova
+        self.facts = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + nova
+
+    def set_unobserved(self, since: float | None) -> None:
+        """Show the state as unknown since then (Unix time, seconds); None: show the last known state."""
+        self._unobserved = since
+        self.touch(_STATES)
 
     @property
     def series(self) -> int:
@@ -200,11 +208,14 @@ class DomainPage(Page):
             return pairs(name, self._labels, _NAMES, self.last)
         if name in _OF_INCIDENTS:
             return _OF_INCIDENTS[name](self._labels, self)
-        if self._domain is None:
+        domain = self._domain
+        if domain is None:
             return ""
         if name == HUNG.name:
-            return _hung(self._labels, self._domain, self._signals)
-        return _WRITERS[name](self._labels, self._domain)
+            return _hung(self._labels, domain, self._signals)
+        if self._unobserved is not None and domain.present:
+            domain = domain._replace(state=UNKNOWN, reason=CONNECTION_DOWN, since=self._unobserved)
+        return _WRITERS[name](self._labels, domain)
 
 
 def _hung(subject: str, domain: DomainValues, signals: tuple[str, ...]) -> str:
@@ -215,7 +226,7 @@ def _hung(subject: str, domain: DomainValues, signals: tuple[str, ...]) -> str:
 
 def _state(subject: str, domain: DomainValues) -> str:
     return "".join(
-        sample(STATE.name, f'{subject},state="{state}"', state == domain.state) for state in STATES
+        sample(STATE.name, f'{subject},state="{state}"', state == domain.state) for state in SHOWN_STATES
     )
 
 

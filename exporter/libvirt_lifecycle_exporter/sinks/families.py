@@ -22,19 +22,19 @@ STATE: Final = Family(
     "libvirt_domain_state",
     "gauge",
     (*_DOMAIN, "state"),
-    "1 for the state the domain is in, 0 for all others.",
+    "Whether the domain is in this state (1 = yes); unknown while the connection to libvirt is down.",
 )
 STATE_REASON: Final = Family(
     "libvirt_domain_state_reason",
     "gauge",
     (*_DOMAIN, "state", "reason"),
-    "1 for the state the domain is in and libvirt's reason for it; only the current one is present.",
+    "Always 1; the current state of the domain and libvirt's reason for it (connection_down: not observed).",
 )
 STATE_SINCE: Final = Family(
     "libvirt_domain_state_since_timestamp_seconds",
     "gauge",
     _DOMAIN,
-    "Since when the domain is in its state (or was first seen in it), in seconds since the epoch.",
+    "Unix timestamp of when the domain entered its state, was first seen in it, or stopped being observed.",
 )
 META: Final = Family(
     "libvirt_domain_meta",

@@ -43,6 +43,8 @@ class PrometheusSink:
         self._ttl = series_ttl
         self._connections = {name: ConnectionPage(name) for name in connections}
         self._pages: dict[Name, DomainPage] = {}
+        self._unobserved: dict[str, float] = {}
+        """Connections whose domains are in an unknown state, and since when; Unix time, seconds."""
 
     @property
     def series(self) -> int:
@@ -186,6 +188,17 @@ class PrometheusSink:
         with self._lock:
             self._connections[connection].link(up=up)
 
+    def set_unobserved(self, connection: str, since: float | None) -> None:
+        """Show the states of a connection's domains as unknown since then; None: as last known."""
+        with self._lock:
+            if since is None:
+                self._unobserved.pop(connection, None)
+            else:
+                self._unobserved[connection] = since
+            for (where, _), page in self._pages.items():
+                if where == connection:
+                    page.set_unobserved(since)
+
     def show(self, domain: DomainValues) -> None:
         """Show what is known of a domain now; start the end of its series if it is gone."""
         key = (domain.connection, domain.name)
@@ -237,7 +250,9 @@ class PrometheusSink:
         return page
 
     def _new_page(self, connection: str, name: str) -> DomainPage:
-        return DomainPage(connection, name, signals=self._signals, is_own=name != OTHER)
+        page = DomainPage(connection, name, signals=self._signals, is_own=name != OTHER)
+        page.set_unobserved(self._unobserved.get(connection))
+        return page
 
     def _admit(self, connection: str, name: str) -> DomainPage | None:
         """Return the page of a domain, a new one if the limit allows."""

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 from libvirt_lifecycle_exporter.effects import Name
 from libvirt_lifecycle_exporter.sinks.domain_page import DomainPage, Pair
-from libvirt_lifecycle_exporter.states import STATES
+from libvirt_lifecycle_exporter.states import SHOWN_STATES
 from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
-_FACTS = len(STATES) + 4
+_FACTS = len(SHOWN_STATES) + 4
 """Series that tell of a domain: state, reason, since, meta, OpenStack's; each hang signal is one more."""
 _PAIR = 2
 """Series that a new (event, reason) of a domain brings: the counter and its newest time."""
