@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.journal.mortal import Mortal
+from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
+from tests.lab.host_boot import HostBoot
 from tests.lab.witness import Witness
 
 
@@ -18,6 +20,10 @@ class Field:
     witnesses: dict[str, Witness]
     """By the exporter's label of the connection."""
     journal: Path
+    clock: SteppedClock
+    """The exporter's."""
+    host_boot: HostBoot
+    """The exporter's host."""
 
 
 @pytest.fixture
@@ -26,5 +32,7 @@ def field(
 ) -> Iterator[Field]:
     journal = tmp_path / "journal.sqlite"
     uris = [f"qemu={own_daemon.uri}", f"test={own_daemon.test_uri}"]
-    with Mortal(tmp_path, uris, journal) as exporter:
-        yield Field(own_daemon, exporter, {"qemu": own_witness, "test": own_driver_witness}, journal)
+    clock, host_boot = SteppedClock(tmp_path / "clock"), HostBoot(tmp_path / "host")
+    witnesses = {"qemu": own_witness, "test": own_driver_witness}
+    with Mortal(tmp_path, uris, journal, environment=clock.environment, enter=host_boot.enter) as exporter:
+        yield Field(own_daemon, exporter, witnesses, journal, clock, host_boot)

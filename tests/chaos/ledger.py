@@ -185,6 +185,8 @@ ALLOWED = {
     "shutdown": {ON, PAUSED, ENDING},
 }
 """A guest is resumed before it is told to be started, when it boots, and after, when it is restored."""
+RUNS_AFTER = frozenset({"started", "suspended", "shutdown"})
+"""Events after which a domain has an emulator, for certain: a resumption may be the first word of a boot."""
 UNPROVEN = {("resumed", ON), ("resumed", COMING), ("shutdown", OFF)}
 """What may follow a blind interval. Its end does not prove that a pause has begun in it: it may be a boot;
 and a shutdown/host does not prove that a run has: a refused migration sends it, too, and so does a start that
@@ -223,6 +225,22 @@ def breaks(facts: Iterable[Fact]) -> list[Break]:
         alone = fact.event == "shutdown" and state in ("", OFF)
         state = (state and COMING) if coming else state if alone else AFTER_EVENT[fact.event]
         before = fact.event
+    return found
+
+
+def unnoticed_reboots(domain: str, rows: Iterable[Fact], reboots: Iterable[float]) -> list[str]:
+    """Return the reboots of the host after which a domain that was known to run does not begin with its stop.
+
+    ``rows``: in the order of the journal; ``reboots``: Unix time, seconds.
+    """
+    told = [row for row in rows if row.event in AFTER_EVENT]
+    found = []
+    for reboot in reboots:
+        before = [row for row in told if row.at < reboot]
+        after = next((row for row in told if row.at >= reboot), None)
+        ran = bool(before) and before[-1].event in RUNS_AFTER
+        if ran and (after is None or after.event != "stopped"):
+            found.append(f"{domain}: no stop after the host's reboot at {reboot:.3f}, but {after}")
     return found
 
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from tests.chaos.conftest import Field
 from tests.chaos.ledger import Interval, Intervals
-from tests.journal.mortal import Mortal
-from tests.lab.daemon import Daemon
 from tests.lab.witness import Witness
 
 LINE = re.compile(
@@ -21,13 +20,24 @@ SHORT, LONG = 1.0, 4.5
 """Seconds of frost: what the exporter bears, and what makes it take the connection for lost."""
 
 
+DAY = 86_400.0
+STEPS = (40 * DAY, -40 * DAY)
+"""Seconds by which the exporter's wall clock is wrong: so much longer than a storm that a time stamp shows by
+itself which clock it is from."""
+
+
 class Mischief:
     """Does one at a time; notes the beginning of each, and in the end everything is up."""
 
-    def __init__(self, exporter: Mortal, daemon: Daemon, dice: random.Random) -> None:
-        self.exporter = exporter
-        self.daemon = daemon
+    def __init__(self, field: Field, dice: random.Random) -> None:
+        self.exporter = field.exporter
+        self.daemon = field.daemon
         self.dice = dice
+        self._clock = field.clock
+        self._host_boot = field.host_boot
+        self._began = time.time()
+        self.reboots: list[float] = []
+        """When the host was about to lose its power."""
         self.done: Counter[str] = Counter()
         self.ends: list[float] = []
         """When the exporter or the daemon was about to end."""
@@ -66,6 +76,24 @@ class Mischief:
             start()
         self.exporter.wait_serving()
 
+    def host_rebooted(self) -> None:
+        self._end(self.exporter.kill)
+        self.reboots.append(time.time())
+        self._end(self.daemon.lose_power)
+        self._host_boot.boot()
+        for start in self.dice.sample((self.daemon.start, self.exporter.start), 2):
+            start()
+        self.exporter.wait_serving()
+
+    def clock_stepped(self) -> None:
+        self._clock.step_to(self.dice.choice(STEPS))
+        self._idle(10.0)
+        self._clock.step_to(0)
+
+    def true_time(self, at: float) -> float:
+        """Return when something happened that the exporter stamped with its own clock."""
+        return min((at - step for step in (0.0, *STEPS)), key=lambda true: abs(true - self._began))
+
     def frozen(self) -> None:
         self._freeze(SHORT)
 
@@ -89,7 +117,7 @@ class Mischief:
         return Intervals(self._intervals(label))
 
     def _intervals(self, label: str) -> list[Interval]:
-        lines = log_lines(self.exporter.log, label)
+        lines = [(self.true_time(at), what) for at, what in log_lines(self.exporter.log, label)]
         now = time.time()
         found = []
         for began in (at for at, what in lines if what == "is up"):

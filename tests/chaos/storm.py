@@ -81,15 +81,15 @@ class Storm(ABC):
 
     def _define_what_is_missing(self, connection: Any) -> None:
         """The test driver forgets everything when its daemon ends."""
-        there = {domain.name() for domain in connection.listAllDomains()}
+        there = {UUID(domain.UUIDString()) for domain in connection.listAllDomains()}
         for name in self.names:
-            if name not in there:
+            if uuid_of(name) not in there:
                 connection.defineXML(self.describe(name))
 
     def _act(self, connection: Any, name: str) -> None:
         act = "look"
         try:
-            domain = connection.lookupByName(name)
+            domain = connection.lookupByUUID(uuid_of(name).bytes)
             act = self.dice.choice(self.acts(domain.state()[0]))
             self.do(connection, domain, act)
         except (libvirt.libvirtError, OSError) as error:
@@ -102,7 +102,10 @@ class Storm(ABC):
 
     def do(self, connection: Any, domain: Any, act: str) -> None:
         del connection
-        getattr(domain, act)()
+        if act == "rename":
+            domain.rename(other_name(domain.name()))
+        else:
+            getattr(domain, act)()
 
 
 class DriverStorm(Storm):
@@ -127,12 +130,12 @@ class DriverStorm(Storm):
                 return ("suspend", "suspend", "destroy", "shutdown", "managedSave")
             case libvirt.VIR_DOMAIN_PAUSED:
                 return ("resume", "resume", "destroy")
-        return ("create", "create", "create", "redefine")
+        return ("create", "create", "create", "redefine", "rename")
 
     def do(self, connection: Any, domain: Any, act: str) -> None:
         if act == "redefine":
             domain.undefineFlags(UNDEFINE)
-            connection.defineXML(self.describe(domain.name()))
+            connection.defineXML(self.describe(first_name(domain.name())))
         else:
             super().do(connection, domain, act)
 
@@ -167,7 +170,7 @@ class GuestStorm(Storm):
                 return ("suspend", "suspend", "shutdown", "destroy", "managedSave", "SIGKILL", "SIGTERM")
             case libvirt.VIR_DOMAIN_PAUSED:
                 return ("resume", "resume", "resume", "destroy", "SIGKILL")
-        return ("create",)
+        return ("create", "create", "create", "rename")
 
     def do(self, connection: Any, domain: Any, act: str) -> None:
         if act.startswith("SIG"):
@@ -179,3 +182,20 @@ class GuestStorm(Storm):
 def uuid_of(name: str) -> UUID:
     """The same after each redefinition."""
     return UUID(int=int.from_bytes(name.encode().rjust(16, b"-")[-16:]))
+
+
+RENAMED = "-renamed"
+
+
+def names_of(name: str) -> tuple[str, str]:
+    """Return all names that a domain may have, by its first one."""
+    return name, name + RENAMED
+
+
+def first_name(name: str) -> str:
+    return name.removesuffix(RENAMED)
+
+
+def other_name(name: str) -> str:
+    """Return the name that a domain is renamed to."""
+    return first_name(name) if name.endswith(RENAMED) else name + RENAMED

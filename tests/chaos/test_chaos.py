@@ -12,12 +12,14 @@ import libvirt
 import pytest
 
 from tests.chaos.conftest import Field
-from tests.chaos.ledger import Fact, Findings, Views, compare
+from tests.chaos.ledger import Fact, Findings, Views, compare, unnoticed_reboots
 from tests.chaos.mischief import Mischief, witnessed
-from tests.chaos.storm import DriverStorm, GuestStorm, Storm, uuid_of
+from tests.chaos.storm import DriverStorm, GuestStorm, Storm, names_of, uuid_of
 from tests.journal.mortal import ERRORS, Onlooker
 from tests.lab.guests import Guests
 from tests.lab.page import EVENTS
+from tests.lab.pairs import Event
+from tests.lab.witness import Witness
 
 SEED = int(os.environ.get("LAB_SEED", "1"))
 SECONDS = float(os.environ.get("LAB_CHAOS_SECONDS", "30"))
@@ -41,6 +43,8 @@ EVERYTHING = EXPORTER_ONLY | {
     "both_killed": 1,
     "frozen": 2,
     "frozen_for_long": 1,
+    "host_rebooted": 1,
+    "clock_stepped": 2,
 }
 
 
@@ -52,12 +56,12 @@ def storms(field: Field, guests: Guests) -> list[Storm]:
     ]
 
 
-def journal_rows(field: Field) -> dict[tuple[str, str], list[Fact]]:
+def journal_rows(field: Field, mischief: Mischief) -> dict[tuple[str, str], list[Fact]]:
     rows: dict[tuple[str, str], list[Fact]] = defaultdict(list)
     with closing(sqlite3.connect(field.journal)) as database:
         query = "SELECT connection, uuid, at, event, detail, source FROM transitions ORDER BY seq"
-        for connection, uuid, *fact in database.execute(query):
-            rows[connection, uuid].append(Fact(*fact))
+        for connection, uuid, at, *what in database.execute(query):
+            rows[connection, uuid].append(Fact(mischief.true_time(at), *what))
     return rows
 
 
@@ -92,8 +96,10 @@ def true_states(field: Field) -> dict[tuple[str, str], str]:
 
 
 def states_agree(field: Field) -> bool:
-    shown = shown_states(field)
-    return all(shown.get(domain) == state for domain, state in true_states(field).items())
+    """What is shown is what libvirt says; a name that no domain has (any more) does not run."""
+    shown, true = shown_states(field), true_states(field)
+    gone = {shown[name] for name in shown.keys() - true.keys()}
+    return all(shown.get(name) == state for name, state in true.items()) and not gone & {"running", "paused"}
 
 
 def come_to_rest(field: Field) -> None:
@@ -113,8 +119,14 @@ def hears(field: Field, label: str) -> None:
     exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], PATIENCE, marker)
 
 
+def heard(witness: Witness, name: str) -> list[Event]:
+    """Return the events of a domain, under all of its names."""
+    events = [event for one in names_of(name) for event in witness.events(one)]
+    return sorted(events, key=lambda event: event.time)
+
+
 def account(field: Field, mischief: Mischief, offset: float) -> dict[str, Findings]:
-    rows = journal_rows(field)
+    rows = journal_rows(field, mischief)
     found = {}
     for label, names in (("qemu", GUESTS), ("test", DOMAINS)):
         witness, findings = field.witnesses[label], Findings()
@@ -123,11 +135,12 @@ def account(field: Field, mischief: Mischief, offset: float) -> dict[str, Findin
         for name in names:
             events = [
                 Fact(event.time + offset, *event.pair)
-                for event in witness.events(name)
+                for event in heard(witness, name)
                 if event.pair is not None
             ]
             mine = rows[label, str(uuid_of(name))]
             compare(name, events, mine, views, findings)
+            findings.lost += unnoticed_reboots(name, mine, mischief.reboots)
         watched = views.observable
         print(f"{label}: observable for {watched.seconds():.0f} s in {len(watched)} intervals; {findings}")
         found[label] = findings
@@ -141,7 +154,7 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(
 ) -> None:
     print(f"\nseed {SEED}, {SECONDS:g} s")
     offset = time.time() - time.monotonic()
-    mischief = Mischief(field.exporter, field.daemon, random.Random(SEED))  # noqa: S311 - no secret
+    mischief = Mischief(field, random.Random(SEED))  # noqa: S311 - no secret
     with Onlooker(field.exporter) as onlooker:
         with ExitStack() as weather:
             raging = [weather.enter_context(storm) for storm in storms(field, guests)]

@@ -37,11 +37,12 @@ class Mortal(Exporter):
         extra_args: Sequence[str] = (),
         ready: bool = True,
         environment: Mapping[str, str] | None = None,
+        enter: Sequence[str] = (),
     ) -> None:
+        """``enter``: a command that runs the exporter, which follows it."""
         flags = ("--journal.path", str(journal), *IMPATIENT, *extra_args)
         super().__init__(folder, uris, extra_args=flags, ready=ready, environment=environment)
-        if disk is not None:
-            self._argv = [*disk.enter, *self._argv]
+        self._argv = [*enter, *(disk.enter if disk is not None else ()), *self._argv]
 
     def figure(self, name: str) -> float:
         value = self.value(name)

@@ -12,7 +12,7 @@ import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -127,6 +127,16 @@ class Daemon(ABC):
         self.stop()
         self.start()
 
+    def lose_power(self) -> None:
+        """The daemon and all its emulators end at once, and what they kept in /run is gone."""
+        self.kill()
+        for pid in self._emulators():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not self._emulators(), ENDS_WITHIN, "all emulators to end")
+        for entry in (self.root / "run").iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
 
@@ -143,6 +153,16 @@ class Daemon(ABC):
 
     def emulator_pid(self, domain: str) -> int:
         return int((self.pid_files / f"{domain}.pid").read_text())
+
+    def _emulators(self) -> list[int]:
+        """Those without a pid file yet, too."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                line = (process / "cmdline").read_text(errors="replace")
+                if "qemu-system" in line.split("\0", 1)[0] and str(self.root) in line:
+                    found.append(int(process.name))
+        return found
 
     def _end(self, how: signal.Signals) -> None:
         os.kill(self.pid, how)
