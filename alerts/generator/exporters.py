@@ -135,7 +135,7 @@ and
     ),
     Alert(
         "LibvirtLabelsConflict",
-        f"\ngroup without ({', '.join(_OWN_LABELS)}) (\n  {_RENAMED}\n)",
+        f"\ncount without ({', '.join(_OWN_LABELS)}) (\n  {_RENAMED}\n) > 0",
         "Prometheus renames labels of the exporter on {{ $labels.instance }}: a target label has the same name.",
         "The name of a domain is in exported_domain; alerts and dashboards that use domain show the target's label instead. "
         "Set honor_labels: true in the scrape configuration (honorLabels: true in a PodMonitor or ServiceMonitor), or rename "

@@ -216,6 +216,18 @@ def test_a_comparison_with_one_bound_is_found(expression: str) -> None:
     assert not is_bounded(expression)
 
 
+def test_every_scrape_example_honors_labels() -> None:
+    pages = (*HERE.glob("*.md"), *HERE.glob("docs/*"), *HERE.glob("alerts/*.md"))
+    examples = [
+        part
+        for page in pages
+        if page.is_file()
+        for part in re.findall(r"job_name: libvirt-lifecycle\b[^#\n]*(?:#.*)?\n?.*", page.read_text())
+    ]
+    assert len(examples) >= 5
+    assert [example for example in examples if "honor_labels: true" not in example] == []
+
+
 def test_pairs_of_event_and_reason_are_real_ones() -> None:
     """A selector of both names no pair that cannot be: each event has a reason, each reason an event."""
     for expression in EXPRESSIONS:
