@@ -30,17 +30,23 @@ EVENT = "libvirt_domain_last_event_timestamp_seconds"
 INCIDENT = "libvirt_domain_last_incident_timestamp_seconds"
 SINCE = "libvirt_domain_state_since_timestamp_seconds"
 
+NAME = "or $labels.exported_domain $labels.domain"
+"""A domain's name, in a template: Prometheus renames the label if the target has a label ``domain``."""
+NAMED = 'domain!="_other",exported_domain!="_other"'
+"""Matchers for domains that have series of their own."""
+
 DOMAIN = (
-    '{{ if eq $labels.domain "_other" }}A domain beyond --series.limit{{ else }}'
-    "Domain {{ $labels.domain }}{{ end }} on {{ $labels.instance }} ({{ $labels.connection }})"
+    f'{{{{ if eq ({NAME}) "_other" }}}}A domain beyond --series.limit{{{{ else }}}}'
+    f"Domain {{{{ {NAME} }}}}{{{{ end }}}} on"
+    " {{ $labels.instance }} ({{ $labels.connection }})"
 )
 """How a domain is called; ``_other`` is none."""
 
-PATTERN = '{{ reReplaceAll "[^A-Za-z0-9_:@-]" "." $labels.domain }}'
+PATTERN = f'{{{{ reReplaceAll "[^A-Za-z0-9_:@-]" "." ({NAME}) }}}}'
 """A domain's name as a regular expression that no shell misreads: names are strangers' words."""
 
 EVENTS_COMMAND = (
-    f'libvirt-lifecycle-exporter events --since 1h{{{{ if ne $labels.domain "_other" }}}} '
+    f'libvirt-lifecycle-exporter events --since 1h{{{{ if ne ({NAME}) "_other" }}}} '
     f"--domain {PATTERN}{{{{ end }}}}"
 )
 
@@ -58,6 +64,10 @@ AGO = "{{ $value | humanizeDuration }}"
 """The age of what happened, where that is the expression's value."""
 
 
+AHEAD = 120
+"""Seconds by which a host's clock may be ahead; LibvirtExporterClockSkewed tells of less."""
+
+
 def aged(state: str) -> str:
     """Return an expression for how long domains have been in a state: seconds, never below 0."""
     return f"""
@@ -71,6 +81,18 @@ def counted(series: str, window: str) -> str:
 
     Each change is one; so is what the series begins with, unless that is older than the window.
     """
+    first = f"min_over_time({series}[{window}])"
     return f"""
     changes({series}[{window}])
-  + (min_over_time({series}[{window}]) > bool (time() - %(within_s)s))"""
+  + ({first} > bool (time() - %(within_s)s)) * ({first} < bool (time() + {AHEAD}))"""
+
+
+def recent(timestamp: str, seconds: str) -> str:
+    """Return an expression for the times of a gauge, of those that happened in the last ``seconds``.
+
+    A host's clock may have been ahead: what was shown ``seconds`` ago already is older than that, whatever
+    its time says. A crash is reported at once even then, ends in time, and does not come back when the clock
+    catches up.
+    """
+    shown = f"last_over_time({timestamp}[5m] offset {seconds}s)"
+    return f"({timestamp} > time() - {seconds} unless {timestamp} == {shown})"

@@ -7,15 +7,17 @@ from alerts.generator.alert import (
     EVENTS_COMMAND,
     HISTORY_COMMAND,
     INCIDENT,
+    NAMED,
     PATTERN,
     Alert,
     aged,
     counted,
+    recent,
 )
 
 _DASHBOARD = (
     "/d/libvirt-domain?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
-    "&var-connection={{ $labels.connection | urlquery }}&var-domain={{ $labels.domain | urlquery }}"
+    "&var-connection={{ $labels.connection | urlquery }}&var-domain={{ or $labels.exported_domain $labels.domain | urlquery }}"
 )
 
 
@@ -26,6 +28,7 @@ def _last(which: str) -> str:
 
 _STOP_FAILED = f'{EVENT}{{event="stopped",reason="failed"}}'
 _STOP_CRASHED = f'{EVENT}{{event="stopped",reason="crashed"}}'
+_WATCHDOG = f'{EVENT}{{event="watchdog"}}'
 _ARRIVED = _last('event="started",reason="migrated"')
 _REASON = "libvirt_domain_state_reason"
 _UNWANTED = "watchdog|api_error|crashed"
@@ -36,20 +39,20 @@ _ELSEWHERE = "ioerror|migration|postcopy|postcopy_failed"
 _CRASHED = f"""
 clamp_min(
   time() - (
-      {EVENT}{{event="crashed"}}
+      {recent(f'{EVENT}{{event="crashed"}}', "%(within_s)s")}
     or
-        {_STOP_CRASHED}
+        {recent(_STOP_CRASHED, "%(within_s)s")}
       unless ignoring (event, reason)
           {_last('event="stopped",reason="crashed"')}
         - {_last('event="crashed"')}
         < %(same_s)s
   ),
   0
-) < %(within_s)s"""
+)"""
 
-_CRASHES = 'libvirt_domain_incidents_total{kind="crashed",domain!="_other"}'
+_CRASHES = f'libvirt_domain_incidents_total{{kind="crashed",{NAMED}}}'
 # The counter sees several between two scrapes, the time sees the first of a new series.
-_TIMES = counted(f'{INCIDENT}{{kind="crashed",domain!="_other"}}', "%(within)s")
+_TIMES = counted(f'{INCIDENT}{{kind="crashed",{NAMED}}}', "%(within)s")
 _CRASH_LOOPING = f"""
   ({_TIMES}
   ) >= %(crashes)s
@@ -60,7 +63,7 @@ or
 _START_FAILED = f"""
 clamp_min(
   time() - (
-      {_STOP_FAILED}
+      {recent(_STOP_FAILED, "%(within_s)s")}
     unless ignoring (event, reason) (
         {_ARRIVED}
       unless
@@ -68,7 +71,7 @@ clamp_min(
     )
   ),
   0
-) < %(within_s)s"""
+)"""
 
 _PAUSED_UNASKED = aged(f'{_REASON}{{state="paused",reason=~"{_UNWANTED}"}}')
 _PAUSED_BY_SOMEBODY = aged(f'{_REASON}{{state="paused",reason!~"{_UNWANTED}|{_ELSEWHERE}"}}')
@@ -79,8 +82,8 @@ or
   ({_PAUSED_BY_SOMEBODY}
   ) > %(asked_s)s"""
 
-_BOOTS = counted(f'{EVENT}{{event="started",reason="booted",domain!="_other"}}', "%(within)s")
-_MOVES = counted(f'{EVENT}{{event=~"started|stopped",reason="migrated",domain!="_other"}}', "%(within)s")
+_BOOTS = counted(f'{EVENT}{{event="started",reason="booted",{NAMED}}}', "%(within)s")
+_MOVES = counted(f'{EVENT}{{event=~"started|stopped",reason="migrated",{NAMED}}}', "%(within)s")
 
 # What the domain is down after is known only while its incident is open; a restart or its removal closes that.
 _OUTAGE = f"""
@@ -162,7 +165,7 @@ DOMAINS = (
     ),
     Alert(
         "LibvirtDomainWatchdogFired",
-        f'clamp_min(time() - {EVENT}{{event="watchdog"}}, 0) < %(within_s)s',
+        f"clamp_min(time() - {recent(_WATCHDOG, '%(within_s)s')}, 0)",
         f"{DOMAIN} did not feed its watchdog; it ran out {AGO} ago ({{{{ $labels.reason }}}}: what was done about it).",
         "Its kernel or its watchdog daemon stands still, or it was starved of CPU time. This "
         "goes on for %(within)s; if the domain stays paused or down, another alert takes over.",

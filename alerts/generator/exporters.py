@@ -1,6 +1,6 @@
 """The alerts about the exporter itself. A table."""
 
-from alerts.generator.alert import Alert
+from alerts.generator.alert import EVENT, SINCE, Alert
 
 _PREFIX = "libvirt_lifecycle_exporter"
 _HEARTBEAT = f"{_PREFIX}_event_loop_heartbeat_timestamp_seconds"
@@ -23,10 +23,30 @@ def grown(counter: str, own: str = "", shape: str = "{}") -> str:
 or
     {shape.format(counter)} > 0
   and{matching}
-    time() - process_start_time_seconds < %(within_s)s"""
+    abs(time() - process_start_time_seconds) < %(within_s)s"""
 
 
 _GIVEN_UP = grown(f"{_PREFIX}_otlp_dropped_total", "signal", "sum without (cause) ({})").removeprefix("\n")
+
+_OWN_LABELS = [
+    f"{prefix}{label}"
+    for prefix in ("", "exported_")
+    for label in ("connection", "domain", "event", "reason", "state", "kind", "signal")
+]
+_RENAMED = "\nor\n  ".join(
+    f'{metric}{{exported_{label}!=""}}'
+    for metric, label in (
+        ("libvirt_connection_up", "connection"),
+        (SINCE, "domain"),
+        (EVENT, "domain"),
+        (EVENT, "event"),
+        (EVENT, "reason"),
+        ("libvirt_domain_state_reason", "state"),
+        ("libvirt_domain_incident_open", "kind"),
+        ("libvirt_domain_hung", "signal"),
+    )
+)
+"""One metric for each label that a rule names."""
 
 EXPORTERS = (
     Alert(
@@ -111,6 +131,16 @@ and
         'Some are counted together as domain="_other": their crashes are told of, but not whose they are, and alerts about '
         "states and loops do not see them.",
         f"{_PAGE}-E 'exporter_series(_limited_total)? '",
+        _DASHBOARD,
+    ),
+    Alert(
+        "LibvirtLabelsConflict",
+        f"\ncount without ({', '.join(_OWN_LABELS)}) (\n  {_RENAMED}\n) > 0",
+        "Prometheus renames labels of the exporter on {{ $labels.instance }}: a target label has the same name.",
+        "The name of a domain is in exported_domain; alerts and dashboards that use domain show the target's label instead. "
+        "Set honor_labels: true in the scrape configuration (honorLabels: true in a PodMonitor or ServiceMonitor), or rename "
+        "the target label.",
+        "curl -s 'http://localhost:9090/api/v1/targets?state=active'",
         _DASHBOARD,
     ),
     Alert(

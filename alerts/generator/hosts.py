@@ -1,7 +1,7 @@
 """The alerts about a host, its connection to libvirt, and the fleet. A table."""
 
-from alerts.generator.alert import CHECK_COMMAND, Alert
-from alerts.generator.recordings import CRASHED_DOMAINS, LAST_CRASH
+from alerts.generator.alert import CHECK_COMMAND, Alert, recent
+from alerts.generator.recordings import CRASH_TIMES, CRASHED_DOMAINS
 
 _HOST = "var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
 _CRASHES = f"/d/libvirt-crashes?{_HOST}"
@@ -13,8 +13,8 @@ HOSTS = (
     Alert(
         "LibvirtHostCrashBurst",
         f"""
-count without (domain) (
-  time() - {LAST_CRASH} < %(within_s)s
+count without (domain, exported_domain) (
+  max without (event, reason) {recent(CRASH_TIMES, "%(within_s)s")}
 ) >= %(domains)s""",
         f"{{{{ $value }}}} domains of {_WHERE} crashed within %(within)s.",
         "That many at once have one cause, and it is the host's: memory, storage, the network to it, a fault of QEMU or the kernel.",

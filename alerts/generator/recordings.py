@@ -3,9 +3,11 @@
 ``connection:`` keeps all labels of the target and ``connection``; ``job:`` is the fleet.
 """
 
-from alerts.generator.alert import EVENT, Recording
+from alerts.generator.alert import EVENT, Recording, recent
 
-LAST_CRASH = f'max without (event, reason) ({EVENT}{{event=~"stopped|crashed",reason=~"crashed|panicked|crashloaded"}})'
+CRASH_TIMES = f'{EVENT}{{event=~"stopped|crashed",reason=~"crashed|panicked|crashloaded"}}'
+LAST_CRASH = f"max without (event, reason) ({CRASH_TIMES})"
+_LAST_CRASH = "domain:libvirt_domain_last_crash_timestamp_seconds:max"
 CRASHED_DOMAINS = "connection:libvirt_domains_crashed:count15m"
 CRASH_COUNT = "job:libvirt_domains_crashed:count15m"
 CRASH_RATIO = "job:libvirt_domains_crashed:ratio15m"
@@ -21,7 +23,11 @@ _OPERATIONS = "libvirt_domain_operation_duration_seconds_bucket"
 def _by_host_and_fleet(metric: str, meaning: str, *labels: str) -> tuple[Recording, Recording]:
     kept = ", ".join(("%(fleet)s", *labels))
     return (
-        Recording(f"connection:{metric}:sum", f"sum without (domain) ({metric})", f"{meaning}, by host"),
+        Recording(
+            f"connection:{metric}:sum",
+            f"sum without (domain, exported_domain) ({metric})",
+            f"{meaning}, by host",
+        ),
         Recording(
             f"job:{metric}:sum", f"sum by ({kept}) (connection:{metric}:sum)", f"{meaning}, of the fleet"
         ),
@@ -39,18 +45,18 @@ RECORDINGS = (
     *_by_host_and_fleet("libvirt_domain_hung", "Domains hung now, by signal", "signal"),
     Recording(
         "connection:libvirt_domain_state_reason:sum",
-        "sum without (domain) (libvirt_domain_state_reason)",
+        "sum without (domain, exported_domain) (libvirt_domain_state_reason)",
         "Domains by state and libvirt's reason for it, by host",
     ),
     Recording(
-        "domain:libvirt_domain_last_crash_timestamp_seconds:max",
+        _LAST_CRASH,
         LAST_CRASH,
         "The newest crash of each domain that ever crashed",
     ),
     Recording(
         CRASHED_DOMAINS,
-        """
-  count without (domain) (time() - domain:libvirt_domain_last_crash_timestamp_seconds:max < 900)
+        f"""
+  count without (domain, exported_domain) {recent(_LAST_CRASH, "900")}
 or
   0 * libvirt_connection_up""",
         "Domains whose newest crash is less than 15 minutes old, by host; 0 if none",

@@ -31,6 +31,7 @@ _WHEN = {
     "LibvirtExporterAbsent": "Prometheus has no target of its job",
     "LibvirtExporterClockSkewed": "its clock and Prometheus' are more than `skew` apart",
     "LibvirtSeriesLimited": 'it shows domains as `domain="_other"` for want of series',
+    "LibvirtLabelsConflict": "a target label has the name of a label of its own, and `honor_labels` is not set",
     "LibvirtWebConfigFailing": "its `--web.config.file`, or a certificate, changed and cannot be used",
 }
 _ELSEWHERE = ("severity", "for")

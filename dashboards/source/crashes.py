@@ -27,6 +27,7 @@ from dashboards.source.promql import (
     or_zero,
     over_time,
     pick,
+    recent,
 )
 from dashboards.source.tables import VALUE, WHEN, Column, grid
 
@@ -39,10 +40,10 @@ _DYING: Final = f"clamp_min({over_time(EVENTS, HOST, _STOPPED)} - ({over_time(RA
 _HANG: Final = 'operation="hang",outcome="success"'
 _ENDED: Final = 'operation="outage",outcome="success"'
 _LAST: Final = f"max by ({BY_DOMAIN}) (last_over_time({pick(LAST_INCIDENT)}[$__range]))"
-_LATELY: Final = f"({_LAST} > time() - $__range_s)"
+_LATELY: Final = recent(_LAST, "$__range_s")
 _TOGETHER: Final = f"count by ({BY_HOST}) ({_LATELY}) > 1"
-_STRUCK: Final = (
-    f"max by ({BY_HOST}) ({pick(LAST_EVENT, HOST, ABNORMAL)}) > time() - $__interval_ms / 1000 - 60"
+_STRUCK: Final = recent(
+    f"max by ({BY_HOST}) ({pick(LAST_EVENT, HOST, ABNORMAL)})", "$__interval_ms / 1000 - 60"
 )
 _FAILED: Final = f"round(sum by ({BY_HOST}) ({pick(BURSTS)})) > 0"
 _NONE_FAILED: Final = f"vector(0) and on () {pick(BURSTS)} unless on () ({_FAILED})"

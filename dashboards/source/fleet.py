@@ -26,6 +26,7 @@ from dashboards.source.promql import (
     or_zero,
     over_time,
     pick,
+    recent,
     state_number,
     total,
     unreached,
@@ -215,7 +216,7 @@ WHO: Final = Row(
             "Last abnormal events",
             "What nobody asked for, the newest of each kind and domain within the range. Unknown: found so after a time in which nobody listened.",
             [
-                f"topk(100, {_NEWEST} > time() - $__range_s) * 1000",
+                f"topk(100, {recent(_NEWEST, '$__range_s')}) * 1000",
             ],
             [
                 Column("domain", "Domain", links=[links.to_domain()]),

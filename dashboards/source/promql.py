@@ -14,6 +14,8 @@ HOST: Final = f'{SCOPE},connection=~"$connection"'
 DOMAIN: Final = f'{HOST},domain="$domain"'
 """One, taken literally: Grafana does not escape the value of a variable that has but one."""
 
+AHEAD: Final = 120
+"""Seconds by which a host's clock may be ahead."""
 BY_HOST: Final = "job,instance,connection"
 BY_DOMAIN: Final = f"{BY_HOST},domain"
 BY_EXPORTER: Final = "job,instance"
@@ -78,13 +80,25 @@ def worst_of(metric: str) -> str:
     return worst(f"max by ({BY_EXPORTER}) ({metric})", largest(metric))
 
 
+def recent(timestamp: str, seconds: str) -> str:
+    """The times that lie in the last ``seconds``; a clock that was ahead makes none of them recent for hours."""
+    return f"({timestamp} > time() - {seconds} < time() + {AHEAD})"
+
+
+def is_recent(timestamp: str, seconds: str) -> str:
+    """The same as 1 or 0."""
+    return f"({timestamp} >= bool (time() - {seconds})) * ({timestamp} < bool (time() + {AHEAD}))"
+
+
 def happened(timestamp: str) -> str:
     """How often something happened within the range, from the gauge that says when it last did.
 
     Exact, where increase() extrapolates; right for a series that is born with its first event; and quick, since
     there is a series only where something happened. Two within one scrape are one.
     """
-    return f"changes({timestamp}[$__range]) + (min_over_time({timestamp}[$__range]) >= bool (time() - $__range_s))"
+    return (
+        f"changes({timestamp}[$__range]) + {is_recent(f'min_over_time({timestamp}[$__range])', '$__range_s')}"
+    )
 
 
 def count(metric: str, scope: str = HOST, more: str = "", by: str = "") -> str:
@@ -115,7 +129,7 @@ def events_over_time() -> str:
     """
     grew = f"rate({pick('libvirt_domain_lifecycle_events_total', DOMAIN)}[$__rate_interval]) * $__interval_ms / 1000"
     at = pick(LAST_EVENT, DOMAIN)
-    first = f"({at} unless {at} offset $__interval) > bool (time() - $__interval_ms / 1000 - 60)"
+    first = is_recent(f"({at} unless {at} offset $__interval)", "$__interval_ms / 1000 - 60")
     from_0 = f"({' or '.join(pick(LAST_EVENT, DOMAIN, pair) for pair in BORN_AT_0)})"
     more = f'label_replace({first} unless {from_0}, "first", "yes", "", "")'
     return f"sum by (event,reason) ({grew} > 0 or {first} and {from_0} or {more}) > 0"

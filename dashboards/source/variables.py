@@ -15,6 +15,7 @@ from dashboards.source.promql import (
     happened,
     incidents,
     pick,
+    recent,
 )
 
 ALL: Final = "$__all"
@@ -140,7 +141,7 @@ def worst() -> Variable:
 def troubled() -> Variable:
     """Hosts with an open incident, by the recording rules; what is too new for these; all, where there are none."""
     recorded = pick(OPEN)
-    lately = f"max by ({BY_HOST}) ({pick(LAST_INCIDENT)}) > time() - 180"
+    lately = recent(f"max by ({BY_HOST}) ({pick(LAST_INCIDENT)})", "180")
     unknown = f"{pick(_KNOWN)} unless on ({BY_HOST}) {recorded}"
     query = f"sum by ({BY_HOST}) ({recorded}) > 0 or {lately} or max by ({BY_HOST}) ({unknown})"
     return hidden("troubled", "The hosts on which an incident is open.", query, "instance")
@@ -149,7 +150,7 @@ def troubled() -> Variable:
 def restarted() -> Variable:
     """Those that started more than once."""
     starts = pick("libvirt_domain_last_event_timestamp_seconds", HOST, 'event="started"')
-    lately = f"max by ({BY_DOMAIN}) ({starts}) > time() - $__range_s"
+    lately = recent(f"max by ({BY_DOMAIN}) ({starts})", "$__range_s")
     return hidden("restarted", "The domains that started last, within the range.", f"topk(200, {lately})")
 
 

@@ -18,6 +18,7 @@ OF_EXPORTERS = {
     "LibvirtJournalFailing",
     "LibvirtTelemetryExportFailing",
     "LibvirtSeriesLimited",
+    "LibvirtLabelsConflict",
     "LibvirtWebConfigFailing",
 }
 BY_A_HANG = {"Outage", "StuckPaused", "StuckShuttingDown"}

@@ -14,7 +14,7 @@ from alerts.generator.rules import ALERTS, groups
 from alerts.generator.tables import filled
 from alerts.generator.thresholds import load
 from alerts.generator.writing import document
-from libvirt_lifecycle_exporter.states import STATE_REASONS, STATES
+from libvirt_lifecycle_exporter.states import SHOWN_STATES, STATE_REASONS
 from libvirt_lifecycle_exporter.text import OTHER
 from libvirt_lifecycle_exporter.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
 from tests.alerts.expressions import labels, metrics, selectors
@@ -35,7 +35,7 @@ UNASKED = {
     "event": {event for event, _ in COUNTED_PAIRS},
     "reason": {reason for _, reason in COUNTED_PAIRS}
     | {reason for reasons in STATE_REASONS.values() for reason in reasons},
-    "state": set(STATES),
+    "state": set(SHOWN_STATES),
     "kind": set(INCIDENT_KINDS),
     "signal": set(HANG_SIGNALS),
     "domain": {OTHER},
@@ -49,6 +49,7 @@ UNCLOCKED = {
     "LibvirtConnectionFlapping",
     "LibvirtExporterAbsent",
     "LibvirtExporterDown",
+    "LibvirtLabelsConflict",
     "LibvirtSeriesLimited",
     "LibvirtWebConfigFailing",
 }
@@ -179,11 +180,52 @@ def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> N
     for metric, label, values in selectors(expression):
         if metric == "up":
             continue
+        label = label.removeprefix("exported_")  # noqa: PLW2901 - as Prometheus renames it
         assert label in known[metric] | TARGET_LABELS, metric
-        assert set(values) <= UNASKED[label], (metric, label)
+        assert values == ("",) or set(values) <= UNASKED[label], (metric, label)
     of_metrics = {label for metric in named & set(known) for label in known[metric]}
-    grouped = labels(expression) - TARGET_LABELS - {"le"}
+    listed = {label.removeprefix("exported_") for label in labels(expression)}
+    grouped = listed - TARGET_LABELS - {"le"}
     assert grouped <= of_metrics or named & recorded, grouped
+
+
+def is_bounded(expression: str) -> bool:
+    """Whether every "it is younger than" has a bound for times in the future, too."""
+    rest = " ".join(expression.split())
+    # A time that was shown so long ago already is older than that, whatever it says.
+    rest = re.sub(
+        r"\(([^()]+?) > time\(\) - (\d+) unless \1 == last_over_time\(\1\[5m\] offset \2s\)\)", "", rest
+    )
+    window = r"min_over_time\([^()]+\)"
+    rest = re.sub(rf"\(({window}) > bool \(time\(\) - \d+\)\) \* \(\1 < bool \(time\(\) \+ \d+\)\)", "", rest)
+    rest = re.sub(r"abs\(time\(\) - \w+\) < \d+", "", rest)
+    is_young = r"(>=?|bool) \(?time\(\) -|time\(\) - [\w:]+(\{[^}]*\})? <|clamp_min\(time\(\) - [^()]*\b0\) <"
+    return re.search(is_young, rest) is None
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_a_time_in_the_future_is_not_recent_for_ever(expression: str) -> None:
+    assert is_bounded(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ['time() - x{a="b"} < 900', "x > time() - 900", "min_over_time(x[1h]) > bool (time() - 3600)"],
+)
+def test_a_comparison_with_one_bound_is_found(expression: str) -> None:
+    assert not is_bounded(expression)
+
+
+def test_every_scrape_example_honors_labels() -> None:
+    pages = (*HERE.glob("*.md"), *HERE.glob("docs/*"), *HERE.glob("alerts/*.md"))
+    examples = [
+        part
+        for page in pages
+        if page.is_file()
+        for part in re.findall(r"job_name: libvirt-lifecycle\b[^#\n]*(?:#.*)?\n?.*", page.read_text())
+    ]
+    assert len(examples) >= 5
+    assert [example for example in examples if "honor_labels: true" not in example] == []
 
 
 def test_pairs_of_event_and_reason_are_real_ones() -> None:

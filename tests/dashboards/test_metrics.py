@@ -1,5 +1,6 @@
 """Every metric and label that a dashboard uses is there: of the exporter, Prometheus, or a recording rule."""
 
+import json
 import re
 
 import pytest
@@ -111,6 +112,15 @@ def test_pairs_that_are_there_before_they_happen_are_known() -> None:
             all(re.fullmatch(one.value, named[one.name]) for one in together) for together in matchers
         )
         assert known == (pair in shown_before), pair
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_a_time_in_the_future_is_not_recent_for_ever(uid: str) -> None:
+    text = json.dumps(classic(uid))
+    after = re.findall(r"> time\(\) - [^<>]*", text)
+    assert [one for one in after if one + "< time() + 120" not in text] == []
+    is_after = re.findall(r"bool \(time\(\) - [^()]*\)\)", text)
+    assert [one for one in is_after if f"{one} * (" not in text] == []
 
 
 def test_a_metric_that_is_not_there_is_noticed() -> None:

@@ -30,7 +30,12 @@ class Prometheus(Service):
     ) -> None:
         self.port = free_port()
         config = folder / "prometheus.json"  # JSON is YAML
-        job = {"job_name": "libvirt", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
+        job = {
+            "job_name": "libvirt",
+            "honor_labels": True,
+            "static_configs": [{"targets": list(targets)}],
+            **(scrape or {}),
+        }
         whole = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job, *jobs], **(more or {})}
         config.write_text(json.dumps(whole))
         argv = [

@@ -76,6 +76,14 @@ def test_both_formats_say_the_same_and_keep_the_contract(lived: Exporter) -> Non
     assert {"process_cpu_seconds", "python_info", "python_gc_collections"} <= {family.name for family in text}
 
 
+def test_no_label_of_the_target_is_exposed(lived: Exporter) -> None:
+    """With honor_labels such a label would replace the target's own."""
+    labels = {
+        label for family in text_families(lived.text()) for one in family.samples for label in one.labels
+    }
+    assert not labels & {"job", "instance"}
+
+
 def test_every_family_stands_together_once(lived: Exporter) -> None:
     types = [line.split()[2] for line in lived.text().splitlines() if line.startswith("# TYPE")]
     assert len(types) == len(set(types))

@@ -15,6 +15,8 @@
 {{- end }}
 - port: metrics
   path: /metrics
+  # A target label with the name of one of the exporter's labels (domain) must not rename it.
+  honorLabels: true
   scheme: {{ include "lle.scheme" .root }}
   interval: {{ .monitor.interval | quote }}
   scrapeTimeout: {{ .monitor.scrapeTimeout | quote }}
