@@ -69,7 +69,7 @@ def _bind_all(host: str, port: int) -> list[socket.socket]:
     with ExitStack() as undo:
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
             try:
-                listening = socket.create_server(address, family=family, backlog=_BACKLOG)  # type: ignore[arg-type] # with its zone
+                listening = socket.create_server(address, family=family, backlog=_BACKLOG)
             except OSError as error:
                 if error.errno not in _MISSING_FAMILY:
                     raise
