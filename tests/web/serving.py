@@ -1,6 +1,7 @@
 """The real server with a page of its own, under a web configuration, and clients of all kinds."""
 
 import base64
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -64,6 +65,14 @@ class Served:
         except HTTPError as refused:
             with refused:
                 return refused.code, {name.lower(): value for name, value in refused.headers.items()}
+
+    def negotiated_cipher(self, context: ssl.SSLContext) -> str:
+        """OpenSSL's name of the cipher suite that a client agrees on with the server."""
+        with (
+            socket.create_connection(("127.0.0.1", self.port), 20) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+        ):
+            return (wrapped.cipher() or ("",))[0]
 
     def write(self, text: str) -> None:
         """Change the file."""

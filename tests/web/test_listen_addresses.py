@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -41,15 +42,6 @@ def test_address_is_served_as_in_go(address: str, served: set[str]) -> None:
         for bound in bind(where.host, where.port):
             sockets.enter_context(bound)
         assert reachable(where.port) == served
-
-
-def test_localhost_is_served_on_all_its_addresses() -> None:
-    port = free_port()
-    named = {str(found[4][0]) for found in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
-    with ExitStack() as sockets:
-        for bound in bind("localhost", port):
-            sockets.enter_context(bound)
-        assert reachable(port) == named
 
 
 def test_taken_address_of_a_name_is_refused_whole() -> None:
@@ -90,7 +82,18 @@ def in_network_namespace(commands: str, *addresses: str) -> dict[str, list[list[
     """Bind the addresses in a network of their own, which the shell commands set up."""
     script = f'{commands} && exec "$0" -c "$@"'
     done = subprocess.run(
-        ["unshare", "--net", "--map-root-user", "sh", "-c", script, sys.executable, IN_NAMESPACE, *addresses],
+        [
+            "unshare",
+            "--net",
+            "--mount",
+            "--map-root-user",
+            "sh",
+            "-c",
+            script,
+            sys.executable,
+            IN_NAMESPACE,
+            *addresses,
+        ],
         check=True,
         capture_output=True,
         text=True,
@@ -105,6 +108,15 @@ def test_link_local_address_with_zone_is_served() -> None:
     assert found["[fe80::1%lo]:10177"] == [["fe80::1", 1]]
     assert found["[fe80::1]:10177"] == "cannot listen on [fe80::1]:10177: invalid argument"
     assert str(found["[fe80::1%eth-9]:10177"]).startswith("cannot listen on [fe80::1%eth-9]:10177: ")
+
+
+def test_name_is_served_on_all_its_addresses(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n::1 localhost\n127.0.0.3 node1.example\n127.0.0.4 node1.example\n")
+    names = f"ip link set lo up && mount --bind {hosts} /etc/hosts"
+    found = in_network_namespace(names, "localhost:10177", "node1.example:10177")
+    assert sorted(map(str, found["localhost:10177"])) == ["['127.0.0.1']", "['::1', 0]"]
+    assert sorted(map(str, found["node1.example:10177"])) == ["['127.0.0.3']", "['127.0.0.4']"]
 
 
 def test_host_without_ipv6_serves_what_it_has() -> None:

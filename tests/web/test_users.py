@@ -11,7 +11,14 @@ import bcrypt
 import pytest
 
 from libvirt_lifecycle_exporter.web.config import RateLimit
-from libvirt_lifecycle_exporter.web.credentials import Credentials, Verdict, neighbour, nobody
+from libvirt_lifecycle_exporter.web.credentials import (
+    Credentials,
+    Verdict,
+    cost_of,
+    hash_of_nobody,
+    neighbour,
+    nobody,
+)
 from libvirt_lifecycle_exporter.web.guard import Bucket
 from tests.web.serving import Served, basic, hashed, serving
 
@@ -158,6 +165,35 @@ def test_who_guesses_much_waits_behind_who_asks_once() -> None:
     assert order.count("bad too many") == 40 - 16
     assert order.index("good right") <= order.index("bad wrong") + 3
     assert order.count("bad wrong") == 16
+
+
+def test_high_cost_check_delays_no_other_user() -> None:
+    """A check of Bob's password takes 500 times as long as one of Alice's, which is asked for later."""
+    users = {"alice": hashed("right"), "bob": nobody(13)}
+
+    async def play() -> list[str]:
+        credentials, order = Credentials(), []
+
+        async def ask(user: str, password: bytes) -> None:
+            verdict = await credentials.check(users, user, password, "here")
+            order.append(f"{user} {verdict.value}")
+
+        slow = asyncio.create_task(ask("bob", b"guess"))
+        await asyncio.sleep(0)
+        await ask("alice", b"right")
+        await ask("alice", b"wrong")
+        await slow
+        credentials.close()
+        return order
+
+    assert asyncio.run(play()) == ["alice right", "alice wrong", "bob wrong"]
+
+
+@pytest.mark.parametrize(("costs", "expected"), [((4,), 4), ((4, 12), 12), ((12, 16), 16), ((10, 18), 16)])
+def test_cost_of_unknown_user_is_bounded(costs: tuple[int, ...], expected: int) -> None:
+    """A check of cost 18 takes half a minute of one core, here for a name that anybody can invent."""
+    users = {f"user{cost}": nobody(cost) for cost in costs}
+    assert cost_of(hash_of_nobody(users)) == expected
 
 
 def test_a_slow_check_keeps_nobody_waiting_who_is_known(tmp_path: Path) -> None:

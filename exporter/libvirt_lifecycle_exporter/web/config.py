@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from libvirt_lifecycle_exporter.web import tls_names as names
+from libvirt_lifecycle_exporter.web.credentials import cost_of
 from libvirt_lifecycle_exporter.web.readers import (
     Reader,
     WebConfigError,
@@ -34,6 +35,9 @@ from libvirt_lifecycle_exporter.web.readers import (
     users,
     version,
 )
+
+_USUAL_COST: Final = 16
+"""A check of a higher bcrypt cost takes longer than a scrape may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,18 @@ class WebConfig:
         """The files that it names."""
         return self.tls.files if self.tls else ()
 
+    def warnings(self) -> list[str]:
+        """Return what is taken as it is written, but can hardly be meant."""
+        found = [
+            f"the hash of user {quoted(user)} has the bcrypt cost {cost_of(hashed)}: the first check of a "
+            "password takes many seconds, longer than a scrape may take"
+            for user, hashed in self.users.items()
+            if cost_of(hashed) > _USUAL_COST
+        ]
+        if self.rate_limit.interval and not self.rate_limit.burst:
+            found.append("rate_limit has an interval and no burst: every request is refused")
+        return found
+
     def told(self) -> str:
         """Say in words what it comes to."""
         tls = f"TLS, {self.tls.client_auth_type}" if self.tls else "no TLS"
@@ -114,7 +130,7 @@ def parse(written: str, folder: Path) -> WebConfig:
         http2=http.get("http2", False),
         headers=tuple(http.get("headers", {}).items()),
         users=MappingProxyType(top.get("basic_auth_users") or {}),
-        rate_limit=_rate_limit(top.get("rate_limit") or {}),
+        rate_limit=RateLimit(**top.get("rate_limit") or {}),
     )
 
 
@@ -134,13 +150,6 @@ class _Strict(yaml.BaseLoader):
                 raise _trouble(f"the key {quoted(key.value)} is there twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
-
-
-def _rate_limit(found: dict[str, Any]) -> RateLimit:
-    limit = RateLimit(**found)
-    if limit.interval and not limit.burst:
-        raise WebConfigError("rate_limit: with an interval and no burst nobody would ever be served")
-    return limit
 
 
 _TLS: Mapping[str, Reader] = MappingProxyType(

@@ -1,8 +1,9 @@
 """Whether a user's password is right: bcrypt, which is slow on purpose, kept away from everything else.
 
 Law: one check at a time, on a thread of its own; who asks much waits behind who asks little: addresses
-take turns, and one that has too many checks waiting is turned away. What was right once is known at once
-(by a digest under a key that nobody else has). An unknown user takes as long as a known one.
+take turns, and one that has too many checks waiting is turned away. Hashes of a high cost have a queue and a
+thread to themselves, so that other users do not wait for them. What was right once is known at once
+(by a digest under a key that nobody else has). An unknown user takes as long as a known one, up to a limit.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import hashlib
 import ipaddress
 import os
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import lru_cache
@@ -23,6 +24,10 @@ _MOST_WAITING: Final = 16
 """Of one address."""
 _LONGEST = 72
 """Bytes of a password that bcrypt looks at; the library refuses more, others cut it."""
+_HIGH_COST: Final = 13
+"""From this cost on, a check takes half a second and more."""
+_MOST_COST_OF_NOBODY: Final = 16
+"""An unknown user's check takes no longer than this: some seconds of one core, which anybody can ask for."""
 _SAME_NEIGHBOUR = 64
 """Bits of an IPv6 address that one and the same customer cannot change at will."""
 
@@ -42,33 +47,41 @@ class _Job(NamedTuple):
     answer: asyncio.Future[bool]
 
 
-class Credentials:
-    """Belongs to one asyncio loop."""
+class _Known:
+    """Digests of the pairs of user and password that were right lately."""
 
     def __init__(self) -> None:
-        self._secret = os.urandom(32)
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._digests
+
+    def add(self, digest: bytes) -> None:
+        self._digests[digest] = None
+        if len(self._digests) > _MOST_KNOWN:
+            self._digests.popitem(last=False)
+
+
+class _Queue:
+    """Checks, one at a time on one thread; addresses take turns."""
+
+    def __init__(self, known: _Known, thread_name: str) -> None:
+        self._known = known
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
-        self._thread = ThreadPoolExecutor(1, "bcrypt")
+        self._thread = ThreadPoolExecutor(1, thread_name)
         self._runner: asyncio.Task[None] | None = None
 
-    async def check(self, users: Mapping[str, str], user: str, password: bytes, address: str) -> Verdict:
-        """Tell whether this is the user's password; ``users``: their hashes."""
-        hashed = users.get(user)
-        key = self._key(user, hashed or "", password)
-        if hashed is not None and key in self._known:
-            return Verdict.RIGHT
+    def put(self, address: str, job: _Job) -> bool:
+        """Add a job; False: the address has too many of them."""
         queue = self._waiting.setdefault(neighbour(address), deque())
         if len(queue) >= _MOST_WAITING:
-            return Verdict.TOO_MANY
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        queue.append(_Job(key, hashed or nobody(_cost(users.values())), password[:_LONGEST], answer))
+            return False
+        queue.append(job)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
-        return Verdict.RIGHT if await answer and hashed is not None else Verdict.WRONG
+        return True
 
     def close(self) -> None:
-        """Check no more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
@@ -83,14 +96,37 @@ class Credentials:
                 self._thread, _matches, job.password, job.hashed
             )
             if is_right:
-                self._remember(job.key)
+                self._known.add(job.key)
             if not job.answer.done():
                 job.answer.set_result(is_right)
 
-    def _remember(self, key: bytes) -> None:
-        self._known[key] = None
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+
+class Credentials:
+    """Belongs to one asyncio loop."""
+
+    def __init__(self) -> None:
+        self._secret = os.urandom(32)
+        self._known = _Known()
+        self._quick = _Queue(self._known, "bcrypt")
+        self._slow = _Queue(self._known, "bcrypt-slow")
+
+    async def check(self, users: Mapping[str, str], user: str, password: bytes, address: str) -> Verdict:
+        """Tell whether this is the user's password; ``users``: their hashes."""
+        hashed = users.get(user)
+        key = self._key(user, hashed or "", password)
+        if hashed is not None and key in self._known:
+            return Verdict.RIGHT
+        to_check = hashed or hash_of_nobody(users)
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        queue = self._slow if cost_of(to_check) >= _HIGH_COST else self._quick
+        if not queue.put(address, _Job(key, to_check, password[:_LONGEST], answer)):
+            return Verdict.TOO_MANY
+        return Verdict.RIGHT if await answer and hashed is not None else Verdict.WRONG
+
+    def close(self) -> None:
+        """Check no more."""
+        self._quick.close()
+        self._slow.close()
 
     def _key(self, user: str, hashed: str, password: bytes) -> bytes:
         parts = (user.encode(), hashed.encode(), password)
@@ -114,8 +150,14 @@ def neighbour(address: str) -> str:
     return str(ipaddress.ip_network((found, _SAME_NEIGHBOUR), strict=False))
 
 
-def _cost(hashes: Iterable[str]) -> int:
-    return max(int(hashed.split("$")[2]) for hashed in hashes)
+def cost_of(hashed: str) -> int:
+    """Return the cost of a bcrypt hash: a check takes 2 ** cost rounds."""
+    return int(hashed.split("$")[2])
+
+
+def hash_of_nobody(users: Mapping[str, str]) -> str:
+    """Return what an unknown user's password is checked against: as costly as a user's, up to a limit."""
+    return nobody(min(max(map(cost_of, users.values())), _MOST_COST_OF_NOBODY))
 
 
 @lru_cache

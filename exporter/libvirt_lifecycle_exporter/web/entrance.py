@@ -72,6 +72,7 @@ class Entrance:
         self._clock = clock
         self._file = Path(path).expanduser().absolute() if path else None
         self.rules = rules(self._file) if self._file else Rules(WebConfig(), None)
+        self._warn()
         self._seen = self._tried = self.rules.seen
         self.reloaded_at = time.time() if self._file else None
         """When a configuration was last taken; Unix time, seconds. None: there is none."""
@@ -129,6 +130,11 @@ class Entrance:
         self.rules, self.trouble, self.reloaded_at = found, "", time.time()
         self._seen = self._tried = found.seen
         log.info("the web configuration %s was read again and is in force", file)
+        self._warn()
+
+    def _warn(self) -> None:
+        for warning in self.rules.config.warnings():
+            log.warning("--web.config.file %s: %s", self._file, warning)
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK):

@@ -90,6 +90,9 @@ def _set_ciphers(made: ssl.SSLContext, tls: Tls) -> None:
 def _set_curves(made: ssl.SSLContext, curves: Sequence[str]) -> None:
     if not curves:
         return
+    if set(curves) == set(names.CURVES):
+        # All that the format knows are on without being asked for.
+        return
     found = [names.CURVES[curve] for curve in curves]
     try:
         if len(found) == 1:
@@ -97,7 +100,9 @@ def _set_curves(made: ssl.SSLContext, curves: Sequence[str]) -> None:
         elif hasattr(made, "set_groups"):
             made.set_groups(":".join(found))
         else:
-            raise WebConfigError("tls_server_config: curve_preferences: more than one needs Python 3.15")
+            raise WebConfigError(
+                "tls_server_config: curve_preferences: some of the curves need Python 3.15; name one, or all"
+            )
     except ssl.SSLError as error:
         raise WebConfigError(f"tls_server_config: curve_preferences cannot be had{_reason(error)}") from None
 

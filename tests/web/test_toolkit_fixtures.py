@@ -1,0 +1,255 @@
+"""The cases of exporter-toolkit's own tests (web/testdata, web/tls_config_test.go), one row for each file.
+
+The inputs are our own, with certificates of our own; the outcomes are the toolkit's, but for the rows that
+name a difference, which docs/web-config.md explains.
+"""
+
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from libvirt_lifecycle_exporter.web import tls_names
+from libvirt_lifecycle_exporter.web.credentials import nobody
+from libvirt_lifecycle_exporter.web.entrance import rules
+from libvirt_lifecycle_exporter.web.readers import WebConfigError
+from tests.otel.certificates import sign
+from tests.web.serving import TLS, Served, basic, hashed, serving
+
+NOBODY_VERIFIED = f"{TLS}, client_auth_type: VerifyClientCertIfGiven"
+MUTUAL = f"{TLS}, client_auth_type: RequireAndVerifyClientCert"
+SELF_SIGNED = f"{MUTUAL}, client_ca_file: stranger.pem"
+ANY = "client_auth_type: RequireAnyClientCert"
+
+
+def inline(folder: Path, **files: str) -> str:
+    """Keys whose values are the contents of files."""
+    return "".join(
+        f"  {key}: |\n" + "".join(f"    {line}\n" for line in (folder / file).read_text().splitlines())
+        for key, file in files.items()
+    )
+
+
+class Refused(NamedTuple):
+    """The file is refused, by these words."""
+
+    words: str
+
+
+class Plain(NamedTuple):
+    """It is served without TLS; the statuses of as many requests."""
+
+    statuses: tuple[int, ...] = (200,)
+    user: str = ""
+
+
+class Encrypted(NamedTuple):
+    """It is served with TLS; the status for a client, None where its handshake fails."""
+
+    status: int | None = 200
+    certificate: str = ""
+    user: str = ""
+    ciphers: str = ""
+    curve: str = ""
+    cipher: str = ""
+
+
+Outcome = Refused | Plain | Encrypted
+JUNK = "\n".join(f"{number}hWkNKCp3" for number in range(20))
+USERS = (
+    f"basic_auth_users: {{alice: {hashed('a')}, bob: {nobody(18)}, carol: {hashed('carol123')}, "
+    f"dave: {hashed('dave123')}}}\n"
+)
+HEADERS = "http_server_config: {{headers: {{{}}}}}"
+RATE = "rate_limit: {{interval: {}, burst: 0}}"
+SOME = "[TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]"
+SWAPPED = "[TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"
+ONE = "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384], max_version: TLS12"
+ALL_CIPHERS = ", ".join([*tls_names.CIPHERS, *tls_names.TLS13_CIPHERS])
+ALL_CURVES = "CurveP256, CurveP384, CurveP521, X25519"
+BOTH_CIPHERS = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
+LIMITED = "min_version: TLS12, max_version: TLS12"
+
+TABLE: dict[str, tuple[str, tuple[Outcome, ...]]] = {
+    "tls_config_noAuth.requireandverifyclientcert.good": (
+        SELF_SIGNED + "}",
+        (Encrypted(certificate="stranger"), Encrypted(None)),
+    ),
+    # A difference: Python's ssl cannot ask for a certificate without verifying it.
+    "tls_config_noAuth.requireanyclientcert.good": (f"{TLS}, {ANY}}}", (Refused("RequireAnyClientCert"),)),
+    "tls_config_noAuth.requireanyclientcertkeyinline.good": (
+        f"tls_server_config: {{cert_file: server.pem, key: K, {ANY}}}",
+        (Refused("RequireAnyClientCert"),),
+    ),
+    "auth_clientCAs_invalid.bad": (f"{TLS}, client_ca_file: somefile}}", (Refused("client CAs"),)),
+    "auth_clientCAs_missing.bad": (MUTUAL + "}", (Encrypted(None), Encrypted(None, "client"))),
+    "auth_client_san.bad": (
+        f"{SELF_SIGNED.replace('stranger', 'ca')}, client_allowed_sans: [bad]}}",
+        (Encrypted(None, "named"),),
+    ),
+    "auth_client_san.good": (
+        f"{SELF_SIGNED.replace('stranger', 'ca')}, client_allowed_sans: [one, test3, two]}}",
+        (Encrypted(certificate="named"),),
+    ),
+    "auth_user_list_invalid.bad": (f"{TLS}}}\nbasic_auth_users: {{john: doe}}", (Refused("bcrypt"),)),
+    "empty": ("", (Plain(),)),
+    "headers.good": (
+        HEADERS.format(
+            "X-Frame-Options: deny, Strict-Transport-Security: max-age=1; includeSubDomains, "
+            "X-Content-Type-Options: nosniff, X-XSS-Protection: 1, "
+            "Content-Security-Policy: \"default-src 'self'\""
+        ),
+        (Plain(),),
+    ),
+    "headers_content_type_options.bad": (
+        HEADERS.format("X-Content-Type-Options: sniff"),
+        (Refused("must be nosniff"),),
+    ),
+    "headers_extra_header.bad": (HEADERS.format("Content-Type: foo"), (Refused("Content-Type"),)),
+    "headers_frame_options.bad": (HEADERS.format("X-Frame-Options: foo"), (Refused("must be deny"),)),
+    "junk": (JUNK, (Refused("must hold keys and values"),)),
+    "junk_key": ("tls_server_config: {cert_filse: server.pem}", (Refused("unknown key"),)),
+    "noAuth.bad": (f"{TLS}, client_ca_file: /dev/null}}", (Refused("client CAs"),)),
+    "noAuth.good.blocking": (MUTUAL + "}", (Encrypted(None),)),
+    "noAuth.good": (NOBODY_VERIFIED + "}", (Encrypted(),)),
+    "noAuth_allCiphers.good": (f"{NOBODY_VERIFIED}, cipher_suites: [{ALL_CIPHERS}]}}", (Encrypted(),)),
+    "noAuth_allCurves.good": (
+        f"{NOBODY_VERIFIED}, curve_preferences: [{ALL_CURVES}]}}",
+        tuple(Encrypted(curve=curve) for curve in ("prime256v1", "secp384r1", "secp521r1")),
+    ),
+    "noAuth_certPath_empty.bad": (
+        'tls_server_config: {cert_file: "", key_file: server.key}',
+        (Refused("cert_file is missing"),),
+    ),
+    "noAuth_certPath_invalid.bad": (
+        TLS.replace("server.pem", "somefile") + "}",
+        (Refused("somefile): no such file"),),
+    ),
+    "noAuth_certPath_keyPath_empty.bad": (
+        'tls_server_config: {cert_file: "", key_file: "", client_auth_type: x}',
+        (Refused('there is no "x"'),),
+    ),
+    "noAuth_certPath_keyPath_invalid.bad": (
+        "tls_server_config: {cert_file: somefile, key_file: somefile}",
+        (Refused("somefile): no such file"),),
+    ),
+    "noAuth_cert_empty.bad": (
+        'tls_server_config: {cert: "", key_file: server.key}',
+        (Refused("cert_file is missing"),),
+    ),
+    "noAuth_inventedCiphers.bad": (
+        f"{NOBODY_VERIFIED}, cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA2048]}}",
+        (Refused("there is no cipher suite"),),
+    ),
+    "noAuth_inventedCurves.bad": (
+        f"{NOBODY_VERIFIED}, curve_preferences: [CurveP257]}}",
+        (Refused("there is no curve"),),
+    ),
+    "noAuth_keyPath_empty.bad": (
+        'tls_server_config: {cert_file: server.pem, key_file: ""}',
+        (Refused("key_file is missing"),),
+    ),
+    "noAuth_keyPath_invalid.bad": (
+        "tls_server_config: {cert_file: server.cert, key_file: somefile}",
+        (Refused("no such file"),),
+    ),
+    "noAuth_key_empty.bad": (
+        'tls_server_config: {cert_file: server.pem, key: ""}',
+        (Refused("key_file is missing"),),
+    ),
+    "noAuth_noHTTP2.good": (
+        f"{NOBODY_VERIFIED}, {ONE}}}\nhttp_server_config: {{http2: false}}",
+        (Encrypted(),),
+    ),
+    # A difference: the toolkit refuses it, since HTTP/2 needs another cipher suite. Here is no HTTP/2.
+    "noAuth_noHTTP2Cipher.bad": (f"{NOBODY_VERIFIED}, {ONE}}}", (Encrypted(),)),
+    "noAuth_someCiphers.good": (
+        f"{NOBODY_VERIFIED}, cipher_suites: {SOME}, {LIMITED}}}",
+        (
+            Encrypted(ciphers="ECDHE-RSA-AES128-GCM-SHA256"),
+            Encrypted(None, ciphers="ECDHE-RSA-AES256-SHA"),
+            Encrypted(ciphers=BOTH_CIPHERS, cipher="ECDHE-RSA-AES128-GCM-SHA256"),
+        ),
+    ),
+    "noAuth_someCiphers_noOrder.good": (
+        f"{NOBODY_VERIFIED}, cipher_suites: {SWAPPED}, prefer_server_cipher_suites: false, {LIMITED}}}",
+        (Encrypted(ciphers=BOTH_CIPHERS, cipher="ECDHE-RSA-AES128-GCM-SHA256"),),
+    ),
+    "noAuth_someCurves.good": (
+        f"{NOBODY_VERIFIED}, min_version: TLS13, curve_preferences: [CurveP521]}}",
+        (Encrypted(curve="secp521r1"), Encrypted(None, curve="secp384r1")),
+    ),
+    "noAuth_tlsInline.good": (
+        "tls_server_config:\n{inline}  client_auth_type: VerifyClientCertIfGiven\n",
+        (Encrypted(),),
+    ),
+    "noAuth_wrongTLSVersion.bad": (
+        f"{NOBODY_VERIFIED}, min_version: TLS111}}",
+        (Refused("there is no TLS version"),),
+    ),
+    "rate_limiter_nonblocking": (RATE.format(0), (Plain((200,) * 10),)),
+    "rate_limiter_one_second": (RATE.format("1s"), (Plain((429,) * 10),)),
+    "users.good": (
+        f"{TLS}}}\n{USERS}",
+        (
+            Encrypted(401),
+            Encrypted(user="dave:dave123"),
+            Encrypted(user="carol:carol123"),
+            Encrypted(401, user="dave:bad"),
+        ),
+    ),
+    "users_noTLS.good": (USERS, (Plain((401,)), Plain(user="dave:dave123"))),
+}
+
+
+def handshake_and_status(served: Served, expected: Encrypted) -> int | None:
+    """The status for such a client; None where it is not let in."""
+    client = served.client(expected.certificate)
+    if expected.ciphers:
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+        client.set_ciphers(expected.ciphers)
+    if expected.curve:
+        client.set_ecdh_curve(expected.curve)
+    headers = basic(*expected.user.split(":")) if expected.user else {}
+    try:
+        status = served.ask(client, headers=headers)[0]
+    except OSError:
+        return None
+    if expected.cipher:
+        assert served.negotiated_cipher(client) == expected.cipher
+    return status
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_file_is_treated_as_the_toolkit_treats_it(folder: Path, name: str) -> None:
+    text, outcomes = TABLE[name]
+    sign(folder, "named", extension="subjectAltName=DNS:test1,DNS:test2,DNS:test3")
+    text = text.replace("{inline}", inline(folder, cert="server.pem", key="server.key"))
+    first = outcomes[0]
+    if isinstance(first, Refused):
+        (folder / "web.yml").write_text(text)
+        with pytest.raises(WebConfigError) as refused:
+            rules(folder / "web.yml")
+        assert first.words in str(refused.value)
+        return
+    with serving(folder, text) as served:
+        for outcome in outcomes:
+            if isinstance(outcome, Encrypted):
+                assert handshake_and_status(served, outcome) == outcome.status
+            elif isinstance(outcome, Plain):
+                headers = basic(*outcome.user.split(":")) if outcome.user else {}
+                statuses = [served.ask(headers=headers)[0] for _ in outcome.statuses]
+                assert tuple(statuses) == outcome.statuses
+
+
+def test_clients_that_do_not_fit_the_server_get_no_answer(folder: Path) -> None:
+    """A client of the other kind, and one with TLS 1.1 only."""
+    with serving(folder, None) as served, pytest.raises(OSError, match=r".+"):
+        served.ask(served.client())
+    with serving(folder, NOBODY_VERIFIED + "}") as served:
+        with pytest.raises(OSError, match=r".+"):
+            served.ask()
+        context = rules(folder / "web.yml").context
+        assert context
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
