@@ -4,6 +4,7 @@ Exit codes: 0 well; 1 it could not be done (a check failed, a port is taken); 2 
 error is one sentence on standard error.
 """
 
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from libvirt_lifecycle_exporter.telemetry import telemetry
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.readers import WebConfigError
+
+log = logging.getLogger(__name__)
 
 NAME = "libvirt-lifecycle-exporter"
 _CHECK_PATIENCE = 15.0
@@ -40,6 +43,8 @@ def _read(context: click.Context, given: dict[str, Any]) -> Settings:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     logs.setup(read.log_level, read.log_format)
+    for warning in read.telemetry.warnings:
+        log.warning("%s", warning)
     return read
 
 

@@ -1,8 +1,9 @@
 """What the standard OTEL_* variables ask for, read once.
 
 Law: nothing is sent unless an endpoint is set (or a signal goes to the console), and OTEL_SDK_DISABLED ends
-it all. What cannot be understood is refused in one sentence (``ValueError``) that quotes no value which may
-be secret.
+it all. An unknown value of an enumeration or a boolean is ignored with a warning, as the specification
+requires. Other values that cannot be understood are refused in one sentence (``ValueError``) that quotes no
+value which may be secret.
 
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from libvirt_lifecycle_exporter.text import plain
+
 OTLP: Final = "otlp"
 CONSOLE: Final = "console"
 NONE: Final = "none"
@@ -24,6 +27,13 @@ GRPC: Final = "grpc"
 
 SIGNALS: Final = ("traces", "logs")
 
+EXPORTERS: Final = (OTLP, CONSOLE, NONE)
+PROTOCOLS: Final = (HTTP, GRPC)
+COMPRESSIONS: Final = ("gzip", "none")
+BOOLEANS: Final = ("true", "false")
+
+_GRPC_TARGET = re.compile(r"(?:dns|unix|unix-abstract|ipv4|ipv6):(?!\d+$).+")
+"""gRPC's own names of a place, https://github.com/grpc/grpc/blob/master/doc/naming.md"""
 _GRPC_NEEDS: Final = ("grpc", "google.rpc")
 """Modules that the extra ``grpc`` brings."""
 
@@ -39,7 +49,7 @@ class Endpoint:
     """Where one signal goes, and how."""
 
     url: str
-    """http://... or https://...; with the signal's path for HTTP."""
+    """http://... or https://..., with the signal's path for HTTP; or a gRPC target."""
     protocol: str = HTTP
     headers: tuple[tuple[str, str], ...] = ()
     compression: str = "gzip"
@@ -49,6 +59,8 @@ class Endpoint:
     """File of the certificates that are trusted; empty: the system's."""
     client_key: str = ""
     client_certificate: str = ""
+    is_insecure: bool = False
+    """gRPC target: without TLS. For URLs the scheme decides."""
 
     def __repr__(self) -> str:
         """Say where, without what may be secret."""
@@ -58,6 +70,8 @@ class Endpoint:
     def place(self) -> str:
         """The URL without user, password and query, for people to read."""
         parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https"):
+            return self.url
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
@@ -68,7 +82,9 @@ class Telemetry:
     traces: Endpoint | None = None
     logs: Endpoint | None = None
     consoles: tuple[str, ...] = ()
-    """Signals that are printed instead."""
+    """Signals that are printed, too or instead."""
+    warnings: tuple[str, ...] = ()
+    """One sentence for each variable that is ignored."""
 
     def __bool__(self) -> bool:
         return bool(self.traces or self.logs or self.consoles)
@@ -83,17 +99,20 @@ OFF: Final = Telemetry()
 
 def telemetry(environment: Mapping[str, str]) -> Telemetry:
     """Read the environment. Raises ValueError in one sentence."""
-    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    warnings: dict[str, None] = {}
+    disabled = _Variables(environment, "", warnings).choose("OTEL_SDK_DISABLED", BOOLEANS)
+    if disabled == "true":
         return OFF
     endpoints: dict[str, Endpoint | None] = dict.fromkeys(SIGNALS)
     consoles = []
     for signal in SIGNALS:
-        exporter = _exporter(environment, signal)
-        if exporter == CONSOLE:
+        variables = _Variables(environment, signal, warnings)
+        exporters = variables.choose_several(f"OTEL_{signal.upper()}_EXPORTER", EXPORTERS) or (OTLP,)
+        if CONSOLE in exporters:
             consoles.append(signal)
-        elif exporter == OTLP:
-            endpoints[signal] = _endpoint(_Variables(environment, signal))
-    return Telemetry(endpoints["traces"], endpoints["logs"], tuple(consoles))
+        if OTLP in exporters:
+            endpoints[signal] = _endpoint(variables)
+    return Telemetry(endpoints["traces"], endpoints["logs"], tuple(consoles), tuple(warnings))
 
 
 def host_id(paths: tuple[Path, ...] = _MACHINE_IDS) -> str:
@@ -114,9 +133,35 @@ def host_id(paths: tuple[Path, ...] = _MACHINE_IDS) -> str:
 class _Variables:
     """The variables of one signal; those that name it come first, and an empty one is none."""
 
-    def __init__(self, environment: Mapping[str, str], signal: str) -> None:
+    def __init__(self, environment: Mapping[str, str], signal: str, warnings: dict[str, None]) -> None:
+        """``warnings``: the sentences about ignored values, in order; new ones are added."""
         self._environment = environment
+        self._warnings = warnings
         self.signal = signal
+
+    def choose(self, name: str, known: tuple[str, ...]) -> str:
+        """Return the known value of one variable; "" if it is not set, or ignored as unknown."""
+        given = self._environment.get(name, "").strip().lower()
+        if given in ("", *known):
+            return given
+        self._ignore(name, given, known)
+        return ""
+
+    def choose_otlp(self, what: str, known: tuple[str, ...]) -> str:
+        """Return the first known value of the variables of an OTLP option; "" if there is none."""
+        return next(filter(None, (self.choose(name, known) for name in self._names(what))), "")
+
+    def choose_several(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the known values of a variable that is a list, separated by commas."""
+        given = [item.strip().lower() for item in self._environment.get(name, "").split(",")]
+        for item in given:
+            if item and item not in known:
+                self._ignore(name, item, known)
+        return tuple(dict.fromkeys(item for item in given if item in known))
+
+    def _ignore(self, name: str, given: str, known: tuple[str, ...]) -> None:
+        # Cut and made printable: it goes into the log.
+        self._warnings[f'{name}: unknown value "{plain(given, 64)}" ignored; use {" or ".join(known)}'] = None
 
     def find(self, what: str) -> tuple[str, str]:
         """Return the variable that counts, and its value; empty if it is not set."""
@@ -134,27 +179,17 @@ class _Variables:
         return f"OTEL_EXPORTER_OTLP_{self.signal.upper()}_{what}", f"OTEL_EXPORTER_OTLP_{what}"
 
 
-def _exporter(environment: Mapping[str, str], signal: str) -> str:
-    variable = f"OTEL_{signal.upper()}_EXPORTER"
-    exporter = environment.get(variable, "").strip().lower() or OTLP
-    if exporter not in (OTLP, CONSOLE, NONE):
-        raise ValueError(f'{variable}: "{exporter}" is not known here; write otlp, console or none')
-    return exporter
-
-
 def _endpoint(variables: _Variables) -> Endpoint | None:
     name, url = variables.find("ENDPOINT")
     if not url:
         return None
-    protocol_variable, protocol = variables.find("PROTOCOL")
-    protocol = protocol.lower() or HTTP
-    if protocol not in (HTTP, GRPC):
-        raise ValueError(f'{protocol_variable}: "{protocol}" is not known here; write http/protobuf or grpc')
+    protocol = variables.choose_otlp("PROTOCOL", PROTOCOLS) or HTTP
     if protocol == GRPC and not all(find_spec(module) for module in _GRPC_NEEDS):
         raise ValueError(
-            f"{protocol_variable}=grpc needs more: pip install 'libvirt-lifecycle-exporter[grpc]'"
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs more: pip install 'libvirt-lifecycle-exporter[grpc]'"
         )
-    url = _url(name, url, protocol, variables)
+    insecure = variables.choose_otlp("INSECURE", BOOLEANS) if protocol == GRPC else ""
+    url = _url(name, url, protocol, is_insecure=insecure == "true")
     if protocol == HTTP and not variables.is_own(name):
         base, mark, query = url.partition("?")
         url = f"{base.rstrip('/')}/v1/{variables.signal}{mark}{query}"
@@ -162,18 +197,21 @@ def _endpoint(variables: _Variables) -> Endpoint | None:
         url,
         protocol,
         _headers(*variables.find("HEADERS")),
-        _compression(*variables.find("COMPRESSION")),
+        variables.choose_otlp("COMPRESSION", COMPRESSIONS) or "gzip",
         _timeout(*variables.find("TIMEOUT")),
         _file(*variables.find("CERTIFICATE")),
         _file(*variables.find("CLIENT_KEY")),
         _file(*variables.find("CLIENT_CERTIFICATE")),
+        # A socket of this host needs no TLS unless it is asked for.
+        is_insecure=insecure == "true" or (url.startswith("unix") and insecure != "false"),
     )
 
 
-def _url(name: str, url: str, protocol: str, variables: _Variables) -> str:
+def _url(name: str, url: str, protocol: str, *, is_insecure: bool) -> str:
+    if protocol == GRPC and _GRPC_TARGET.fullmatch(url) and url.isprintable() and " " not in url:
+        return url
     if protocol == GRPC and "://" not in url:
-        _, insecure = variables.find("INSECURE")
-        url = f"{'http' if insecure.lower() == 'true' else 'https'}://{url}"
+        url = f"{'http' if is_insecure else 'https'}://{url}"
     try:
         parts = urlsplit(url)
         well = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -195,13 +233,6 @@ def _headers(name: str, text: str) -> tuple[tuple[str, str], ...]:
             )
         headers.append((key, value))
     return tuple(headers)
-
-
-def _compression(name: str, text: str) -> str:
-    compression = text.lower() or "gzip"
-    if compression not in ("gzip", "none"):
-        raise ValueError(f'{name}: "{compression}" is not known here; write gzip or none')
-    return compression
 
 
 def _timeout(name: str, text: str) -> float:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Receiver(logs_grpc.LogsServiceServicer):
 
     def __init__(self) -> None:
         self.url = ""
+        self.socket = ""
         self.taken: list[int] = []
         self.calls: list[float] = []
         self.answer: Callable[[list[int], Any], int] = lambda _numbers, _context: 0
@@ -49,10 +51,12 @@ class Receiver(logs_grpc.LogsServiceServicer):
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
     server, receiver = grpc.server(futures.ThreadPoolExecutor(4)), Receiver()
     logs_grpc.add_LogsServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call] # generated
     port = server.add_insecure_port("127.0.0.1:0")
+    receiver.socket = f"unix:{tmp_path}/socket"
+    server.add_insecure_port(receiver.socket)
     receiver.url = f"http://127.0.0.1:{port}"
     server.start()
     yield receiver
@@ -145,3 +149,33 @@ def test_it_ends_in_time_though_the_receiver_does_not(tmp_path: Path, receiver: 
             assert time.monotonic() - began < 2
     finally:
         over.set()
+
+
+def _has_more(receiver: Receiver, before: int) -> bool:
+    return len(receiver.taken) > before
+
+
+def test_target_that_names_a_socket_or_dns_is_reached(receiver: Receiver, tmp_path: Path) -> None:
+    port = receiver.url.rpartition(":")[2]
+    for target in (receiver.socket, receiver.socket.replace("unix:", "unix://"), f"dns:///127.0.0.1:{port}"):
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": target,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_INSECURE": "true",
+        }
+        before = len(receiver.taken)
+        with Sender(tmp_path / str(before), environment, signals=("logs",)) as sender:
+            sender.send([event()])
+            until(partial(_has_more, receiver, before), 20.0, f"{target} to be reached")
+
+
+@pytest.mark.parametrize("excluded", ["127.0.0.0/8", ".svc,127.0.0.1", "*"])
+def test_receiver_in_a_network_of_no_proxy_is_called_directly(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excluded: str
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", excluded)
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    with Sender(tmp_path, environment, signals=("logs",)) as sender:
+        sender.send([event()])
+        until(lambda: receiver.taken, 20.0, "it to be taken")

@@ -39,6 +39,18 @@ def test_who_is_not_to_be_asked_by_proxy_is_not(tmp_path: Path, monkeypatch: pyt
         stub.wait(lambda: stub.taken("logs"), "it to be taken")
 
 
+@pytest.mark.parametrize("excluded", ["127.0.0.0/8", "10.0.0.0/8,127.0.0.0/8,.svc,.cluster.local", "*"])
+@pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
+def test_receiver_in_a_network_of_no_proxy_is_reached_directly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, excluded: str
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv(variable, excluded)
+    with Stub() as stub, Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+        sender.send([event()])
+        stub.wait(lambda: stub.taken("logs"), "it to be taken")
+
+
 class Tunnel(socketserver.StreamRequestHandler):
     """CONNECT, to wherever the proxy leads."""
 

@@ -1,5 +1,6 @@
 """What the standard variables ask for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,6 @@ def test_the_console_is_for_one_signal_or_both() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("OTEL_TRACES_EXPORTER", "jaeger", 'OTEL_TRACES_EXPORTER: "jaeger" is not known here'),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "write http/protobuf or grpc"),
         (BASE, "here:4318", "is no URL to send to; write it as http://localhost:4318"),
         (BASE, "http://", "is no URL"),
         (BASE, "http://here:port", "is no URL"),
@@ -87,7 +86,6 @@ def test_the_console_is_for_one_signal_or_both() -> None:
             "is in milliseconds and at least 100; write 10000 for ten seconds",
         ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "is in milliseconds"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "br", "write gzip or none"),
         (
             "OTEL_EXPORTER_OTLP_CERTIFICATE",
             "/nowhere",
@@ -107,6 +105,83 @@ def test_a_bad_header_is_refused_without_quoting_it(value: str) -> None:
     with pytest.raises(ValueError) as refused:
         telemetry({**HERE, "OTEL_EXPORTER_OTLP_HEADERS": value})
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "same_as"),
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin", ""),
+        ("OTEL_TRACES_EXPORTER", "otlp_proto_http", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "otlp,logging", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "prometheus, console", "console"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json", ""),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "deflate", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd", ""),
+        ("OTEL_SDK_DISABLED", "yes", ""),
+    ],
+)
+def test_unknown_enum_value_warns_and_counts_as_unset(name: str, value: str, same_as: str) -> None:
+    found = telemetry({**HERE, name: value})
+    assert replace(found, warnings=()) == telemetry({**HERE, name: same_as})
+    (warning,) = found.warnings
+    assert warning.startswith(f"{name}: unknown value ")
+
+
+def test_unknown_value_of_a_signal_falls_back_to_the_general_one() -> None:
+    endpoint = traces(EXPORTER_OTLP_TRACES_COMPRESSION="deflate", EXPORTER_OTLP_COMPRESSION="none")
+    assert endpoint.compression == "none"
+
+
+def test_unknown_insecure_value_warns_and_keeps_tls() -> None:
+    found = telemetry(
+        {BASE: "here:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_INSECURE": "1"}
+    )
+    assert found.traces is not None
+    assert found.traces.url == "https://here:4317"
+    assert "OTEL_EXPORTER_OTLP_INSECURE" in found.warnings[0]
+
+
+def test_warning_is_one_short_printable_line() -> None:
+    (warning,) = telemetry({"OTEL_TRACES_EXPORTER": "x\ny\x1b" * 1000}).warnings
+    assert warning.isprintable()
+    assert len(warning) < 200
+
+
+@pytest.mark.parametrize("value", ["otlp,console", "console, OTLP", "otlp,console,otlp"])
+def test_exporters_may_be_a_list(value: str) -> None:
+    found = telemetry({**HERE, "OTEL_TRACES_EXPORTER": value})
+    assert found.traces is not None
+    assert found.consoles == ("traces",)
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "insecure", "is_insecure"),
+    [
+        ("dns:///here:4317", "", False),
+        ("dns:///here:4317", "true", True),
+        ("dns:here:4317", "true", True),
+        ("unix:///run/collector.sock", "", True),
+        ("unix:collector.sock", "", True),
+        ("unix:collector.sock", "false", False),
+        ("ipv4:127.0.0.1:4317", "true", True),
+    ],
+)
+def test_grpc_target_is_taken_as_grpc_writes_it(target: str, insecure: str, is_insecure: bool) -> None:  # noqa: FBT001
+    endpoint = traces(
+        EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT=target, EXPORTER_OTLP_INSECURE=insecure
+    )
+    assert (endpoint.url, endpoint.is_insecure, endpoint.place) == (target, is_insecure, target)
+
+
+def test_host_named_dns_is_a_host() -> None:
+    assert traces(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="dns:4317").url == "https://dns:4317"
+
+
+def test_grpc_target_is_refused_for_http() -> None:
+    with pytest.raises(ValueError, match="is no URL"):
+        telemetry({BASE: "unix:///run/collector.sock"})
 
 
 def test_what_is_secret_is_not_in_what_people_read() -> None:

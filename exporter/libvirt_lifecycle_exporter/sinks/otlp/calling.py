@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.parcels import LOGS, TRACES
 from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict, of_grpc, of_response
+from libvirt_lifecycle_exporter.sinks.otlp.no_proxy import bypasses_proxy
 from libvirt_lifecycle_exporter.telemetry import Endpoint
 
 _METHODS: Final = MappingProxyType(
@@ -77,11 +78,7 @@ class Calling:
 
 
 def _channel(endpoint: Endpoint) -> Any:  # noqa: ANN401 - grpc is untyped
-    url = urlsplit(endpoint.url)
-    secure = url.scheme == "https"
-    place = f"{url.hostname}:{url.port or (443 if secure else 4317)}"
-    if ":" in (url.hostname or ""):
-        place = f"[{url.hostname}]:{url.port or (443 if secure else 4317)}"
+    place, secure = _target(endpoint)
     options = (
         ("grpc.primary_user_agent", f"libvirt-lifecycle-exporter/{__version__}"),
         # How long to wait is our own business.
@@ -89,6 +86,7 @@ def _channel(endpoint: Endpoint) -> Any:  # noqa: ANN401 - grpc is untyped
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.enable_retries", 0),
+        *_without_proxy(endpoint),
     )
     if not secure:
         return grpc.insecure_channel(place, options)
@@ -96,6 +94,32 @@ def _channel(endpoint: Endpoint) -> Any:  # noqa: ANN401 - grpc is untyped
         _content(endpoint.certificate), _content(endpoint.client_key), _content(endpoint.client_certificate)
     )
     return grpc.secure_channel(place, credentials, options)
+
+
+def _target(endpoint: Endpoint) -> tuple[str, bool]:
+    """Return the target as gRPC writes it, and whether it is reached over TLS."""
+    url = urlsplit(endpoint.url)
+    if url.scheme not in ("http", "https"):
+        return endpoint.url, not endpoint.is_insecure
+    secure = url.scheme == "https"
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return f"{host}:{url.port or (443 if secure else 4317)}", secure
+
+
+def _without_proxy(endpoint: Endpoint) -> tuple[tuple[str, int], ...]:
+    """Return the option that ignores gRPC's proxy, where NO_PROXY excludes the receiver.
+
+    gRPC reads the proxy's variables itself (lower case only), but not all that NO_PROXY may contain.
+    """
+    url = urlsplit(endpoint.url)
+    if url.scheme not in ("http", "https"):
+        # A target: dns:///host:port, dns://server/host:port or dns:host:port.
+        url = urlsplit(f"//{endpoint.url.partition(':')[2].rpartition('/')[2]}")
+    try:
+        port = url.port or (443 if url.scheme in ("https", "") else 4317)
+    except ValueError:
+        return ()
+    return (("grpc.enable_http_proxy", 0),) if bypasses_proxy(url.hostname or "", port) else ()
 
 
 def _content(path: str) -> bytes | None:

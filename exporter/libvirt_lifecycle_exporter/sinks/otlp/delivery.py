@@ -40,6 +40,26 @@ class Encoded:
         self._transport.close()
 
 
+class Printed:
+    """Prints what a receiver has accepted."""
+
+    def __init__(self, wire: Wire, console: Console) -> None:
+        self._wire = wire
+        self._console = console
+
+    def send(self, parcels: Sequence[Parcel]) -> Answer:
+        answer = self._wire.send(parcels)
+        if answer.verdict is Verdict.DELIVERED:
+            self._console.send(parcels)
+        return answer
+
+    def abort(self) -> None:
+        self._wire.abort()
+
+    def close(self) -> None:
+        self._wire.close()
+
+
 class Delivery:
     """The couriers."""
 
@@ -114,7 +134,9 @@ def transport(signal: str, endpoint: Endpoint) -> Transport:
 
 
 def _wire(telemetry: Telemetry, signal: str, rendering: Rendering) -> Wire | None:
-    if signal in telemetry.consoles:
-        return Console(signal, rendering)
+    console = Console(signal, rendering) if signal in telemetry.consoles else None
     endpoint = telemetry.of(signal)
-    return None if endpoint is None else Encoded(signal, rendering, transport(signal, endpoint))
+    if endpoint is None:
+        return console
+    sent = Encoded(signal, rendering, transport(signal, endpoint))
+    return sent if console is None else Printed(sent, console)

@@ -15,10 +15,11 @@ import ssl
 import threading
 import time
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict, of_http, short
+from libvirt_lifecycle_exporter.sinks.otlp.no_proxy import bypasses_proxy
 from libvirt_lifecycle_exporter.telemetry import Endpoint
 
 _MOST_ANSWER = 1 << 20
@@ -152,7 +153,8 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
 def _proxy(url: SplitResult) -> SplitResult | None:
     """Find the proxy that the usual variables ask for."""
     proxy = getproxies().get(url.scheme, "")
-    if not proxy or proxy_bypass(url.hostname or ""):
+    port = url.port or (443 if url.scheme == "https" else 80)
+    if not proxy or bypasses_proxy(url.hostname or "", port):
         return None
     return urlsplit(proxy if "://" in proxy else f"http://{proxy}")
 
