@@ -15,7 +15,13 @@ from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
 from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import KINDS
-from libvirt_lifecycle_exporter.journal.damage import INCIDENT_KINDS, Damaged, problem_of, text_or_bytes
+from libvirt_lifecycle_exporter.journal.damage import (
+    INCIDENT_KINDS,
+    Damaged,
+    is_exact,
+    problem_of,
+    text_or_bytes,
+)
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
@@ -269,7 +275,7 @@ def _nonsense(table: str, row: tuple[Any, ...]) -> str:
             domain_from(row)
         except (TypeError, ValueError) as error:
             return f"details: {error}"
-    if table in _COUNTERS and row[4] < 0:
+    if table in _COUNTERS and not (row[4] >= 0 and is_exact(row[4])):
         return f"count is {row[4]!r:.60}"
     if table == "incidents" and row[4] not in KINDS:
         return f"kind is {row[4]!r:.60}"
