@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Traced
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
 from libvirt_lifecycle_exporter.journal.schema import VERSION
-from tests.journal.model import Writer, alike
-from tests.journal.values import AT, CONNECTION, asides, messages
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
+from tests.journal.model import Counted, Writer, alike
+from tests.journal.values import AT, CONNECTION, asides, batch, messages, transition
 
 Begin = Callable[[Path], Writer]
 GARBAGE = b"this is no database \xff\x00" * 250
@@ -254,3 +257,61 @@ def test_without_a_journal_that_is_said_and_nothing_fails(caplog: pytest.LogCapt
     journal.close()
     assert (journal.events, journal.errors, journal.size()) == (0, 0, 0)
     assert said(caplog, "there is no journal") == 1
+
+
+HUGE = 2**70
+
+
+@pytest.mark.parametrize(
+    "bad", [HUGE, "lone \ud800 surrogate", None, object()], ids=["huge", "text", "NULL", "type"]
+)
+def test_value_that_cannot_be_written_costs_its_own_row(
+    bad: object, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = writes(path)
+    writer.tend()
+    good, unwritable = transition(0), transition(1)._replace(message=bad)  # type: ignore[arg-type]
+    for _ in range(2):
+        effects = Effects()
+        effects.count(good)
+        effects.transitions.append(unwritable)
+        writer.give(effects)
+    assert messages(path) == ["0", "0"]
+    assert writer.journal.errors == 2
+    assert sum(record.exc_info is not None for record in caplog.records) == 1
+    writer.append()
+    writer.tend()
+    assert len(messages(path)) == 3
+    assert len(asides(path)) == 0
+
+
+class FailingTracing(Tracing):
+    """Raises for the first batches."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__("host", traces=True, logs=True, runs=False)
+        self._left = times
+
+    def trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+        if self._left:
+            self._left -= 1
+            raise RuntimeError("injected")
+        return super().trace(database, batch)
+
+
+def test_batch_that_cannot_be_written_is_counted_as_lost(path: Path) -> None:
+    threads = ThreadRegistry()
+    journal = Journal(path, tracing=FailingTracing(2), threads=threads)
+    counted = Counted()
+    counted.recall(journal.restore())
+    for number in range(3):
+        effects = batch([transition(number)])
+        counted.take(effects)
+        journal.append(effects)
+        journal.tend(counted.memory)
+    assert messages(path) == ["1", "2"]
+    assert (journal.errors, threads.errors[WORKER]) == (1, 1)
+    journal.close()
+    after = Journal(path)
+    assert alike(after.restore(), counted.memory())
+    after.close()

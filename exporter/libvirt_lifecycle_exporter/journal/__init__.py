@@ -12,5 +12,7 @@ counting, and no file is ever deleted.
 * ``store``   append, restore, heal
 * ``keeper``  what may wait for the disk: checkpoints and retention, on a thread of its own
 * ``selection`` what is asked
+* ``writing`` one transaction, without the rows that cannot be written
+* ``damage`` rows that hold values the exporter never wrote
 * ``history`` reading, also while the exporter writes
 """

@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter.transition import Transition
 
 log = logging.getLogger(__name__)
 
-_LARGEST: Final = 2**53
+LARGEST: Final = 2**53
 """Numbers beyond it are not exact in a double; none that the exporter writes comes near it."""
 _MOST_LINES: Final = 50
 """Damaged rows that are logged one by one."""
@@ -56,7 +56,7 @@ def text_or_bytes(value: bytes) -> str | bytes:
 def problem_of(row: tuple[Any, ...], kinds: Mapping[str, tuple[type, ...]]) -> str:
     """Return which value of a row cannot have been written by the exporter; "" if all can."""
     for value, (column, kind) in zip(row, kinds.items(), strict=True):
-        if not isinstance(value, kind) or not _is_plausible(value):
+        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             return f"{column} is {value!r:.60}"
     return ""
 
@@ -68,7 +68,7 @@ def check_span(span: Span) -> None:
     )
     numbers = (span.began, span.ended, *span.rows, *(() if span.duration is None else (span.duration,)))
     numbers_are_sound = all(
-        isinstance(one, int | float) and not isinstance(one, bool) and _is_plausible(one) for one in numbers
+        isinstance(one, int | float) and not isinstance(one, bool) and is_exact(one) for one in numbers
     )
     rows_are_sound = all(isinstance(row, int) for row in (span.number, *span.rows))
     words_are_sound = isinstance(span.name, str) and isinstance(span.outcome, str)
@@ -95,11 +95,11 @@ def repair(database: sqlite3.Connection) -> list[Damaged]:
     newest = database.execute("SELECT max(seq) FROM transitions").fetchone()[0] or 0
     row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'transitions'").fetchone()
     last = row[0] if row else newest
-    if not isinstance(last, int) or not newest <= last <= _LARGEST:
+    if not isinstance(last, int) or not newest <= last <= LARGEST:
         found.append(Damaged("sqlite_sequence", f"seq is {last!r:.60}"))
         database.execute("BEGIN IMMEDIATE")
         # SQLite would refuse every further row after the largest possible number.
-        database.execute("DELETE FROM transitions WHERE seq > ?", (_LARGEST,))
+        database.execute("DELETE FROM transitions WHERE seq > ?", (LARGEST,))
         database.execute(
             "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(seq), 0) FROM transitions) "
             "WHERE name = 'transitions'"
@@ -116,10 +116,9 @@ def report(damaged: list[Damaged]) -> None:
         log.error("%d more rows of the journal are damaged and discarded", len(damaged) - _MOST_LINES)
 
 
-def _is_plausible(value: object) -> bool:
-    if isinstance(value, int | float):
-        return math.isfinite(value) and abs(value) <= _LARGEST
-    return True
+def is_exact(value: float) -> bool:
+    """Return whether a number is finite and small enough to be exact in a double."""
+    return math.isfinite(value) and abs(value) <= LARGEST
 
 
 def _is_reference(value: tuple[object, ...]) -> bool:

@@ -8,10 +8,9 @@ lost on the way, is healed by writing the counters as they are now: Prometheus h
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory, Traced
 from libvirt_lifecycle_exporter.journal import damage, tables
@@ -28,6 +27,7 @@ from libvirt_lifecycle_exporter.journal.file import (
 )
 from libvirt_lifecycle_exporter.journal.schema import FutureError
 from libvirt_lifecycle_exporter.journal.tracing import Tracing
+from libvirt_lifecycle_exporter.journal.writing import Put, Result, transact
 from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,6 @@ _PATIENCE = 2.0
 """Seconds that a predecessor gets to end, before this begins to count in memory."""
 
 _ERRORS = (OSError, sqlite3.Error, UnicodeDecodeError, TakenError, FutureError)
-
-Result = TypeVar("Result")
 
 
 class Journal:
@@ -270,7 +268,7 @@ class Journal:
     def _write(self, file: File, batches: Sequence[Effects]) -> list[Traced]:
         """Write batches; return on which spans the transitions are."""
 
-        def write(put: tables.Put) -> list[Traced]:
+        def write(put: Put) -> list[Traced]:
             traced: list[Traced] = []
             for batch in batches:
                 placed = self._trace(file.database, batch)
@@ -288,7 +286,7 @@ class Journal:
         return self._tracing.trace(database, batch) if self._tracing is not None else []
 
     def _rewrite(self, file: File, state: Memory, kept: Sequence[Effects]) -> None:
-        def write(put: tables.Put) -> None:
+        def write(put: Put) -> None:
             for batch in kept:
                 tables.write_history(file.database, batch, self._trace(file.database, batch), put)
             tables.replace(file.database, state, self._extent, self._others, put)
@@ -296,37 +294,11 @@ class Journal:
         self._transact(file, write)
         self.events += sum(len(batch.transitions) for batch in kept)
 
-    def _transact(self, file: File, write: Callable[[tables.Put], Result]) -> Result:
+    def _transact(self, file: File, write: Callable[[Put], Result]) -> Result:
         """Write in one transaction; a value that can never be written is left out, logged and counted."""
-        try:
-            with self._transaction(file.database):
-                return write(tables.put_all)
-        except Exception as error:
-            if not tables.is_about_a_value(error) or isinstance(error, UnicodeDecodeError):
-                raise
-        each = tables.PutEach()
-        with self._transaction(file.database):
-            result = write(each)
-        for value_error in each.errors:
-            self.errors += 1
-            self._threads.report(WORKER, value_error)
-        return result
-
-    @contextmanager
-    def _transaction(self, database: sqlite3.Connection) -> Iterator[None]:
         with self.lock:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                database.execute("COMMIT")
-            except BaseException:
-                _roll_back(database)
-                raise
-
-
-def _roll_back(database: sqlite3.Connection) -> None:
-    if database.in_transaction:
-        try:
-            database.execute("ROLLBACK")
-        except sqlite3.Error:
-            log.debug("the journal could not be rolled back; it is opened anew")
+            result, errors = transact(file.database, write)
+        for error in errors:
+            self.errors += 1
+            self._threads.report(WORKER, error)
+        return result

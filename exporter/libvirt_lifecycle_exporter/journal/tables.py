@@ -15,7 +15,13 @@ from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
 from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import KINDS
-from libvirt_lifecycle_exporter.journal.damage import INCIDENT_KINDS, Damaged, problem_of, text_or_bytes
+from libvirt_lifecycle_exporter.journal.damage import (
+    INCIDENT_KINDS,
+    Damaged,
+    is_exact,
+    problem_of,
+    text_or_bytes,
+)
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
@@ -32,6 +38,7 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_from,
     incident_row,
 )
+from libvirt_lifecycle_exporter.journal.writing import Put, put_all
 
 _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
@@ -69,57 +76,9 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
 )
 
 
-_VALUE_ERRORS = (
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    sqlite3.DataError,
-)
 _COUNTERS = frozenset({"counts", "totals"})
 _NAMED = frozenset({"counts", "folded"})
 """Tables whose rows are about a domain's name: connection, name, ..."""
-
-
-Put = Callable[[sqlite3.Connection, str, Iterable[Any], Callable[[Any], Sequence[Any]]], None]
-"""Executes a statement for each item: database, statement, items, what turns an item into parameters."""
-
-
-def put_all(
-    database: sqlite3.Connection,
-    statement: str,
-    items: Iterable[Any],
-    values: Callable[[Any], Sequence[Any]],
-) -> None:
-    """Execute a statement for all items at once."""
-    database.executemany(statement, map(values, items))
-
-
-class PutEach:
-    """Executes a statement for one item after the other, and leaves out the items that cannot be written."""
-
-    def __init__(self) -> None:
-        self.errors: list[Exception] = []
-
-    def __call__(
-        self,
-        database: sqlite3.Connection,
-        statement: str,
-        items: Iterable[Any],
-        values: Callable[[Any], Sequence[Any]],
-    ) -> None:
-        """Execute it; ``errors`` tells which items were left out."""
-        for item in items:
-            try:
-                database.execute(statement, values(item))
-            except Exception as error:
-                if not is_about_a_value(error):
-                    raise
-                self.errors.append(error)
-
-
-def is_about_a_value(error: Exception) -> bool:
-    """Return whether an exception means that a value cannot be written, however often that is tried."""
-    return isinstance(error, _VALUE_ERRORS) or not isinstance(error, sqlite3.Error | OSError)
 
 
 def write_history(
@@ -269,7 +228,7 @@ def _nonsense(table: str, row: tuple[Any, ...]) -> str:
             domain_from(row)
         except (TypeError, ValueError) as error:
             return f"details: {error}"
-    if table in _COUNTERS and row[4] < 0:
+    if table in _COUNTERS and not (row[4] >= 0 and is_exact(row[4])):
         return f"count is {row[4]!r:.60}"
     if table == "incidents" and row[4] not in KINDS:
         return f"kind is {row[4]!r:.60}"
