@@ -22,8 +22,8 @@ IMPATIENT = (
     *("--hang.emulator-interval", "1s", "--hang.emulator-threshold", "1s"),
     *("--libvirt.reconnect-max-delay", "1s"),
 )
-"""The keepalive is as shipped. All scenes share the machine: with 3 s, a slow daemon would be taken for lost, and
-an event that it sends meanwhile (shutdown/host) would be missed.
+"""The keepalive is as shipped. All scenes share the machine: with 3 s, a slow daemon would be taken for
+lost, and an event that it sends meanwhile (shutdown/host) would be missed.
 """
 
 
