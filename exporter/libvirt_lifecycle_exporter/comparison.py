@@ -59,10 +59,7 @@ class Comparison:
             # Had its event been on its way, it would have come before this one.
             self._believe(answer, order)
         for event, reason in self._inventory.missed_before(change):
-            known = self._inventory.find(*key)
-            # Some stops come without a number. After a shutdown, the stop is of the same run.
-            number = change.domain_id if change.domain_id > 0 or known is None else known.ending
-            self._infer(change._replace(event=event, reason=reason, domain_id=number), order)
+            self._infer(change._replace(event=event, reason=reason), order)
         return True
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -183,7 +180,10 @@ class Comparison:
         """Count what nobody saw."""
         whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
         known = self._inventory.find(change.connection, change.uuid)
-        is_ending = known is not None and known.is_ending(change.domain_id)
+        if known is not None and whole.domain_id <= 0 < known.ending:
+            # What has stopped has no number. After a shutdown, it is the same run that has.
+            whole = whole._replace(domain_id=known.ending)
+        is_ending = known is not None and known.is_ending(whole.domain_id)
         waiting = self._diagnosis.conclude(change.connection, change.uuid)
         if is_ending and whole.event == "started":
             # What waits is the shutdown of this very run, which began before that.

@@ -103,6 +103,15 @@ def test_start_that_an_answer_proves_goes_before_the_shutdown() -> None:
     assert rows(rig)[3:] == ["stopped/quit"]
 
 
+def test_start_of_a_run_that_is_found_ended_goes_before_the_shutdown() -> None:
+    """The stop is missed as well."""
+    rig = restarted()
+    rig.feed(seen(RESUMED), seen(TERMINATED), look("web", OFF))
+    rig.later(1.25)
+    rig.feed(look("web", OFF, began=rig.inbox.next_order() + 1_000_000))
+    assert rows(rig) == [RESUMED, "started/unknown", TERMINATED, "stopped/shutdown"]
+
+
 def test_shutdown_of_a_known_run_is_counted_at_once() -> None:
     rig = Rig()
     rig.feed(snapshot(OTHER))
