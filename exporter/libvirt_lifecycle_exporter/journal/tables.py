@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.effects import Effects, Memory, Traced
+from libvirt_lifecycle_exporter.effects import Effects, HostRecord, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
@@ -22,6 +22,7 @@ from libvirt_lifecycle_exporter.journal.rows import (
     INSERT_TRANSITION,
     UNFOLD,
     UPSERT_DOMAIN,
+    UPSERT_HOST,
     UPSERT_INCIDENT,
     UPSERT_SCOPE,
     domain_from,
@@ -29,12 +30,13 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_from,
     incident_row,
 )
+from libvirt_lifecycle_exporter.transition import RunEvidence
 
 _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         **dict.fromkeys(DOMAIN, (str,)),
         **dict.fromkeys(("since", "removed_at"), (float,)),
-        **dict.fromkeys(("confirmed", "domain_id", "present"), (int,)),
+        **dict.fromkeys(("confirmed", "domain_id", "present", *RunEvidence._fields), (int,)),
         **dict.fromkeys(("persistent", "autostart"), (int, NoneType)),
         "details": (str, NoneType),
     }
@@ -56,6 +58,7 @@ _TOTAL_KINDS = MappingProxyType(
 _WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)})
 _SCOPE_KINDS = MappingProxyType(dict.fromkeys(("connection", "include", "exclude"), (str,)))
 _FOLDED_KINDS = MappingProxyType({"connection": (str,), "name": (str,)})
+_HOST_KINDS = MappingProxyType({"connection": (str,), "boot_id": (str,), "rebooted_at": (float,)})
 _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {
         "counts": _COUNT_KINDS,
@@ -65,6 +68,7 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "watches": _WATCH_KINDS,
         "scopes": _SCOPE_KINDS,
         "folded": _FOLDED_KINDS,
+        "hosts": _HOST_KINDS,
     }
 )
 
@@ -111,6 +115,7 @@ def append(database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced
     database.executemany(UPSERT_DOMAIN, [domain_row(domain) for domain in batch.domains.values()])
     database.executemany("INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items())
     database.executemany(UPSERT_SCOPE, [(name, *scope) for name, scope in batch.scopes.items()])
+    database.executemany(UPSERT_HOST, [(name, *host) for name, host in batch.hosts.items()])
 
 
 def replace(database: sqlite3.Connection, state: Memory, extent: Extent, others: Memory) -> None:
@@ -122,7 +127,7 @@ def replace(database: sqlite3.Connection, state: Memory, extent: Extent, others:
         database.create_function("ours", arguments, extent.covers, deterministic=True)
     for table in ("counts", "folded"):
         database.execute(f"DELETE FROM {table} WHERE ours(connection, name)")  # noqa: S608 - names of our own
-    for table in ("totals", "domains", "watches", "scopes"):
+    for table in ("totals", "domains", "watches", "scopes", "hosts"):
         database.execute(f"DELETE FROM {table} WHERE ours(connection)")  # noqa: S608 - as above
     database.execute(
         "UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND ours(connection)", (time.time(),)
@@ -142,6 +147,7 @@ def _fill(database: sqlite3.Connection, memory: Memory) -> None:
         "watches": list(memory.watched_until.items()),
         "scopes": [(name, *scope) for name, scope in memory.scopes.items()],
         "folded": list(memory.folded),
+        "hosts": [(name, *host) for name, host in memory.hosts.items()],
     }
     for table, found in rows.items():
         columns = _KINDS[table]
@@ -173,6 +179,7 @@ def _read(database: sqlite3.Connection) -> Memory:
         [incident_from(row) for row in _rows(database, "incidents", "WHERE closed_at IS NULL")],
         frozenset((row[0], row[1]) for row in _rows(database, "folded")),
         {row[0]: Scope(row[1], row[2]) for row in _rows(database, "scopes")},
+        {row[0]: HostRecord(row[1], row[2]) for row in _rows(database, "hosts")},
     )
 
 
