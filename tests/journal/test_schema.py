@@ -93,8 +93,8 @@ def test_journal_of_version_3_is_migrated_and_nothing_is_proven_by_it(path: Path
         database.executescript(
             "ALTER TABLE domains DROP COLUMN process_start; ALTER TABLE domains DROP COLUMN cpu_time;"
             "DROP TABLE hosts; PRAGMA user_version = 3;"
-            "INSERT INTO domains VALUES ('qemu:///system', 'u', 'web', 'running', 'booted', 1.0, 1, 1, 1, 0, NULL,"
-            " 1, 0.0, 'run');"
+            "INSERT INTO domains VALUES ('qemu:///system', 'u', 'web', 'running', 'booted', 1.0,"
+            " 1, 1, 1, 0, NULL, 1, 0.0, 'run');"
         )
     writer = Writer(path)
     assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
