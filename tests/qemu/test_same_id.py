@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from libvirt_lifecycle_exporter.sources.snapshot import list_domains
+from libvirt_lifecycle_exporter.transition import NO_EVIDENCE, RunEvidence
 from tests.lab.daemon import Daemon
-from tests.lab.guests import Guests
+from tests.lab.guests import Guest, Guests
 from tests.lab.waiting import until
 from tests.qemu.blindness import OFTEN, Mortal
 from tests.qemu.stage import PATIENCE, UNDEFINE_ALL
@@ -189,6 +191,31 @@ def test_reconnect_to_the_same_id_is_a_stop_and_a_start(host: OneGuestHost) -> N
     os.kill(host.exporter.pid, signal.SIGCONT)
     host.exporter.wait_until(lambda: host.exporter.value("libvirt_connection_up") == 1, PATIENCE)
     host.wait_inferred("stopped/unknown", "started/booted")
+
+
+def test_cpu_time_falls_with_another_run(own_daemon: Daemon, guests: Guests) -> None:
+    connection = own_daemon.connect()
+    domain = connection.defineXML(guests.xml(NAME, Guest("spin")))
+
+    def evidence() -> RunEvidence:
+        """As it is read where the emulator's process is not visible."""
+        (facts,) = list_domains(connection)
+        return facts.run_evidence
+
+    try:
+        domain.create()
+        until(lambda: evidence().cpu_time > 3e9, PATIENCE, "the guest to use CPU time")
+        before = evidence()
+        assert before.process_start == 0
+        domain.destroy()
+        assert evidence() == NO_EVIDENCE
+        domain.create()
+        assert 0 < evidence().cpu_time < before.cpu_time
+        domain.destroy()
+        domain.undefine()
+    finally:
+        del domain
+        connection.close()
 
 
 def test_restart_of_the_exporter_within_one_run_is_no_stop(host: OneGuestHost) -> None:
