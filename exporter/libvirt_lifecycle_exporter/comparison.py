@@ -9,14 +9,19 @@ from libvirt_lifecycle_exporter.accounts import Accounts
 from libvirt_lifecycle_exporter.diagnosis import Diagnosis
 from libvirt_lifecycle_exporter.doubts import Doubts
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
-from libvirt_lifecycle_exporter.reconcile import at_first_sight, came_before, is_in_between, missed
-from libvirt_lifecycle_exporter.transition import Look, Snapshot, Transition
+from libvirt_lifecycle_exporter.reconcile import UNKNOWN, at_first_sight, came_before, is_in_between
+from libvirt_lifecycle_exporter.states import INACTIVE
+from libvirt_lifecycle_exporter.transition import HostSeen, Look, Snapshot, Transition
 from libvirt_lifecycle_exporter.view import View
 
 _EVIDENCE_FOR = 5.0
 """Seconds before an answer in which what happened may be explained by the evidence that came with it."""
 MANY = 10
 """Domains in doubt from which on a new listing costs less than a look at each."""
+
+
+HOST_REBOOTED = "host rebooted"
+"""The message of a stop that a reboot of the host proves."""
 
 
 class Comparison:
@@ -61,6 +66,17 @@ class Comparison:
         for event, reason in self._inventory.missed_before(change):
             self._infer(change._replace(event=event, reason=reason), order)
         return True
+
+    def host_rebooted(self, seen: HostSeen) -> None:
+        """Count the end of every run: none outlives the host."""
+        for domain in self._inventory.of(seen.connection):
+            if not domain.present or (domain.state == INACTIVE and not domain.rising):
+                continue
+            who = (seen.connection, domain.uuid, domain.name, domain.domain_id)
+            stop = Transition(seen.at, *who, "stopped", UNKNOWN, UNKNOWN, -1, "reconcile", HOST_REBOOTED)
+            if domain.rising:
+                self._infer(stop._replace(event="started", message=""), seen.order)
+            self._infer(stop, seen.order)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Take in a complete listing."""
@@ -145,7 +161,7 @@ class Comparison:
             return
         key = (look.connection, look.uuid)
         domain = self._inventory.find(*key)
-        if not missed(domain, look.facts):
+        if not self._inventory.missed(*key, look.facts):
             self._doubts.clear(key)
         else:
             newest = domain.newest if domain is not None else 0
@@ -165,7 +181,7 @@ class Comparison:
         who = look.facts or domain
         if old is None or who is None:
             return
-        for event, reason in missed(domain, look.facts):
+        for event, reason in self._inventory.missed(*key, look.facts):
             # A rename is told under both names.
             name = old.name if (event, reason) == ("undefined", "renamed") else who.name
             self._infer(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from libvirt_lifecycle_exporter.transition import DomainDetails
+from libvirt_lifecycle_exporter.transition import NO_EVIDENCE, DomainDetails, RunEvidence
 
 
 class DomainValues(NamedTuple):
@@ -39,7 +39,7 @@ class Domain:
     confirmed: bool = False
     """Whether the reason is libvirt's answer; else it is what the newest event makes likely."""
     domain_id: int = -1
-    """libvirt's number for this run; another number is another run."""
+    """libvirt's number for this run."""
     persistent: bool | None = None
     """None: not known yet."""
     autostart: bool | None = None
@@ -56,6 +56,8 @@ class Domain:
     """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
     ending: int = -1
     """libvirt's number of the run that was told to shut down before it was told to have begun."""
+    run_evidence: RunEvidence = NO_EVIDENCE
+    """What identifies the current run besides its id."""
     hung: tuple[str, ...] = ()
     """The hang signals that are open (``vocabulary.HANG_SIGNALS``)."""
 

@@ -37,6 +37,15 @@ class Traced(NamedTuple):
     span_id: str
 
 
+class HostRecord(NamedTuple):
+    """The host behind a connection."""
+
+    boot_id: str
+    """Of the boot that it was last seen on."""
+    rebooted_at: float
+    """When the exporter last found that the host had rebooted; Unix time, seconds; 0: never."""
+
+
 class Memory(NamedTuple):
     """Everything that outlives a restart but the history."""
 
@@ -51,6 +60,8 @@ class Memory(NamedTuple):
     """Domains that found no room for series of their own."""
     scopes: Mapping[str, Scope] = MappingProxyType({})
     """By connection: the filter with which it was listed."""
+    hosts: Mapping[str, HostRecord] = MappingProxyType({})
+    """By connection: the host, where its boot can be identified."""
 
     def only(self, connections: Container[str]) -> "Memory":
         """Return what concerns these connections."""
@@ -62,6 +73,7 @@ class Memory(NamedTuple):
             [incident for incident in self.incidents if incident.connection in connections],
             frozenset(name for name in self.folded if name[0] in connections),
             {name: scope for name, scope in self.scopes.items() if name in connections},
+            {name: host for name, host in self.hosts.items() if name in connections},
         )
 
 
@@ -96,6 +108,8 @@ class Effects:
         """What the journal says of the transitions that it took, if anything is traced."""
         self.scopes: dict[str, Scope] = {}
         """Connections that were listed with another filter than before."""
+        self.hosts: dict[str, HostRecord] = {}
+        """Connections whose host was seen on another boot than before."""
         self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def __bool__(self) -> bool:
@@ -110,6 +124,7 @@ class Effects:
             or self.folded
             or self.watched_until
             or self.scopes
+            or self.hosts
         )
 
     def count(self, change: Transition, place: str = "") -> None:

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.gaps import Gaps
-from libvirt_lifecycle_exporter.reconcile import is_telling, missed_before
+from libvirt_lifecycle_exporter.reconcile import is_telling, missed, missed_before
+from libvirt_lifecycle_exporter.runs import merged
 from libvirt_lifecycle_exporter.states import AFTER_EVENT, INACTIVE, state_after
 from libvirt_lifecycle_exporter.transition import (
+    NO_EVIDENCE,
     DomainDetails,
     DomainFacts,
     InventoryChange,
@@ -51,6 +53,8 @@ class Inventory:
         self._domains: dict[tuple[str, str], Domain] = {}
         self._listed: dict[str, Callable[[str], bool]] = {}
         """Of which names all domains of a connection are known, if any."""
+        self._drivers: dict[str, str] = {}
+        """The driver behind each connection."""
         self._gaps = Gaps()
 
     def find(self, connection: str, uuid: str) -> Domain | None:
@@ -91,6 +95,14 @@ class Inventory:
         """Note that events of the connection may have been missed until now."""
         self._gaps.note(connection, order)
 
+    def note_driver(self, connection: str, driver: str) -> None:
+        """Note which driver answers on the connection."""
+        self._drivers[connection] = driver
+
+    def missed(self, connection: str, uuid: str, found: DomainFacts | None) -> list[tuple[str, str]]:
+        """Return the pairs that must have happened, unseen, between what is known and this answer."""
+        return missed(self.find(connection, uuid), found, self._drivers.get(connection, ""))
+
     def missed_before(self, change: Transition) -> list[tuple[str, str]]:
         """Return the pairs that must have happened, unseen, between what is known and this event."""
         key = (change.connection, change.uuid)
@@ -99,7 +111,8 @@ class Inventory:
             hidden = self._is_covered(change) and self._gaps.may_hide((change.connection, ""), change.at)
             return missed_before(None, change) if hidden else []
         hidden = self._gaps.may_hide(key, change.at) or (domain.rising and change.event != "shutdown")
-        return missed_before(domain, change) if hidden else []
+        driver = self._drivers.get(change.connection, "")
+        return missed_before(domain, change, driver) if hidden else []
 
     def apply(self, change: Transition, order: int) -> Update:
         """Take in a transition, named in libvirt's own words."""
@@ -140,6 +153,7 @@ class Inventory:
         domain.origin_open = domain.rising = False
         self._gaps.adopted((connection, facts.uuid))
         domain.enter(facts.state, facts.reason, at)
+        domain.run_evidence = NO_EVIDENCE
         left = domain.name if domain.name != facts.name else None
         domain.name = facts.name
         self.refine(domain, facts, None)
@@ -175,6 +189,8 @@ class Inventory:
         domain.persistent = facts.persistent
         domain.autostart = facts.autostart
         domain.domain_id = facts.domain_id
+        is_off = facts.state == INACTIVE
+        domain.run_evidence = NO_EVIDENCE if is_off else merged(domain.run_evidence, facts.run_evidence)
         domain.details = details or domain.details
         return before != _answered(domain)
 
@@ -208,6 +224,9 @@ class Inventory:
                 return
             if not domain.rising:
                 domain.run_id = run_id(change)
+        if change.event in ("started", "stopped"):
+            # What identified one run says nothing about the next.
+            domain.run_evidence = NO_EVIDENCE
         if change.event == "started" and domain.is_ending(change.domain_id):
             after = ENDING
         domain.rising, domain.ending = False, -1
@@ -241,6 +260,7 @@ def _answered(domain: Domain) -> tuple[object, ...]:
         domain.autostart,
         domain.domain_id,
         domain.details,
+        domain.run_evidence,
     )
 
 

@@ -15,11 +15,13 @@ from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis
 from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.hangs import Hangs
+from libvirt_lifecycle_exporter.hosts import Hosts
 from libvirt_lifecycle_exporter.inventory import Inventory
 from libvirt_lifecycle_exporter.naming import named
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.silence import PATIENT, Patience
 from libvirt_lifecycle_exporter.transition import (
+    HostSeen,
     LinkDown,
     LinkUp,
     Look,
@@ -70,11 +72,13 @@ class Pipeline:
             draw_order=draw_order,
         )
         self._watches = Watches(connections, sink, grace)
+        self._hosts = Hosts(sink)
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
             Snapshot: self._on_snapshot,
             Look: self._comparison.look,
+            HostSeen: self._on_host_seen,
             LinkUp: self._on_link_up,
             LinkDown: self._on_link_down,
             Probed: self._on_probed,
@@ -88,13 +92,22 @@ class Pipeline:
             self._inventory.note_gap(connection, self._draw_order())
         self._accounts.restore(here, self._clock())
         self._watches.restore(here.watched_until)
+        self._hosts.restore(here.hosts)
 
     def remember(self) -> Memory:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
         domains, incidents = self._accounts.written()
         return self._view.remember(
-            Memory(counts, totals, domains, self._watches.until(), incidents, self._sink.folded())
+            Memory(
+                counts,
+                totals,
+                domains,
+                self._watches.until(),
+                incidents,
+                self._sink.folded(),
+                hosts=self._hosts.records(),
+            )
         )
 
     def ready(self) -> bool:
@@ -188,6 +201,11 @@ class Pipeline:
 
     def _on_probed(self, probed: Probed) -> None:
         self._accounts.count(self._hangs.probed(probed, self._inventory.find))
+
+    def _on_host_seen(self, seen: HostSeen) -> None:
+        self._inventory.note_driver(seen.connection, seen.driver)
+        if self._hosts.update(seen, self._accounts.effects):
+            self._comparison.host_rebooted(seen)
 
     def _on_link_up(self, link: LinkUp) -> None:
         self._watches.found(link, self._accounts.effects)

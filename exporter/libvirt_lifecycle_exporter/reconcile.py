@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.runs import is_another_id, is_another_run
 from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.transition import DomainFacts, Transition
 
@@ -94,10 +95,11 @@ def at_first_sight(found: DomainFacts | None) -> DomainFacts | None:
     return off if found.persistent else None
 
 
-def missed(known: Domain | None, found: DomainFacts | None) -> list[Pair]:
+def missed(known: Domain | None, found: DomainFacts | None, driver: str = "") -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between the two, in order.
 
     ``known`` is None for a domain that was not there; ``found`` is None for one that is not there now.
+    ``driver``: of the connection; what proves another run depends on it (``runs``).
     """
     if known is None or not known.present:
         return [] if found is None else _appeared(found)
@@ -106,7 +108,7 @@ def missed(known: Domain | None, found: DomainFacts | None) -> list[Pair]:
     return [
         *_renamed(known, found),
         *_defined(known, found),
-        *_lived(known, found),
+        *_lived(known, found, driver),
         *_undefined(known, found),
     ]
 
@@ -135,7 +137,7 @@ def _undefined(known: Domain, found: DomainFacts) -> list[Pair]:
     return [("undefined", "removed")] if known.persistent and not found.persistent else []
 
 
-def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
+def _lived(known: Domain, found: DomainFacts, driver: str) -> list[Pair]:
     was, now = known.state != INACTIVE, found.state != INACTIVE
     if not was and not now:
         return _while_off(known, found.reason)
@@ -144,8 +146,7 @@ def _lived(known: Domain, found: DomainFacts) -> list[Pair]:
         return _began(found, "shutdown" if known.is_ending(found.domain_id) else "running")
     if not now:
         return [("stopped", STOPPED.get(found.reason, UNKNOWN))]
-    if known.domain_id > 0 and found.domain_id != known.domain_id:
-        # libvirt numbers each run anew.
+    if is_another_run(known, found, driver):
         return [("stopped", UNKNOWN), *_began(found)]
     return _moved(known.state, found)
 
@@ -200,7 +201,7 @@ def is_telling(change: Transition) -> bool:
     return change.event in (*_WITHIN, "started") and (change.event, change.detail) not in _ALONE
 
 
-def missed_before(known: Domain | None, change: Transition) -> list[Pair]:
+def missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between what is known and this event.
 
     To be asked only where something may have been missed. ``known`` is None for a domain that was not there.
@@ -210,7 +211,7 @@ def missed_before(known: Domain | None, change: Transition) -> list[Pair]:
     within = change.event in _WITHIN or (change.event, change.detail) == ("started", "wakeup")
     if known is None or not known.present or known.state == INACTIVE:
         return [("started", UNKNOWN)] if within and (change.event, change.detail) not in _ALONE else []
-    another = 0 < known.domain_id != change.domain_id > 0
+    another = is_another_id(known, change.domain_id, driver)
     if within and another:
         return [("stopped", UNKNOWN), ("started", UNKNOWN)]
     if another or (change.event == "started" and not within):

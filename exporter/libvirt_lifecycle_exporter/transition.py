@@ -29,6 +29,19 @@ class Observation(NamedTuple):
     """The reason in libvirt's own free word, where the kind has one (I/O error)."""
 
 
+class RunEvidence(NamedTuple):
+    """What tells one run of a domain from another with the same id; 0: not known."""
+
+    process_start: int = 0
+    """When the emulator's process started; clock ticks since the host booted. A pid proves less: it depends
+    on the PID namespace of the reader."""
+    cpu_time: int = 0
+    """CPU time that the run has used; nanoseconds. It only grows within one run."""
+
+
+NO_EVIDENCE = RunEvidence()
+
+
 class DomainFacts(NamedTuple):
     """What libvirt says of one domain now."""
 
@@ -39,6 +52,7 @@ class DomainFacts(NamedTuple):
     reason: str
     persistent: bool
     autostart: bool
+    run_evidence: RunEvidence = NO_EVIDENCE
 
 
 class Nova(NamedTuple):
@@ -95,6 +109,19 @@ class Subject(NamedTuple):
     """When it happened; Unix time, seconds."""
 
 
+class HostSeen(NamedTuple):
+    """A connection was opened; its events come later. Says which driver and which boot of the host it is."""
+
+    order: int
+    """Place in the order of arrival: everything that this connection reports is newer."""
+    at: float
+    connection: str
+    driver: str
+    """As virConnectGetType returns it: ``QEMU``, ``LXC``, ``TEST``, ..."""
+    boot_id: str
+    """Of the host that the domains run on; empty where it cannot be known (remote connections)."""
+
+
 class LinkUp(NamedTuple):
     """A connection is open, and its callbacks are registered."""
 
@@ -137,7 +164,7 @@ class Probed(NamedTuple):
     answers: tuple[Answer, ...]
 
 
-Message = Observation | Snapshot | Look | LinkUp | LinkDown | Probed
+Message = Observation | Snapshot | Look | HostSeen | LinkUp | LinkDown | Probed
 
 
 class Transition(NamedTuple):

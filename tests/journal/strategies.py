@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, Transition
+from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, RunEvidence, Transition
 
 # What travels is clean (text.clean): anything but lone surrogates.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -44,4 +44,5 @@ DOMAINS = st.builds(
     present=st.booleans(),
     removed_at=TIMES,
     run_id=WORDS,
+    run_evidence=st.builds(RunEvidence, st.integers(0, 2**62), st.integers(0, 2**62)),
 )

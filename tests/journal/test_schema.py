@@ -10,6 +10,7 @@ from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.history import History
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from libvirt_lifecycle_exporter.journal.selection import Selection, spelled
+from libvirt_lifecycle_exporter.transition import NO_EVIDENCE
 from tests.journal.life import Life
 from tests.journal.model import Writer
 from tests.journal.values import asides, counters, history
@@ -83,6 +84,25 @@ def test_what_it_knew_is_compared_and_what_it_did_not_is_adopted(tmp_path: Path)
         life.lists(snapshot(web, db, facts("elsewhere")))
         assert life.inferred() == [("web-1", "started", "booted")]
         assert life.known() == {"web-1", "db", "elsewhere"}
+
+
+def test_journal_of_version_3_is_migrated_and_nothing_is_proven_by_it(path: Path) -> None:
+    """It records neither the boot of the host nor what identifies a run."""
+    Writer(path).journal.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            "ALTER TABLE domains DROP COLUMN process_start; ALTER TABLE domains DROP COLUMN cpu_time;"
+            "DROP TABLE hosts; PRAGMA user_version = 3;"
+            "INSERT INTO domains VALUES ('qemu:///system', 'u', 'web', 'running', 'booted', 1.0,"
+            " 1, 1, 1, 0, NULL, 1, 0.0, 'run');"
+        )
+    writer = Writer(path)
+    assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
+    assert [(domain.name, domain.run_evidence) for domain in writer.restored.domains] == [
+        ("web", NO_EVIDENCE)
+    ]
+    assert writer.restored.hosts == {}
+    assert writer.remembers_everything()
 
 
 def test_history_is_read_without_bringing_it_forward(path: Path) -> None:

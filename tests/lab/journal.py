@@ -58,6 +58,11 @@ class JournalFile:
         )
         return [Incident._make(row) for row in found]
 
+    def process_start(self, domain: str) -> int:
+        """When the emulator of the current run started; 0 if it is not known."""
+        found = self._ask("SELECT process_start FROM domains WHERE name = ?", domain)
+        return sum(int(str(start)) for (start,) in found)
+
     def sent(self, domain: str, connection: str | None = None) -> Counter[Pair]:
         """libvirt's own pairs of the callbacks; what the exporter concludes from one is not of them."""
         rows = self.rows(domain, connection)

@@ -13,10 +13,12 @@ from tests.lab.programs import HOST, Programs
 
 # What lies below is covered whole: whether or not the machine has such folders, and without touching any.
 # The QEMU driver refuses to start where Debian's user for it is missing, though qemu.conf names another.
+# libvirt's LXC driver refuses a host that mounts both versions of cgroups: the second is unmounted.
 HOUSE = """
 set -e
 hostname "$1"; root=$2; shift 2
 mount --make-rprivate /
+if [ -f /sys/fs/cgroup/unified/cgroup.procs ]; then umount /sys/fs/cgroup/unified; fi
 for covered in /run /var/lib /var/cache /var/log; do mount -t tmpfs lab $covered; done
 mkdir -p /run/libvirt /run/lock /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
 mount --bind "$root/etc" /etc/libvirt
@@ -66,6 +68,11 @@ class PrivateDaemon(Daemon):
     @property
     def uri(self) -> str:
         return f"qemu+unix:///system?socket={self.socket}"
+
+    @property
+    def lxc_uri(self) -> str:
+        """The LXC driver inside this daemon. Only libvirtd has it, virtqemud has not."""
+        return f"lxc+unix:///system?socket={self.socket}"
 
     @property
     def pid_files(self) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from libvirt_lifecycle_exporter.transition import DomainFacts
+from libvirt_lifecycle_exporter.transition import NO_EVIDENCE, DomainFacts, RunEvidence
 
 
 class Happened(NamedTuple):
@@ -35,6 +35,8 @@ class Guest:
     state: str = "shutoff"
     reason: str = "unknown"
     number: int = -1
+    process_start: int = 0
+    """Of the emulator; another for each run."""
     saved: bool = False
     ailing: set[str] = field(default_factory=set)
     """Kinds of incident that are open, if somebody saw them all."""
@@ -46,8 +48,16 @@ class Guest:
         return self.exists and runs(self.facts())
 
     def facts(self) -> DomainFacts:
+        is_off = self.state == "shutoff"
         return DomainFacts(
-            self.uuid, self.name, self.number, self.state, self.reason, self.persistent, autostart=False
+            self.uuid,
+            self.name,
+            self.number,
+            self.state,
+            self.reason,
+            self.persistent,
+            autostart=False,
+            run_evidence=NO_EVIDENCE if is_off else RunEvidence(self.process_start),
         )
 
 
@@ -64,6 +74,7 @@ class Stage:
         self.happened: list[Happened] = []
         self.number = 0
         """libvirt's newest number of a run."""
+        self._runs = 0
 
     def now(self) -> float:
         return self._clock()
@@ -104,6 +115,8 @@ class Stage:
 
     def begins(self, guest: Guest) -> None:
         self.number += 1
+        self._runs += 1
+        guest.process_start = self._runs
         guest.exists, guest.number, guest.saved = True, self.number, False
         guest.state, guest.reason = "paused", "starting_up"
 

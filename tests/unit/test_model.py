@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Look, Snapshot
+from libvirt_lifecycle_exporter.transition import DomainFacts, HostSeen, LinkDown, LinkUp, Look, Snapshot
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
 from tests.unit.hypervisor_stage import runs
@@ -144,7 +144,9 @@ class Libvirt(RuleBasedStateMachine):
         self.channel.open = self.up = True
         self.listed, self.question = False, None
         at = self.clock.tick()
-        self.exporter.inbox.put(LinkUp(at, HERE))
+        inbox = self.exporter.inbox
+        inbox.put(HostSeen(inbox.next_order(), at, HERE, "QEMU", ""))
+        inbox.put(LinkUp(at, HERE))
         self.exporter.work()
         if self.adopted_at < at:
             self.blind_least += at - self.watched

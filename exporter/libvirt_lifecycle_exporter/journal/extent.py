@@ -27,6 +27,7 @@ class Extent:
     def beyond(self, memory: Memory) -> Memory:
         """Return what the run does not answer for."""
         elsewhere = {key[0] for key in memory.totals} | memory.watched_until.keys() | memory.scopes.keys()
+        elsewhere |= memory.hosts.keys()
         elsewhere |= {domain.connection for domain in memory.domains}
         elsewhere |= {incident.connection for incident in memory.incidents}
         return memory.only({name for name in elsewhere if not self.covers(name)})._replace(

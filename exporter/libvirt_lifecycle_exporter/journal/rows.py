@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.incidents import Incident
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, Transition
+from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, RunEvidence, Transition
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
 
 TRANSITION = Transition._fields
@@ -29,6 +29,7 @@ DOMAIN = (
     "present",
     "removed_at",
     "run_id",
+    *RunEvidence._fields,
 )
 UPSERT_DOMAIN = (
     f"INSERT OR REPLACE INTO domains ({', '.join(DOMAIN)}) VALUES ({', '.join('?' * len(DOMAIN))})"  # noqa: S608
@@ -46,6 +47,7 @@ UPSERT_INCIDENT = (
     f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608
 )
 
+UPSERT_HOST = "INSERT OR REPLACE INTO hosts (connection, boot_id, rebooted_at) VALUES (?, ?, ?)"
 UPSERT_SCOPE = "INSERT OR REPLACE INTO scopes (connection, include, exclude) VALUES (?, ?, ?)"
 FOLD = "INSERT OR IGNORE INTO folded (connection, name) VALUES (?, ?)"
 UNFOLD = "DELETE FROM folded WHERE connection = ? AND name = ?"
@@ -63,7 +65,8 @@ def incident_from(row: tuple[Any, ...]) -> Incident:
 
 def domain_row(domain: Domain) -> tuple[Any, ...]:
     """Spell a domain as a row of ``domains``."""
-    fields = {name: getattr(domain, name) for name in DOMAIN}
+    evidence = domain.run_evidence._asdict()
+    fields = {name: evidence[name] if name in evidence else getattr(domain, name) for name in DOMAIN}
     details = domain.details
     if details is not None:
         fields["details"] = json.dumps([details.type, details.title, details.nova])
@@ -80,7 +83,8 @@ def domain_from(row: tuple[Any, ...]) -> Domain:
         if not all(isinstance(word, str) for word in (kind, title, *(nova or ()))):
             raise ValueError(f"details is {fields['details']!r:.60}")
         fields["details"] = DomainDetails(kind, title, None if nova is None else Nova(*nova))
-    return Domain(**fields)
+    evidence = RunEvidence(*(fields.pop(name) for name in RunEvidence._fields))
+    return Domain(**fields, run_evidence=evidence)
 
 
 class Entry(NamedTuple):

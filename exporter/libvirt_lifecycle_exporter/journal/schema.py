@@ -5,6 +5,8 @@ them; they are kept beside the history because retention cuts the history and ma
 ``domains`` is the last known state of each domain, with which the first listing after a restart is compared.
 ``scopes`` is the filter with which each connection was listed: nothing is known of what it kept out.
 ``folded`` names the domains that have no series of their own: after a restart those that have keep them.
+``hosts`` is the boot of the host that each connection was last seen on; ``process_start`` and ``cpu_time``
+of a domain identify its run where the domain id does not.
 ``identity`` names this file for ever: a sequence number means something only together with it.
 
 What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded
@@ -139,7 +141,17 @@ CREATE TABLE set_aside (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1, _V2, _V3)
+_V4 = """
+ALTER TABLE domains ADD COLUMN process_start INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE domains ADD COLUMN cpu_time INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE hosts (
+    connection TEXT PRIMARY KEY,
+    boot_id TEXT NOT NULL,
+    rebooted_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS = (_V1, _V2, _V3, _V4)
 """Entry n takes a file from version n to n + 1."""
 
 VERSION = len(_MIGRATIONS)

@@ -12,7 +12,7 @@ from types import MappingProxyType, NoneType
 from typing import Any
 
 from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
-from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, Memory, Traced
+from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, HostRecord, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import KINDS
 from libvirt_lifecycle_exporter.journal.damage import (
@@ -31,6 +31,7 @@ from libvirt_lifecycle_exporter.journal.rows import (
     INSERT_TRANSITION,
     UNFOLD,
     UPSERT_DOMAIN,
+    UPSERT_HOST,
     UPSERT_INCIDENT,
     UPSERT_SCOPE,
     domain_from,
@@ -39,12 +40,13 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_row,
 )
 from libvirt_lifecycle_exporter.journal.writing import Put, put_all
+from libvirt_lifecycle_exporter.transition import RunEvidence
 
 _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         **dict.fromkeys(DOMAIN, (str,)),
         **dict.fromkeys(("since", "removed_at"), (float,)),
-        **dict.fromkeys(("confirmed", "domain_id", "present"), (int,)),
+        **dict.fromkeys(("confirmed", "domain_id", "present", *RunEvidence._fields), (int,)),
         **dict.fromkeys(("persistent", "autostart"), (int, NoneType)),
         "details": (str, NoneType),
     }
@@ -63,6 +65,7 @@ _TOTAL_KINDS = MappingProxyType(
 _WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)})
 _SCOPE_KINDS = MappingProxyType(dict.fromkeys(("connection", "include", "exclude"), (str,)))
 _FOLDED_KINDS = MappingProxyType({"connection": (str,), "name": (str,)})
+_HOST_KINDS = MappingProxyType({"connection": (str,), "boot_id": (str,), "rebooted_at": (float,)})
 _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {
         "counts": _COUNT_KINDS,
@@ -72,6 +75,7 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "watches": _WATCH_KINDS,
         "scopes": _SCOPE_KINDS,
         "folded": _FOLDED_KINDS,
+        "hosts": _HOST_KINDS,
     }
 )
 
@@ -123,6 +127,7 @@ def append(
     put(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
     put(database, "INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items(), tuple)
     put(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
+    put(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
 
 
 def replace(
@@ -169,6 +174,7 @@ def _fill(database: sqlite3.Connection, memory: Memory, put: Put) -> None:
         "watches": (memory.watched_until.items(), tuple),
         "scopes": (memory.scopes.items(), lambda item: (item[0], *item[1])),
         "folded": (memory.folded, tuple),
+        "hosts": (memory.hosts.items(), lambda item: (item[0], *item[1])),
     }
     for table, (items, values) in rows.items():
         columns = _KINDS[table]
@@ -194,6 +200,7 @@ def read(database: sqlite3.Connection, damaged: list[Damaged]) -> Memory:
         [incident_from(row) for row in reader.rows("incidents", "WHERE closed_at IS NULL")],
         frozenset((row[0], row[1]) for row in reader.rows("folded")),
         {row[0]: Scope(row[1], row[2]) for row in reader.rows("scopes")},
+        {row[0]: HostRecord(row[1], row[2]) for row in reader.rows("hosts")},
     )
 
 

@@ -1,7 +1,7 @@
 """What is shown of one connection, and of all its domains together.
 
 Law: a page only formats what it was told; it decides nothing. Its totals go by kind, the same as in the
-journal: ``event``, ``raw``, ``inventory``, ``reconnect``, ``unobserved``, ``operation``.
+journal: ``event``, ``raw``, ``inventory``, ``reconnect``, ``unobserved``, ``host_reboot``, ``operation``.
 """
 
 from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
@@ -13,7 +13,9 @@ from libvirt_lifecycle_exporter.sinks.families import (
     CONNECTION_EVENTS,
     CONNECTION_FAMILIES,
     CONNECTION_UP,
+    HOST_REBOOTS,
     INVENTORY_CHANGES,
+    LAST_HOST_REBOOT,
     OPERATIONS,
     RAW_EVENTS,
     RECONNECTS,
@@ -50,26 +52,32 @@ _KINDS = {
     ),
     "reconnect": _Kind(RECONNECTS, (NO_PAIR,)),
     "unobserved": _Kind(UNOBSERVED, (NO_PAIR,)),
+    "host_reboot": _Kind(HOST_REBOOTS, (NO_PAIR,)),
     "operation": _Kind(OPERATIONS, tuple((f"{operation}/{outcome}", SUM) for operation, outcome in EXPECTED)),
 }
 
 _BITS = {kind: 1 << CONNECTION_FAMILIES.index(shown.family) for kind, shown in _KINDS.items()}
 _UP = 1 << CONNECTION_FAMILIES.index(CONNECTION_UP)
+_LAST_HOST_REBOOT = 1 << CONNECTION_FAMILIES.index(LAST_HOST_REBOOT)
 
 
 class ConnectionPage(Page):
     """One ``connection`` label value."""
 
-    __slots__ = ("_labels", "_totals", "_up", "_writers")
+    __slots__ = ("_labels", "_rebooted_at", "_totals", "_up", "_writers")
 
     def __init__(self, connection: str) -> None:
         super().__init__(len(CONNECTION_FAMILIES))
         self._labels = labels({"connection": connection})
         self._up = False
+        self._rebooted_at = 0.0
         self._totals: dict[str, dict[Pair, float]] = {
             kind: dict.fromkeys(shown.zeros, 0) for kind, shown in _KINDS.items()
         }
-        self._writers: dict[str, Callable[[], str]] = {CONNECTION_UP.name: self._write_up}
+        self._writers: dict[str, Callable[[], str]] = {
+            CONNECTION_UP.name: self._write_up,
+            LAST_HOST_REBOOT.name: self._write_rebooted_at,
+        }
         for kind, shown in _KINDS.items():
             self._writers[shown.family.name] = lambda kind=kind: self._write_totals(kind)  # type: ignore[misc]
         self._writers[OPERATIONS.name] = self._write_operations
@@ -91,6 +99,11 @@ class ConnectionPage(Page):
     def link(self, *, up: bool) -> None:
         self._up = up
         self.touch(_UP)
+
+    def set_host_reboot(self, at: float) -> None:
+        """Set when a reboot of the host was last found; Unix time, seconds; 0: never."""
+        self._rebooted_at = at
+        self.touch(_LAST_HOST_REBOOT)
 
     def restore(self, kind: str, pair: Pair, total: float) -> None:
         """Take over a total from before a restart; a journal of an older release has free-form words."""
@@ -114,6 +127,9 @@ class ConnectionPage(Page):
 
     def _write_up(self) -> str:
         return sample(CONNECTION_UP.name, self._labels, self._up)
+
+    def _write_rebooted_at(self) -> str:
+        return sample(LAST_HOST_REBOOT.name, self._labels, self._rebooted_at)
 
     def _write_totals(self, kind: str) -> str:
         shown, totals = _KINDS[kind], self._totals[kind]

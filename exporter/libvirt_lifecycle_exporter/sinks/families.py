@@ -133,6 +133,18 @@ UNOBSERVED: Final = Family(
     ("connection",),
     "Time in which events could have been missed: the connection was down, or the exporter was.",
 )
+HOST_REBOOTS: Final = Family(
+    "libvirt_connection_host_reboots_total",
+    "counter",
+    ("connection",),
+    "Total number of reboots of the host that the exporter found; every domain that was running stopped.",
+)
+LAST_HOST_REBOOT: Final = Family(
+    "libvirt_connection_last_host_reboot_timestamp_seconds",
+    "gauge",
+    ("connection",),
+    "Unix timestamp of when the exporter last found that the host had rebooted; 0 if it never did.",
+)
 OPERATIONS: Final = Family(
     "libvirt_domain_operation_duration_seconds",
     "histogram",
@@ -146,5 +158,7 @@ CONNECTION_FAMILIES: Final = (
     CONNECTION_UP,
     RECONNECTS,
     UNOBSERVED,
+    HOST_REBOOTS,
+    LAST_HOST_REBOOT,
     OPERATIONS,
 )

@@ -124,6 +124,8 @@ class PrometheusSink:
                     page.restore(rest)
             for (connection, kind, what, reason), total in memory.totals.items():
                 self._connections[connection].restore(kind, (what, reason), total)
+            for connection, host in memory.hosts.items():
+                self._connections[connection].set_host_reboot(host.rebooted_at)
 
     def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
         """Return all counters as they are."""
@@ -172,6 +174,13 @@ class PrometheusSink:
         """Count that a lost connection was opened again."""
         with self._lock:
             self._connections[connection].add("reconnect")
+
+    def host_rebooted(self, connection: str, at: float) -> None:
+        """Count a reboot of the host; ``at``: when it was found; Unix time, seconds."""
+        with self._lock:
+            page = self._connections[connection]
+            page.add("host_reboot")
+            page.set_host_reboot(at)
 
     def blind(self, connection: str, seconds: float) -> None:
         """Count time in which events could have been missed."""

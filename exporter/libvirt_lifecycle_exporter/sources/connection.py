@@ -19,9 +19,10 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.backoff import Backoff
 from libvirt_lifecycle_exporter.sources.events import Listener
 from libvirt_lifecycle_exporter.sources.evidence import Evidence
-from libvirt_lifecycle_exporter.sources.snapshot import list_domains, look_at
+from libvirt_lifecycle_exporter.sources.host import LocalHost, is_local
+from libvirt_lifecycle_exporter.sources.snapshot import NO_PROCESSES, list_domains, look_at
 from libvirt_lifecycle_exporter.threads import CONNECTION, EVENT_LOOP, SupervisedThread, ThreadRegistry
-from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Look, Snapshot, Subject
+from libvirt_lifecycle_exporter.transition import HostSeen, LinkDown, LinkUp, Look, Snapshot, Subject
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class Connection:
         opener: Callable[[str], Any] = libvirt.openReadOnly,
         *,
         threads: ThreadRegistry | None = None,
+        host: LocalHost | None = None,
     ) -> None:
+        """``host``: of the exporter; what it says is used only if the domains run there."""
         self._threads = threads or ThreadRegistry()
         self.label = label
         self._uri = uri
@@ -71,6 +74,8 @@ class Connection:
         self._wishes = threading.Condition()
         self._looks: dict[str, Subject | None] = {}
         self._evidence = Evidence(uri, settings.log_dir, self._threads)
+        self._host = (host or LocalHost()) if is_local(uri) else None
+        self._processes = self._host or NO_PROCESSES
         self._snapshot_wanted = False
         self._lost: str | None = None
         self._stopping = False
@@ -143,6 +148,7 @@ class Connection:
                 self._lost = None
             self._evidence.begin()
             self._watch(connection)
+            self._report_host(connection)
             registered = self._listener.register(connection)
             self._inbox.put(LinkUp(time.time(), self.label))
             self._up = True
@@ -158,6 +164,12 @@ class Connection:
             self._close(connection, registered)
         if self._lost is not None:
             self._is_down(self._lost)
+
+    def _report_host(self, connection: Any) -> None:
+        """Report the host before any event can arrive: a reboot precedes all that happened since."""
+        boot_id = self._host.boot_id() if self._host is not None else ""
+        order = self._inbox.next_order()
+        self._inbox.put(HostSeen(order, time.time(), self.label, connection.getType(), boot_id))
 
     def _watch(self, connection: Any) -> None:
         """Arrange to be told when it is lost; drivers inside this process need and have neither way."""
@@ -211,7 +223,7 @@ class Connection:
         """List all domains; return the seconds until the next time."""
         began = self._inbox.next_order()
         try:
-            domains = list_domains(connection)
+            domains = list_domains(connection, self._processes)
         except libvirt.libvirtError as error:
             # A listing can fail on a connection that is well; if it is not, that will be noticed by itself.
             self._complain_of(f"its domains could not be listed: {error}")
@@ -229,7 +241,7 @@ class Connection:
                 return
             began = self._inbox.next_order()
             try:
-                facts, details = look_at(connection, uuid) or (None, None)
+                facts, details = look_at(connection, uuid, self._processes) or (None, None)
             except libvirt.libvirtError as error:
                 # Events and snapshots tell the state as well; one odd domain must not cost the connection.
                 log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
