@@ -27,6 +27,7 @@ from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
+from libvirt_lifecycle_exporter.sources.opening import OpenLimits
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
@@ -70,6 +71,7 @@ class App:
             longest_wait=settings.reconnect_max_delay,
             snapshot_interval=settings.snapshot_interval,
             log_dir=settings.log_dir,
+            opening=OpenLimits(timeout=settings.connect_timeout),
         )
         self._connections = [
             Connection(target.label, target.uri, self._inbox, keep) for target in settings.targets

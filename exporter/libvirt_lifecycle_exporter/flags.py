@@ -82,6 +82,13 @@ FLAGS: tuple[Flag, ...] = (
         "Unanswered keepalive messages after which a connection is lost.",
     ),
     Flag(
+        "--libvirt.connect-timeout",
+        "connect_timeout",
+        DURATION,
+        "1m",
+        "How long an attempt to connect may take before the exporter abandons it and tries again.",
+    ),
+    Flag(
         "--libvirt.reconnect-max-delay",
         "reconnect_max_delay",
         DURATION,

@@ -127,6 +127,7 @@ class Settings:
     listen: tuple[Listen, ...] = (Listen("", DEFAULT_PORT),)
     keepalive_interval: float = 5
     keepalive_count: int = 3
+    connect_timeout: float = 60
     reconnect_max_delay: float = 10
     snapshot_interval: float = 300
     log_dir: str = ""

@@ -227,6 +227,9 @@ class Crew:
         except libvirt.libvirtError as error:
             hand.lane.check()
             answer = error
+        except TimeoutError as error:
+            hand.lane.check()
+            log.debug("%s: no connection: %s", self._name, error)
         except Exception:
             # One odd answer must not cost the others theirs.
             log.exception("%s: unexpected failure", self._name)

@@ -13,6 +13,8 @@ from typing import Any
 
 import libvirt
 
+from libvirt_lifecycle_exporter.sources.opening import open_read_write
+
 log = logging.getLogger(__name__)
 
 URI = "test:///default"
@@ -61,7 +63,7 @@ class Cast:
 
     def _play(self) -> None:
         with tempfile.TemporaryDirectory(prefix="lifecycle-demo-") as folder:
-            connection = libvirt.open(URI)
+            connection = open_read_write(URI)
             domains = {name: connection.defineXML(_xml(name)) for name in _CAST if name != "batch-7"}
             while True:
                 for step in _scene(connection, domains, Path(folder)):
