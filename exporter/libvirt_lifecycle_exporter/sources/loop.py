@@ -29,7 +29,7 @@ class EventLoop:
         with self._lock:
             if self._started:
                 return
-            # libvirt would otherwise write every error to stderr itself; each is handled where it is raised.
+            # The default handler writes every error to stderr; each is handled where it is raised.
             libvirt.registerErrorHandler(_ignore_error, None)
             libvirt.virEventRegisterDefaultImpl()
             # The timer also makes each turn of the loop end, so that the thread never sleeps for ever.
