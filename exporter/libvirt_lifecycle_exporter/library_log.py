@@ -2,8 +2,8 @@
 
 libvirt reads its log outputs from the environment when it is loaded, and has no public function to set them.
 So ``redirect`` must run before the first import of ``libvirt``; it makes libvirt write to a pipe that a
-thread reads. Errors reach their callers as exceptions and are logged there; here they are logged at level debug. A
-warning is logged once per cause (the place in libvirt's source that wrote it), repetitions at level debug.
+thread reads. Errors reach their callers as exceptions and are logged there; here they are logged at level
+debug. A warning is logged once per cause (the place in libvirt's source that wrote it).
 
 Settings of the user (``LIBVIRT_LOG_OUTPUTS``, ``LIBVIRT_DEBUG``) win: then nothing is redirected.
 """

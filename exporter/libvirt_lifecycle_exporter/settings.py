@@ -100,6 +100,11 @@ def target(text: str, aliases: Mapping[str, str] | None = None) -> Target:
     return Target(label, uri)
 
 
+def without_password(uri: str) -> str:
+    """Return a URI as it may be shown: without the password that its user part may hold."""
+    return re.sub(r"(?<=//)([^/?#@]*?):[^/?#@]*@", r"\1@", uri)
+
+
 def canonical(uri: str) -> str:
     """Reduce a URI to what names the connection: no transport, user, password or query.
 
@@ -122,8 +127,8 @@ _SHORTEST = {
     "hang_guest_agent_timeout": ("--hang.guest-agent-timeout", 1.0),
     "hang_vcpu_window": ("--hang.vcpu-window", 0.1),
 }
-"""Smallest values, in seconds, of flags for which 0 would mean a loop without a pause, or a limit that is always
-exceeded."""
+"""Smallest values, in seconds, of flags for which 0 would mean a loop without a pause, or a limit that is
+always exceeded."""
 _SHORTEST_SNAPSHOT_INTERVAL = 0.1
 
 

@@ -3,7 +3,9 @@
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,33 @@ def test_error_of_libvirt_reaches_the_caller(open_folder: Path) -> None:
 )
 def test_ssh_is_opened_in_batch_mode_unless_set(uri: str, opened_as: str) -> None:
     assert without_prompt(uri) == opened_as
+
+
+@pytest.fixture
+def closing(open_folder: Path) -> Iterator[str]:
+    """URI of a server that accepts and closes at once."""
+    over = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(open_folder / "closing"))
+        listener.listen()
+        listener.settimeout(0.1)
+
+        def serve() -> None:
+            while not over.is_set():
+                with suppress(TimeoutError):
+                    listener.accept()[0].close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"qemu+unix:///session?socket={open_folder}/closing"
+        over.set()
+        thread.join()
+
+
+def test_server_that_closes_at_once_costs_no_descriptors(closing: str) -> None:
+    opener = Opener(closing)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(200):
+        with pytest.raises((libvirt.libvirtError, ConnectionError)):
+            opener.open_read_only()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 5

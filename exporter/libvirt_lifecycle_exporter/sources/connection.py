@@ -17,7 +17,7 @@ import libvirt
 
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.backoff import Backoff
-from libvirt_lifecycle_exporter.sources.error_causes import cause_of
+from libvirt_lifecycle_exporter.sources.error_causes import CLOSED_BY_PEER, cause_of
 from libvirt_lifecycle_exporter.sources.events import Listener
 from libvirt_lifecycle_exporter.sources.evidence import Evidence
 from libvirt_lifecycle_exporter.sources.opening import Opener, OpenLimits, open_read_only
@@ -119,6 +119,8 @@ class Connection:
                 self._attempt()
             except libvirt.libvirtError as error:
                 self._is_down(str(error), cause_of(error))
+            except ConnectionError as error:
+                self._is_down(str(error), CLOSED_BY_PEER)
             except TimeoutError as error:
                 if not self._stopping:
                     self._is_down(str(error))

@@ -227,7 +227,7 @@ class Crew:
         except libvirt.libvirtError as error:
             hand.lane.check()
             answer = error
-        except TimeoutError as error:
+        except (TimeoutError, ConnectionError) as error:
             hand.lane.check()
             log.debug("%s: no connection: %s", self._name, error)
         except Exception:

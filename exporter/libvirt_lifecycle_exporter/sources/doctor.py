@@ -93,7 +93,7 @@ def _examine(label: str, uri: str, opener: Opener) -> Finding:
             lines.extend(_facts(connection, label, opener))
         finally:
             connection.close()
-    except (libvirt.libvirtError, TimeoutError) as error:
+    except (libvirt.libvirtError, TimeoutError, ConnectionError) as error:
         return Finding(label, uri, well=False, lines=(*lines, str(error), *hints(str(error))))
     return Finding(label, uri, well=True, lines=tuple(lines))
 

@@ -4,6 +4,7 @@ import errno
 
 import libvirt
 
+CLOSED_BY_PEER = "closed by peer"
 _CLOSED = frozenset({errno.ECONNRESET, errno.EPIPE, errno.EIO, 0})
 """``int1`` of the errors that libvirt raises, by chance, for a peer that closed the connection."""
 
@@ -19,5 +20,5 @@ def cause_of(error: libvirt.libvirtError) -> str:
         return str(error)
     is_closed = code == libvirt.VIR_ERR_SYSTEM_ERROR and number in _CLOSED
     if domain == libvirt.VIR_FROM_RPC and (is_closed or code == libvirt.VIR_ERR_INTERNAL_ERROR):
-        return "closed by peer"
+        return CLOSED_BY_PEER
     return f"{domain}/{code}/{number if code == libvirt.VIR_ERR_SYSTEM_ERROR else 0}"

@@ -22,6 +22,8 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import libvirt
 
 from libvirt_lifecycle_exporter.sources.children import child_pids, terminate
+from libvirt_lifecycle_exporter.sources.closing_peer import closes_at_once
+from libvirt_lifecycle_exporter.sources.error_causes import CLOSED_BY_PEER, cause_of
 from libvirt_lifecycle_exporter.sources.loop import LOOP
 
 log = logging.getLogger(__name__)
@@ -100,6 +102,7 @@ class Opener:
         self._running: set[_Attempt] = set()
         self._children: frozenset[int] = frozenset()
         self._stopping = False
+        self._was_closed = False
 
     def open(
         self,
@@ -109,8 +112,11 @@ class Opener:
         """Return an open connection.
 
         ``on_slow``: called with the seconds waited if the attempt takes longer than ``warn_after``.
-        Raises ``libvirtError`` if libvirt refuses, ``TimeoutError`` if the attempt is abandoned.
+        Raises ``libvirtError`` if libvirt refuses, ``TimeoutError`` if the attempt is abandoned,
+        ``ConnectionError`` if the peer closes connections at once.
         """
+        if self._was_closed and closes_at_once(self._uri):
+            raise ConnectionError("the peer closes the connection at once")
         attempt = _Attempt(open_uri)
         with self._changed:
             self._check_may_open()
@@ -131,7 +137,9 @@ class Opener:
             )
         if attempt.error is not None:
             error, attempt.error = attempt.error, None
+            self._was_closed = isinstance(error, libvirt.libvirtError) and cause_of(error) == CLOSED_BY_PEER
             raise error
+        self._was_closed = False
         return connection
 
     def open_read_only(self) -> Any:
