@@ -87,9 +87,8 @@ def check(context: click.Context, /, **given: Any) -> None:
         click.echo(f"--web.config.file {read.web_config_file}: well ({entrance.rules.config.told()})")
     findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
     for finding in findings:
-        click.echo(
-            f"{finding.label}: {'well' if finding.well else 'not well'} ({settings.without_password(finding.uri)})"
-        )
+        uri = settings.without_password(finding.uri)
+        click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({uri})")
         for line in finding.lines:
             click.echo(f"  {line}")
     endpoints_well = _try_endpoints(read)
