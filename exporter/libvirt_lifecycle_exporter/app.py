@@ -27,6 +27,7 @@ from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
+from libvirt_lifecycle_exporter.sources.opening import OpenLimits
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
 from libvirt_lifecycle_exporter.threads import Deadline, ThreadRegistry
 from libvirt_lifecycle_exporter.watches import Grace
@@ -75,6 +76,7 @@ class App:
             longest_wait=settings.reconnect_max_delay,
             snapshot_interval=settings.snapshot_interval,
             log_dir=settings.log_dir,
+            opening=OpenLimits(timeout=settings.connect_timeout),
         )
         self._connections = [
             Connection(target.label, target.uri, self._inbox, keep, threads=self.threads)

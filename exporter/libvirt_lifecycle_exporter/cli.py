@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from libvirt_lifecycle_exporter import __version__, app, logs, settings
+from libvirt_lifecycle_exporter import __version__, library_log, logs, settings
+from libvirt_lifecycle_exporter.client_config import read_client_config
 from libvirt_lifecycle_exporter.flags import DURATION, common
 from libvirt_lifecycle_exporter.history_cli import events, incidents
 from libvirt_lifecycle_exporter.settings import Settings
@@ -39,6 +40,9 @@ def _read(context: click.Context, given: dict[str, Any]) -> Settings:
         **{name: value for name, value in given.items() if value not in (None, ())},
     }
     try:
+        if "targets" not in both:
+            client = read_client_config()
+            both["targets"] = (settings.target(client.default_uri or settings.DEFAULT_URI, client.aliases),)
         read = Settings(**both, telemetry=telemetry(os.environ))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -64,6 +68,8 @@ def command(context: click.Context, /, **given: Any) -> None:
     15s, 2m, 24h.
     """
     if context.invoked_subcommand is None:
+        from libvirt_lifecycle_exporter import app  # noqa: PLC0415 - after library_log.redirect
+
         app.run(_read(context, given))
     else:
         context.obj = _given(given)
@@ -87,7 +93,8 @@ def check(context: click.Context, /, **given: Any) -> None:
         click.echo(f"--web.config.file {read.web_config_file}: well ({entrance.rules.config.told()})")
     findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
     for finding in findings:
-        click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({finding.uri})")
+        uri = settings.without_password(finding.uri)
+        click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({uri})")
         for line in finding.lines:
             click.echo(f"  {line}")
     endpoints_well = _try_endpoints(read)
@@ -115,8 +122,11 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
 
     Needs no hypervisor and no daemon.
     """
+    from libvirt_lifecycle_exporter import app  # noqa: PLC0415 - after library_log.redirect
     from libvirt_lifecycle_exporter.sources.demo import URI, Cast  # noqa: PLC0415 - only here
 
+    if pace <= 0:
+        raise click.UsageError("--pace must be more than 0")
     given["targets"] = (settings.target(URI),)
     # Each performance is the first one, unless somebody wants to keep it.
     with tempfile.TemporaryDirectory(prefix=f"{NAME}-demo-", ignore_cleanup_errors=True) as scratch:
@@ -142,6 +152,7 @@ command.add_command(incidents)
 
 def main() -> NoReturn:
     """Run the command; the entry point."""
+    library_log.redirect(os.environ)
     try:
         code = command.main(standalone_mode=False)
     except click.ClickException as error:

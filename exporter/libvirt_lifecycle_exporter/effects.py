@@ -16,7 +16,7 @@ TotalKey = tuple[str, str, str, str]
 """connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
 
 
-TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation")
+TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation", "host_reboot")
 
 
 CountKey = tuple[str, str, str, str]

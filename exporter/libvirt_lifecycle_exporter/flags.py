@@ -4,12 +4,13 @@ Each flag is an environment variable too: ``--libvirt.uri`` is ``LIBVIRT_LIFECYC
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import click
 
 from libvirt_lifecycle_exporter import settings
+from libvirt_lifecycle_exporter.client_config import read_client_config
 
 _ENV = "LIBVIRT_LIFECYCLE_EXPORTER"
 
@@ -28,6 +29,11 @@ class Parsed(click.ParamType[Any]):
             return self._read(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def _aliases(text: str) -> Mapping[str, str]:
+    """Return the aliases of libvirt.conf; not read for what is a URI in any case."""
+    return {} if ":/" in text else read_client_config().aliases
 
 
 class Flag(NamedTuple):
@@ -54,7 +60,7 @@ class Flag(NamedTuple):
 
 DURATION = Parsed("duration", settings.duration)
 LISTEN = Parsed("address", settings.listen)
-TARGET = Parsed("uri", settings.target)
+TARGET = Parsed("uri", lambda text: settings.target(text, _aliases(text)))
 SIZE = Parsed("size", settings.size)
 
 FLAGS: tuple[Flag, ...] = (
@@ -64,7 +70,8 @@ FLAGS: tuple[Flag, ...] = (
         TARGET,
         settings.DEFAULT_URI,
         "libvirt to listen to, opened read-only; repeatable. NAME=URI names the connection label, which "
-        "otherwise is the URI without transport, user and query.",
+        "otherwise is the URI without transport, user and query. URI may be an alias of libvirt.conf. "
+        "Without this flag: LIBVIRT_DEFAULT_URI, else uri_default of libvirt.conf, else the default.",
         repeatable=True,
     ),
     Flag(
@@ -72,7 +79,7 @@ FLAGS: tuple[Flag, ...] = (
         "keepalive_interval",
         DURATION,
         "5s",
-        "Time between keepalive messages; whole seconds.",
+        "Time between keepalive messages; whole seconds, at least 1s.",
     ),
     Flag(
         "--libvirt.keepalive-count",
@@ -82,11 +89,18 @@ FLAGS: tuple[Flag, ...] = (
         "Unanswered keepalive messages after which a connection is lost.",
     ),
     Flag(
+        "--libvirt.connect-timeout",
+        "connect_timeout",
+        DURATION,
+        "1m",
+        "How long an attempt to connect may take before the exporter abandons it and tries again.",
+    ),
+    Flag(
         "--libvirt.reconnect-max-delay",
         "reconnect_max_delay",
         DURATION,
         "10s",
-        "Longest wait between attempts to connect.",
+        "Longest wait between attempts to connect; at least 100ms.",
     ),
     Flag(
         "--libvirt.unknown-after",
@@ -149,13 +163,19 @@ FLAGS: tuple[Flag, ...] = (
         "File with TLS, client certificates and users, in the format of Prometheus' exporter-toolkit; read "
         "again when it or a certificate changes, and at SIGHUP.",
     ),
-    Flag("--series.ttl", "series_ttl", DURATION, "15m", "How long the series of a removed domain stay."),
+    Flag(
+        "--series.ttl",
+        "series_ttl",
+        DURATION,
+        "15m",
+        "How long the series of a removed domain stay; 0: they go with it.",
+    ),
     Flag(
         "--series.limit",
         "series_limit",
         click.IntRange(0),
         "50000",
-        'Most series about domains; the excess is counted under domain="_other".',
+        'Most series about domains; the excess is counted under domain="_other"; 0: no series about domains.',
     ),
     Flag(
         "--events.queue-size",
@@ -231,7 +251,8 @@ FLAGS: tuple[Flag, ...] = (
         "hang_watchdog_recovery",
         DURATION,
         "30s",
-        "How long a guest whose watchdog ran out must have run since a reset or resume, to be well again.",
+        "How long a guest whose watchdog ran out must have run since a reset or resume, to be well again; "
+        "0: at once.",
     ),
     Flag(
         "--hang.guest-agent",

@@ -5,6 +5,7 @@ Law: what is accepted here works later; what is refused is refused in one senten
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -87,10 +88,11 @@ def listen(text: str) -> Listen:
     return Listen(found["six"] or found["host"] or "", int(found["port"]))
 
 
-def target(text: str) -> Target:
-    """Read ``URI`` or ``NAME=URI``."""
+def target(text: str, aliases: Mapping[str, str] | None = None) -> Target:
+    """Read ``URI`` or ``NAME=URI``; ``aliases``: names that libvirt.conf gives to URIs."""
     named = _NAMED.fullmatch(text)
     uri = named["uri"] if named else text
+    uri = (aliases or {}).get(uri, uri)
     if not uri or not uri.isprintable() or " " in uri or not re.match(r"[a-z][a-z0-9+.-]*:/", uri):
         raise ValueError(f'"{text}" is no libvirt URI; write it as qemu:///system, or NAME=qemu:///system')
     try:
@@ -98,6 +100,11 @@ def target(text: str) -> Target:
     except ValueError as error:
         raise ValueError(f'"{text}" is no libvirt URI: {error}') from None
     return Target(label, uri)
+
+
+def without_password(uri: str) -> str:
+    """Return a URI as it may be shown: without the password that its user part may hold."""
+    return re.sub(r"(?<=//)([^/?#@]*?):[^/?#@]*@", r"\1@", uri)
 
 
 def canonical(uri: str) -> str:
@@ -112,13 +119,23 @@ def canonical(uri: str) -> str:
     return f"{parts.scheme.partition('+')[0]}://{host}{port}{parts.path}"
 
 
-_NO_ZERO = (
-    "hang_emulator_interval",
-    "hang_emulator_threshold",
-    "hang_guest_agent_interval",
-    "hang_guest_agent_timeout",
-    "hang_vcpu_window",
-)
+_SHORTEST = {
+    "keepalive_interval": ("--libvirt.keepalive-interval", 1.0),
+    "connect_timeout": ("--libvirt.connect-timeout", 0.1),
+    "reconnect_max_delay": ("--libvirt.reconnect-max-delay", 0.1),
+    "hang_emulator_interval": ("--hang.emulator-interval", 0.1),
+    "hang_emulator_threshold": ("--hang.emulator-threshold", 0.001),
+    "hang_guest_agent_interval": ("--hang.guest-agent-interval", 0.1),
+    "hang_guest_agent_timeout": ("--hang.guest-agent-timeout", 1.0),
+    "hang_vcpu_window": ("--hang.vcpu-window", 0.1),
+}
+"""Smallest values, in seconds, of flags for which 0 would mean a loop without a pause, or a limit that is
+always exceeded."""
+_SHORTEST_SNAPSHOT_INTERVAL = 0.1
+
+
+def _written(seconds: float) -> str:
+    return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +146,7 @@ class Settings:
     listen: tuple[Listen, ...] = (Listen("", DEFAULT_PORT),)
     keepalive_interval: float = 5
     keepalive_count: int = 3
+    connect_timeout: float = 60
     reconnect_max_delay: float = 10
     snapshot_interval: float = 300
     unknown_after: float = 30
@@ -192,9 +210,14 @@ class Settings:
             )
         if self.keepalive_interval != int(self.keepalive_interval):
             raise ValueError("--libvirt.keepalive-interval must be whole seconds")
-        for name in _NO_ZERO:
-            if not getattr(self, name):
-                raise ValueError(f"--{name.replace('_', '.', 1).replace('_', '-')} must be more than 0")
+        for name, (flag, shortest) in _SHORTEST.items():
+            if getattr(self, name) < shortest:
+                raise ValueError(f"{flag} must be at least {_written(shortest)}")
+        if 0 < self.snapshot_interval < _SHORTEST_SNAPSHOT_INTERVAL:
+            raise ValueError(
+                "--libvirt.snapshot-interval must be 0 (no periodic listing) or at least "
+                + _written(_SHORTEST_SNAPSHOT_INTERVAL)
+            )
         for flag, expression in (("include", self.domain_include), ("exclude", self.domain_exclude)):
             try:
                 re.compile(expression)

@@ -114,8 +114,11 @@ class Daemon(ABC):
         self.socket.unlink(missing_ok=True)  # the one a killed daemon leaves behind
         argv = [*self.programs.prefix, *self.argv()]
         self.pid = self.reaper.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
-        until(self._listens, STARTS_WITHIN, f"{self.programs.daemon} to listen on {self.socket}")
+        self.wait_listening()
         self.connect().close()
+
+    def wait_listening(self) -> None:
+        until(self._listens, STARTS_WITHIN, f"{self.programs.daemon} to listen on {self.socket}")
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)

@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.flags import FLAGS
-from libvirt_lifecycle_exporter.settings import Listen, Settings, Target, canonical, duration, listen, target
+from libvirt_lifecycle_exporter.settings import (
+    Listen,
+    Settings,
+    Target,
+    canonical,
+    duration,
+    listen,
+    target,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +121,15 @@ def test_the_defaults_that_the_help_shows_are_the_defaults() -> None:
         assert getattr(defaults, flag.field) == ((shown,) if flag.repeatable else shown), flag.name
     # OpenTelemetry's endpoints have standard variables of their own, and no flags.
     assert {flag.field for flag in FLAGS} | {"telemetry"} == set(Settings.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("qemu+ssh://root:pw@node1/system?keyfile=/k", "qemu+ssh://root@node1/system?keyfile=/k"),
+        ("qemu+ssh://root@node1:22/system", "qemu+ssh://root@node1:22/system"),
+        ("qemu:///system", "qemu:///system"),
+    ],
+)
+def test_shown_uri_has_no_password(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown

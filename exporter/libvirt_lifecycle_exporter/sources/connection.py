@@ -17,9 +17,11 @@ import libvirt
 
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.backoff import Backoff
+from libvirt_lifecycle_exporter.sources.error_causes import CLOSED_BY_PEER, cause_of
 from libvirt_lifecycle_exporter.sources.events import Listener
 from libvirt_lifecycle_exporter.sources.evidence import Evidence
 from libvirt_lifecycle_exporter.sources.host import LocalHost, is_local
+from libvirt_lifecycle_exporter.sources.opening import Opener, OpenLimits, open_read_only
 from libvirt_lifecycle_exporter.sources.snapshot import NO_PROCESSES, list_domains, look_at
 from libvirt_lifecycle_exporter.threads import CONNECTION, EVENT_LOOP, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.transition import HostSeen, LinkDown, LinkUp, Look, Snapshot, Subject
@@ -46,6 +48,7 @@ class ConnectionSettings(NamedTuple):
     """Between snapshots of a quiet connection; 0: never."""
     log_dir: str = ""
     """Where the emulators' logs are; empty: where libvirt has them."""
+    opening: OpenLimits = OpenLimits()
 
 
 class Connection:
@@ -57,7 +60,7 @@ class Connection:
         uri: str,
         inbox: Inbox,
         settings: ConnectionSettings,
-        opener: Callable[[str], Any] = libvirt.openReadOnly,
+        opener: Callable[[str], Any] = open_read_only,
         *,
         threads: ThreadRegistry | None = None,
         host: LocalHost | None = None,
@@ -65,10 +68,10 @@ class Connection:
         """``host``: of the exporter; what it says is used only if the domains run there."""
         self._threads = threads or ThreadRegistry()
         self.label = label
-        self._uri = uri
         self._inbox = inbox
         self._settings = settings
         self._open = opener
+        self._opener = Opener(uri, settings.opening)
         self._backoff = Backoff(settings.longest_wait)
         self._listener = Listener(label, inbox, self.want_snapshot, self._threads)
         self._wishes = threading.Condition()
@@ -94,11 +97,15 @@ class Connection:
         with self._wishes:
             self._stopping = True
             self._wishes.notify()
+        self._opener.stop()
 
     def join(self, timeout: float) -> bool:
-        """Wait for its end; False if a libvirt call still holds it."""
+        """Wait for its end; False if a libvirt call still holds it, whose child processes are then ended."""
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        has_ended = not self._thread.is_alive()
+        if not has_ended:
+            self._opener.terminate_children()
+        return has_ended
 
     def is_up(self) -> bool:
         """Tell whether events arrive, as far as is known."""
@@ -122,26 +129,35 @@ class Connection:
             try:
                 self._attempt()
             except libvirt.libvirtError as error:
-                self._is_down(str(error))
+                self._is_down(str(error), cause_of(error))
+            except ConnectionError as error:
+                self._is_down(str(error), CLOSED_BY_PEER)
+            except TimeoutError as error:
+                if not self._stopping:
+                    self._is_down(str(error))
             except Exception as error:  # noqa: BLE001 - reported; the connection is opened again
                 self._threads.report(CONNECTION, error)
                 self._is_down("internal error")
             with self._wishes:
                 self._wishes.wait_for(lambda: self._stopping, self._backoff.wait())
 
-    def _is_down(self, cause: str) -> None:
-        self._inbox.put(LinkDown(time.time(), self.label, cause))
-        self._complain_of(f"it is down: {cause}")
+    def _is_down(self, what: str, cause: str = "") -> None:
+        """``cause``: equal for errors of the same cause, whatever their text; "": the text itself."""
+        self._inbox.put(LinkDown(time.time(), self.label, what))
+        self._complain_of(f"it is down: {what}", cause)
 
-    def _complain_of(self, what: str) -> None:
-        """Log a trouble, once for as long as it stays the same."""
-        if what != self._last_complaint:
-            self._last_complaint = what
-            log.warning("connection %s: %s", self.label, what)
+    def _is_slow(self, seconds: float) -> None:
+        self._is_down(f"connecting takes longer than {seconds:g} s", "slow")
+
+    def _complain_of(self, what: str, cause: str = "") -> None:
+        """Log a trouble, once for as long as its cause stays the same."""
+        is_new = (cause or what) != self._last_complaint
+        self._last_complaint = cause or what
+        log.log(logging.WARNING if is_new else logging.DEBUG, "connection %s: %s", self.label, what)
 
     def _attempt(self) -> None:
         """Open, serve until it is lost or to be stopped, close."""
-        connection = self._open(self._uri)
+        connection = self._opener.open(self._open, self._is_slow)
         registered: list[int] = []
         try:
             with self._wishes:
@@ -226,7 +242,7 @@ class Connection:
             domains = list_domains(connection, self._processes)
         except libvirt.libvirtError as error:
             # A listing can fail on a connection that is well; if it is not, that will be noticed by itself.
-            self._complain_of(f"its domains could not be listed: {error}")
+            self._complain_of(f"its domains could not be listed: {error}", f"listing {cause_of(error)}")
             return self._backoff.wait()
         self._inbox.put(Snapshot(began, time.time(), self.label, domains))
         self._backoff.reset()

@@ -246,6 +246,9 @@ class Crew:
         except libvirt.libvirtError as error:
             hand.lane.check()
             answer = error
+        except (TimeoutError, ConnectionError) as error:
+            hand.lane.check()
+            log.debug("%s: no connection: %s", self._name, error)
         except Exception as error:  # noqa: BLE001 - one odd answer must not cost the others theirs
             self._threads.report(PROBE, error)
             hand.lane.check()

@@ -13,6 +13,7 @@ from typing import Any
 
 import libvirt
 
+from libvirt_lifecycle_exporter.sources.opening import open_read_write
 from libvirt_lifecycle_exporter.threads import DEMO, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Cast:
         self,
         pace: float = 1.0,
         threads: ThreadRegistry | None = None,
-        opener: Callable[[str], Any] = libvirt.open,
+        opener: Callable[[str], Any] = open_read_write,
     ) -> None:
         """``pace``: seconds between steps."""
         self._threads = threads or ThreadRegistry()

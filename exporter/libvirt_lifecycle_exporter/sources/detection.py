@@ -1,9 +1,6 @@
 """Which hang probes a connection gets."""
 
 from collections.abc import Callable
-from functools import partial
-
-import libvirt
 
 from libvirt_lifecycle_exporter.figures import Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
@@ -11,6 +8,7 @@ from libvirt_lifecycle_exporter.settings import Settings
 from libvirt_lifecycle_exporter.sources.agents import AgentProbe
 from libvirt_lifecycle_exporter.sources.connection import Connection
 from libvirt_lifecycle_exporter.sources.monitors import EmulatorProbe
+from libvirt_lifecycle_exporter.sources.opening import Opener
 from libvirt_lifecycle_exporter.sources.probes import Post, Probe
 from libvirt_lifecycle_exporter.sources.stalls import StallProbe
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
@@ -27,15 +25,17 @@ def probes(
     threads: ThreadRegistry,
 ) -> list[Probe]:
     """Return the probes that are switched on; ``passes``: whether a domain of this name is wanted."""
+    opener = Opener(uri)
     post = Post(
         connection.label,
         inbox,
         durations,
         connection.is_up,
         passes,
-        partial(libvirt.openReadOnly, uri),
-        partial(libvirt.open, uri),
+        opener.open_read_only,
+        opener.open_read_write,
         threads,
+        (opener.stop, opener.terminate_children),
     )
     found: list[Probe] = []
     if settings.hang_emulator:

@@ -12,7 +12,8 @@ import libvirt
 
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.sources.events import Listener
-from libvirt_lifecycle_exporter.sources.loop import LOOP, dotted
+from libvirt_lifecycle_exporter.sources.loop import dotted
+from libvirt_lifecycle_exporter.sources.opening import Opener
 from libvirt_lifecycle_exporter.sources.probes import MONITORED
 from libvirt_lifecycle_exporter.sources.snapshot import list_domains
 from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
@@ -52,9 +53,9 @@ class Finding(NamedTuple):
 
 def check(label: str, uri: str, patience: float) -> Finding:
     """Open, look, close; ``patience``: seconds before a connection is said to hang."""
-    LOOP.start()
+    opener = Opener(uri)
     answer: queue.SimpleQueue[Finding] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answer.put(_examine(label, uri)), daemon=True).start()
+    threading.Thread(target=lambda: answer.put(_examine(label, uri, opener)), daemon=True).start()
     try:
         return answer.get(timeout=patience)
     except queue.Empty:
@@ -64,36 +65,40 @@ def check(label: str, uri: str, patience: float) -> Finding:
             well=False,
             lines=(f"no answer within {patience:g} s: the daemon hangs, or something on the way does",),
         )
+    finally:
+        # The process ends soon, and must leave no ssh behind.
+        opener.stop()
+        opener.terminate_children()
 
 
-def _hang_detection(connection: Any, uri: str) -> Iterator[str]:
+def _hang_detection(connection: Any, opener: Opener) -> Iterator[str]:
     """Say which hang signals can be had here."""
     if connection.getType() not in MONITORED:
         yield f"hang detection: not here; the driver {connection.getType()} has no monitor to ask"
         return
     yield "hang detection: emulator, watchdog and vcpu (--hang.vcpu) work with read-only access"
     try:
-        libvirt.open(uri).close()
+        opener.open_read_write().close()
     except libvirt.libvirtError as error:
         yield f"{_AGENT}, which is refused: {error}"
     else:
         yield f"{_AGENT}, which is granted"
 
 
-def _examine(label: str, uri: str) -> Finding:
+def _examine(label: str, uri: str, opener: Opener) -> Finding:
     lines: list[str] = []
     try:
-        connection = libvirt.openReadOnly(uri)
+        connection = opener.open_read_only()
         try:
-            lines.extend(_facts(connection, label, uri))
+            lines.extend(_facts(connection, label, opener))
         finally:
             connection.close()
-    except libvirt.libvirtError as error:
+    except (libvirt.libvirtError, TimeoutError, ConnectionError) as error:
         return Finding(label, uri, well=False, lines=(*lines, str(error), *hints(str(error))))
     return Finding(label, uri, well=True, lines=tuple(lines))
 
 
-def _facts(connection: Any, label: str, uri: str) -> Iterator[str]:
+def _facts(connection: Any, label: str, opener: Opener) -> Iterator[str]:
     version = dotted(connection.getLibVersion())
     yield f"driver {connection.getType()}, libvirt {version} on {connection.getHostname()}"
     domains = list_domains(connection)
@@ -104,7 +109,7 @@ def _facts(connection: Any, label: str, uri: str) -> Iterator[str]:
         connection.domainEventDeregisterAny(number)
     yield f"events can be registered: {len(registered)} of {len(OBSERVED_KINDS)} kinds"
     yield "read-only access is enough, and that is what is used"
-    yield from _hang_detection(connection, uri)
+    yield from _hang_detection(connection, opener)
 
 
 def hints(error: str) -> tuple[str, ...]:

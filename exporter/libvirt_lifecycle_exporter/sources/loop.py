@@ -48,7 +48,7 @@ class EventLoop:
             self._threads = threads or self._threads
             if self._started:
                 return
-            # libvirt would otherwise write every error to stderr itself; each is handled where it is raised.
+            # The default handler writes every error to stderr; each is handled where it is raised.
             libvirt.registerErrorHandler(_ignore_error, None)
             libvirt.virEventRegisterDefaultImpl()
             # The timer also makes each turn of the loop end, so that the thread never sleeps for ever.

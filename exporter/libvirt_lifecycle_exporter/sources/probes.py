@@ -43,6 +43,8 @@ class Post(NamedTuple):
     """Opens a connection."""
     read_write: Callable[[], Any]
     threads: ThreadRegistry
+    on_stop: tuple[Callable[[], None], ...] = ()
+    """Called, in this order, when the probes are asked to end."""
 
 
 class Probe(ABC):
@@ -68,6 +70,8 @@ class Probe(ABC):
     def stop(self) -> None:
         """Ask it to end; returns at once."""
         self._over.set()
+        for call in self.post.on_stop:
+            call()
 
     def join(self, timeout: float) -> bool:
         """Wait for its end; False if it has not come."""

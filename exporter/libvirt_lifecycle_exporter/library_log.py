@@ -1,0 +1,59 @@
+"""Route the messages that libvirt's C library would write to standard error through this process' log.
+
+libvirt reads its log outputs from the environment when it is loaded, and has no public function to set them.
+So ``redirect`` must run before the first import of ``libvirt``; it makes libvirt write to a pipe that a
+thread reads. Errors reach their callers as exceptions and are logged there; here they are logged at level
+debug. A warning is logged once per cause (the place in libvirt's source that wrote it).
+
+Settings of the user (``LIBVIRT_LOG_OUTPUTS``, ``LIBVIRT_DEBUG``) win: then nothing is redirected.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import MutableMapping
+
+log = logging.getLogger(__name__)
+
+_LINE = re.compile(r"\S+ \S+: \d+: (?P<level>warning|error) : (?P<place>[^ :]+):\d+ : (?P<text>.*)")
+_WARNINGS_AND_ERRORS = 3
+_MAX_PLACES = 200
+
+
+def redirect(environment: MutableMapping[str, str]) -> None:
+    """Prepare the environment for the import of ``libvirt``, and start to read."""
+    if environment.get("LIBVIRT_LOG_OUTPUTS") or environment.get("LIBVIRT_DEBUG"):
+        return
+    reader, writer = os.pipe()
+    # libvirt opens the path itself; the descriptor stays open, so that the reader never sees the end.
+    environment["LIBVIRT_LOG_OUTPUTS"] = f"{_WARNINGS_AND_ERRORS}:file:/proc/self/fd/{writer}"
+    threading.Thread(target=_read, args=(reader,), name="libvirt-log", daemon=True).start()
+
+
+def _read(descriptor: int) -> None:
+    lines = LibraryLog()
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as messages:
+        for line in messages:
+            lines.write(line.rstrip("\n"))
+
+
+class LibraryLog:
+    """Logs libvirt's messages, each cause once."""
+
+    def __init__(self) -> None:
+        self._places: set[str] = set()
+
+    def write(self, line: str) -> None:
+        """Log one line of libvirt's log."""
+        found = _LINE.fullmatch(line)
+        if found is None:
+            # The version and host name that libvirt writes first, and further lines of a message.
+            log.debug("libvirt: %s", line)
+            return
+        is_new = found["level"] == "warning" and found["place"] not in self._places
+        if is_new:
+            if len(self._places) >= _MAX_PLACES:
+                self._places.clear()
+            self._places.add(found["place"])
+        log.log(logging.WARNING if is_new else logging.DEBUG, "libvirt: %s", found["text"])

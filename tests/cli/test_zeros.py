@@ -1,0 +1,48 @@
+"""Each numeric flag refuses 0 in one sentence, or its help says what 0 means."""
+
+import pytest
+from click.testing import CliRunner
+
+from libvirt_lifecycle_exporter.cli import command
+from libvirt_lifecycle_exporter.flags import DURATION, FLAGS, SIZE
+from libvirt_lifecycle_exporter.settings import Settings, size
+
+REFUSED = {
+    "--libvirt.keepalive-interval": "must be at least 1s",
+    "--libvirt.keepalive-count": "0 is not in the range",
+    "--libvirt.connect-timeout": "must be at least 100ms",
+    "--libvirt.reconnect-max-delay": "must be at least 100ms",
+    "--events.queue-size": "0 is not in the range",
+    "--hang.emulator-interval": "must be at least 100ms",
+    "--hang.emulator-threshold": "must be at least 1ms",
+    "--hang.guest-agent-interval": "must be at least 100ms",
+    "--hang.guest-agent-timeout": "must be at least 1s",
+    "--hang.vcpu-window": "must be at least 100ms",
+}
+NUMERIC = [flag for flag in FLAGS if flag.type in (DURATION, SIZE) or hasattr(flag.type, "min")]
+
+
+@pytest.mark.parametrize("flag", NUMERIC, ids=lambda flag: flag.name)
+def test_zero_is_refused_or_explained(flag: object) -> None:
+    assert flag in FLAGS
+    name, field, words = flag.name, flag.field, flag.help  # type: ignore[attr-defined]
+    if name not in REFUSED:
+        assert "0" in words
+        Settings(**{field: 0})
+        return
+    ended = CliRunner().invoke(command, [name, "0", "check"], standalone_mode=False)
+    assert REFUSED[name] in str(ended.exception.format_message())  # type: ignore[union-attr]
+
+
+def test_short_snapshot_interval_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--libvirt\.snapshot-interval must be 0"):
+        Settings(snapshot_interval=0.001)
+
+
+def test_demo_refuses_a_pace_of_zero() -> None:
+    ended = CliRunner().invoke(command, ["demo", "--pace", "0"], standalone_mode=False)
+    assert "--pace must be more than 0" in str(ended.exception)
+
+
+def test_sizes_are_read_in_bytes() -> None:
+    assert size("0") == 0
