@@ -1,10 +1,13 @@
 """Each numeric flag refuses 0 in one sentence, or its help says what 0 means."""
 
+from typing import Any
+
+import click
 import pytest
 from click.testing import CliRunner
 
 from libvirt_lifecycle_exporter.cli import command
-from libvirt_lifecycle_exporter.flags import DURATION, FLAGS, SIZE
+from libvirt_lifecycle_exporter.flags import DURATION, FLAGS, SIZE, Flag
 from libvirt_lifecycle_exporter.settings import Settings, size
 
 REFUSED = {
@@ -23,15 +26,15 @@ NUMERIC = [flag for flag in FLAGS if flag.type in (DURATION, SIZE) or hasattr(fl
 
 
 @pytest.mark.parametrize("flag", NUMERIC, ids=lambda flag: flag.name)
-def test_zero_is_refused_or_explained(flag: object) -> None:
-    assert flag in FLAGS
-    name, field, words = flag.name, flag.field, flag.help  # type: ignore[attr-defined]
-    if name not in REFUSED:
-        assert "0" in words
-        Settings(**{field: 0})
+def test_zero_is_refused_or_explained(flag: Flag) -> None:
+    if flag.name not in REFUSED:
+        assert "0" in flag.help
+        values: dict[str, Any] = {flag.field: 0}
+        Settings(**values)
         return
-    ended = CliRunner().invoke(command, [name, "0", "check"], standalone_mode=False)
-    assert REFUSED[name] in str(ended.exception.format_message())  # type: ignore[union-attr]
+    ended = CliRunner().invoke(command, [flag.name, "0", "check"], standalone_mode=False)
+    assert isinstance(ended.exception, click.ClickException)
+    assert REFUSED[flag.name] in ended.exception.format_message()
 
 
 def test_short_snapshot_interval_is_refused() -> None:
