@@ -66,7 +66,7 @@ def check_span(span: Span) -> None:
     links_are_sound = all(
         _is_reference(link.ref) and all(isinstance(one, str) for one in link.relations) for link in span.links
     )
-    times = (span.began, span.ended, *span.rows, *(() if span.duration is None else (span.duration,)))
+    numbers = (span.began, span.ended, *span.rows, *(() if span.duration is None else (span.duration,)))
     numbers_are_sound = all(
         type(one) is int or (type(one) is float and math.isfinite(one)) for one in numbers
     )
