@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.effects import Effects, Memory, Traced
+from libvirt_lifecycle_exporter.effects import Effects, HistoryBatch, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
@@ -75,7 +75,9 @@ class NonsenseError(sqlite3.DatabaseError):
     sqlite_errorname = "SQLITE_CORRUPT"
 
 
-def write_history(database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = ()) -> None:
+def write_history(
+    database: sqlite3.Connection, batch: Effects | HistoryBatch, traced: Sequence[Traced] = ()
+) -> None:
     """Write down what happened, and no counter. ``traced``: its transitions, if they are on spans."""
     if traced:
         database.executemany(
@@ -130,6 +132,11 @@ def replace(database: sqlite3.Connection, state: Memory, extent: Extent, others:
     database.executemany(UPSERT_INCIDENT, [incident_row(one) for one in state.incidents])
     for memory in (state, others):
         _fill(database, memory)
+    # Domains that were forgotten while the journal could not be written.
+    database.execute(
+        "DELETE FROM trails WHERE since IS NULL AND (connection, uuid) NOT IN "
+        "(SELECT connection, uuid FROM domains)"
+    )
 
 
 def _fill(database: sqlite3.Connection, memory: Memory) -> None:
