@@ -17,7 +17,6 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
-from libvirt_lifecycle_exporter.journal.outbox import first_needed
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.notify import ServiceManager, Watch
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
@@ -27,7 +26,7 @@ from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
-from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
+from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, signals_of, tracing_of
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
 from libvirt_lifecycle_exporter.web.entrance import Entrance
 from libvirt_lifecycle_exporter.web.metrics import endpoint
@@ -92,7 +91,7 @@ class App:
                 self._journal,
                 oldest=settings.journal_retention,
                 largest=settings.journal_retention_size,
-                needed=first_needed if tracing else lambda _: None,
+                signals=signals_of(settings),
             )
             self._delivery = delivery_of(settings, self._journal, tracing) if tracing else None
         self._worker = Worker(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def tracing_of(settings: Settings) -> Tracing | None:
     """Say what is traced; None where nothing is to be sent."""
-    signals = _signals(settings)
+    signals = signals_of(settings)
     if not signals:
         return None
     return Tracing(host_id(), traces=TRACES in signals, logs=LOGS in signals, runs=settings.otel_run_spans)
@@ -33,7 +33,7 @@ def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Deli
         {target.label: target.uri for target in settings.targets},
         host_id(),
         span_events=settings.otel_events != "log",
-        signals=_signals(settings),
+        signals=signals_of(settings),
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
     )
@@ -41,7 +41,7 @@ def delivery_of(settings: Settings, journal: Journal, tracing: Tracing) -> "Deli
     return delivery
 
 
-def _signals(settings: Settings) -> list[str]:
+def signals_of(settings: Settings) -> list[str]:
     """Name the signals that go anywhere."""
     wanted = [TRACES] if settings.otel_events == "span" else [TRACES, LOGS]
     return [

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,8 @@ class Journal:
         """Failed attempts to write, and transitions and incidents that were dropped from the buffer."""
         self.events = 0
         """Transitions in the history."""
+        self.disabled_dropped: Counter[str] = Counter()
+        """Rows pending for a signal that is disabled, removed by retention; by signal."""
         self._lock: Lock | None = None
         """Held for good, whatever ails the file: nobody else is to write it meanwhile."""
         self._file: File | None = None

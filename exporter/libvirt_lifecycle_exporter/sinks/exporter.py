@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.figures import BOUNDS, Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.parcels import SIGNALS
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
@@ -36,6 +37,8 @@ class JournalFigures(Protocol):
     events: int
     errors: int
 
+    @property
+    def disabled_dropped(self) -> Mapping[str, int]: ...
     def size(self) -> int: ...
 
 
@@ -221,6 +224,10 @@ class ExporterCollector(Collector):
             for cause, count in dict(courier.dropped).items():
                 dropped.add_metric([courier.signal, cause], count)
             errors.add_metric([f"otlp_{courier.signal}"], courier.failures)
+        enabled = {courier.signal for courier in self._couriers}
+        for signal in SIGNALS:
+            if (enabled and signal not in enabled) or signal in self._journal.disabled_dropped:
+                dropped.add_metric([signal, "disabled"], self._journal.disabled_dropped.get(signal, 0))
         yield from (pending, oldest, exported, dropped, errors)
 
 
