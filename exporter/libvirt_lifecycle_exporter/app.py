@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.figures import Durations
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
@@ -55,6 +56,7 @@ class App:
         self._over = threading.Event()
         self._asked = False
         self._threads = ThreadRegistry()
+        self._clock = ClockMonitor()
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -92,6 +94,7 @@ class App:
                 oldest=settings.journal_retention,
                 largest=settings.journal_retention_size,
                 signals=signals_of(settings),
+                is_clock_trusted=self._clock.is_trusted,
             )
             self._delivery = delivery_of(settings, self._journal, tracing) if tracing else None
         self._worker = Worker(
@@ -102,6 +105,7 @@ class App:
             names,
             memory=settings.series_ttl,
             turns=LOOP.turns,
+            monitor=self._clock,
             patience=Patience(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
@@ -117,6 +121,7 @@ class App:
                 couriers=self._delivery.couriers if self._delivery else (),
                 web=entrance,
                 threads=self._threads,
+                clock=self._clock,
             )
         )
         self._server = Server(

@@ -36,6 +36,7 @@ class ClockMonitor:
         self.steady = steady
         self._wall = wall
         self._lock = threading.Lock()
+        self._untaken = 0.0
         self._offset = wall() - steady()
         self._home = self._offset
         """Offset at which the wall clock was trusted last, or at the start."""
@@ -53,10 +54,18 @@ class ClockMonitor:
                     self._home = offset
                 return 0.0
             self.jumps += 1
+            self._untaken += jump
             # A clock that is far ahead must stay there for longer before it is trusted.
             ahead = offset - self._home
             self._trusted_from = steady + min(max(SETTLE, ahead), _LONGEST_SETTLE)
         log.warning("wall clock jumped seconds=%.1f", jump)
+        return jump
+
+    def take_jump(self) -> float:
+        """Return the sum of the jumps since the last call, in seconds."""
+        self.observe()
+        with self._lock:
+            jump, self._untaken = self._untaken, 0.0
         return jump
 
     def is_trusted(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from libvirt_lifecycle_exporter.accounts import Accounts, Wishes
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.comparison import Comparison
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis
 from libvirt_lifecycle_exporter.effects import Effects, Memory
@@ -48,6 +49,7 @@ class Pipeline:
         clock: Callable[[], float],
         draw_order: Callable[[], int],
         patience: Patience = PATIENT,
+        monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
@@ -68,7 +70,8 @@ class Pipeline:
             clock=clock,
             draw_order=draw_order,
         )
-        self._watches = Watches(connections, sink)
+        self._watches = Watches(connections, sink, monitor)
+        self._monitor = monitor
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -117,6 +120,7 @@ class Pipeline:
 
     def tick(self) -> None:
         """Do what is due: verdicts, second questions, the end of what is long gone."""
+        self._observe_clock()
         now = self._clock()
         self._accounts.count(self._diagnosis.tick(now))
         self._accounts.count(self._hangs.tick(now, self._inventory.find))
@@ -126,6 +130,10 @@ class Pipeline:
             self._sink.forget(domain.connection, domain.name)
         self._accounts.effects.expired.extend(self._sink.expire(now))
         self._watches.note(now, self._accounts.effects)
+
+    def _observe_clock(self) -> None:
+        if self._monitor is not None and (jump := self._monitor.take_jump()):
+            self._watches.shift(jump, self._accounts.effects)
 
     def conclude(self) -> None:
         """Give the verdicts that are open: there will be no more evidence."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.effects import Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
@@ -41,6 +42,7 @@ class Worker:
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
         patience: Patience = PATIENT,
+        monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._inbox = inbox
@@ -56,6 +58,7 @@ class Worker:
             clock=clock,
             draw_order=inbox.next_order,
             patience=patience,
+            monitor=monitor,
         )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -113,7 +116,7 @@ class Worker:
                 self.tick()
                 due = time.monotonic() + _TICK
             if handled > 1:
-                time.sleep(_GATHER)
+                self._stopping.wait(_GATHER)
         self._pipeline.conclude()
         self._finish()
 

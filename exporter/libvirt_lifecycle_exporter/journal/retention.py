@@ -1,7 +1,7 @@
 """Retention: which rows are removed by age, and which by the size limit, one chunk at a time.
 
-Under the size limit, history is removed last: first undeliverable rows, then rows pending for a signal that is
-disabled, then closed incidents except the newest, then the oldest transitions. History that is still to be
+Under the size limit, history is removed last: first undeliverable rows, then rows pending for a signal that
+is disabled, then closed incidents except the newest, then the oldest transitions. History that is still to be
 delivered is never removed. Every function runs inside the caller's lock.
 """
 

@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.figures import BOUNDS, Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.parcels import SIGNALS
@@ -80,6 +81,7 @@ class ExporterCollector(Collector):
         libvirt_version: str,
         web: WebFigures,
         threads: ThreadRegistry,
+        clock: ClockMonitor,
         couriers: Sequence[CourierFigures] = (),
     ) -> None:
         """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
@@ -92,6 +94,7 @@ class ExporterCollector(Collector):
         self._couriers = couriers
         self._web = web
         self._threads = threads
+        self._clock = clock
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
 
@@ -127,6 +130,9 @@ class ExporterCollector(Collector):
         for role, count in dict(self._threads.errors).items():
             errors.add_metric([role], count)
         yield errors
+        yield CounterMetricFamily(
+            f"{PREFIX}_clock_jumps", "Total number of jumps of the wall clock.", value=self._clock.jumps
+        )
         yield GaugeMetricFamily(
             f"{PREFIX}_queue_depth", "Messages that wait for the worker.", value=self._inbox.depth()
         )
