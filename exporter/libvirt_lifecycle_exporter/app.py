@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.figures import Durations
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
-from libvirt_lifecycle_exporter.journal.outbox import first_needed
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.notify import ServiceManager, Watch
 from libvirt_lifecycle_exporter.settings import Settings, journal_file
@@ -28,7 +28,7 @@ from libvirt_lifecycle_exporter.sources.connection import Connection, Connection
 from libvirt_lifecycle_exporter.sources.detection import probes
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.sources.opening import OpenLimits
-from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, tracing_of
+from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, signals_of, tracing_of
 from libvirt_lifecycle_exporter.threads import Deadline, ThreadRegistry
 from libvirt_lifecycle_exporter.watches import Grace
 from libvirt_lifecycle_exporter.web.activation import activated_sockets
@@ -62,6 +62,7 @@ class App:
         self.threads = entrance.threads
         self._asked_to_reload = False
         self._entrance = entrance
+        self._clock = ClockMonitor()
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -106,8 +107,9 @@ class App:
                 self._journal,
                 oldest=settings.journal_retention,
                 largest=settings.journal_retention_size,
-                needed=first_needed if tracing else lambda _: None,
                 threads=self.threads,
+                signals=signals_of(settings),
+                is_clock_trusted=self._clock.is_trusted,
             )
             if tracing:
                 self._delivery = delivery_of(settings, self._journal, tracing, self.threads)
@@ -119,6 +121,7 @@ class App:
             names,
             memory=settings.series_ttl,
             turns=LOOP.turns,
+            monitor=self._clock,
             patience=Patience(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
@@ -136,6 +139,7 @@ class App:
                 couriers=self._delivery.couriers if self._delivery else (),
                 web=entrance,
                 threads=self.threads,
+                clock=self._clock,
             )
         )
         self._server = Server(

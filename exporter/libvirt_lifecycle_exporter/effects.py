@@ -1,7 +1,7 @@
 """What a batch of messages comes to: collected, written to the journal at once, then shown in order."""
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -78,6 +78,17 @@ class Memory(NamedTuple):
 
 
 NOTHING = Memory({}, {}, [], {}, [])
+
+
+class HistoryBatch(NamedTuple):
+    """The part of a batch that is written to the history."""
+
+    transitions: Sequence[Transition]
+    incidents: Mapping[str, Incident]
+    """By id."""
+    messages: Sequence[tuple[str, str, float, str]]
+    """As in ``Effects``."""
+    forgotten: Sequence[Domain]
 
 
 class Effects:

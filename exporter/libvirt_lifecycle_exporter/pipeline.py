@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from libvirt_lifecycle_exporter.accounts import Accounts, Wishes
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.comparison import Comparison
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis
 from libvirt_lifecycle_exporter.effects import Effects, Memory
@@ -51,6 +52,7 @@ class Pipeline:
         draw_order: Callable[[], int],
         patience: Patience = PATIENT,
         grace: Grace = GRACE,
+        monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
@@ -71,8 +73,9 @@ class Pipeline:
             clock=clock,
             draw_order=draw_order,
         )
-        self._watches = Watches(connections, sink, grace)
+        self._watches = Watches(connections, sink, grace, monitor)
         self._hosts = Hosts(sink)
+        self._monitor = monitor
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -133,6 +136,7 @@ class Pipeline:
         """Return the periodic steps; the caller runs them all, also if one of them fails."""
         now, accounts = self._clock(), self._accounts
         return (
+            self._observe_clock,
             lambda: accounts.count(self._diagnosis.tick(now)),
             lambda: accounts.count(self._hangs.tick(now, self._inventory.find)),
             lambda: self._comparison.ask_again(now),
@@ -147,6 +151,10 @@ class Pipeline:
         for domain in self._inventory.forget(before):
             self._accounts.forget(domain)
             self._sink.forget(domain.connection, domain.name)
+
+    def _observe_clock(self) -> None:
+        if self._monitor is not None and (jump := self._monitor.take_jump()):
+            self._watches.shift(jump, self._accounts.effects)
 
     def conclude(self) -> None:
         """Give the verdicts that are open: there will be no more evidence."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def tracing_of(settings: Settings, threads: ThreadRegistry) -> Tracing | None:
     """Say what is traced; None where nothing is to be sent."""
-    signals = _signals(settings)
+    signals = signals_of(settings)
     if not signals:
         return None
     return Tracing(
@@ -42,7 +42,7 @@ def delivery_of(
         {target.label: target.uri for target in settings.targets},
         host_id(),
         span_events=settings.otel_events != "log",
-        signals=_signals(settings),
+        signals=signals_of(settings),
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
         threads=threads,
@@ -51,7 +51,7 @@ def delivery_of(
     return delivery
 
 
-def _signals(settings: Settings) -> list[str]:
+def signals_of(settings: Settings) -> list[str]:
     """Name the signals that go anywhere."""
     wanted = [TRACES] if settings.otel_events == "span" else [TRACES, LOGS]
     return [

@@ -9,12 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.effects import Effects
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
 
 NOTED = 1.0
 """Seconds between notes of until when a connection was watched."""
+LAG: Final = 5.0
+"""Seconds by which the steady clock may differ from time stamps taken before a message was queued."""
+LONGEST_UNPROVEN: Final = 7 * 86_400.0
+"""Seconds of unobserved time that are believed of the wall clock alone, after a restart."""
 
 
 class Grace(NamedTuple):
@@ -50,14 +55,24 @@ class _Watch:
     """Until when nothing was missed; 0: it was never watched."""
     gap: _Gap | None = None
     """Set while the domains are not observed, though they were before."""
+    steady: float | None = None
+    """The steady clock at that time; None: before this process."""
 
 
 class Watches:
     """The connections, and since when they are watched."""
 
-    def __init__(self, connections: Iterable[str], sink: Sink, grace: Grace = GRACE) -> None:
+    def __init__(
+        self,
+        connections: Iterable[str],
+        sink: Sink,
+        grace: Grace = GRACE,
+        monitor: ClockMonitor | None = None,
+    ) -> None:
+        """``monitor``: None: the wall clock is believed."""
         self._sink = sink
         self._grace = grace
+        self._monitor = monitor
         self._watches = {name: _Watch() for name in connections}
 
     def names(self) -> frozenset[str]:
@@ -102,11 +117,28 @@ class Watches:
             effects.then(self._sink.reconnect, link.connection)
         watch.up, watch.lost = True, False
         if watch.until:
-            blind = max(0.0, link.at - watch.until)
+            blind = self._blind(watch, link.at)
             effects.totals[link.connection, "unobserved", "", ""] += blind
             effects.then(self._sink.blind, link.connection, blind)
         self._note(link.connection, link.at, effects)
         effects.then(self._show, link.connection)
+
+    def shift(self, jump: float, effects: Effects) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for name, watch in self._watches.items():
+            if watch.until:
+                watch.until += jump
+                effects.watched_until[name] = watch.until
+
+    def _blind(self, watch: _Watch, at: float) -> float:
+        """Return the seconds until ``at`` in which events could have been missed."""
+        blind = max(0.0, at - watch.until)
+        if self._monitor is None:
+            return blind
+        if watch.steady is None:
+            return min(blind, LONGEST_UNPROVEN)
+        elapsed = self._monitor.steady() - watch.steady
+        return blind if abs(blind - elapsed) <= LAG else elapsed
 
     def lost(self, link: LinkDown, effects: Effects) -> None:
         """A connection is lost, or could not be opened."""
@@ -130,7 +162,7 @@ class Watches:
     def note(self, now: float, effects: Effects) -> None:
         """Note, now and then, that nothing was missed until now."""
         for name, watch in self._watches.items():
-            if watch.up and watch.listed and now - watch.until >= NOTED:
+            if watch.up and watch.listed and abs(now - watch.until) >= NOTED:
                 self._note(name, now, effects)
 
     def _note(self, connection: str, moment: float, effects: Effects) -> None:
@@ -138,6 +170,7 @@ class Watches:
         # What was there before the first listing is not new: until that is written, nothing was watched.
         if watch.listed or watch.until:
             watch.until = effects.watched_until[connection] = moment
+            watch.steady = self._monitor.steady() if self._monitor is not None else None
 
     def _open_gap(self, connection: str, at: float) -> None:
         watch = self._watches[connection]

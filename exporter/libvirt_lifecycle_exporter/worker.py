@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.effects import Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.inbox import Inbox, observations
@@ -48,6 +49,7 @@ class Worker:
         patience: Patience = PATIENT,
         threads: ThreadRegistry | None = None,
         grace: Grace = GRACE,
+        monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._threads = threads or ThreadRegistry()
@@ -65,6 +67,7 @@ class Worker:
             draw_order=inbox.next_order,
             patience=patience,
             grace=grace,
+            monitor=monitor,
         )
         self._in_hand: list[Message] = []
         """Messages that were taken from the queue and are not yet written."""
@@ -150,7 +153,7 @@ class Worker:
                 self.tick()
                 due = time.monotonic() + _TICK
             if handled > 1:
-                time.sleep(_GATHER)
+                self._stopping.wait(_GATHER)
         with self._threads.guard(WORKER):
             self._pipeline.conclude()
         self._finish()

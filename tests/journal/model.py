@@ -6,6 +6,7 @@ from pathlib import Path
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
 from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.journal.values import batch, transition
 
@@ -56,11 +57,11 @@ class Counted:
 class Writer:
     """A journal and its exporter: appends numbered transitions, tends, and restarts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_buffer_bytes: int = MAX_BYTES) -> None:
         self.path = path
         self.counted = Counted()
         self.number = 0
-        self.journal = Journal(path)
+        self.journal = Journal(path, max_buffer_bytes=max_buffer_bytes, first_retry=0)
         self.restored = self.journal.restore()
         self.counted.recall(self.restored)
 
@@ -78,7 +79,7 @@ class Writer:
 
     def restart(self) -> Memory:
         self.journal.close()
-        self.journal = Journal(self.path)
+        self.journal = Journal(self.path, first_retry=0)
         self.restored = self.journal.restore()
         return self.restored
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Traced
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, HistoryBatch, Traced
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.none import NoJournal
@@ -292,7 +292,7 @@ class FailingTracing(Tracing):
         super().__init__("host", traces=True, logs=True, runs=False)
         self._left = times
 
-    def trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+    def trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
         if self._left:
             self._left -= 1
             raise RuntimeError("injected")

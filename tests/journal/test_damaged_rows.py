@@ -15,7 +15,7 @@ from libvirt_lifecycle_exporter.inbox import Inbox
 from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.history import History, Place
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.journal.outbox import Outbox, first_needed
+from libvirt_lifecycle_exporter.journal.outbox import Outbox
 from libvirt_lifecycle_exporter.journal.selection import Selection
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.journal.tracing import Tracing
@@ -97,7 +97,7 @@ class Exporter:
         return sent
 
     def maintain(self) -> None:
-        Keeper(self.journal, oldest=1e6, largest=0, needed=first_needed).keep(time.time())
+        Keeper(self.journal, oldest=1e6, largest=0, signals=SIGNALS).keep(time.time())
 
     def read_history(self) -> int:
         history = History(self.path)

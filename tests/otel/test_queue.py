@@ -12,8 +12,7 @@ from libvirt_lifecycle_exporter.courses import LIMIT
 from libvirt_lifecycle_exporter.journal import schema
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.journal.outbox import first_needed
-from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, UnavailableError
+from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES, Parcel, UnavailableError
 from libvirt_lifecycle_exporter.sinks.otlp.answers import ACCEPTED, Answer
 from libvirt_lifecycle_exporter.sinks.otlp.shipping import Shipping
 from tests.lab.exporter import free_port
@@ -42,7 +41,7 @@ def numbers(path: Path) -> list[int]:
 
 def keeper(sender: Sender, **limits: float) -> Keeper:
     given = {"oldest": 10 * DAY, "largest": 0, **limits}
-    return Keeper(sender.journal, oldest=given["oldest"], largest=int(given["largest"]), needed=first_needed)
+    return Keeper(sender.journal, oldest=given["oldest"], largest=int(given["largest"]), signals=SIGNALS)
 
 
 @pytest.mark.parametrize("limits", [{}, {"largest": 1}], ids=["by age", "by size"])

@@ -132,7 +132,7 @@ class Exporter:
 
     def _begin(self) -> Memory:
         self.inbox, self.asked = Prompt(self._limit), Wishes()
-        self.journal = Journal(self.path, Extent(self.connections, self.names))
+        self.journal = Journal(self.path, Extent(self.connections, self.names), first_retry=0)
         self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
         self.worker = Worker(
             self.inbox,

@@ -4,12 +4,13 @@ One process writes a journal. The lock is on a file beside it, so that it also h
 itself is replaced, and it ends with the process, however that ends.
 """
 
+import errno
 import fcntl
 import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -34,11 +35,14 @@ class TakenError(Exception):
 class Lock:
     """One process's right to write a journal, held until it is let go or the process ends."""
 
-    def __init__(self, path: Path, patience: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, patience: float = 0.0, flock: Callable[[int, int], None] = fcntl.flock
+    ) -> None:
         """Wait up to ``patience`` seconds for whoever has it. Raises TakenError, OSError."""
+        self._flock = flock
         self._path = path.with_name(f"{path.name}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # For reading: a file system can become read-only under a lock, and be mended.
+        # For reading: a file system can be made read-only while the lock is held, to be repaired.
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + patience
         while not self._take():
@@ -57,13 +61,28 @@ class Lock:
 
     def _take(self) -> bool:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                self._flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno != errno.EBADF:
+                    raise
+                self._open_for_writing()
+                self._flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:
             self.close()
             raise
         return True
+
+    def _open_for_writing(self) -> None:
+        """Open the lock file again: NFS emulates flock by fcntl, whose exclusive lock needs write access.
+
+        https://man7.org/linux/man-pages/man2/flock.2.html#NOTES
+        """
+        writable = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(self._descriptor)
+        self._descriptor = writable
 
 
 class File:

@@ -7,11 +7,19 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.damage import Damaged  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.journal.file import connect, is_corrupt
+from libvirt_lifecycle_exporter.journal.retention import (
+    Removed,
+    disabled,
+    first_needed,
+    remove_excess,
+    remove_old,
+    remove_orphans,
+)
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.threads import JOURNAL_MAINTENANCE, SupervisedThread, ThreadRegistry
 
@@ -19,9 +27,6 @@ log = logging.getLogger(__name__)
 
 _EVERY = 5.0
 _CHECK_EVERY = 60.0
-_CHUNK = 2000
-"""Rows that one transaction removes."""
-_LAST = 2**63 - 1
 
 
 class Keeper:
@@ -33,17 +38,22 @@ class Keeper:
         *,
         oldest: float,
         largest: int,
-        needed: Callable[[sqlite3.Connection], int | None] = lambda _: None,
+        signals: Collection[str] = (),
+        is_clock_trusted: Callable[[], bool] = lambda: True,
         threads: ThreadRegistry | None = None,
         every: float = _EVERY,
     ) -> None:
         """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit.
 
-        ``needed``: the number from which on the history must stay, whatever its age; None: none must.
+        ``signals``: those that are delivered; history that one of them still needs is kept.
+        ``is_clock_trusted``: whether history may be removed by age now.
         """
         self._journal = journal
         self._every = every
-        self._needed = needed
+        self._signals = signals
+        self._is_clock_trusted = is_clock_trusted
+        self._logged: set[str] = set()
+        """Causes of failed maintenance that were logged."""
         self._oldest = oldest
         self._largest = largest
         self._checked = float("-inf")
@@ -96,41 +106,34 @@ class Keeper:
         with self._journal.lock:
             if not self._journal.holds():
                 return False
-            done = self._remove_old(database, now) or self._remove_first(database)
-            self._journal.events -= done
-        return done > 0
+            removed = self._remove(database, now)
+            self._journal.events -= removed.transitions
+        if removed.signal:
+            self._journal.disabled_dropped[removed.signal] += removed.rows
+        return removed.rows > 0
 
-    def _remove_old(self, database: sqlite3.Connection, now: float) -> int:
-        """By their own time: the clock may have been wrong for a while."""
-        if not self._oldest:
-            return 0
-        return database.execute(
-            "DELETE FROM transitions WHERE seq IN "
-            "(SELECT seq FROM transitions WHERE at < ? AND seq < ? ORDER BY at LIMIT ?)",
-            (now - self._oldest, self._end(database), _CHUNK),
-        ).rowcount
-
-    def _remove_first(self, database: sqlite3.Connection) -> int:
-        if not self._largest or _used(database) <= self._largest:
-            return 0
-        # Not the last of them: it may be the counters that are large.
-        return database.execute(
-            "DELETE FROM transitions "
-            "WHERE seq < min(?, (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?))",
-            (self._end(database), _CHUNK),
-        ).rowcount
-
-    def _end(self, database: sqlite3.Connection) -> int:
-        """Return the number from which on nothing may go."""
-        needed = self._needed(database)
-        return _LAST if needed is None else needed
+    def _remove(self, database: sqlite3.Connection, now: float) -> Removed:
+        end = first_needed(database, self._signals, now)
+        removed = Removed()
+        if self._oldest and self._is_clock_trusted():
+            # By their own time: the clock may have been wrong for a while.
+            removed = remove_old(database, now - self._oldest, end)
+        if not removed.rows and self._largest and _used(database) > self._largest:
+            removed = remove_excess(database, disabled(self._signals), end)
+        return removed if removed.rows else remove_orphans(database, disabled(self._signals))
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every):
             try:
                 self.keep(time.time())
             except (sqlite3.Error, OSError) as error:
-                log.debug("the journal could not be kept: %s", error)
+                self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        self._journal.errors += 1
+        if str(error) not in self._logged:
+            self._logged.add(str(error))
+            log.warning("journal maintenance failed: %s; retrying", error)
 
 
 def _used(database: sqlite3.Connection) -> int:

@@ -1,7 +1,8 @@
 """No journal: ``--journal.path=none``. A restart forgets, and what happens meanwhile stays unknown."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
 
@@ -13,6 +14,7 @@ class NoJournal:
 
     events = 0
     errors = 0
+    disabled_dropped: Mapping[str, int] = MappingProxyType({})
 
     def restore(self) -> Memory:
         """Say that there is nothing to restore, and never will be."""

@@ -181,16 +181,6 @@ class Outbox:
             database.execute("COMMIT")
 
 
-def first_needed(database: sqlite3.Connection) -> int | None:
-    """Return the journal number from which on the history is still to be delivered; None if nothing is."""
-    (first,) = database.execute(
-        "SELECT min(first) FROM (SELECT min(place) AS first FROM pending_logs "
-        "UNION ALL SELECT min(first) FROM pending_spans "
-        "UNION ALL SELECT min(first) FROM trails WHERE since IS NOT NULL)"
-    ).fetchone()
-    return None if first is None else int(first)
-
-
 def _remove(database: sqlite3.Connection, signal: str, places: Sequence[int]) -> None:
     database.executemany(
         f"DELETE FROM {_TABLES[signal]} WHERE place = ?",  # noqa: S608 - names of our own

@@ -1,19 +1,22 @@
 """Append, restore, heal.
 
-Law: ``append`` returns after the batch is committed, or is kept in memory and counted as an error; it
-raises nothing. Healing writes what was kept. A journal that could not be read at the start, or that was
-lost on the way, is healed by writing the counters as they are now: Prometheus has seen those.
+Invariant: ``append`` returns after the batch is committed, or its history is buffered and an error counted;
+it raises nothing. When the journal can be written again, the buffered history is appended, and counters and
+states are written as they are now: Prometheus has seen those.
 """
 
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory, Traced
+from libvirt_lifecycle_exporter.effects import NOTHING, Effects, HistoryBatch, Memory, Traced
 from libvirt_lifecycle_exporter.journal import damage, tables
+from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES, HistoryBuffer
 from libvirt_lifecycle_exporter.journal.damage import Damaged
 from libvirt_lifecycle_exporter.journal.extent import EVERYTHING, Extent
 from libvirt_lifecycle_exporter.journal.file import (
@@ -25,6 +28,7 @@ from libvirt_lifecycle_exporter.journal.file import (
     set_aside,
     size_of,
 )
+from libvirt_lifecycle_exporter.journal.filesystem import hint
 from libvirt_lifecycle_exporter.journal.schema import FutureError
 from libvirt_lifecycle_exporter.journal.tracing import Tracing
 from libvirt_lifecycle_exporter.journal.writing import Put, Result, transact
@@ -32,9 +36,9 @@ from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
-_KEEP = 100_000
-"""Transitions kept in memory while the journal cannot be written; older ones are lost from the history
-(not from the counters), and that is counted."""
+FIRST_RETRY = 1.0
+_LONGEST_RETRY = 15.0
+"""Seconds between two attempts to open a journal that cannot be used: doubled each time."""
 
 _PATIENCE = 2.0
 """Seconds that a predecessor gets to end, before this begins to count in memory."""
@@ -51,8 +55,15 @@ class Journal:
         extent: Extent = EVERYTHING,
         tracing: Tracing | None = None,
         threads: ThreadRegistry | None = None,
+        *,
+        max_buffer_bytes: int = MAX_BYTES,
+        first_retry: float = FIRST_RETRY,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``extent``: what this run answers for; ``tracing``: says what is to be delivered, if anything."""
+        """``extent``: what this run answers for; ``tracing``: says what is to be delivered, if anything.
+
+        ``first_retry``: seconds; 0: every ``tend`` is an attempt. ``monotonic``: seconds.
+        """
         self.path = path
         self._threads = threads or ThreadRegistry()
         self._extent = extent
@@ -62,17 +73,24 @@ class Journal:
         self.on_append: Callable[[], None] = lambda: None
         """Called when something new is to be delivered; may not block."""
         self.errors = 0
-        """Failed attempts to write, and transitions that could not be kept."""
+        """Failed attempts to write, and transitions and incidents that were dropped from the buffer."""
         self.events = 0
         """Transitions in the history."""
+        self.disabled_dropped: Counter[str] = Counter()
+        """Rows pending for a signal that is disabled, removed by retention; by signal."""
         self._lock: Lock | None = None
         """Held for good, whatever ails the file: nobody else is to write it meanwhile."""
         self._file: File | None = None
-        self._in_step = False
-        """Whether the file's counters plus what is kept are the counters that Prometheus has seen."""
-        self._kept: list[Effects] = []
-        self._kept_transitions = 0
-        self._complaint = ""
+        self._buffer = HistoryBuffer(max_buffer_bytes)
+        self._has_dropped = False
+        """Whether the buffer was full since the journal was last written."""
+        self._first_retry = first_retry
+        self._retry_delay = 0.0
+        self._retry_at = float("-inf")
+        """When the next attempt to open the file is due, in the time of ``monotonic``."""
+        self._monotonic = monotonic
+        self._complaints: set[str] = set()
+        """Causes that were logged since the journal was last written."""
         self.lock = threading.Lock()
         """Held while the file is written or closed; the keeper respects it."""
         self.keeping = threading.Lock()
@@ -88,6 +106,7 @@ class Journal:
             file = self._open(patience=_PATIENCE)
             damaged: list[Damaged] = []
             state = tables.read(file.database, damaged)
+            self._count_events(file)
         except _ERRORS as error:
             self._ail(error)
             if is_corrupt(error):
@@ -99,9 +118,9 @@ class Journal:
 
     def append(self, batch: Effects) -> None:
         """Commit a batch."""
-        if self._file is not None and not self._kept:
+        if self._file is not None:
             try:
-                batch.traced = self._write(self._file, [batch])
+                batch.traced = self._write(self._file, batch)
             except _ERRORS as error:
                 self._ail(error)
             except Exception as error:  # noqa: BLE001 - reported; the counters are written from memory later
@@ -113,7 +132,7 @@ class Journal:
         self._keep(batch)
 
     def tend(self, now: Callable[[], Memory]) -> None:
-        """Heal if need be. ``now`` tells the counters and states as they are, with what is kept in them."""
+        """Recover if need be. ``now`` returns the counters and states as they are."""
         suspicion, self.suspicion = self.suspicion, None
         if self._file is not None and suspicion is not None:
             self._ail(suspicion)
@@ -122,22 +141,23 @@ class Journal:
             self._discard(damaged)
         if self._file is not None and not self._file.is_itself():
             self._ail(OSError("it was deleted or replaced while it was written"))
-            self._in_step = False
-        if self._file is not None and not self._kept:
+        if self._file is not None or self._monotonic() < self._retry_at:
             return
         try:
-            file = self._file or self._open()
-            if self._in_step:
-                self._write(file, self._kept)
-            else:
-                self._rewrite(file, now(), self._kept)
+            file = self._open()
+            self._rewrite(file, now(), self._buffer.batches())
+            self._buffer.clear()
+            self._count_events(file)
         except _ERRORS as error:
+            self._retry_delay = min(2 * self._retry_delay or self._first_retry, _LONGEST_RETRY)
+            self._retry_at = self._monotonic() + self._retry_delay
             self._ail(error)
             return
-        self._kept, self._kept_transitions, self._in_step = [], 0, True
-        if self._complaint:
+        self._has_dropped = False
+        self._retry_delay = 0.0
+        if self._complaints:
             log.info("the journal is well again")
-            self._complaint = ""
+            self._complaints.clear()
 
     def holds(self) -> bool:
         """Tell whether the file is open, and still the one at its path."""
@@ -145,11 +165,10 @@ class Journal:
 
     def close(self) -> None:
         """Close it, for good. What could not be written is counted and logged."""
-        if self._kept_transitions:
-            self.errors += self._kept_transitions
-            log.error(
-                "stopped before the journal could be written: %d transitions are lost", self._kept_transitions
-            )
+        lost = sum(len(batch.transitions) for batch in self._buffer.batches())
+        if lost:
+            self.errors += lost
+            log.error("stopped before the journal could be written: %d transitions are lost", lost)
         self._close_file()
         if self._lock is not None:
             self._lock.close()
@@ -168,25 +187,22 @@ class Journal:
                 raise
             self._begin_anew(error)
             file = self._file = File(self.path)
-        if file.is_new:
-            self._in_step = False
         repaired = damage.repair(file.database)
         self.errors += len(repaired)
         damage.report(repaired)
-        (self.events,) = file.database.execute("SELECT count(*) FROM transitions").fetchone()
         return file
+
+    def _count_events(self, file: File) -> None:
+        with self.lock:
+            (self.events,) = file.database.execute("SELECT count(*) FROM transitions").fetchone()
 
     def _have_lock(self, patience: float) -> None:
         if self._lock is not None:
             if self._lock.is_itself():
                 return
             self._lock.close()
-            self._lock, self._in_step = None, False
-        try:
-            self._lock = Lock(self.path, patience)
-        except TakenError:
-            self._in_step = False
-            raise
+            self._lock = None
+        self._lock = Lock(self.path, patience)
 
     def _is_not_ours(self, error: Exception) -> bool:
         return isinstance(error, TakenError | FutureError) or is_corrupt(error)
@@ -202,7 +218,6 @@ class Journal:
         return self._restored(state)
 
     def _restored(self, state: Memory) -> Memory:
-        self._in_step = True
         self._others = self._extent.beyond(state)
         return state
 
@@ -219,18 +234,15 @@ class Journal:
             self.errors += len(damaged)
             damage.report(damaged)
             self._close_file()
-            self._in_step = False
 
     def _lose(self, batch: Effects) -> None:
         """Count a batch that is missing in the history; its counters are written from memory."""
         self.errors += max(1, len(batch.transitions))
         self._close_file()
-        self._in_step = False
 
     def _begin_anew(self, error: Exception) -> None:
         self.errors += 1
         self.events = 0
-        self._in_step = False
         log.error(
             "the journal was corrupt (%s); it is now %s, and a new one begins", error, set_aside(self.path)
         )
@@ -246,53 +258,53 @@ class Journal:
                 error = worse
             else:
                 return
-        if str(error) != self._complaint:
-            self._complaint = str(error)
+        cause = str(error)
+        if cause not in self._complaints:
+            self._complaints.add(cause)
             log.error(
                 "the journal %s cannot be used: %s; counting goes on in memory, and it is tried again",
                 self.path,
-                error,
+                cause + hint(self.path) if isinstance(error, OSError | sqlite3.Error) else cause,
             )
 
     def _keep(self, batch: Effects) -> None:
-        self._kept.append(batch)
-        self._kept_transitions += len(batch.transitions)
-        while self._kept_transitions > _KEEP:
-            oldest = next(kept for kept in self._kept if kept.transitions)
-            self._kept_transitions -= len(oldest.transitions)
-            self.errors += len(oldest.transitions)
-            # Counters of what is lost from the history are written from memory.
-            self._in_step = False
-            self._kept.remove(oldest)
+        dropped = self._buffer.add(batch)
+        self.errors += dropped
+        if dropped and not self._has_dropped:
+            self._has_dropped = True
+            log.error("journal buffer is full; the oldest transitions are dropped from the history")
 
-    def _write(self, file: File, batches: Sequence[Effects]) -> list[Traced]:
-        """Write batches; return on which spans the transitions are."""
+    def _write(self, file: File, batch: Effects) -> list[Traced]:
+        """Write a batch; return on which spans the transitions are."""
 
         def write(put: Put) -> list[Traced]:
-            traced: list[Traced] = []
-            for batch in batches:
-                placed = self._trace(file.database, batch)
-                tables.append(file.database, batch, placed, put)
-                traced += placed
+            traced = self._trace(file.database, batch)
+            tables.append(file.database, batch, traced, put)
             return traced
 
         traced = self._transact(file, write)
-        self.events += sum(len(batch.transitions) for batch in batches)
+        self.events += len(batch.transitions)
         if traced:
             self.on_append()
         return traced
 
-    def _trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+    def _trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
         return self._tracing.trace(database, batch) if self._tracing is not None else []
 
-    def _rewrite(self, file: File, state: Memory, kept: Sequence[Effects]) -> None:
-        def write(put: Put) -> None:
-            for batch in kept:
-                tables.write_history(file.database, batch, self._trace(file.database, batch), put)
-            tables.replace(file.database, state, self._extent, self._others, put)
+    def _rewrite(self, file: File, state: Memory, buffered: list[HistoryBatch]) -> None:
+        """Append the buffered history, and write everything else as it is now."""
 
-        self._transact(file, write)
-        self.events += sum(len(batch.transitions) for batch in kept)
+        def write(put: Put) -> bool:
+            is_traced = False
+            for batch in buffered:
+                traced = self._trace(file.database, batch)
+                tables.write_history(file.database, batch, traced, put)
+                is_traced = is_traced or bool(traced)
+            tables.replace(file.database, state, self._extent, self._others, put)
+            return is_traced
+
+        if self._transact(file, write):
+            self.on_append()
 
     def _transact(self, file: File, write: Callable[[Put], Result]) -> Result:
         """Write in one transaction; a value that can never be written is left out, logged and counted."""

@@ -12,7 +12,7 @@ from types import MappingProxyType, NoneType
 from typing import Any
 
 from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
-from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, HostRecord, Memory, Traced
+from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, HistoryBatch, HostRecord, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import KINDS
 from libvirt_lifecycle_exporter.journal.damage import (
@@ -86,7 +86,10 @@ _NAMED = frozenset({"counts", "folded"})
 
 
 def write_history(
-    database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = (), put: Put = put_all
+    database: sqlite3.Connection,
+    batch: Effects | HistoryBatch,
+    traced: Sequence[Traced] = (),
+    put: Put = put_all,
 ) -> None:
     """Write down what happened, and no counter. ``traced``: its transitions, if they are on spans."""
     if traced:
@@ -152,6 +155,11 @@ def replace(
     put(database, UPSERT_INCIDENT, state.incidents, incident_row)
     for memory in (state, others):
         _fill(database, memory, put)
+    # Domains that were forgotten while the journal could not be written.
+    database.execute(
+        "DELETE FROM trails WHERE since IS NULL AND (connection, uuid) NOT IN "
+        "(SELECT connection, uuid FROM domains)"
+    )
 
 
 def _goes(extent: Extent, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as SQLite has it

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from libvirt_lifecycle_exporter.courses import LIMIT
-from libvirt_lifecycle_exporter.effects import Effects, Traced
+from libvirt_lifecycle_exporter.effects import Effects, HistoryBatch, Traced
 from libvirt_lifecycle_exporter.journal.damage import check_span
 from libvirt_lifecycle_exporter.spans import (
     NOTHING,
@@ -55,7 +55,7 @@ class Tracing:
         self._logs = logs
         self._runs = runs
 
-    def trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+    def trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
         """Number the transitions of a batch that is about to be written, and say on which span each is."""
         traced = self._trace(database, batch) if batch.transitions else []
         if batch.forgotten:
@@ -83,7 +83,7 @@ class Tracing:
         self._keep(database, trails, closed)
         return len(overdue)
 
-    def _trace(self, database: sqlite3.Connection, batch: Effects) -> list[Traced]:
+    def _trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
         before, journal = database.execute(_LAST).fetchone()
         ids = Ids(f"{self._host}\0{journal}")
         closes = _closings(batch)
@@ -185,7 +185,7 @@ def _migration(trail: Trail, change: Transition) -> Ref | None:
     return moment.ref if moment is not None and abs(change.at - moment.at) < LIMIT else None
 
 
-def _closings(batch: Effects) -> dict[int, frozenset[str]]:
+def _closings(batch: Effects | HistoryBatch) -> dict[int, frozenset[str]]:
     """Return, by place in the batch, the incidents that a transition ended."""
     ended: dict[int, set[str]] = {}
     for incident in batch.incidents.values():

@@ -22,8 +22,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.figures import BOUNDS, Durations
 from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.parcels import SIGNALS
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.threads import ThreadRegistry
 
@@ -36,6 +38,8 @@ class JournalFigures(Protocol):
     events: int
     errors: int
 
+    @property
+    def disabled_dropped(self) -> Mapping[str, int]: ...
     def size(self) -> int: ...
 
 
@@ -77,6 +81,7 @@ class ExporterCollector(Collector):
         libvirt_version: str,
         web: WebFigures,
         threads: ThreadRegistry,
+        clock: ClockMonitor,
         couriers: Sequence[CourierFigures] = (),
     ) -> None:
         """``probes``: how long their rounds took. ``heartbeat``: when the libvirt event loop last turned;
@@ -89,6 +94,7 @@ class ExporterCollector(Collector):
         self._couriers = couriers
         self._web = web
         self._threads = threads
+        self._clock = clock
         self._heartbeat = heartbeat
         self._libvirt_version = libvirt_version
 
@@ -124,6 +130,9 @@ class ExporterCollector(Collector):
         for role, count in dict(self._threads.errors).items():
             errors.add_metric([role], count)
         yield errors
+        yield CounterMetricFamily(
+            f"{PREFIX}_clock_jumps", "Total number of jumps of the wall clock.", value=self._clock.jumps
+        )
         yield GaugeMetricFamily(
             f"{PREFIX}_queue_depth", "Messages that wait for the worker.", value=self._inbox.depth()
         )
@@ -221,6 +230,10 @@ class ExporterCollector(Collector):
             for cause, count in dict(courier.dropped).items():
                 dropped.add_metric([courier.signal, cause], count)
             errors.add_metric([f"otlp_{courier.signal}"], courier.failures)
+        enabled = {courier.signal for courier in self._couriers}
+        for signal in SIGNALS:
+            if (enabled and signal not in enabled) or signal in self._journal.disabled_dropped:
+                dropped.add_metric([signal, "disabled"], self._journal.disabled_dropped.get(signal, 0))
         yield from (pending, oldest, exported, dropped, errors)
 
 

@@ -1,0 +1,120 @@
+"""Retention: which rows are removed by age, and which by the size limit, one chunk at a time.
+
+Under the size limit, history is removed last: first undeliverable rows, then rows pending for a signal that
+is disabled, then closed incidents except the newest, then the oldest transitions. History that is still to be
+delivered is never removed. Every function runs inside the caller's lock.
+"""
+
+import sqlite3
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from libvirt_lifecycle_exporter.courses import LIMIT
+from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES
+
+CHUNK: Final = 2000
+"""Rows that one transaction removes."""
+KEPT_INCIDENTS: Final = 1000
+"""Newest closed incidents that the size limit does not remove before the history."""
+_LAST: Final = 2**63 - 1
+_PENDING: Final = {LOGS: ("pending_logs", "place"), TRACES: ("pending_spans", "first")}
+"""Signal -> table, and the column with the first transition that a row needs."""
+
+
+class Removed(NamedTuple):
+    """What one chunk removed."""
+
+    rows: int = 0
+    transitions: int = 0
+    signal: str = ""
+    """Whose pending rows were removed; "": none were."""
+
+
+def first_needed(database: sqlite3.Connection, signals: Collection[str], now: float) -> int:
+    """Return the number of the first transition that is still to be delivered.
+
+    Operations that are open for much longer than their time limit need nothing.
+    """
+    numbers = [_LAST]
+    for signal in signals:
+        table, column = _PENDING[signal]
+        numbers += database.execute(f"SELECT min({column}) FROM {table}").fetchone()  # noqa: S608 - our names
+    if TRACES in signals:
+        numbers += database.execute(
+            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, now + 2 * LIMIT)
+        ).fetchone()
+    return min(number for number in numbers if number is not None)
+
+
+def remove_old(database: sqlite3.Connection, before: float, end: int) -> Removed:
+    """Remove a chunk of rows from before a time (Unix time), transitions only up to number ``end``."""
+    gone = database.execute(
+        "DELETE FROM transitions WHERE seq IN "
+        "(SELECT seq FROM transitions WHERE at < ? AND seq < ? ORDER BY at LIMIT ?)",
+        (before, end, CHUNK),
+    ).rowcount
+    if gone:
+        return Removed(gone, gone)
+    return Removed(
+        _remove_incidents(database, "closed_at < ?", before) or _remove_set_aside(database, "at < ?", before)
+    )
+
+
+def remove_orphans(database: sqlite3.Connection, disabled: Collection[str]) -> Removed:
+    """Remove a chunk of rows pending for a disabled signal whose history is gone."""
+    for signal in disabled:
+        table, column = _PENDING[signal]
+        gone = database.execute(
+            f"DELETE FROM {table} WHERE place IN (SELECT place FROM {table} WHERE {column} < "  # noqa: S608
+            f"coalesce((SELECT min(seq) FROM transitions), {_LAST}) ORDER BY place LIMIT ?)",
+            (CHUNK,),
+        ).rowcount
+        if gone:
+            return Removed(gone, signal=signal)
+    return Removed()
+
+
+def remove_excess(database: sqlite3.Connection, disabled: Collection[str], end: int) -> Removed:
+    """Remove a chunk of what takes space, in the order in which it is dispensable."""
+    gone = _remove_set_aside(database, "?", 1)
+    if gone:
+        return Removed(gone)
+    for signal in disabled:
+        table, _ = _PENDING[signal]
+        gone = database.execute(
+            f"DELETE FROM {table} WHERE place IN (SELECT place FROM {table} ORDER BY place LIMIT ?)",  # noqa: S608
+            (CHUNK,),
+        ).rowcount
+        if gone:
+            return Removed(gone, signal=signal)
+    (closed,) = database.execute("SELECT count(*) FROM incidents WHERE closed_at IS NOT NULL").fetchone()
+    if closed > KEPT_INCIDENTS:
+        return Removed(_remove_incidents(database, "?", 1, min(CHUNK, closed - KEPT_INCIDENTS)))
+    # Not the last of them: it may be the counters that are large.
+    gone = database.execute(
+        "DELETE FROM transitions "
+        "WHERE seq < min(?, (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?))",
+        (end, CHUNK),
+    ).rowcount
+    return Removed(gone, gone)
+
+
+def disabled(signals: Collection[str]) -> list[str]:
+    """Return the signals that are not among those given."""
+    return [signal for signal in SIGNALS if signal not in signals]
+
+
+def _remove_incidents(database: sqlite3.Connection, condition: str, value: float, most: int = CHUNK) -> int:
+    return database.execute(
+        "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents "  # noqa: S608 - conditions of our own
+        f"WHERE closed_at IS NOT NULL AND {condition} ORDER BY closed_at LIMIT ?)",
+        (value, most),
+    ).rowcount
+
+
+def _remove_set_aside(database: sqlite3.Connection, condition: str, value: float) -> int:
+    return database.execute(
+        "DELETE FROM set_aside WHERE (signal, place) IN "  # noqa: S608 - conditions of our own
+        f"(SELECT signal, place FROM set_aside WHERE {condition} ORDER BY at LIMIT ?)",
+        (value, CHUNK),
+    ).rowcount
