@@ -4,6 +4,7 @@ Exit codes: 0 well; 1 it could not be done (a check failed, a port is taken); 2 
 error is one sentence on standard error.
 """
 
+import io
 import logging
 import os
 import sys
@@ -152,6 +153,10 @@ command.add_command(incidents)
 
 def main() -> NoReturn:
     """Run the command; the entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the locale's encoding lacks is spelled, instead of ending the command.
+            stream.reconfigure(errors="backslashreplace")
     library_log.redirect(os.environ)
     try:
         code = command.main(standalone_mode=False)

@@ -4,7 +4,8 @@ Each flag is an environment variable too: ``--libvirt.uri`` is ``LIBVIRT_LIFECYC
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
@@ -34,6 +35,18 @@ class Parsed(click.ParamType[Any]):
 def _aliases(text: str) -> Mapping[str, str]:
     """Return the aliases of libvirt.conf; not read for what is a URI in any case."""
     return {} if ":/" in text else read_client_config().aliases
+
+
+class Choice(click.Choice[str]):
+    """One of some words, in any letter case; ``synonyms`` are accepted as well."""
+
+    def __init__(self, words: Sequence[str], synonyms: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(words, case_sensitive=False)
+        self._synonyms = synonyms
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        lower = value.lower() if isinstance(value, str) else value
+        return super().convert(self._synonyms.get(lower, value), param, ctx)
 
 
 class Flag(NamedTuple):
@@ -205,7 +218,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "--otel.events",
         "otel_events",
-        click.Choice(["both", "span", "log"]),
+        Choice(["both", "span", "log"]),
         "both",
         "Where a transition is told in OpenTelemetry: as span event, as log record, or both. Endpoints are "
         "set by the standard variables, OTEL_EXPORTER_OTLP_ENDPOINT and its kin; without, nothing is sent.",
@@ -280,9 +293,13 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag("--hang.vcpu-window", "hang_vcpu_window", DURATION, "1m", "That while."),
     Flag(
-        "--log.level", "log_level", click.Choice(["debug", "info", "warning", "error"]), "info", "Log level."
+        "--log.level",
+        "log_level",
+        Choice(["debug", "info", "warning", "error"], {"warn": "warning"}),
+        "info",
+        "Log level.",
     ),
-    Flag("--log.format", "log_format", click.Choice(["logfmt", "json"]), "logfmt", "Log format."),
+    Flag("--log.format", "log_format", Choice(["logfmt", "json"]), "logfmt", "Log format."),
 )
 
 Command = Callable[..., None]

@@ -43,17 +43,27 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def user_path(path: str) -> Path:
+    """Return an absolute path; a leading ``~`` is the home folder. Raises OSError where there is none."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise OSError(
+            f"{path}: this user has no home folder; set HOME, or use --journal.path or an absolute path"
+        ) from None
+
+
 def journal_file(path: str) -> Path | None:
     """Return the journal's file; None where there is to be none.
 
     An empty path is the usual place: systemd's StateDirectory, else the XDG state folder.
     """
     if path:
-        return None if path == "none" else Path(path).expanduser().absolute()
+        return None if path == "none" else user_path(path)
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if state:
         return Path(state) / "journal.sqlite"
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    home = os.environ.get("XDG_STATE_HOME") or user_path("~/.local/state")
     return Path(home) / "libvirt-lifecycle-exporter" / "journal.sqlite"
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from libvirt_lifecycle_exporter.text import plain
-
 OTLP: Final = "otlp"
 CONSOLE: Final = "console"
 NONE: Final = "none"
@@ -161,7 +159,8 @@ class _Variables:
 
     def _ignore(self, name: str, given: str, known: tuple[str, ...]) -> None:
         # Cut and made printable: it goes into the log.
-        self._warnings[f'{name}: unknown value "{plain(given, 64)}" ignored; use {" or ".join(known)}'] = None
+        value = "".join(letter if letter.isprintable() else "?" for letter in given[:64])
+        self._warnings[f'{name}: unknown value "{value}" ignored; use {" or ".join(known)}'] = None
 
     def find(self, what: str) -> tuple[str, str]:
         """Return the variable that counts, and its value; empty if it is not set."""

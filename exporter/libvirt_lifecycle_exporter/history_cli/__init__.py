@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 
 import click
 
-from libvirt_lifecycle_exporter.flags import DURATION, FLAGS, Parsed, common
+from libvirt_lifecycle_exporter.flags import FLAGS, Choice, Parsed, common
 from libvirt_lifecycle_exporter.history_cli import views
 from libvirt_lifecycle_exporter.history_cli.ending import Rest, until_told, written_out
 from libvirt_lifecycle_exporter.history_cli.follow import endless, finished
 from libvirt_lifecycle_exporter.history_cli.outputs import FORMS, Output
 from libvirt_lifecycle_exporter.history_cli.places import find, places
 from libvirt_lifecycle_exporter.history_cli.spelling import harmless
-from libvirt_lifecycle_exporter.history_cli.words import EVENTS, REASONS, incident, names, one_of
+from libvirt_lifecycle_exporter.history_cli.words import EVENTS, REASONS, incident, moment, names, one_of
 from libvirt_lifecycle_exporter.journal.history import History, MissingError, UnreadableError
 from libvirt_lifecycle_exporter.journal.selection import Selection
 from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS
@@ -43,8 +43,14 @@ Shown = TypeVar("Shown")
 _REASON = Parsed("word", one_of("reason", REASONS))
 _EVENT = Parsed("word", one_of("event", EVENTS))
 _INCIDENT = Parsed("id", incident)
-_KIND = click.Choice(INCIDENT_KINDS)
-_SINCE = click.option("--since", type=DURATION, help="Only of the last 15m, 24h, 7d, ...")
+_KIND = Choice(INCIDENT_KINDS)
+_MOMENT = Parsed("time", moment)
+_SINCE = click.option(
+    "--since", type=_MOMENT, help="Only of the last 15m, 24h, 7d, ..., or since a date or time in ISO 8601."
+)
+_UNTIL = click.option(
+    "--until", type=_MOMENT, help="Only before a date or time (2026-01-31T10:00Z; local without a zone)."
+)
 _DOMAIN = click.option(
     "--domain",
     type=Parsed("regex", names),
@@ -53,7 +59,7 @@ _DOMAIN = click.option(
 _CONNECTION = click.option("--connection", multiple=True, help="Only this connection label; repeatable.")
 _OUTPUT = click.option(
     "--output",
-    type=click.Choice(list(FORMS)),
+    type=Choice(list(FORMS)),
     default="table",
     show_default=True,
     help="json: an object a line, exact; csv: characters that do not print are spelled, as in the table.",
@@ -70,6 +76,7 @@ _PATH = common(without=tuple(flag.name for flag in FLAGS if flag is not _JOURNAL
 @click.option("--incident", type=_INCIDENT, help="Only what belongs to the incident whose id begins so.")
 @_CONNECTION
 @_SINCE
+@_UNTIL
 @click.option("--limit", type=click.IntRange(0), help="Only the newest so many.")
 @click.option(
     "--follow",
@@ -82,6 +89,8 @@ _PATH = common(without=tuple(flag.name for flag in FLAGS if flag is not _JOURNAL
 def events(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - click hands over any type
     """Show the transitions in the journal, oldest first, whether the exporter runs or not."""
     follow, limit = asked["follow"], asked["limit"]
+    if follow and asked["until"] is not None:
+        raise click.UsageError("--follow has no end; use --until without it")
     if follow and limit is None and asked["since"] is None:
         limit = _FEW
     with _answering(), written_out():
@@ -98,10 +107,11 @@ def events(context: click.Context, /, **asked: Any) -> None:  # noqa: ANN401 - c
 
 @click.command()
 @_DOMAIN
-@click.option("--kind", type=click.Choice(INCIDENT_KINDS), multiple=True, help="Only this kind; repeatable.")
+@click.option("--kind", type=Choice(INCIDENT_KINDS), multiple=True, help="Only this kind; repeatable.")
 @_CONNECTION
 @click.option("--open", "only_open", is_flag=True, help="Only those that are open.")
 @_SINCE
+@_UNTIL
 @_OUTPUT
 @_PATH
 @click.pass_context
@@ -132,11 +142,11 @@ def _selection(history: History, asked: dict[str, Any], *columns: str) -> tuple[
                 f'no connection "{harmless(name)}" is in the journal; '
                 f"there are {', '.join(map(harmless, known)) or 'none yet'}"
             )
-    since = asked["since"]
     return Selection(
         asked["domain"],
         {column: asked[column] for column in (*columns, "connection")},
-        None if since is None else time.time() - since,
+        asked["since"],
+        asked["until"],
         asked.get("incident") or "",
     ), len(wanted or known) > 1
 

@@ -1,6 +1,8 @@
 """The words that a selection may name: tables of the rooms that make them, joined."""
 
+import datetime as dt
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -8,6 +10,7 @@ from libvirt_lifecycle_exporter.diagnosis import DIAGNOSED
 from libvirt_lifecycle_exporter.filter import DomainFilter
 from libvirt_lifecycle_exporter.history_cli.spelling import harmless
 from libvirt_lifecycle_exporter.reconcile import UNKNOWN
+from libvirt_lifecycle_exporter.settings import duration
 from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, HANG_PAIRS, HANG_SIGNALS
 
 EVENTS: Final = tuple(dict.fromkeys(event for event, _ in (*ALL_PAIRS, *HANG_PAIRS)))
@@ -35,6 +38,24 @@ def one_of(what: str, known: Sequence[str]) -> Callable[[str], str]:
         raise ValueError(f'"{harmless(text)}" is no {what}; there are {", ".join(map(harmless, known))}')
 
     return read
+
+
+def moment(text: str) -> float:
+    """Read a duration before now, or a date or time in ISO 8601; return Unix time. Raises ValueError.
+
+    A date is its midnight. Without a time zone, the local one applies.
+    """
+    try:
+        return time.time() - duration(text)
+    except ValueError:
+        pass
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            f'"{harmless(text)}" is no duration or time; '
+            "use e.g. 15m, 24h, 7d, 2026-01-31, 2026-01-31T10:00 or 2026-01-31T10:00Z"
+        ) from None
 
 
 def incident(text: str) -> str:

@@ -137,9 +137,11 @@ class History:
         conditions = ["closed_at IS NULL"] if only_open else []
         if selection.since is not None:
             conditions.append(f"(closed_at IS NULL OR closed_at >= {selection.since!r})")
+        if selection.until is not None:
+            conditions.append(f"opened_at < {selection.until!r}")
 
         def question(database: sqlite3.Connection) -> list[Incident]:
-            where, values = spelled(selection._replace(since=None), *conditions)
+            where, values = spelled(selection._replace(since=None, until=None), *conditions)
             rows = database.execute(f"{_SELECT_INCIDENTS} {where} ORDER BY opened_at, id", values)
             return [incident_from(row) for row in rows if not problem_of(row, INCIDENT_KINDS)]
 

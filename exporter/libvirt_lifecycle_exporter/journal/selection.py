@@ -18,7 +18,9 @@ class Selection(NamedTuple):
     among: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """Column -> the words that are wanted in it."""
     since: float | None = None
-    """Unix time, seconds."""
+    """Unix time, seconds; included."""
+    until: float | None = None
+    """Unix time, seconds; excluded."""
     incident: str = ""
     """Only what belongs to it: its id, or the beginning of that."""
 
@@ -38,6 +40,9 @@ def spelled(selection: Selection, *conditions: str) -> tuple[str, list[Any]]:
         # "+": by sequence number, not by the index of times, which would have to be sorted again.
         found.append("+at >= ?")
         values.append(selection.since)
+    if selection.until is not None:
+        found.append("+at < ?")
+        values.append(selection.until)
     if selection.passes is not None:
         found.append("passes(name)")
     return (f"WHERE {' AND '.join(found)}" if found else ""), values

@@ -81,7 +81,10 @@ def log_folder(uri: str, given: str) -> Path | None:
     if driver not in _FOLDERS:
         return None
     if urlsplit(uri).path == "/session":
-        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        try:
+            cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        except RuntimeError:  # neither HOME nor an entry in the user database
+            return None
         return Path(cache) / "libvirt" / _IN_SESSION.get(driver, f"{driver}/log")
     return Path("/var/log/libvirt") / _FOLDERS[driver]
 

@@ -10,6 +10,10 @@ from libvirt_lifecycle_exporter.sinks.otlp.answers import ACCEPTED, Answer, Verd
 from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
 
 
+def _is_unicode(encoding: str | None) -> bool:
+    return (encoding or "").lower().startswith("utf")
+
+
 class Console:
     """Takes parcels to standard output."""
 
@@ -22,7 +26,10 @@ class Console:
         try:
             render = self._rendering.logs if self._signal == LOGS else self._rendering.spans
             items = render(parcels)
-            lines = [json.dumps(json.loads(item.to_json()), ensure_ascii=False) for item in items]
+            lines = [
+                json.dumps(json.loads(item.to_json()), ensure_ascii=not _is_unicode(sys.stdout.encoding))
+                for item in items
+            ]
         except ValueError as error:
             return Answer(Verdict.UNENCODABLE, str(error))
         try:

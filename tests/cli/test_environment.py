@@ -1,0 +1,184 @@
+"""Tests of the command with values in any letter case, without HOME, in other encodings, with OTEL_*."""
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.asking import CLEAN, COMMAND, VARIABLE, Asked, refused, run
+from tests.journal.seeding import NOON, change
+
+NAME = "žluť-🐎"
+ENCODINGS = (
+    {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LANG": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1"},
+)
+
+
+def start_and_stop(folder: Path, *arguments: str, **variables: str) -> str:
+    """Run the exporter until it listens; return its log."""
+    process = subprocess.Popen(
+        [
+            *(*COMMAND, "--libvirt.uri", "test:///default", "--journal.path", f"{folder}/journal.sqlite"),
+            *("--web.listen-address", "127.0.0.1:0", *arguments),
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=CLEAN | variables,
+    )
+    lines = []
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if "listening" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        lines += process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, "".join(lines)
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("level", ["warn", "WARN", "Warning", "warning"])
+def test_log_level_is_accepted_in_any_case_and_as_warn(level: str, tmp_path: Path) -> None:
+    said = run(
+        "--log.level", level, "check", "--libvirt.uri", "test:///default", STATE_DIRECTORY=str(tmp_path)
+    )
+    assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--log.format", "JSON"], ["--otel.events", "Span"], ["--log.level=INFO"]]
+)
+def test_choices_are_accepted_in_any_case(arguments: list[str], tmp_path: Path) -> None:
+    said = run(*arguments, "check", "--libvirt.uri", "test:///default", STATE_DIRECTORY=str(tmp_path))
+    assert said.returncode == 0, said.stderr
+
+
+def test_unknown_log_level_is_refused_with_the_known_ones() -> None:
+    assert "'debug', 'info', 'warning', 'error'" in refused(run("--log.level", "loud"), 2)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_names_are_printed_in_any_encoding(scribe: Asked, encoding: dict[str, str], form: str) -> None:
+    scribe.write(change(NAME))
+    said = subprocess.run(
+        [*COMMAND, "events", "--output", form],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env=CLEAN | {VARIABLE: str(scribe.path)} | encoding,
+    )
+    assert (said.returncode, said.stderr) == (0, b"")
+    if form == "json":
+        assert json.loads(said.stdout)["name"] == NAME
+    else:
+        assert b"\\U0001f40e" in said.stdout
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_error_that_names_a_file_is_printed_in_any_encoding(encoding: dict[str, str]) -> None:
+    assert "no journal at" in refused(run("events", "--journal.path", f"/nowhere/{NAME}", **encoding), 1)
+
+
+@pytest.mark.parametrize("arguments", [["events"], ["incidents"], ["events", "--journal.path", "~/j.sqlite"]])
+def test_without_a_home_folder_there_is_one_sentence(arguments: list[str]) -> None:
+    """A user id that is in no user database, as containers have it."""
+    stranger = ["setpriv", "--reuid", "54321", "--clear-groups"] if os.getuid() == 0 else []
+    environment = {name: value for name, value in CLEAN.items() if name not in ("HOME", "XDG_STATE_HOME")}
+    said = subprocess.run(
+        [*stranger, *COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+    )
+    assert "HOME" in refused(said, 1) or not stranger
+
+
+def utc(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat()
+
+
+def test_events_are_selected_by_date_and_time(scribe: Asked) -> None:
+    scribe.write(change("early", at=NOON - 86_400), change("noon", at=NOON), change("late", at=NOON + 7200))
+    day = utc(NOON)[:10]
+    assert scribe.names("events", "--since", day) == ["noon", "late"]
+    assert scribe.names("events", "--until", day) == ["early"]
+    assert scribe.names("events", "--since", utc(NOON + 1)) == ["late"]
+    zulu = utc(NOON).replace("+00:00", "Z")
+    assert scribe.names("events", "--since", zulu, "--until", utc(NOON + 7200)) == ["noon"]
+    assert scribe.names("events", "--until", "1h") == ["early", "noon", "late"]
+
+
+def test_local_time_applies_without_a_zone(scribe: Asked) -> None:
+    scribe.write(change("noon", at=NOON))
+    local = subprocess.run(
+        ["date", "-d", f"@{NOON:.0f}", "+%Y-%m-%dT%H:%M:%S"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=CLEAN,
+    ).stdout.strip()
+    assert scribe.names("events", "--since", local) == ["noon"]
+    assert scribe.names("events", "--until", local) == []
+
+
+@pytest.mark.parametrize("moment", ["2026-13-01", "yesterday", "", "2026-01-31T25:00", "0001-01-01"])
+def test_moment_that_is_no_time_is_refused(scribe: Asked, moment: str) -> None:
+    scribe.write(change("web"))
+    said = scribe.ask("events", "--since", moment)
+    assert "is no duration or time; use e.g. 15m" in refused(said, 2) or moment == "0001-01-01"
+
+
+def test_following_has_no_end(scribe: Asked) -> None:
+    scribe.write(change("web"))
+    assert "--follow has no end" in refused(scribe.ask("events", "--follow", "--until", "1h"), 2)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_EXPORTER": "otlp_proto_http"},
+        {"OTEL_TRACES_EXPORTER": "zipkin"},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+        {"OTEL_EXPORTER_OTLP_COMPRESSION": "deflate"},
+        {"OTEL_SDK_DISABLED": "perhaps"},
+    ],
+)
+def test_unknown_otel_value_is_logged_and_the_exporter_runs(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    log = start_and_stop(tmp_path, **endpoint, **variables)
+    (name,) = variables
+    assert f"{name}: unknown value" in log
+    assert "level=warning" in log
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_EXPORTER": "otlp,console"},
+        {"OTEL_LOGS_EXPORTER": "otlp,console"},
+        {"OTEL_SDK_DISABLED": "TRUE"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "", "OTEL_TRACES_EXPORTER": "", "OTEL_SDK_DISABLED": ""},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Basic%20YTpi,x-scope=a%2Cb"},
+        {"OTEL_RESOURCE_ATTRIBUTES": "team=a%2Cb,broken,x=1=2, y = z "},
+        {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nosuch"},
+    ],
+)
+def test_known_otel_value_is_no_reason_to_warn(tmp_path: Path, variables: dict[str, str]) -> None:
+    log = start_and_stop(tmp_path, **{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **variables})
+    assert "unknown value" not in log
