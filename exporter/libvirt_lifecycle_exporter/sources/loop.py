@@ -4,10 +4,13 @@ Its heartbeat is a timer inside the loop itself, so a stale one means that callb
 """
 
 import logging
+import os
 import threading
 import time
 
 import libvirt
+
+from libvirt_lifecycle_exporter import library_log
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ class EventLoop:
             if self._started:
                 return
             # The default handler writes every error to stderr; each is handled where it is raised.
+            library_log.restore(os.environ)
             libvirt.registerErrorHandler(_ignore_error, None)
             libvirt.virEventRegisterDefaultImpl()
             # The timer also makes each turn of the loop end, so that the thread never sleeps for ever.
