@@ -19,16 +19,27 @@ log = logging.getLogger(__name__)
 _LINE = re.compile(r"\S+ \S+: \d+: (?P<level>warning|error) : (?P<place>[^ :]+):\d+ : (?P<text>.*)")
 _WARNINGS_AND_ERRORS = 3
 _MAX_PLACES = 200
+_VARIABLE = "LIBVIRT_LOG_OUTPUTS"
+_PATH = f"{_WARNINGS_AND_ERRORS}:file:/proc/self/fd/"
 
 
 def redirect(environment: MutableMapping[str, str]) -> None:
     """Prepare the environment for the import of ``libvirt``, and start to read."""
-    if environment.get("LIBVIRT_LOG_OUTPUTS") or environment.get("LIBVIRT_DEBUG"):
+    if environment.get(_VARIABLE) or environment.get("LIBVIRT_DEBUG"):
         return
     reader, writer = os.pipe()
     # libvirt opens the path itself; the descriptor stays open, so that the reader never sees the end.
-    environment["LIBVIRT_LOG_OUTPUTS"] = f"{_WARNINGS_AND_ERRORS}:file:/proc/self/fd/{writer}"
+    environment[_VARIABLE] = f"{_PATH}{writer}"
     threading.Thread(target=_read, args=(reader,), name="libvirt-log", daemon=True).start()
+
+
+def restore(environment: MutableMapping[str, str]) -> None:
+    """Undo what ``redirect`` did to the environment, once libvirt is loaded.
+
+    A process that libvirt starts (ssh) reads the variable again, and has no such descriptor: it would fail.
+    """
+    if environment.get(_VARIABLE, "").startswith(_PATH):
+        del environment[_VARIABLE]
 
 
 def _read(descriptor: int) -> None:

@@ -4,6 +4,7 @@ Its heartbeat is a timer inside the loop itself, so a stale one means that callb
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Final
 
 import libvirt
 
+from libvirt_lifecycle_exporter import library_log
 from libvirt_lifecycle_exporter.threads import EVENT_LOOP, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class EventLoop:
             if self._started:
                 return
             # The default handler writes every error to stderr; each is handled where it is raised.
+            library_log.restore(os.environ)
             libvirt.registerErrorHandler(_ignore_error, None)
             libvirt.virEventRegisterDefaultImpl()
             # The timer also makes each turn of the loop end, so that the thread never sleeps for ever.
