@@ -66,12 +66,36 @@ class Nova(NamedTuple):
     user_id: str
 
 
+class OpenNebula(NamedTuple):
+    """OpenNebula's metadata in the domain XML (namespace opennebula.org/xmlns/libvirt/1.0)."""
+
+    vm_id: str
+    vm_name: str
+    user_name: str
+    user_id: str
+    group_name: str
+    group_id: str
+    datastore_id: str
+    """The system datastore that holds the VM's files."""
+
+
+class Ovirt(NamedTuple):
+    """oVirt's metadata in the domain XML (namespace ovirt.org/vm/1.0)."""
+
+    cluster_version: str
+    """The compatibility version of the cluster, such as 4.6."""
+    resume_behavior: str
+    """What oVirt does after an I/O error: auto_resume, leave_paused or kill."""
+
+
 class DomainDetails(NamedTuple):
     """What the domain XML says and events do not."""
 
     type: str
     title: str
     nova: Nova | None
+    opennebula: OpenNebula | None = None
+    ovirt: Ovirt | None = None
 
 
 class Snapshot(NamedTuple):

@@ -3,7 +3,14 @@
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, RunEvidence, Transition
+from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    Nova,
+    OpenNebula,
+    Ovirt,
+    RunEvidence,
+    Transition,
+)
 
 # What travels is clean (text.clean): anything but lone surrogates.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -26,7 +33,12 @@ TRANSITIONS = st.builds(
     incident_id=WORDS,
 )
 DETAILS = st.builds(
-    DomainDetails, WORDS, WORDS, st.none() | st.builds(Nova, WORDS, WORDS, WORDS, WORDS, WORDS, WORDS)
+    DomainDetails,
+    WORDS,
+    WORDS,
+    st.none() | st.builds(Nova, *[WORDS] * len(Nova._fields)),
+    st.none() | st.builds(OpenNebula, *[WORDS] * len(OpenNebula._fields)),
+    st.none() | st.builds(Ovirt, *[WORDS] * len(Ovirt._fields)),
 )
 DOMAINS = st.builds(
     Domain,

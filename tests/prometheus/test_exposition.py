@@ -24,6 +24,14 @@ DOMAIN = """<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><title>fro
 <nova:owner><nova:user uuid='u'>eve</nova:user><nova:project uuid='p'>retail</nova:project>
 </nova:owner></nova:instance></metadata></domain>"""
 
+PLATFORM = """<domain type='test'><name>{name}</name><memory>1024</memory><os><type>hvm</type></os>
+<metadata>{vm}</metadata></domain>"""
+PLATFORMS = {
+    "opennebula": """<one:vm xmlns:one='http://opennebula.org/xmlns/libvirt/1.0'>
+<one:system_datastore>/var/lib/one/datastores/0/42</one:system_datastore><one:name>sh"op</one:name></one:vm>""",
+    "ovirt": """<o:vm xmlns:o='http://ovirt.org/vm/1.0'><o:clusterVersion>4.6</o:clusterVersion></o:vm>""",
+}
+
 
 @pytest.fixture(scope="module")
 def lived(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
@@ -41,6 +49,12 @@ def lived(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
             domain.coreDump("/dev/null", libvirt.VIR_DUMP_CRASH)
             exporter.wait_until(lambda: exporter.lifecycle_counts(name)["stopped", "crashed"] == 1)
             exporter.wait_until(lambda: exporter.value("libvirt_domain_openstack_meta", domain=name) == 1)
+            for platform, vm in PLATFORMS.items():
+                managed = connection.createXML(PLATFORM.format(name=platform, vm=vm))
+                meta = f"libvirt_domain_{platform}_meta"
+                exporter.wait_until(lambda: len(exporter.metrics()[meta].samples) == 1)  # noqa: B023
+                managed.destroy()
+            del managed
             yield exporter
             domain.undefine()
             del domain

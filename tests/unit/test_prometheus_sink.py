@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,14 +10,22 @@ from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.inventory import REMOVED_SHUTDOWN
 from libvirt_lifecycle_exporter.operations import EXPECTED
 from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
+from libvirt_lifecycle_exporter.sinks.platform_metadata import PLATFORM_METAS
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.text import clean
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova
+from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, OpenNebula, Ovirt
 from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS
 from tests.unit.seen import HERE, transition
 
 EVENTS = "libvirt_domain_lifecycle_events_total"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+PLATFORMS = {
+    "openstack": DomainDetails("kvm", "", Nova(*[""] * 6)),
+    "opennebula": DomainDetails("kvm", "", None, OpenNebula(*[""] * 7)),
+    "ovirt": DomainDetails("kvm", "", None, None, Ovirt("", "")),
+}
 
 
 def sink(series_limit: int = 1000) -> PrometheusSink:
@@ -114,6 +124,45 @@ def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
         if name == "libvirt_domain_meta"
     }
     assert metas["plain"]["title"] == 'the "plain" one'
+
+
+def test_each_platform_has_its_own_metadata_series() -> None:
+    shown = sink()
+    metadata = {
+        "nebula": DomainDetails("kvm", "", None, OpenNebula("42", "shop", "eve", "7", "retail", "101", "0")),
+        "ovirt": DomainDetails("kvm", "", None, None, Ovirt("4.6", "auto_resume")),
+        "none": DomainDetails("kvm", "", None),
+    }
+    for name, details in metadata.items():
+        one = domain(name)
+        one.details = details
+        shown.show(one.values())
+    vm = {"uuid": "uuid-nebula", "vm_id": "42", "vm_name": "shop", "user_name": "eve", "user_id": "7"}
+    group = {"group_name": "retail", "group_id": "101", "datastore_id": "0"}
+    assert value(shown, "libvirt_domain_opennebula_meta", domain="nebula", **vm, **group) == 1
+    ovirt = {"uuid": "uuid-ovirt", "cluster_version": "4.6", "resume_behavior": "auto_resume"}
+    assert value(shown, "libvirt_domain_ovirt_meta", domain="ovirt", **ovirt) == 1
+    assert Counter(name for name, _ in samples(shown) if name in PLATFORM_METAS) == {
+        "libvirt_domain_opennebula_meta": 1,
+        "libvirt_domain_ovirt_meta": 1,
+    }
+    assert shown.series == sum("domain" in dict(labels) for _, labels in samples(shown))
+
+
+def test_domain_shows_one_platform_only() -> None:
+    shown = sink()
+    one = domain()
+    for expected, nova, opennebula in (
+        ("openstack", Nova(*"123456"), OpenNebula(*"1234567")),
+        ("opennebula", None, OpenNebula(*"1234567")),
+        ("ovirt", None, None),
+    ):
+        one.details = DomainDetails("kvm", "", nova, opennebula, Ovirt("4.6", "kill"))
+        shown.show(one.values())
+        assert [name for name, _ in samples(shown) if name in PLATFORM_METAS] == [
+            f"libvirt_domain_{expected}_meta"
+        ]
+        assert shown.series == sum("domain" in dict(labels) for _, labels in samples(shown))
 
 
 def test_reconnects_do_not_count_the_first_connect() -> None:
@@ -219,9 +268,10 @@ def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *,
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> None:
     shown = sink()
-    one = domain()
-    one.details = DomainDetails("kvm", "", Nova("", "", "", "", "", ""))
-    shown.show(one.values())
+    for name, details in PLATFORMS.items():
+        one = domain(name)
+        one.details = details
+        shown.show(one.values())
     shown.count(transition("stopped", "crashed"))
     written = shown.render(openmetrics=openmetrics)
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.incidents import Incident
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, RunEvidence, Transition
+from libvirt_lifecycle_exporter.transition import (
+    DomainDetails,
+    Nova,
+    OpenNebula,
+    Ovirt,
+    RunEvidence,
+    Transition,
+)
 from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
 
 TRANSITION = Transition._fields
@@ -69,7 +76,7 @@ def domain_row(domain: Domain) -> tuple[Any, ...]:
     fields = {name: evidence[name] if name in evidence else getattr(domain, name) for name in DOMAIN}
     details = domain.details
     if details is not None:
-        fields["details"] = json.dumps([details.type, details.title, details.nova])
+        fields["details"] = json.dumps(_details_items(details))
     return tuple(fields.values())
 
 
@@ -79,12 +86,42 @@ def domain_from(row: tuple[Any, ...]) -> Domain:
     for name in ("confirmed", "persistent", "autostart", "present"):
         fields[name] = None if fields[name] is None else bool(fields[name])
     if fields["details"] is not None:
-        kind, title, nova = json.loads(fields["details"])
-        if not all(isinstance(word, str) for word in (kind, title, *(nova or ()))):
-            raise ValueError(f"details is {fields['details']!r:.60}")
-        fields["details"] = DomainDetails(kind, title, None if nova is None else Nova(*nova))
+        fields["details"] = _details_from(json.loads(fields["details"]))
     evidence = RunEvidence(*(fields.pop(name) for name in RunEvidence._fields))
     return Domain(**fields, run_evidence=evidence)
+
+
+def _details_items(details: DomainDetails) -> tuple[object, ...]:
+    """Return three items where three suffice: older versions of the exporter read no more."""
+    if details.opennebula is None and details.ovirt is None:
+        return details.type, details.title, details.nova
+    return details
+
+
+def _details_from(items: object) -> DomainDetails:
+    """Read what ``_details_items`` returned. Raises ValueError or TypeError for anything else."""
+    if not isinstance(items, list):
+        raise TypeError(f"details is {items!r:.60}")
+    kind, title = _words(items[:2])
+    platforms = [None if item is None else _words(item) for item in items[2:]]
+    if len(platforms) == 1:
+        platforms += [None, None]
+    nova, opennebula, ovirt = platforms
+    return DomainDetails(
+        kind,
+        title,
+        None if nova is None else Nova(*nova),
+        None if opennebula is None else OpenNebula(*opennebula),
+        None if ovirt is None else Ovirt(*ovirt),
+    )
+
+
+def _words(value: object) -> list[str]:
+    """Return a list of strings that can be encoded as UTF-8; raise ValueError for anything else."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError(f"details has {value!r:.60}")
+    "".join(value).encode()
+    return value
 
 
 class Entry(NamedTuple):

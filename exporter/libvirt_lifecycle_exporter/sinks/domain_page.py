@@ -3,7 +3,8 @@
 Law: a page only formats what it was told; it decides nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from libvirt_lifecycle_exporter.domain import DomainValues
 from libvirt_lifecycle_exporter.effects import INCIDENT, Traced
@@ -18,11 +19,14 @@ from libvirt_lifecycle_exporter.sinks.families import (
     LAST_EVENT,
     LAST_INCIDENT,
     META,
+    OPENNEBULA_META,
     OPENSTACK_META,
+    OVIRT_META,
     STATE,
     STATE_REASON,
     STATE_SINCE,
 )
+from libvirt_lifecycle_exporter.sinks.platform_metadata import PLATFORM_METAS, platform_meta, platform_of
 from libvirt_lifecycle_exporter.states import CONNECTION_DOWN, SHOWN_STATES, UNKNOWN
 from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
@@ -42,7 +46,7 @@ EXEMPLIFIED = len(DOMAIN_FAMILIES)
 """Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
 _COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
 _STATES = _bits(STATE, STATE_REASON, STATE_SINCE)
-_FACTS = _bits(STATE, STATE_REASON, STATE_SINCE, META, OPENSTACK_META, HUNG)
+_FACTS = _STATES | _bits(META, OPENSTACK_META, OPENNEBULA_META, OVIRT_META, HUNG)
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
@@ -185,9 +189,9 @@ class DomainPage(Page):
     def _refresh(self) -> None:
         domain = self._domain = next(reversed(self._bearers.values()), None)
         self.touch(_FACTS)
-        # state set, its reason, since, meta; whether it is hung; and OpenStack's.
-        nova = domain is not None and domain.details is not None and domain.details.nova is not None
-        self.facts = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + nova
+        # state set, its reason, since, meta; whether it is hung; and the platform's.
+        platform = domain is not None and platform_of(domain) is not None
+        self.facts = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
 
     def set_unobserved(self, since: float | None) -> None:
         """Show the state as unknown since then (Unix time, seconds); None: show the last known state."""
@@ -253,23 +257,16 @@ def _meta(subject: str, domain: DomainValues) -> str:
     return sample(META.name, f"{subject},{rest}", 1)
 
 
-def _openstack_meta(subject: str, domain: DomainValues) -> str:
-    if domain.details is None or domain.details.nova is None:
-        return ""
-    rest = labels({"uuid": domain.uuid, **domain.details.nova._asdict()})
-    return sample(OPENSTACK_META.name, f"{subject},{rest}", 1)
-
-
 def _yes_no(value: bool | None) -> str:  # noqa: FBT001 - the value itself, not a switch
     return {True: "true", False: "false", None: ""}[value]
 
 
-_WRITERS = {
+_WRITERS: Mapping[str, Callable[[str, DomainValues], str]] = {
     STATE.name: _state,
     STATE_REASON.name: _state_reason,
     STATE_SINCE.name: _state_since,
     META.name: _meta,
-    OPENSTACK_META.name: _openstack_meta,
+    **{name: partial(platform_meta, name) for name in PLATFORM_METAS},
 }
 
 

@@ -57,6 +57,28 @@ OPENSTACK_META: Final = Family(
     ),
     "Always 1; what OpenStack Nova says of the domain, to join with.",
 )
+OPENNEBULA_META: Final = Family(
+    "libvirt_domain_opennebula_meta",
+    "gauge",
+    (
+        *_DOMAIN,
+        "uuid",
+        "vm_id",
+        "vm_name",
+        "user_name",
+        "user_id",
+        "group_name",
+        "group_id",
+        "datastore_id",
+    ),
+    "Always 1; OpenNebula's metadata of the domain, to join with.",
+)
+OVIRT_META: Final = Family(
+    "libvirt_domain_ovirt_meta",
+    "gauge",
+    (*_DOMAIN, "uuid", "cluster_version", "resume_behavior"),
+    "Always 1; oVirt's metadata of the domain, to join with.",
+)
 INCIDENTS: Final = Family(
     "libvirt_domain_incidents_total",
     "counter",
@@ -90,6 +112,8 @@ DOMAIN_FAMILIES: Final = (
     STATE_SINCE,
     META,
     OPENSTACK_META,
+    OPENNEBULA_META,
+    OVIRT_META,
     INCIDENTS,
     INCIDENT_OPEN,
     LAST_INCIDENT,

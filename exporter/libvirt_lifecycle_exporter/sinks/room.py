@@ -13,7 +13,7 @@ from libvirt_lifecycle_exporter.states import SHOWN_STATES
 from libvirt_lifecycle_exporter.vocabulary import INCIDENT_KINDS, alert_pairs
 
 _FACTS = len(SHOWN_STATES) + 4
-"""Series that tell of a domain: state, reason, since, meta, OpenStack's; each hang signal is one more."""
+"""Series that tell of a domain: state, reason, since, meta, the platform's; each hang signal is one more."""
 _PAIR = 2
 """Series that a new (event, reason) of a domain brings: the counter and its newest time."""
 _ANY_TIME: Pair = ("", "")
