@@ -122,12 +122,16 @@ class Outbox:
         return len(old)
 
     def expire(self, now: float) -> int:
-        """End the spans that have been open for too long; return how many."""
+        """End the spans that have been open for too long; return how many.
+
+        ``now``: Unix time, seconds; if the wall clock is ahead of it, the wall clock is in doubt.
+        """
+        latest = max(now, time.time())
         with self._database() as database:
-            if database.execute(_OVERDUE, (now - LIMIT, now + LIMIT)).fetchone() is None:
+            if database.execute(_OVERDUE, (now - LIMIT, latest + LIMIT)).fetchone() is None:
                 return 0
         with self._writing() as database:
-            return self._tracing.expire(database, now)
+            return self._tracing.expire(database, now, latest)
 
     def _recognize(self, database: sqlite3.Connection, signal: str) -> None:
         """Raise ReplacedError, once, if this is another journal than the one that was read before."""

@@ -30,10 +30,11 @@ class Removed(NamedTuple):
     """Whose pending rows were removed; "": none were."""
 
 
-def first_needed(database: sqlite3.Connection, signals: Collection[str], now: float) -> int:
+def first_needed(database: sqlite3.Connection, signals: Collection[str], now: float, latest: float) -> int:
     """Return the number of the first transition that is still to be delivered.
 
-    Operations that are open for much longer than their time limit need nothing.
+    Operations that are open for much longer than their time limit need nothing. ``now``, ``latest``: the
+    earliest and the latest that it may be; Unix time, seconds.
     """
     numbers = [_LAST]
     for signal in signals:
@@ -41,7 +42,7 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
         numbers += database.execute(f"SELECT min({column}) FROM {table}").fetchone()  # noqa: S608 - our names
     if TRACES in signals:
         numbers += database.execute(
-            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, now + 2 * LIMIT)
+            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, latest + 2 * LIMIT)
         ).fetchone()
     return min(number for number in numbers if number is not None)
 
