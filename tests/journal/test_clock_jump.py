@@ -1,6 +1,8 @@
 """A wall clock that is 40 days ahead for some seconds deletes no history and adds no unobserved time."""
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,16 @@ def test_history_is_kept_through_a_jump(jump: float, writer: Writer) -> None:
         keeper.keep(clocks.monitor.removal_time())
         clocks.wait(10)
         assert len(messages(writer.path)) == 10
+
+
+def test_history_from_a_clock_that_was_behind_is_kept(writer: Writer) -> None:
+    writer.tend()
+    writer.append(10)
+    with closing(sqlite3.connect(writer.path)) as database:
+        database.execute("UPDATE transitions SET at = at - ? WHERE seq > 5", (40 * DAY,))
+        database.commit()
+    Keeper(writer.journal, oldest=30 * DAY, largest=0).keep(AT + 10)
+    assert len(messages(writer.path)) == 10
 
 
 def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -> None:

@@ -113,11 +113,12 @@ class Keeper:
         return removed.rows > 0
 
     def _remove(self, database: sqlite3.Connection, now: float) -> Removed:
-        end = first_needed(database, self._signals, now, max(now, time.time()))
+        latest = max(now, time.time())
+        end = first_needed(database, self._signals, now, latest)
         removed = Removed()
         if self._oldest:
             # By their own time: the clock may have been wrong for a while.
-            removed = remove_old(database, now - self._oldest, end)
+            removed = remove_old(database, now - self._oldest, latest, end)
         if not removed.rows and self._largest and _used(database) > self._largest:
             removed = remove_excess(database, disabled(self._signals), end)
         return removed if removed.rows else remove_orphans(database, disabled(self._signals))

@@ -112,11 +112,20 @@ class Outbox:
             _remove(database, signal, [parcel.place for parcel in parcels])
 
     def give_up(self, signal: str, before: float) -> int:
-        """Take out of the queue what happened before a time, one chunk of it; return how much that was."""
+        """Take out of the queue what happened before a time, one chunk of it; return how much that was.
+
+        What came after something that stays is not old: its time stamp is from a clock that was behind.
+        """
+        latest = max(before, time.time())
         with self._database() as database:
             self._recognize(database, signal)
             first = database.execute(_FIRST[signal], (_CHUNK,)).fetchall()
-        old = [place for place, at in first if not isinstance(at, float) or at < before]
+        old = []
+        for place, at in first:
+            if not isinstance(at, float) or at < before:
+                old.append(place)
+            elif at <= latest:
+                break
         if old:
             self.done(signal, old)
         return len(old)

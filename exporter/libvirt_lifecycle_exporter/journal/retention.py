@@ -47,12 +47,20 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
     return min(number for number in numbers if number is not None)
 
 
-def remove_old(database: sqlite3.Connection, before: float, end: int) -> Removed:
-    """Remove a chunk of rows from before a time (Unix time), transitions only up to number ``end``."""
+def remove_old(database: sqlite3.Connection, before: float, latest: float, end: int) -> Removed:
+    """Remove a chunk of rows from before a time (Unix time), transitions only up to number ``end``.
+
+    No transition is removed that was written after one that stays: its time stamp is from a wall clock that
+    was behind. Time stamps after ``latest`` are from one that was ahead, and prove nothing.
+    """
+    # "+": in the order of the numbers, from the oldest, instead of through the index.
+    stays = database.execute(
+        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1", (before, latest)
+    ).fetchone()
     gone = database.execute(
         "DELETE FROM transitions WHERE seq IN "
         "(SELECT seq FROM transitions WHERE at < ? AND seq < ? ORDER BY at LIMIT ?)",
-        (before, end, CHUNK),
+        (before, min(end, *(stays or (_LAST,))), CHUNK),
     ).rowcount
     if gone:
         return Removed(gone, gone)
