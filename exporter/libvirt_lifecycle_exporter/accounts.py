@@ -13,7 +13,7 @@ from libvirt_lifecycle_exporter.effects import Effects, Memory
 from libvirt_lifecycle_exporter.hangs import Hang, Hangs
 from libvirt_lifecycle_exporter.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.inventory import Inventory, Update
-from libvirt_lifecycle_exporter.operations import Duration, Operations
+from libvirt_lifecycle_exporter.operations import OUTAGES, Duration, Operations
 from libvirt_lifecycle_exporter.ports import Sink
 from libvirt_lifecycle_exporter.states import INACTIVE
 from libvirt_lifecycle_exporter.stops import Stops
@@ -66,6 +66,18 @@ class Accounts:
         self._adopt_incidents(now)
         for domain in memory.domains:
             self._note_hung(domain)
+
+    def shift(self, jump: float) -> None:
+        """Let everything whose duration is measured follow a jump of the wall clock, in seconds."""
+        self._diagnosis.shift(jump)
+        self._hangs.shift(jump)
+        self._operations.shift(jump)
+        self.shift_outages(jump)
+
+    def shift_outages(self, jump: float) -> None:
+        """Let the incidents that count as outages follow a jump of the wall clock, in seconds."""
+        for incident in self._incidents.shift(jump, OUTAGES):
+            self.effects.incidents[incident.id] = incident
 
     def written(self) -> tuple[list[Domain], list[Incident]]:
         """Return the domains and the open incidents as they are fit to be written."""

@@ -26,6 +26,7 @@ from libvirt_lifecycle_exporter.sinks.exporter import ExporterCollector, registr
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.sources.detection import probes
+from libvirt_lifecycle_exporter.sources.host import LocalHost
 from libvirt_lifecycle_exporter.sources.loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.sources.opening import OpenLimits
 from libvirt_lifecycle_exporter.telemetry_parts import delivery_of, signals_of, tracing_of
@@ -62,7 +63,7 @@ class App:
         self.threads = entrance.threads
         self._asked_to_reload = False
         self._entrance = entrance
-        self._clock = ClockMonitor()
+        self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
         self._inbox = Inbox(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._sink = PrometheusSink(
@@ -109,10 +110,12 @@ class App:
                 largest=settings.journal_retention_size,
                 threads=self.threads,
                 signals=signals_of(settings),
-                is_clock_trusted=self._clock.is_trusted,
+                removal_time=self._clock.removal_time,
             )
             if tracing:
-                self._delivery = delivery_of(settings, self._journal, tracing, self.threads)
+                self._delivery = delivery_of(
+                    settings, self._journal, tracing, self.threads, self._clock.removal_time
+                )
         self._worker = Worker(
             self._inbox,
             self._sink,

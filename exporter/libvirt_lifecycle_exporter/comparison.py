@@ -105,6 +105,10 @@ class Comparison:
         if self._is_comparable(look):
             self._learn(look)
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        self._doubts.shift(jump)
+
     def ask_again(self, now: float) -> None:
         """Ask about what is in doubt, when it is time."""
         for connection, uuids in self._doubts.ask(self._draw_order(), now, self._turns()).items():

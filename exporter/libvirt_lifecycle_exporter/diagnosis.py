@@ -150,6 +150,8 @@ class _Doubt(NamedTuple):
     change: Transition
     otherwise: str
     """The verdict if no answer of libvirt proves one."""
+    since: float
+    """When it began to wait; Unix time, seconds. It follows jumps of the wall clock."""
 
 
 class Diagnosis:
@@ -182,7 +184,7 @@ class Diagnosis:
             run.newest = seen.order
             tell(run, change)
         if starts_later:
-            return settled + self._wait(key, _Doubt(seen.order, change, change.reason))
+            return settled + self._wait(key, _Doubt(seen.order, change, change.reason, change.at))
         return [*settled, change]
 
     def learn(self, look: Look) -> list[Transition]:
@@ -197,8 +199,18 @@ class Diagnosis:
 
     def tick(self, now: float) -> list[Transition]:
         """Return the transitions whose verdict has waited long enough (or since a time yet to come)."""
-        due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.change.at < VERDICT_WAIT]
+        due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.since < VERDICT_WAIT]
         return [change for key in due for change in self._settle(key, "")]
+
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for key, doubt in self._doubts.items():
+            self._doubts[key] = doubt._replace(since=doubt.since + jump)
+        for key in self._reboots:
+            self._reboots[key] += jump
+        for run in self._runs.values():
+            if run.unfed is not None:
+                run.unfed += jump
 
     def conclude(self, connection: str, uuid: str) -> list[Transition]:
         """Return the transition whose verdict is open, if there is one: there will be no more evidence."""
@@ -228,7 +240,7 @@ class Diagnosis:
                 return [stop._replace(reason=rule.verdict)]
         if stop.reason != DOUBTFUL:
             return [stop]
-        return self._wait(key, _Doubt(order, stop, _likely(run)))
+        return self._wait(key, _Doubt(order, stop, _likely(run), stop.at))
 
     def _wait(self, key: Key, doubt: _Doubt) -> list[Transition]:
         """Let a transition wait; return the one that has to go if there are too many."""

@@ -65,6 +65,11 @@ class Doubts:
         for key in [key for key in self._doubts if key[0] == connection]:
             del self._doubts[key]
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for doubt in self._doubts.values():
+            doubt.since += jump
+
     def ask(self, order: int, now: float, turn: int) -> dict[str, list[str]]:
         """Return the domains, by connection, to ask libvirt about now, in the order in which they came up.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from libvirt_lifecycle_exporter.clock import ClockRecord
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.filter import Scope
 from libvirt_lifecycle_exporter.incidents import Incident
@@ -62,6 +63,8 @@ class Memory(NamedTuple):
     """By connection: the filter with which it was listed."""
     hosts: Mapping[str, HostRecord] = MappingProxyType({})
     """By connection: the host, where its boot can be identified."""
+    clock: ClockRecord | None = None
+    """Wall clock against steady clock."""
 
     def only(self, connections: Container[str]) -> "Memory":
         """Return what concerns these connections."""
@@ -89,6 +92,7 @@ class HistoryBatch(NamedTuple):
     messages: Sequence[tuple[str, str, float, str]]
     """As in ``Effects``."""
     forgotten: Sequence[Domain]
+    clock_jump: float = 0.0
 
 
 class Effects:
@@ -121,6 +125,10 @@ class Effects:
         """Connections that were listed with another filter than before."""
         self.hosts: dict[str, HostRecord] = {}
         """Connections whose host was seen on another boot than before."""
+        self.clock: ClockRecord | None = None
+        """Wall clock against steady clock, if that changed."""
+        self.clock_jump = 0.0
+        """Seconds that the wall clock jumped, before anything was counted."""
         self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def __bool__(self) -> bool:
@@ -136,6 +144,8 @@ class Effects:
             or self.watched_until
             or self.scopes
             or self.hosts
+            or self.clock
+            or self.clock_jump
         )
 
     def count(self, change: Transition, place: str = "") -> None:

@@ -48,6 +48,11 @@ class Gaps:
         order, since = self._sure.get(key, (0, -math.inf))
         return self._newest.get(key[0], 0) > order or at <= since + SETTLED
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for key, (order, since) in self._sure.items():
+            self._sure[key] = order, since + jump
+
     def forget(self, key: Key) -> None:
         """Let go of a domain."""
         self._sure.pop(key, None)

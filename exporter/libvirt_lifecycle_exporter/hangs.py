@@ -169,6 +169,16 @@ class Hangs:
                 found.append(_of(domain, RECOVERED, WATCHDOG, now, why))
         return found
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for connection, since in self._up.items():
+            if since is not None:
+                self._up[connection] = since + jump
+        for patient in self._patients.values():
+            patient.changed += jump
+            for case in patient.cases.values():
+                case.shift(jump)
+
     def restore(self, hangs: Iterable[Hang], counts: Counts, now: float) -> None:
         """Take over the hangs that were open before a restart; ``counts``: what was counted, when last."""
         for hang in hangs:
@@ -204,7 +214,10 @@ class Hangs:
             # Silence proves nothing now; an answer always does.
             case.restart()
             return
-        since = max(since, self._patients[key].changed)
+        patient = self._patients[key]
+        # min(): a message from right before a jump of the wall clock may have come after it.
+        patient.changed = min(patient.changed, at)
+        since = max(min(since, at), patient.changed)
         why = JUDGES[probed.signal](case, answer, since, at, self._patience)
         if why is None:
             return

@@ -6,7 +6,7 @@ gone, never before it was opened. No clock, no I/O, no libvirt.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -114,6 +114,16 @@ class Incidents:
         renamed = [(one, one._replace(name=name)) for one in of_domain.values() if one.name != name]
         of_domain.update({new.kind: new for _, new in renamed})
         return renamed
+
+    def shift(self, jump: float, kinds: Collection[str]) -> list[Incident]:
+        """Let the beginnings of open incidents follow a jump of the wall clock, in seconds; return them."""
+        shifted = []
+        for of_domain in self._open.values():
+            for kind, one in of_domain.items():
+                if kind in kinds:
+                    of_domain[kind] = one._replace(opened_at=one.opened_at + jump)
+                    shifted.append(of_domain[kind])
+        return shifted
 
     def restore(self, incidents: Iterable[Incident], hung: Callable[[str, str], Iterable[str]]) -> None:
         """Take in what was open when the exporter ended; ``hung``: what of a domain did not answer then."""

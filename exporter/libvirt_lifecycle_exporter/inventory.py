@@ -194,6 +194,13 @@ class Inventory:
         domain.details = details or domain.details
         return before != _answered(domain)
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        self._gaps.shift(jump)
+        for domain in self._domains.values():
+            if not domain.present:
+                domain.removed_at += jump
+
     def forget(self, before: float) -> list[Domain]:
         """Drop and return the domains that were removed before ``before`` (Unix time, seconds)."""
         old = [

@@ -229,6 +229,14 @@ class Operations:
         outcome = CANCELLED if removed else SUCCESS
         return [_duration(incident.connection, OUTAGE, outcome, incident.opened_at, incident.closed_at)]
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds: what is under way did not take longer for it."""
+        for under_way in self._under_way.values():
+            for course in under_way:
+                under_way[course] += jump
+        for hang in self._hangs.values():
+            hang.since += jump
+
     def forget(self, connection: str, uuid: str) -> None:
         """Let go of a domain."""
         self._under_way.pop((connection, uuid), None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from libvirt_lifecycle_exporter.accounts import Accounts, Wishes
-from libvirt_lifecycle_exporter.clock import ClockMonitor
+from libvirt_lifecycle_exporter.clock import ClockMonitor, ClockRecord
 from libvirt_lifecycle_exporter.comparison import Comparison
 from libvirt_lifecycle_exporter.diagnosis import DOUBTFUL, Diagnosis
 from libvirt_lifecycle_exporter.effects import Effects, Memory
@@ -58,7 +58,7 @@ class Pipeline:
         self._sink = sink
         self._view = View(names)
         self._memory = memory
-        self._clock = clock
+        self._clock = clock if monitor is None else monitor.now
         self._draw_order = draw_order
         self._diagnosis = Diagnosis()
         self._inventory = Inventory()
@@ -70,12 +70,13 @@ class Pipeline:
             self._diagnosis,
             self._view,
             turns=turns,
-            clock=clock,
+            clock=self._clock,
             draw_order=draw_order,
         )
         self._watches = Watches(connections, sink, grace, monitor)
         self._hosts = Hosts(sink)
         self._monitor = monitor
+        self._clock_record: ClockRecord | None = None
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
@@ -89,12 +90,19 @@ class Pipeline:
 
     def restore(self, memory: Memory) -> None:
         """Take over what was known before a restart; before ``start``."""
+        jump = self._restore_clock(memory)
         here = self._view.restore(memory.only(self._watches.names()))
         self._inventory.restore(here.domains, self._view.before(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
         self._accounts.restore(here, self._clock())
-        self._watches.restore(here.watched_until)
+        watched_until = {name: moment + jump for name, moment in here.watched_until.items()}
+        self._watches.restore(watched_until)
+        if jump:
+            self._accounts.effects.watched_until.update(watched_until)
+            self._inventory.shift(jump)
+            self._accounts.shift_outages(jump)
+            self._accounts.effects.clock_jump = jump
         self._hosts.restore(here.hosts)
 
     def remember(self) -> Memory:
@@ -110,6 +118,7 @@ class Pipeline:
                 incidents,
                 self._sink.folded(),
                 hosts=self._hosts.records(),
+                clock=self._clock_record,
             )
         )
 
@@ -128,6 +137,22 @@ class Pipeline:
             for connection, order in self._lost.items():
                 self._inventory.note_gap(connection, order)
 
+    def observe_clock(self) -> None:
+        """Let everything that will be compared with later times follow a jump of the wall clock.
+
+        Call it before messages are taken in: they may have been stamped after the jump.
+        """
+        if self._monitor is None:
+            return
+        if jump := self._monitor.take_jump():
+            self._accounts.shift(jump)
+            self._comparison.shift(jump)
+            self._inventory.shift(jump)
+            self._watches.shift(jump, self._accounts.effects)
+            self._sink.shift(jump)
+            self._accounts.effects.clock_jump += jump
+        self._note_clock(self._monitor)
+
     def take(self, message: Message) -> None:
         """Take in one message."""
         self._handlers[type(message)](message)
@@ -136,7 +161,6 @@ class Pipeline:
         """Return the periodic steps; the caller runs them all, also if one of them fails."""
         now, accounts = self._clock(), self._accounts
         return (
-            self._observe_clock,
             lambda: accounts.count(self._diagnosis.tick(now)),
             lambda: accounts.count(self._hangs.tick(now, self._inventory.find)),
             lambda: self._comparison.ask_again(now),
@@ -152,9 +176,20 @@ class Pipeline:
             self._accounts.forget(domain)
             self._sink.forget(domain.connection, domain.name)
 
-    def _observe_clock(self) -> None:
-        if self._monitor is not None and (jump := self._monitor.take_jump()):
-            self._watches.shift(jump, self._accounts.effects)
+    def _restore_clock(self, memory: Memory) -> float:
+        """Continue the observation of the clock; return the jump since the exporter ended, in seconds."""
+        if self._monitor is None:
+            return 0.0
+        self._clock_record = memory.clock
+        self._monitor.restore(memory.clock, max(memory.watched_until.values(), default=0.0))
+        jump = self._monitor.take_jump()
+        self._note_clock(self._monitor)
+        return jump
+
+    def _note_clock(self, monitor: ClockMonitor) -> None:
+        record = monitor.record()
+        if record.differs(self._clock_record):
+            self._clock_record = self._accounts.effects.clock = record
 
     def conclude(self) -> None:
         """Give the verdicts that are open: there will be no more evidence."""

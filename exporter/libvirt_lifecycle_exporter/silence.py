@@ -62,6 +62,19 @@ class Case:
     healing: float | None = None
     """Since when a guest whose watchdog ran out has run on."""
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        self.since += jump
+        self.newest += jump
+        if self.seen:
+            self.seen += jump
+        if self.hung_at is not None:
+            self.hung_at += jump
+        if self.stirred is not None:
+            self.stirred += jump
+        if self.healing is not None:
+            self.healing += jump
+
     def restart(self) -> None:
         """Forget all silence."""
         self.seen, self.misses, self.ran, self.stirred = 0.0, 0, -1, None

@@ -55,6 +55,10 @@ class Moment(NamedTuple):
     ref: Ref
     at: float
 
+    def shifted(self, seconds: float) -> "Moment":
+        """Return it as it is after the wall clock jumped."""
+        return Moment(self.ref, self.at + seconds)
+
 
 class Link(NamedTuple):
     """Another span, and what it is to this one: ``previous``, ``run``, ``entry``, ``peer``."""
@@ -85,6 +89,16 @@ class Trail(NamedTuple):
     migration: Moment | None = None
     """Its newest migration, for the other host's to be linked to."""
     conditions: Mapping[str, Moment] = MappingProxyType({})
+
+    def shifted(self, seconds: float) -> "Trail":
+        """Return it as it is after the wall clock jumped."""
+        return Trail(
+            self.open and self.open._replace(at=self.open.at + seconds),
+            self.previous,
+            self.run and self.run.shifted(seconds),
+            self.migration and self.migration.shifted(seconds),
+            {name: moment.shifted(seconds) for name, moment in self.conditions.items()},
+        )
 
 
 NOTHING: Final = Trail()
@@ -176,10 +190,14 @@ def place(trail: Trail, step: Step, *, runs: bool = False) -> Placement:
     return Placement(ref, _after(trail, step, ref, entries), tuple(closed))
 
 
-def expire(trail: Trail, now: float) -> tuple[tuple[Span, ...], Trail]:
-    """Close what is under way for too long (or since a time that is yet to come)."""
+def expire(trail: Trail, now: float, latest: float | None = None) -> tuple[tuple[Span, ...], Trail]:
+    """Close what is under way for too long (or since a time that is yet to come).
+
+    ``now``, ``latest``: the earliest and the latest that it may be; None: the same.
+    """
+    latest = now if latest is None else latest
     under_way = trail.open
-    if under_way is None or -LIMIT < now - under_way.at < LIMIT:
+    if under_way is None or now - LIMIT < under_way.at < latest + LIMIT:
         return (), trail
     span = _over(under_way, under_way.name, under_way.at + LIMIT, TIMEOUT)
     return (span,), trail._replace(open=None)

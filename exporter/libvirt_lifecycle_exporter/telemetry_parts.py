@@ -2,6 +2,7 @@
 sent.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from libvirt_lifecycle_exporter.journal.outbox import Outbox
@@ -31,7 +32,11 @@ def tracing_of(settings: Settings, threads: ThreadRegistry) -> Tracing | None:
 
 
 def delivery_of(
-    settings: Settings, journal: Journal, tracing: Tracing, threads: ThreadRegistry
+    settings: Settings,
+    journal: Journal,
+    tracing: Tracing,
+    threads: ThreadRegistry,
+    removal_time: Callable[[], float],
 ) -> "Delivery":
     """Build the couriers. Raises OSError where a certificate or a key cannot be used."""
     from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery  # noqa: PLC0415 - only if it is wanted
@@ -45,6 +50,7 @@ def delivery_of(
         signals=signals_of(settings),
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
+        removal_time=removal_time,
         threads=threads,
     )
     journal.on_append = delivery.wake

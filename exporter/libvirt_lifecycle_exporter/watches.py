@@ -19,7 +19,7 @@ NOTED = 1.0
 LAG: Final = 5.0
 """Seconds by which the steady clock may differ from time stamps taken before a message was queued."""
 LONGEST_UNPROVEN: Final = 7 * 86_400.0
-"""Seconds of unobserved time that are believed of the wall clock alone, after a restart."""
+"""Seconds of unobserved time that are believed of the wall clock alone, across a reboot of the host."""
 
 
 class Grace(NamedTuple):
@@ -56,7 +56,7 @@ class _Watch:
     gap: _Gap | None = None
     """Set while the domains are not observed, though they were before."""
     steady: float | None = None
-    """The steady clock at that time; None: before this process."""
+    """The steady clock at that time; None: on another boot of the host, or not known."""
 
 
 class Watches:
@@ -90,7 +90,9 @@ class Watches:
     def restore(self, until: Mapping[str, float]) -> None:
         """Take over until when each was watched before a restart."""
         for name, moment in until.items():
-            self._watches[name].until = moment
+            watch = self._watches[name]
+            watch.until = moment
+            watch.steady = self._monitor.steady_of(moment) if self._monitor is not None else None
             self._open_gap(name, moment)
 
     def until(self) -> dict[str, float]:

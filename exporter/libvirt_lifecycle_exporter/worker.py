@@ -115,6 +115,8 @@ class Worker:
         """Take in what is queued (wait up to ``timeout`` seconds for it); return how many messages it was."""
         batch = self._inbox.take(_BATCH, timeout)
         self._in_hand = batch
+        with self._threads.guard(WORKER):
+            self._pipeline.observe_clock()
         # Read after the batch was taken: what is in it and newer than a loss was put after it.
         with self._threads.guard(WORKER):
             self._pipeline.note_gaps(self._inbox.lost)
@@ -129,6 +131,8 @@ class Worker:
 
     def tick(self) -> None:
         """Do what is due."""
+        with self._threads.guard(WORKER):
+            self._pipeline.observe_clock()
         steps: tuple[Callable[[], None], ...] = ()
         with self._threads.guard(WORKER):
             steps = self._pipeline.due()

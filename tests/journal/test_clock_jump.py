@@ -1,22 +1,33 @@
 """A wall clock that is 40 days ahead for some seconds deletes no history and adds no unobserved time."""
 
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
 from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
 from libvirt_lifecycle_exporter.watches import LONGEST_UNPROVEN, Watches
-from tests.journal.guest import Guest
+from tests.journal.driver import Driver
+from tests.journal.model import Writer
 from tests.journal.mortal import EVENTS, Mortal
+from tests.journal.values import AT, messages
+from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
+from tests.otel.accounts import pending
 from tests.unit.seen import HERE
 from tests.unit.test_clock import Clocks
 
-DAY = 86_400.0
+DAY, HOUR = 86_400.0, 3600.0
 JUMPS = "libvirt_lifecycle_exporter_clock_jumps_total"
 UNOBSERVED = "libvirt_connection_unobserved_seconds_total"
-LIBRARY = "/usr/$LIB/faketime/libfaketimeMT.so.1"
+UP = "libvirt_connection_up"
+NOBODY = "http://127.0.0.1:9"
 
 
 def watches(monitor: ClockMonitor) -> Watches:
@@ -42,7 +53,19 @@ def test_jump_adds_no_unobserved_time() -> None:
     assert 9 <= unobserved(effects) <= 11
 
 
-def test_unobserved_time_across_a_restart_is_bounded() -> None:
+@pytest.mark.parametrize("days", [1, 40])
+def test_unobserved_time_on_the_same_boot_is_exact(days: int) -> None:
+    clocks, effects = Clocks(), Effects()
+    record, until = clocks.monitor.record(), clocks.wall
+    clocks.wait(days * DAY)
+    clocks.restart(record)
+    watched = watches(clocks.monitor)
+    watched.restore({HERE: until})
+    watched.found(LinkUp(clocks.wall, HERE), effects)
+    assert unobserved(effects) == pytest.approx(days * DAY)
+
+
+def test_unobserved_time_across_a_reboot_is_bounded() -> None:
     clocks, effects = Clocks(), Effects()
     watched = watches(clocks.monitor)
     watched.restore({HERE: clocks.wall - 40 * DAY})
@@ -50,29 +73,82 @@ def test_unobserved_time_across_a_restart_is_bounded() -> None:
     assert unobserved(effects) == LONGEST_UNPROVEN
 
 
-def test_exporter_keeps_history_when_the_clock_jumps(
-    session_daemon: Daemon, guest: Guest, tmp_path: Path
-) -> None:
-    offset = tmp_path / "offset"
-    offset.write_text("+0\n")
-    environment = {
-        "LD_PRELOAD": LIBRARY,
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }
-    with Mortal(
-        tmp_path, [session_daemon.test_uri], tmp_path / "journal.sqlite", environment=environment
-    ) as exporter:
-        guest.cycle(exporter)
-        before = exporter.figure(EVENTS)
+@pytest.mark.parametrize("jump", [40 * DAY, -2 * HOUR])
+def test_history_is_kept_through_a_jump(jump: float, writer: Writer) -> None:
+    clocks = Clocks()
+    clocks.wall = AT + 10
+    clocks.monitor = ClockMonitor(lambda: clocks.wall, lambda: clocks.steady)
+    writer.tend()
+    writer.append(10)
+    keeper = Keeper(writer.journal, oldest=30 * DAY, largest=0)
+    for seconds in (jump, -jump):
+        clocks.wall += seconds
+        keeper.keep(clocks.monitor.removal_time())
+        clocks.wait(10)
+        assert len(messages(writer.path)) == 10
+
+
+def test_history_from_a_clock_that_was_behind_is_kept(writer: Writer) -> None:
+    writer.tend()
+    writer.append(10)
+    with closing(sqlite3.connect(writer.path)) as database:
+        database.execute("UPDATE transitions SET at = at - ? WHERE seq > 5", (40 * DAY,))
+        database.commit()
+    Keeper(writer.journal, oldest=30 * DAY, largest=0).keep(AT + 10)
+    assert len(messages(writer.path)) == 10
+
+
+def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -> None:
+    clocks = Clocks()
+    clocks.wall = AT + 10
+    clocks.restart(ClockMonitor(lambda: clocks.wall, lambda: clocks.steady, "boot").record())
+    writer.tend()
+    writer.append(10)
+    for _ in range(3):
+        clocks.wait(600)
+        clocks.restart(clocks.monitor.record())
+        Keeper(writer.journal, oldest=1800, largest=0).keep(clocks.monitor.removal_time())
+    assert len(messages(writer.path)) < 10
+
+
+def test_exporter_loses_nothing_while_the_clock_is_wrong(own_daemon: Daemon, tmp_path: Path) -> None:
+    """Ahead: a lost connection, a killed exporter; then back again."""
+    journal, clock = tmp_path / "journal.sqlite", SteppedClock(tmp_path / "clock")
+    environment = {**clock.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}
+    began = time.monotonic()
+    with Mortal(tmp_path, [own_daemon.test_uri], journal, environment=environment) as exporter:
+
+        def is_up() -> bool:
+            return exporter.value(UP) == 1
+
+        def cycle(name: str) -> None:
+            """The test driver forgets its domains when the daemon is killed."""
+            with Driver(own_daemon) as driver:
+                driver.define(name)
+                driver.cycle(name)
+            exporter.wait_until(lambda: has_cycled(name), what=name)
+
+        def has_cycled(name: str) -> bool:
+            return exporter.lifecycle_counts(name)["stopped", "destroyed"] == 1
+
+        cycle("before")
         assert exporter.figure(JUMPS) == 0
-        offset.write_text("+40d\n")
+        clock.step_to(40 * DAY)
         exporter.wait_until(lambda: exporter.figure(JUMPS) == 1, what="the jump ahead")
-        guest.cycle(exporter)
-        offset.write_text("+0\n")
-        exporter.wait_until(lambda: exporter.figure(JUMPS) == 2, what="the jump back")
-        assert exporter.figure(EVENTS) >= before + 4
-        assert exporter.figure(UNOBSERVED) < DAY
+        cycle("ahead")
+        own_daemon.kill()
+        exporter.wait_until(lambda: not is_up(), what="the connection to be lost")
+        own_daemon.start()
+        exporter.wait_until(is_up, what="the connection to be back")
+        exporter.kill()
+        exporter.again()
+        assert exporter.figure(JUMPS) == 0, "counted before the restart"
+        cycle("restarted")
+        clock.step_to(0)
+        exporter.wait_until(lambda: exporter.figure(JUMPS) == 1, what="the jump back")
+        cycle("back")
+        assert all(has_cycled(name) for name in ("before", "ahead", "restarted", "back"))
+        assert exporter.figure(EVENTS) >= 4 * 5
+        assert pending(journal)[1] == exporter.figure(EVENTS)
+        assert 0 < exporter.figure(UNOBSERVED) < time.monotonic() - began
         assert exporter.said("wall clock jumped") == 2

@@ -144,6 +144,7 @@ def damage(path: Path, table: str, column: str, what: str) -> int:
         "watches": "1",
         "scopes": "1",
         "hosts": "1",
+        "clock": "1",
         "totals": "kind = 'event' AND what = 'stopped'",
         "pending_logs": "1",
         "set_aside": "1",
@@ -175,7 +176,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("INSERT OR IGNORE INTO folded VALUES (?, 'bad')", (HERE,))
         database.execute("INSERT OR IGNORE INTO scopes VALUES (?, '.*', '')", (HERE,))
-        database.execute("INSERT OR IGNORE INTO hosts VALUES (?, 'boot', 0.0)", (HERE,))
+        database.execute("INSERT INTO hosts VALUES (?, 'boot', 0.0)", (HERE,))
+        database.execute("INSERT INTO clock VALUES ('boot', 1.0, 1.0, 1.0)")
         database.execute("INSERT INTO set_aside VALUES ('logs', 1, 0.0, 'rejected', '', '[]')")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for table in ("transitions", "counts", "totals", "domains", "incidents", "trails", "pending_spans"):

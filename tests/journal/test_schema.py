@@ -92,7 +92,7 @@ def test_journal_of_version_3_is_migrated_and_nothing_is_proven_by_it(path: Path
     with closing(sqlite3.connect(path)) as database:
         database.executescript(
             "ALTER TABLE domains DROP COLUMN process_start; ALTER TABLE domains DROP COLUMN cpu_time;"
-            "DROP TABLE hosts; PRAGMA user_version = 3;"
+            "DROP TABLE hosts; DROP TABLE clock; PRAGMA user_version = 3;"
             "INSERT INTO domains VALUES ('qemu:///system', 'u', 'web', 'running', 'booted', 1.0,"
             " 1, 1, 1, 0, NULL, 1, 0.0, 'run');"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.courses import LIMIT
+from libvirt_lifecycle_exporter.effects import Effects
 from libvirt_lifecycle_exporter.journal import schema
 from libvirt_lifecycle_exporter.journal.file import connect
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
@@ -167,3 +168,26 @@ def test_what_was_delivered_and_could_not_be_marked_is_remembered() -> None:
     outbox.is_full = False
     shipping.mark()
     assert (shipping.done, outbox.marked) == (set(), [7])
+
+
+@pytest.mark.parametrize("jump", [40 * DAY, -7200.0])
+def test_open_operation_follows_a_clock_jump(jump: float, tmp_path: Path, stub: Stub) -> None:
+    with Sender(tmp_path, to(stub)) as sender:
+        now = time.time()
+        sender.send([event("shutdown/guest", at=now)])
+        jumped = Effects()
+        jumped.clock_jump = jump
+        jumped.count(event("stopped/shutdown", at=now + jump + 2))
+        sender.journal.append(jumped)
+        stub.wait(lambda: stub.numbers("traces") == [1, 2], "the span")
+        (span,) = stub.taken("traces")
+        assert span.end_time_unix_nano - span.start_time_unix_nano == pytest.approx(2e9, abs=1e6)
+
+
+def test_give_up_ignores_a_clock_that_is_ahead(tmp_path: Path) -> None:
+    with Sender(tmp_path, NOBODY) as sender:
+        sender.send(event() for _ in range(4))
+        assert sender.outbox.give_up(LOGS, time.time() - 60) == 0
+        sender.send([event(at=time.time() - 40 * DAY)])
+        assert sender.outbox.give_up(LOGS, time.time() - DAY) == 0, "its clock was behind"
+        assert sender.pending(LOGS) == 5

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from libvirt_lifecycle_exporter.clock import ClockMonitor
 from libvirt_lifecycle_exporter.domain import Domain
 from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
 from libvirt_lifecycle_exporter.filter import DomainFilter
@@ -48,7 +49,13 @@ class Notebook:
 
 
 class Rig:
-    def __init__(self, include: str = ".*", exclude: str = "", restored: Memory = NOTHING) -> None:
+    def __init__(
+        self,
+        include: str = ".*",
+        exclude: str = "",
+        restored: Memory = NOTHING,
+        monitor: ClockMonitor | None = None,
+    ) -> None:
         self.now, self.turn = 1000.0, 0
         self.inbox, self.asked, self.notebook = Inbox(1000), Asked(), Notebook()
         self.sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
@@ -61,6 +68,7 @@ class Rig:
             memory=900,
             turns=lambda: self.turn,
             clock=lambda: self.now,
+            monitor=monitor,
             grace=Grace(monotonic=lambda: self.now),
         )
         self.worker.restore(restored)

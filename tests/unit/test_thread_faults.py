@@ -3,6 +3,7 @@
 import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,10 +235,10 @@ def test_crew_recovers_from_a_fault(place: str, threads: ThreadRegistry) -> None
 def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: ThreadRegistry) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     journal.restore()
-    is_trusted = FailsFirst(lambda: True, 2)
-    keeper = Keeper(journal, oldest=1, largest=0, is_clock_trusted=is_trusted, threads=threads, every=0.01)
+    removal_time = FailsFirst(time.time, 2)
+    keeper = Keeper(journal, oldest=1, largest=0, removal_time=removal_time, threads=threads, every=0.01)
     keeper.start()
-    until(lambda: is_trusted.calls > 2, SOON, "maintenance after its faults")
+    until(lambda: removal_time.calls > 2, SOON, "maintenance after its faults")
     assert threads.errors[JOURNAL_MAINTENANCE] == 2
     keeper.stop(SOON)
     journal.close()

@@ -38,10 +38,14 @@ class HistoryBuffer:
 
     def add(self, effects: Effects) -> int:
         """Add the history of a batch; return how many transitions and incidents were dropped for it."""
-        if not (effects.transitions or effects.incidents or effects.messages):
+        if not (effects.transitions or effects.incidents or effects.messages or effects.clock_jump):
             return 0
         batch = HistoryBatch(
-            tuple(effects.transitions), dict(effects.incidents), tuple(effects.messages), forgotten=()
+            tuple(effects.transitions),
+            dict(effects.incidents),
+            tuple(effects.messages),
+            forgotten=(),
+            clock_jump=effects.clock_jump,
         )
         size = _size(batch)
         self._batches.append((batch, size))

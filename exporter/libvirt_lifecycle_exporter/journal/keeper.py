@@ -39,19 +39,19 @@ class Keeper:
         oldest: float,
         largest: int,
         signals: Collection[str] = (),
-        is_clock_trusted: Callable[[], bool] = lambda: True,
+        removal_time: Callable[[], float] = time.time,
         threads: ThreadRegistry | None = None,
         every: float = _EVERY,
     ) -> None:
         """``oldest``: seconds that history is kept; ``largest``: bytes of the journal. 0: no limit.
 
         ``signals``: those that are delivered; history that one of them still needs is kept.
-        ``is_clock_trusted``: whether history may be removed by age now.
+        ``removal_time``: Unix time, seconds, by which history is old; never ahead of the true time.
         """
         self._journal = journal
         self._every = every
         self._signals = signals
-        self._is_clock_trusted = is_clock_trusted
+        self._removal_time = removal_time
         self._logged: set[str] = set()
         """Causes of failed maintenance that were logged."""
         self._oldest = oldest
@@ -113,11 +113,12 @@ class Keeper:
         return removed.rows > 0
 
     def _remove(self, database: sqlite3.Connection, now: float) -> Removed:
-        end = first_needed(database, self._signals, now)
+        latest = max(now, time.time())
+        end = first_needed(database, self._signals, now, latest)
         removed = Removed()
-        if self._oldest and self._is_clock_trusted():
+        if self._oldest:
             # By their own time: the clock may have been wrong for a while.
-            removed = remove_old(database, now - self._oldest, end)
+            removed = remove_old(database, now - self._oldest, latest, end)
         if not removed.rows and self._largest and _used(database) > self._largest:
             removed = remove_excess(database, disabled(self._signals), end)
         return removed if removed.rows else remove_orphans(database, disabled(self._signals))
@@ -125,7 +126,7 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopping.wait(self._every):
             try:
-                self.keep(time.time())
+                self.keep(self._removal_time())
             except (sqlite3.Error, OSError) as error:
                 self._note(error)
 

@@ -112,22 +112,35 @@ class Outbox:
             _remove(database, signal, [parcel.place for parcel in parcels])
 
     def give_up(self, signal: str, before: float) -> int:
-        """Take out of the queue what happened before a time, one chunk of it; return how much that was."""
+        """Take out of the queue what happened before a time, one chunk of it; return how much that was.
+
+        What came after something that stays is not old: its time stamp is from a clock that was behind.
+        """
+        latest = max(before, time.time())
         with self._database() as database:
             self._recognize(database, signal)
             first = database.execute(_FIRST[signal], (_CHUNK,)).fetchall()
-        old = [place for place, at in first if not isinstance(at, float) or at < before]
+        old = []
+        for place, at in first:
+            if not isinstance(at, float) or at < before:
+                old.append(place)
+            elif at <= latest:
+                break
         if old:
             self.done(signal, old)
         return len(old)
 
     def expire(self, now: float) -> int:
-        """End the spans that have been open for too long; return how many."""
+        """End the spans that have been open for too long; return how many.
+
+        ``now``: Unix time, seconds; if the wall clock is ahead of it, the wall clock is in doubt.
+        """
+        latest = max(now, time.time())
         with self._database() as database:
-            if database.execute(_OVERDUE, (now - LIMIT, now + LIMIT)).fetchone() is None:
+            if database.execute(_OVERDUE, (now - LIMIT, latest + LIMIT)).fetchone() is None:
                 return 0
         with self._writing() as database:
-            return self._tracing.expire(database, now)
+            return self._tracing.expire(database, now, latest)
 
     def _recognize(self, database: sqlite3.Connection, signal: str) -> None:
         """Raise ReplacedError, once, if this is another journal than the one that was read before."""

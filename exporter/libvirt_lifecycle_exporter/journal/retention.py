@@ -30,10 +30,11 @@ class Removed(NamedTuple):
     """Whose pending rows were removed; "": none were."""
 
 
-def first_needed(database: sqlite3.Connection, signals: Collection[str], now: float) -> int:
+def first_needed(database: sqlite3.Connection, signals: Collection[str], now: float, latest: float) -> int:
     """Return the number of the first transition that is still to be delivered.
 
-    Operations that are open for much longer than their time limit need nothing.
+    Operations that are open for much longer than their time limit need nothing. ``now``, ``latest``: the
+    earliest and the latest that it may be; Unix time, seconds.
     """
     numbers = [_LAST]
     for signal in signals:
@@ -41,17 +42,25 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
         numbers += database.execute(f"SELECT min({column}) FROM {table}").fetchone()  # noqa: S608 - our names
     if TRACES in signals:
         numbers += database.execute(
-            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, now + 2 * LIMIT)
+            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, latest + 2 * LIMIT)
         ).fetchone()
     return min(number for number in numbers if number is not None)
 
 
-def remove_old(database: sqlite3.Connection, before: float, end: int) -> Removed:
-    """Remove a chunk of rows from before a time (Unix time), transitions only up to number ``end``."""
+def remove_old(database: sqlite3.Connection, before: float, latest: float, end: int) -> Removed:
+    """Remove a chunk of rows from before a time (Unix time), transitions only up to number ``end``.
+
+    No transition is removed that was written after one that stays: its time stamp is from a wall clock that
+    was behind. Time stamps after ``latest`` are from one that was ahead, and prove nothing.
+    """
+    # "+": in the order of the numbers, from the oldest, instead of through the index.
+    stays = database.execute(
+        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1", (before, latest)
+    ).fetchone()
     gone = database.execute(
         "DELETE FROM transitions WHERE seq IN "
         "(SELECT seq FROM transitions WHERE at < ? AND seq < ? ORDER BY at LIMIT ?)",
-        (before, end, CHUNK),
+        (before, min(end, *(stays or (_LAST,))), CHUNK),
     ).rowcount
     if gone:
         return Removed(gone, gone)

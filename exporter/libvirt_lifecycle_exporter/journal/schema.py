@@ -7,6 +7,8 @@ them; they are kept beside the history because retention cuts the history and ma
 ``folded`` names the domains that have no series of their own: after a restart those that have keep them.
 ``hosts`` is the boot of the host that each connection was last seen on; ``process_start`` and ``cpu_time``
 of a domain identify its run where the domain id does not.
+``clock`` is one row: wall clock minus CLOCK_BOOTTIME, as it is and as it was trusted last, and from when on
+(in CLOCK_BOOTTIME) the wall clock is trusted.
 ``identity`` names this file for ever: a sequence number means something only together with it.
 
 What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded
@@ -148,6 +150,12 @@ CREATE TABLE hosts (
     connection TEXT PRIMARY KEY,
     boot_id TEXT NOT NULL,
     rebooted_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE clock (
+    boot_id TEXT PRIMARY KEY,
+    wall_offset REAL NOT NULL,
+    trusted_offset REAL NOT NULL,
+    trusted_from REAL NOT NULL
 ) WITHOUT ROWID;
 """
 

@@ -11,6 +11,7 @@ from functools import partial
 from types import MappingProxyType, NoneType
 from typing import Any
 
+from libvirt_lifecycle_exporter.clock import ClockRecord
 from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
 from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, HistoryBatch, HostRecord, Memory, Traced
 from libvirt_lifecycle_exporter.filter import Scope
@@ -66,6 +67,7 @@ _WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)
 _SCOPE_KINDS = MappingProxyType(dict.fromkeys(("connection", "include", "exclude"), (str,)))
 _FOLDED_KINDS = MappingProxyType({"connection": (str,), "name": (str,)})
 _HOST_KINDS = MappingProxyType({"connection": (str,), "boot_id": (str,), "rebooted_at": (float,)})
+_CLOCK_KINDS = MappingProxyType({**dict.fromkeys(ClockRecord._fields, (float,)), "boot_id": (str,)})
 _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {
         "counts": _COUNT_KINDS,
@@ -76,6 +78,7 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "scopes": _SCOPE_KINDS,
         "folded": _FOLDED_KINDS,
         "hosts": _HOST_KINDS,
+        "clock": _CLOCK_KINDS,
     }
 )
 
@@ -131,6 +134,9 @@ def append(
     put(database, "INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items(), tuple)
     put(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
     put(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
+    if batch.clock is not None:
+        database.execute("DELETE FROM clock")
+        put(database, "INSERT INTO clock VALUES (?, ?, ?, ?)", [batch.clock], tuple)
 
 
 def replace(
@@ -169,7 +175,7 @@ def _goes(extent: Extent, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as
         for kind, value in zip(typed[::2], typed[1::2], strict=True)
     )
     names = row[:2] if table in _NAMED else (row[0] if table != "incidents" else row[1],)
-    return bool(problem_in(table, row)) or extent.covers(*map(str, names))
+    return table == "clock" or bool(problem_in(table, row)) or extent.covers(*map(str, names))
 
 
 def _fill(database: sqlite3.Connection, memory: Memory, put: Put) -> None:
@@ -183,6 +189,7 @@ def _fill(database: sqlite3.Connection, memory: Memory, put: Put) -> None:
         "scopes": (memory.scopes.items(), lambda item: (item[0], *item[1])),
         "folded": (memory.folded, tuple),
         "hosts": (memory.hosts.items(), lambda item: (item[0], *item[1])),
+        "clock": ([memory.clock] if memory.clock is not None else [], tuple),
     }
     for table, (items, values) in rows.items():
         columns = _KINDS[table]
@@ -209,6 +216,7 @@ def read(database: sqlite3.Connection, damaged: list[Damaged]) -> Memory:
         frozenset((row[0], row[1]) for row in reader.rows("folded")),
         {row[0]: Scope(row[1], row[2]) for row in reader.rows("scopes")},
         {row[0]: HostRecord(row[1], row[2]) for row in reader.rows("hosts")},
+        next((ClockRecord(*row) for row in [*reader.rows("clock")]), None),
     )
 
 

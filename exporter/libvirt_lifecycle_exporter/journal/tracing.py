@@ -57,6 +57,8 @@ class Tracing:
 
     def trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
         """Number the transitions of a batch that is about to be written, and say on which span each is."""
+        if batch.clock_jump:
+            self._shift(database, batch.clock_jump)
         traced = self._trace(database, batch) if batch.transitions else []
         if batch.forgotten:
             database.executemany(
@@ -65,11 +67,14 @@ class Tracing:
             )
         return traced
 
-    def expire(self, database: sqlite3.Connection, now: float) -> int:
-        """Close what has been under way for too long; return how many spans that were."""
+    def expire(self, database: sqlite3.Connection, now: float, latest: float) -> int:
+        """Close what has been under way for too long; return how many spans that were.
+
+        ``now``, ``latest``: the earliest and the latest that it may be; Unix time, seconds.
+        """
         overdue = database.execute(
             "SELECT connection, uuid, trail FROM trails WHERE since < ? OR since > ?",
-            (now - LIMIT, now + LIMIT),
+            (now - LIMIT, latest + LIMIT),
         ).fetchall()
         closed: list[tuple[Key, Span]] = []
         trails = {}
@@ -78,10 +83,20 @@ class Tracing:
             trails[key] = NOTHING
             # A damaged state is reset: it costs this domain's open span.
             with self._threads.guard(OTLP_SENDER):
-                spans, trails[key] = expire(read_trail(text), now)
+                spans, trails[key] = expire(read_trail(text), now, latest)
                 closed += ((key, span) for span in spans)
         self._keep(database, trails, closed)
         return len(overdue)
+
+    def _shift(self, database: sqlite3.Connection, seconds: float) -> None:
+        """Let all that is open follow a jump of the wall clock: its duration is not the clock's error."""
+        trails = {}
+        for connection, uuid, text in database.execute(
+            "SELECT connection, uuid, trail FROM trails"
+        ).fetchall():
+            with self._threads.guard(WORKER):
+                trails[connection, uuid] = read_trail(text).shifted(seconds)
+        self._keep(database, trails, ())
 
     def _trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
         before, journal = database.execute(_LAST).fetchone()

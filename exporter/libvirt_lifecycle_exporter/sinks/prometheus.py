@@ -45,6 +45,8 @@ class PrometheusSink:
         self._pages: dict[Name, DomainPage] = {}
         self._unobserved: dict[str, float] = {}
         """Connections whose domains are in an unknown state, and since when; Unix time, seconds."""
+        self._now = 0.0
+        """The newest time that ``expire`` was called with."""
 
     @property
     def series(self) -> int:
@@ -231,9 +233,18 @@ class PrometheusSink:
         with self._lock:
             self._room.fold((connection, name), is_folded=False)
 
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds: series stay for as long as they would have."""
+        with self._lock:
+            self._now += jump
+            for page in self._pages.values():
+                if page.expires is not None:
+                    page.expires += jump
+
     def expire(self, now: float) -> list[tuple[str, str]]:
         """Let the series leave whose time has come; return their (connection, name)."""
         with self._lock:
+            self._now = now
             over = [
                 key for key, page in self._pages.items() if page.expires is not None and page.expires <= now
             ]
@@ -305,4 +316,5 @@ class PrometheusSink:
         if page.is_taken:
             page.expires = None
         elif page.expires is None:
-            page.expires = at + self._ttl
+            # max(): the time stamp may be from right before a jump of the wall clock.
+            page.expires = max(at, self._now) + self._ttl

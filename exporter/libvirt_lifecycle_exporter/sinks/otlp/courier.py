@@ -48,10 +48,14 @@ class Courier:
         max_age: float,
         rate: float,
         clock: Callable[[], float] = time.time,
+        removal_time: Callable[[], float] | None = None,
         threads: ThreadRegistry | None = None,
         longest_wait: float = _LONGEST_WAIT,
     ) -> None:
-        """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``Waves``."""
+        """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``Waves``.
+
+        ``removal_time``: Unix time, seconds, by which something is too old; None: ``clock``.
+        """
         self.signal = signal
         self.pending = 0
         self.oldest = 0.0
@@ -64,6 +68,7 @@ class Courier:
         self._max_age = max_age
         self._longest_wait = longest_wait
         self._clock = clock
+        self._removal_time = removal_time or clock
         self._shipping = Shipping(signal, outbox, wire, self._drop)
         self._waves = Waves(signal, outbox, rate, time.monotonic)
         self._complaint = ""
@@ -156,7 +161,7 @@ class Courier:
 
     def _look_around(self) -> None:
         """Do what is due by the clock."""
-        now = self._clock()
+        now = self._removal_time()
         if self.signal == TRACES:
             self._outbox.expire(now)
         self._shipping.mark()

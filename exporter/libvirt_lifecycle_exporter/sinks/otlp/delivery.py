@@ -75,6 +75,7 @@ class Delivery:
         max_age: float,
         rate: float,
         clock: Callable[[], float] = time.time,
+        removal_time: Callable[[], float] | None = None,
         threads: ThreadRegistry | None = None,
     ) -> None:
         """``connections``: label -> URI; ``host``: this host's id; ``signals``: those that are wanted at all.
@@ -83,7 +84,16 @@ class Delivery:
         """
         rendering = Rendering(resources(connections, host), span_events=span_events)
         self.couriers = [
-            Courier(signal, outbox, wire, max_age=max_age, rate=rate, clock=clock, threads=threads)
+            Courier(
+                signal,
+                outbox,
+                wire,
+                max_age=max_age,
+                rate=rate,
+                clock=clock,
+                removal_time=removal_time,
+                threads=threads,
+            )
             for signal in signals
             if (wire := _wire(telemetry, signal, rendering)) is not None
         ]
