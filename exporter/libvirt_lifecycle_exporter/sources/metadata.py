@@ -24,7 +24,7 @@ _XML_LIMIT = 4 * 1024 * 1024
 _NOVA: Final = re.compile(r"http://openstack\.org/xmlns/libvirt/nova/1\..*")
 """Nova writes version 1.0 or 1.1 of its namespace; the elements read here are the same in both."""
 _OPENNEBULA: Final = re.compile(re.escape("http://opennebula.org/xmlns/libvirt/1.0"))
-"""https://github.com/OpenNebula/one/blob/master/src/vmm/LibVirtDriverKVM.cc: since version 5.8."""
+"""https://github.com/OpenNebula/one/blob/master/src/vmm/LibVirtDriverKVM.cc"""
 _OVIRT: Final = re.compile(re.escape("http://ovirt.org/vm/1.0"))
 """LibvirtVmXmlBuilder.java of https://github.com/oVirt/ovirt-engine: since version 4.2. Custom properties
 and the files of the initial run (devices) are in the same element; they may be secret and are not read.
