@@ -69,6 +69,8 @@ class Comparison:
 
     def host_rebooted(self, seen: HostSeen) -> None:
         """Count the end of every run: none outlives the host."""
+        # Whatever began between the boot and now was missed, also of a domain whose stop is counted here.
+        self._inventory.note_gap(seen.connection, seen.order)
         for domain in self._inventory.of(seen.connection):
             if not domain.present or (domain.state == INACTIVE and not domain.rising):
                 continue

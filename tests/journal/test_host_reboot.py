@@ -54,6 +54,23 @@ def test_start_after_a_host_reboot_is_not_counted_twice(life: Life) -> None:
     ]
 
 
+def test_missed_start_after_a_host_reboot_is_inferred_from_its_stop(life: Life) -> None:
+    connects(life, "boot-1")
+    life.lists(snapshot(facts("web")))
+    life.is_killed()
+    # The callbacks are registered, and the first event is queued, before the connection is reported as up.
+    clock, inbox = life.clock, life.inbox
+    inbox.put(HostSeen(inbox.next_order(), clock.tick(), HERE, "QEMU", "boot-2"))
+    life.feed(lifecycle("stopped", "shutdown"))
+    inbox.put(LinkUp(clock.tick(), HERE))
+    life.work()
+    assert [row[1:3] for row in events(life)] == [
+        ("stopped", "unknown"),
+        ("started", "unknown"),
+        ("stopped", "shutdown"),
+    ]
+
+
 def test_host_reboots_outlive_a_restart(life: Life) -> None:
     connects(life, "boot-1")
     assert (value(life.sink, REBOOTS), value(life.sink, LAST_REBOOT)) == (0, 0)
