@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import MutableMapping
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 _LINE = re.compile(r"\S+ \S+: \d+: (?P<level>warning|error) : (?P<place>[^ :]+):\d+ : (?P<text>.*)")
 _WARNINGS_AND_ERRORS = 3
 _MAX_PLACES = 200
+_MAX_WARNINGS = 20
 _VARIABLE = "LIBVIRT_LOG_OUTPUTS"
 _PATH = f"{_WARNINGS_AND_ERRORS}:file:/proc/self/fd/"
 
@@ -30,6 +32,7 @@ def redirect(environment: MutableMapping[str, str]) -> None:
     reader, writer = os.pipe()
     # libvirt opens the path itself; the descriptor stays open, so that the reader never sees the end.
     environment[_VARIABLE] = f"{_PATH}{writer}"
+    LOG.is_redirected = True
     threading.Thread(target=_read, args=(reader,), name="libvirt-log", daemon=True).start()
 
 
@@ -43,17 +46,19 @@ def restore(environment: MutableMapping[str, str]) -> None:
 
 
 def _read(descriptor: int) -> None:
-    lines = LibraryLog()
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as messages:
         for line in messages:
-            lines.write(line.rstrip("\n"))
+            LOG.write(line.rstrip("\n"))
 
 
 class LibraryLog:
-    """Logs libvirt's messages, each cause once."""
+    """Logs libvirt's messages, each cause once. ``write`` and ``take`` may run on different threads."""
 
     def __init__(self) -> None:
+        self.is_redirected = False
         self._places: set[str] = set()
+        self._warnings: deque[str] = deque(maxlen=_MAX_WARNINGS)
+        self._changed = threading.Condition()
 
     def write(self, line: str) -> None:
         """Log one line of libvirt's log."""
@@ -62,9 +67,32 @@ class LibraryLog:
             # The version and host name that libvirt writes first, and further lines of a message.
             log.debug("libvirt: %s", line)
             return
+        if found["level"] == "warning":
+            with self._changed:
+                self._warnings.append(found["text"])
+                self._changed.notify_all()
         is_new = found["level"] == "warning" and found["place"] not in self._places
         if is_new:
             if len(self._places) >= _MAX_PLACES:
                 self._places.clear()
             self._places.add(found["place"])
         log.log(logging.WARNING if is_new else logging.DEBUG, "libvirt: %s", found["text"])
+
+    def take(self, beginning: str, timeout: float) -> str:
+        """Return the newest warning that begins so, and forget all of them.
+
+        Wait for at most ``timeout`` seconds, as the reader may be behind; "" if there is none.
+        """
+        with self._changed:
+            if self.is_redirected:
+                self._changed.wait_for(lambda: self._matching(beginning), timeout)
+            found = self._matching(beginning)
+            self._warnings.clear()
+        return found[-1] if found else ""
+
+    def _matching(self, beginning: str) -> list[str]:
+        return [text for text in self._warnings if text.startswith(beginning)]
+
+
+LOG = LibraryLog()
+"""The messages of this process."""

@@ -121,7 +121,7 @@ def test_check_says_how_to_be_allowed(own_daemon: Daemon) -> None:
         check=False,
     )
     assert said.returncode == 1, said
-    assert "hint: this user may not open the read-only socket" in said.stdout
+    assert f"hint: this user may not open the socket {own_daemon.socket}" in said.stdout
 
 
 def test_a_second_instance_on_the_same_port_gets_one_sentence() -> None:

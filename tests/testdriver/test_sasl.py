@@ -98,4 +98,12 @@ def test_missing_credentials_fail_without_a_prompt(sasl_daemon: Daemon, tmp_path
     said = run("check", "--libvirt.uri", sasl_daemon.uri, XDG_CONFIG_HOME=str(tmp_path))
     assert said.returncode == 1, said
     assert "authentication" in said.stdout.lower()
+    assert "hint: libvirt asks for user and password (SASL), and none are configured" in said.stdout
     assert said.stderr == ""
+
+
+def test_wrong_password_has_a_hint(sasl_daemon: Daemon, auth_file: Path) -> None:
+    auth_file.write_text(auth_file.read_text().replace(SECRET, "wrong"))
+    said = run("check", "--libvirt.uri", sasl_daemon.uri, LIBVIRT_AUTH_FILE=str(auth_file))
+    assert said.returncode == 1, said
+    assert "hint: libvirt's daemon rejects the credentials" in said.stdout

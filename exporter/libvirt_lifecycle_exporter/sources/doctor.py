@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import libvirt
 
 from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.library_log import LOG
 from libvirt_lifecycle_exporter.sources.events import Listener
+from libvirt_lifecycle_exporter.sources.hints import PEER_REJECTED, hint_for
 from libvirt_lifecycle_exporter.sources.loop import dotted
 from libvirt_lifecycle_exporter.sources.opening import Opener
 from libvirt_lifecycle_exporter.sources.probes import MONITORED
@@ -21,25 +23,10 @@ from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
 _ROOM = 1000
 _AGENT = "hang detection: guest_agent (--hang.guest-agent) needs read-write access"
 
-_HINTS: dict[str, str] = {
-    "permission denied": """this user may not open the read-only socket; add it to the group that owns
-        /run/libvirt/libvirt-sock-ro (usermod -aG libvirt USER), or set unix_sock_ro_perms in
-        libvirtd.conf""",
-    "authentication unavailable": """polkit is asked but no agent answers; allow org.libvirt.unix.monitor
-        for this user in a polkit rule""",
-    "authentication failed": """libvirt refused this user; allow org.libvirt.unix.monitor in a polkit rule, or
-        check the SASL or TLS credentials that the URI's transport needs""",
-    "no such file or directory": """the daemon's socket is not there; is libvirtd (or virtqemud) installed and
-        running on this host?""",
-    "connection refused": """a socket is there but no daemon answers on it; start libvirtd (or virtqemud)""",
-    "failed to find user record": """libvirt's host does not know this user by name, and refuses it; in a
-        container, run as one that is in the host's /etc/passwd (nobody, 65534, is in most)""",
-    "failed to find group record": """libvirt's host does not know this group by name, and refuses it; in a
-        container, run with one that is in the host's /etc/group""",
-    "access denied": """libvirt's access control denies it; grant connect.getattr, connect.search-domains and
-        domain.getattr to this user""",
-}
-"""What libvirt says (a part of it, lower case) -> what to do about it."""
+_REASON = "Certificate check failed "
+"""Beginning of the warning in libvirt's log that says why this side rejects a certificate."""
+_REASON_WITHIN = 2.0
+"""Seconds to wait for that warning."""
 
 
 class Finding(NamedTuple):
@@ -59,12 +46,8 @@ def check(label: str, uri: str, patience: float) -> Finding:
     try:
         return answer.get(timeout=patience)
     except queue.Empty:
-        return Finding(
-            label,
-            uri,
-            well=False,
-            lines=(f"no answer within {patience:g} s: the daemon hangs, or something on the way does",),
-        )
+        late = TimeoutError(f"no answer within {patience:g} s")
+        return Finding(label, uri, well=False, lines=tuple(_problem(late)))
     finally:
         # The process ends soon, and must leave no ssh behind.
         opener.stop()
@@ -94,7 +77,7 @@ def _examine(label: str, uri: str, opener: Opener) -> Finding:
         finally:
             connection.close()
     except (libvirt.libvirtError, TimeoutError, ConnectionError) as error:
-        return Finding(label, uri, well=False, lines=(*lines, str(error), *hints(str(error))))
+        return Finding(label, uri, well=False, lines=(*lines, *_problem(error)))
     return Finding(label, uri, well=True, lines=tuple(lines))
 
 
@@ -112,8 +95,12 @@ def _facts(connection: Any, label: str, opener: Opener) -> Iterator[str]:
     yield from _hang_detection(connection, opener)
 
 
-def hints(error: str) -> tuple[str, ...]:
-    """Return what to do about libvirt's words."""
-    return tuple(
-        f"hint: {' '.join(hint.split())}" for words, hint in _HINTS.items() if words in error.lower()
-    )
+def _problem(error: BaseException) -> Iterator[str]:
+    """Say what failed, and what to do about it if that is known."""
+    reason = ""
+    if PEER_REJECTED in str(error):
+        reason = LOG.take(_REASON, _REASON_WITHIN).removeprefix(_REASON)
+    yield f"{error} ({reason})" if reason else str(error)
+    hint = hint_for(error, reason)
+    if hint:
+        yield f"hint: {hint}"
