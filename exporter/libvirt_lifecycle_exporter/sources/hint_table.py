@@ -2,7 +2,7 @@
 
 A row matches by libvirt's error code, its error domain and the text. The first row that matches wins, so
 specific rows come first. Without a matching row there is no hint: a wrong hint is worse than none. The texts
-are those of libvirt 9.0 and 11.3, OpenSSH 9.2 and polkit 122; the daemon may translate its own texts.
+are those of libvirt 9.0, OpenSSH 9.2 and polkit 122; the daemon may translate its own texts.
 Error codes and domains: https://libvirt.org/html/libvirt-virterror.html
 """
 
