@@ -183,7 +183,7 @@ EVENT_PATH: Final = Row(
             "Drops by cause",
             "libvirt's callbacks that were lost inside the exporter.",
             Query(over_time(f"{EXPORTER}events_dropped_total", SCOPE, by="cause"), "{{cause}}"),
-            names=("queue_full", "callback_error"),
+            names=("queue_full", "callback_error", "worker_error", "shutdown"),
         ),
         lines(
             "Series of domains",

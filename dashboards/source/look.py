@@ -74,6 +74,8 @@ WORDS: Final[Mapping[str, str]] = {
     "reconnects": WARN,
     "queue_full": BAD,
     "callback_error": WARN,
+    "worker_error": MOVED,
+    "shutdown": OFF,
     "refused": WARN,
     "traces": GOOD,
     "logs": MOVED,

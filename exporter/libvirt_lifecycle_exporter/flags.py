@@ -120,7 +120,7 @@ FLAGS: tuple[Flag, ...] = (
         "unknown_after",
         DURATION,
         "30s",
-        "How long a connection may be down before the state of its domains is shown as unknown.",
+        "How long a connection may be down before the state of its domains is shown as unknown; 0: at once.",
     ),
     Flag(
         "--libvirt.snapshot-interval",

@@ -109,14 +109,14 @@ def test_observed_reboot_is_no_stop(daemon: PrivateDaemon, exporter: Exporter, d
     wait_counted(exporter, "reboots", ("started", "booted"))
     (daemon.root / "reboots-reboot").touch()
     wait_rebooted(container, before)
-    wait_counted(exporter, "reboots", ("rebooted", "guest"))
+    wait_counted(exporter, "reboots", ("rebooted", "reset"))
     container.destroy()
     wait_counted(exporter, "reboots", ("stopped", "destroyed"))
     told = [(row.event, row.reason) for row in exporter.journal.rows("reboots")]
     assert told == [
         ("defined", "added"),
         ("started", "booted"),
-        ("rebooted", "guest"),
+        ("rebooted", "reset"),
         ("stopped", "destroyed"),
     ]
 

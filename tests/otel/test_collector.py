@@ -77,7 +77,7 @@ def test_what_is_recorded_while_nothing_is_to_be_sent_is_never_sent(
     with Mortal(root, [own_daemon.test_uri], journal) as exporter:
         driver.define("silent")
         exporter.wait_until(lambda: exporter.lifecycle_counts("silent")["defined", "added"])
-        assert "otlp" not in "".join(
+        assert "exporter_otlp" not in "".join(
             line for line in exporter.text().splitlines() if not line.startswith("#")
         )
     with (

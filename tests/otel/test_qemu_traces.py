@@ -135,14 +135,22 @@ def test_panic_and_restart(tell: Tell) -> None:
     assert of_incident[-1].attributes["libvirt.condition.duration"] > 0
 
 
-def test_killed_emulator(tell: Tell, traced: Exporter) -> None:
-    """The evidence was waited for, and is told."""
+def test_message_of_terminated_emulator_is_sent(tell: Tell, traced: Exporter) -> None:
+    """The exporter waits for the evidence before it sends the span."""
 
-    def killed(stage: Stage) -> None:
-        emulator_gets(signal.SIGKILL, "stopped")(stage)
+    def terminated(stage: Stage) -> None:
+        emulator_gets(signal.SIGTERM, "stopped")(stage)
         traced.wait_until(lambda: any(row.message for row in traced.journal.rows(stage.name)))
 
-    found = tell(killed)
+    found = tell(terminated)
+    events = [event for span in found.spans for event in span.events]
+    (stop,) = (event for event in events if event.name == "libvirt.domain.stopped")
+    assert stop.attributes["libvirt.domain.event.reason"] == "quit"
+    assert "signal 15" in stop.attributes["libvirt.domain.message"]
+
+
+def test_killed_emulator(tell: Tell) -> None:
+    found = tell(emulator_gets(signal.SIGKILL, "stopped"))
     stop = found.one("stop domain")
     assert stop.is_error
     assert stop.attributes["error.type"] == "libvirt.domain.stopped.crashed"
@@ -151,8 +159,8 @@ def test_killed_emulator(tell: Tell, traced: Exporter) -> None:
         "crashed",
         "failed",
     )
-
-    assert "libvirt.domain.message" in attributes
+    # SIGKILL leaves no evidence, and none is made up.
+    assert "libvirt.domain.message" not in attributes
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["seen by one", "the exporter dies between"])
