@@ -122,6 +122,19 @@ def test_events_are_selected_by_date_and_time(scribe: Asked) -> None:
     assert scribe.names("events", "--until", "1h") == ["early", "noon", "late"]
 
 
+def test_incidents_are_selected_by_date_and_time(scribe: Asked) -> None:
+    scribe.write(change("web", at=NOON))
+    scribe.incident("closed", "crashed", NOON, NOON + 60)
+    scribe.incident("open", "hung", NOON)
+    scribe.incident("late", "failed", NOON + 7200)
+    assert scribe.names("incidents", "--until", utc(NOON + 1)) == ["closed", "open"]
+    assert scribe.names("incidents", "--until", utc(NOON)) == []
+    assert scribe.names("incidents", "--since", utc(NOON + 61), "--until", utc(NOON + 7201)) == [
+        "open",
+        "late",
+    ]
+
+
 def test_local_time_applies_without_a_zone(scribe: Asked) -> None:
     scribe.write(change("noon", at=NOON))
     local = subprocess.run(

@@ -1,12 +1,17 @@
 """Retention cuts the history, at its old end, and no counter."""
 
+import logging
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from libvirt_lifecycle_exporter.journal.keeper import Keeper
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from tests.journal.model import Writer
 from tests.journal.values import AT, batch, messages, transition
+from tests.lab.waiting import until
 
 DAY = 86_400.0
 FOR_EVER = 0.0
@@ -110,3 +115,20 @@ def test_who_has_no_journal_keeps_nothing(path: Path, writer: Writer) -> None:
     keep(second, oldest=1, now=AT + 100)
     assert len(messages(path)) == 5
     assert second.journal.events == 0
+
+
+def test_failed_maintenance_is_logged_once_and_counted(
+    writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer.tend()
+    writer.append()
+    with closing(sqlite3.connect(writer.path)) as database:
+        database.execute("DROP TABLE set_aside")
+    keeper = Keeper(writer.journal, oldest=1e9, largest=ANY_SIZE, every=0.01)
+    keeper.start()
+    try:
+        until(lambda: writer.journal.errors >= 3, 30, "three failures")
+    finally:
+        keeper.stop(30)
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["journal maintenance failed: no such table: set_aside; retrying"]
