@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from types import TracebackType
@@ -12,6 +13,8 @@ from typing import Any, Self
 
 SCRIPT = Path(__file__).with_name("reaper_process.py")
 ANSWER = 10.0
+END_OF_INPUT = 3.0
+"""Seconds in which the process sees the end of its input."""
 
 
 class Reaper:
@@ -63,6 +66,10 @@ class Reaper:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_OF_INPUT)
+        # A process that holds a copy of the pipe hides its end.
+        self._process.terminate()
         try:
             self._process.wait(ANSWER)
         except subprocess.TimeoutExpired:

@@ -93,6 +93,7 @@ def serve() -> None:
 
 def clear() -> None:
     """One at a time: with each that dies, orphans of its own may have come to us."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while orphans := children():
         for pid in orphans:
             os.kill(pid, signal.SIGKILL)
@@ -101,6 +102,7 @@ def clear() -> None:
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     try:
         serve()
     finally:

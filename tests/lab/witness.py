@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,6 +22,8 @@ from tests.lab.pairs import Event, Pair, count_pairs
 
 SCRIPT = Path(__file__).with_name("witness_process.py")
 PATIENCE = 30.0
+END_OF_INPUT = 3.0
+"""Seconds in which the process sees the end of its input."""
 
 Seen = TypeVar("Seen")
 
@@ -106,6 +109,10 @@ class Witness:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_OF_INPUT)
+        # A process that holds a copy of the pipe hides its end.
+        self._process.terminate()
         try:
             self._process.wait(PATIENCE)
         finally:
