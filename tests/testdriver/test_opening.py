@@ -90,14 +90,20 @@ def tcp_clients() -> list[tuple[int, bool]]:
     """The peer's port of each TCP socket of this process, and whether keepalive is on."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
-        try:
-            with socket.socket(fileno=os.dup(int(entry.name))) as one:
-                if one.family == socket.AF_INET:
-                    keepalive = one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-                    found.append((one.getpeername()[1], bool(keepalive)))
-        except OSError:
-            continue
+        with suppress(OSError), duplicate_socket(int(entry.name)) as one:
+            if one.family == socket.AF_INET:
+                keepalive = one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                found.append((one.getpeername()[1], bool(keepalive)))
     return found
+
+
+def duplicate_socket(descriptor: int) -> socket.socket:
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 def test_frozen_daemon_is_retried_and_late_success_closed(own_daemon: Daemon) -> None:

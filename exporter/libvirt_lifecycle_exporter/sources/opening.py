@@ -246,10 +246,23 @@ def _enable_tcp_keepalive(uri: str) -> None:
         with suppress(OSError, ValueError):
             if not str(entry.readlink()).startswith("socket:"):
                 continue
-            with socket.socket(fileno=os.dup(int(entry.name))) as connected:
+            with _duplicate_socket(int(entry.name)) as connected:
                 is_tcp = connected.family in (socket.AF_INET, socket.AF_INET6)
                 if is_tcp and connected.getpeername()[1] == port:
                     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
                     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
                     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def _duplicate_socket(descriptor: int) -> socket.socket:
+    """Return a socket of its own for a descriptor of this process.
+
+    Raises OSError if the descriptor is closed or no socket; no copy is left open then.
+    """
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
