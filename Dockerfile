@@ -43,7 +43,7 @@ USER 65534:65534
 EXPOSE 10177
 # Says nothing of libvirt: an exporter whose libvirt is down is well, and says so.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \
-    CMD ["python", "-m", "libvirt_lifecycle_exporter.health"]
+    CMD ["python", "-m", "libvirt_lifecycle_exporter.cli.healthcheck"]
 ENTRYPOINT ["libvirt-lifecycle-exporter"]
 ARG VERSION=0.1.0
 ARG REVISION=

@@ -14,9 +14,9 @@ from alerts.generator.rules import ALERTS, groups
 from alerts.generator.tables import filled
 from alerts.generator.thresholds import load
 from alerts.generator.writing import document
-from libvirt_lifecycle_exporter.states import SHOWN_STATES, STATE_REASONS
-from libvirt_lifecycle_exporter.text import OTHER
-from libvirt_lifecycle_exporter.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
+from libvirt_lifecycle_exporter.model.states import SHOWN_STATES, STATE_REASONS
+from libvirt_lifecycle_exporter.model.text import OTHER
+from libvirt_lifecycle_exporter.model.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
 from tests.alerts.expressions import labels, metrics, selectors
 from tests.lab.go_tools import go_tool
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import libvirt
 
-from libvirt_lifecycle_exporter.app import App
-from libvirt_lifecycle_exporter.settings import Settings, target
-from libvirt_lifecycle_exporter.sources.loop import LOOP
-from libvirt_lifecycle_exporter.telemetry import telemetry
+from libvirt_lifecycle_exporter.app.application import App
+from libvirt_lifecycle_exporter.config.settings import Settings, target
+from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
 
 URI = "test:///default"
 EVENTS = 100_000

@@ -7,15 +7,16 @@ answers at once. What that one cannot tell (libvirtd's time) is not shown for it
 import statistics
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from libvirt_lifecycle_exporter.figures import Durations
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sources.loop import LOOP
-from libvirt_lifecycle_exporter.sources.monitors import EmulatorProbe
-from libvirt_lifecycle_exporter.sources.probes import Post
-from libvirt_lifecycle_exporter.threads import ThreadRegistry
+from libvirt_lifecycle_exporter.hypervisor.emulator_probe import EmulatorProbe
+from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.probes import Post
+from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histogram
+from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from tests.bench.size import cpu_seconds
 from tests.lab.daemon import short_root
 from tests.lab.guests import Guests
@@ -114,7 +115,7 @@ def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
     post = Post(
         "bench",
         Inbox(1000),
-        Durations(),
+        partial(probe_duration_histogram().labels, "bench"),
         lambda: True,
         lambda _name: True,
         lambda: Counting(opener(), calls),

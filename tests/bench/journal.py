@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.engine.changes import Effects
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.bench.size import node
 from tests.lab.exporter import Exporter
 

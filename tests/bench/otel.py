@@ -16,7 +16,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.engine.changes import Effects
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.bench import floor
 from tests.lab.exporter import free_port

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from helm import chart, readme
-from libvirt_lifecycle_exporter import __version__, cli
-from libvirt_lifecycle_exporter.flags import FLAGS
-from libvirt_lifecycle_exporter.settings import Settings
+from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.cli import main as cli
+from libvirt_lifecycle_exporter.config.options import FLAGS
+from libvirt_lifecycle_exporter.config.settings import Settings
 from tests.chart.rendering import (
     CHART,
     ROOT,

@@ -6,7 +6,7 @@ import threading
 
 import libvirt
 
-from libvirt_lifecycle_exporter.cli import main
+from libvirt_lifecycle_exporter.cli.main import main
 
 go_on = threading.Event()
 

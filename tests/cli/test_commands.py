@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter import __version__
-from libvirt_lifecycle_exporter.flags import FLAGS
+from libvirt_lifecycle_exporter.config.options import FLAGS
 from tests.cli.asking import COMMAND, refused, run
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.history_cli.places import SERVICE, places
+from libvirt_lifecycle_exporter.cli.journal_path import SERVICE, places
 from tests.cli.asking import CLEAN, COMMAND, HUMBLE, VARIABLE, refused
 from tests.journal.disk import Disk
 from tests.journal.seeding import Scribe, change

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.library_log import LibraryLog
+from libvirt_lifecycle_exporter.hypervisor.library_log import LibraryLog
 from tests.cli.asking import run
 from tests.lab.exporter import Exporter
 

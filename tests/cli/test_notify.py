@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.notify import ServiceManager
+from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager
 from tests.lab.exporter import Exporter, free_port
 from tests.lab.supervisor import Supervisor
 

@@ -6,9 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from libvirt_lifecycle_exporter.cli import command
-from libvirt_lifecycle_exporter.flags import DURATION, FLAGS, SIZE, Flag
-from libvirt_lifecycle_exporter.settings import Settings, size
+from libvirt_lifecycle_exporter.cli.main import command
+from libvirt_lifecycle_exporter.config.options import DURATION, FLAGS, SIZE, Flag
+from libvirt_lifecycle_exporter.config.settings import Settings, size
 
 REFUSED = {
     "--libvirt.keepalive-interval": "must be at least 1s",

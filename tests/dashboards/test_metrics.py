@@ -7,8 +7,8 @@ import pytest
 
 from dashboards.source.lasting import NAMES
 from dashboards.source.promql import BORN_AT_0
-from libvirt_lifecycle_exporter.operations import BUCKETS
-from libvirt_lifecycle_exporter.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, alert_pairs
+from libvirt_lifecycle_exporter.engine.durations import BUCKETS
+from libvirt_lifecycle_exporter.model.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, alert_pairs
 from tests.dashboards.linter import placeholders
 from tests.dashboards.reading import UIDS, Json, annotations, classic, filled, panels, variables
 from tests.dashboards.selectors import exported, labels, parsed, recorded, selectors

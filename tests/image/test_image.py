@@ -39,7 +39,12 @@ def test_it_says_what_it_is(image: Image) -> None:
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["libvirt-lifecycle-exporter"]
     assert list(config["ExposedPorts"]) == ["10177/tcp"]
-    assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "libvirt_lifecycle_exporter.health"]
+    assert config["Healthcheck"]["Test"] == [
+        "CMD",
+        "python",
+        "-m",
+        "libvirt_lifecycle_exporter.cli.healthcheck",
+    ]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
     assert labels["version"] == __version__
     assert labels["revision"] == "lab"

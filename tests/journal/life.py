@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Self
 
-from libvirt_lifecycle_exporter.transition import LinkUp, Look, Observation, Snapshot
+from libvirt_lifecycle_exporter.model.messages import LinkUp, Look, Observation, Snapshot
 from tests.unit.exporter_model import Clock, Exporter
 from tests.unit.seen import HERE, lifecycle
 from tests.unit.test_prometheus_sink import EVENTS, value

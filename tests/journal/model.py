@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import CountKey, Effects, Memory, TotalKey
-from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.engine.changes import CountKey, Effects, Memory, TotalKey
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.journal.values import batch, transition

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
 from tests.journal.model import Writer
 from tests.journal.values import batch, transition
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.journal.values import batch
 
 HERE = "qemu:///system"

@@ -2,15 +2,9 @@
 
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.transition import (
-    DomainDetails,
-    Nova,
-    OpenNebula,
-    Ovirt,
-    RunEvidence,
-    Transition,
-)
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt, RunEvidence
+from libvirt_lifecycle_exporter.model.transitions import Transition
 
 # What travels is clean (text.clean): anything but lone surrogates.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

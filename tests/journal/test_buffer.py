@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects
-from libvirt_lifecycle_exporter.incidents import Incident
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects
+from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.journal.buffer import HistoryBuffer
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.journal.life import Life

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.clock import ClockMonitor
-from libvirt_lifecycle_exporter.effects import Effects
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
-from libvirt_lifecycle_exporter.watches import LONGEST_UNPROVEN, Watches
+from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.coverage import LONGEST_UNPROVEN, Watches
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from tests.journal.driver import Driver
 from tests.journal.model import Writer
 from tests.journal.mortal import EVENTS, Mortal

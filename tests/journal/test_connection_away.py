@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.journal.file import Lock
-from libvirt_lifecycle_exporter.transition import DomainFacts, Snapshot
+from libvirt_lifecycle_exporter.journal.database_file import Lock
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Snapshot
 from tests.journal.life import Life, crashed
 from tests.journal.values import asides
 from tests.unit.seen import HERE, facts, lifecycle, snapshot

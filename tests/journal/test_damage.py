@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, HistoryBatch, Traced
-from libvirt_lifecycle_exporter.journal.file import connect
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.journal.none import NoJournal
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, HistoryBatch, Traced
+from libvirt_lifecycle_exporter.journal.database_file import connect
+from libvirt_lifecycle_exporter.journal.disabled import NoJournal
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
 from libvirt_lifecycle_exporter.journal.schema import VERSION
+from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.journal.tracing import Tracing
-from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
+from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 from tests.journal.model import Counted, Writer, alike
 from tests.journal.values import AT, CONNECTION, asides, batch, messages, transition
 

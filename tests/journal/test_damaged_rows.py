@@ -10,24 +10,24 @@ from typing import Any, Final
 
 import pytest
 
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.journal.extent import Extent
+from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, ReplacedError
+from libvirt_lifecycle_exporter.journal.export_queue import Outbox
 from libvirt_lifecycle_exporter.journal.history import History, Place
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.journal.outbox import Outbox
-from libvirt_lifecycle_exporter.journal.selection import Selection
+from libvirt_lifecycle_exporter.journal.history_query import Selection
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.journal.run_scope import Extent
+from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.journal.tracing import Tracing
-from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES, ReplacedError
-from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
-from libvirt_lifecycle_exporter.sinks.otlp.delivery import Encoded
-from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
-from libvirt_lifecycle_exporter.sinks.otlp.resource import resources
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.threads import ThreadRegistry
-from libvirt_lifecycle_exporter.transition import LinkUp
-from libvirt_lifecycle_exporter.worker import Worker
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import LinkUp
+from libvirt_lifecycle_exporter.otel.delivery import Encoded
+from libvirt_lifecycle_exporter.otel.encoding import Rendering
+from libvirt_lifecycle_exporter.otel.resource import resources
+from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
+from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from tests.unit.rig import Asked
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, value

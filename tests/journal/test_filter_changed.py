@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from tests.journal.life import Life, crashed
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 from tests.unit.test_prometheus_sink import names, value

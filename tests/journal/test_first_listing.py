@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import DomainFacts, LinkDown, LinkUp, Message, Snapshot
-from libvirt_lifecycle_exporter.worker import Worker
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, LinkDown, LinkUp, Message, Snapshot
 from tests.journal.values import CONNECTION, UUID, messages
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.transition import HostSeen, LinkUp, RunEvidence
+from libvirt_lifecycle_exporter.model.messages import HostSeen, LinkUp, RunEvidence
 from tests.journal.life import Life
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, order, snapshot

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from tests.journal.model import Writer
 from tests.journal.values import AT, batch, messages, transition

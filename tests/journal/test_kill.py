@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.journal.database_file import connect
 from tests.journal import scribe_process
 from tests.journal.model import Writer
 from tests.journal.scribe_process import name, size

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.file import Lock, TakenError
+from libvirt_lifecycle_exporter.journal.database_file import Lock, TakenError
 from libvirt_lifecycle_exporter.journal.filesystem import hint, network_file_system
 
 MOUNTINFO = """\

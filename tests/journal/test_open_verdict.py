@@ -6,10 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.pipeline import Pipeline
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import Look, Observation
+from libvirt_lifecycle_exporter.engine.engine import Pipeline
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import Look, Observation
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 

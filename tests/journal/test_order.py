@@ -1,6 +1,6 @@
 """What was missed is written in the order of what must have happened: a name is free before it is taken."""
 
-from libvirt_lifecycle_exporter.transition import DomainFacts, LinkUp
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, LinkUp
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, look, snapshot
 

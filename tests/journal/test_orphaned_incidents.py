@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.transition import LinkUp, Observation
+from libvirt_lifecycle_exporter.model.messages import LinkUp, Observation
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 from tests.unit.test_prometheus_sink import samples

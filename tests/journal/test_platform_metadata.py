@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.domain import Domain
+from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.rows import DOMAIN, domain_from, domain_row
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, OpenNebula, Ovirt
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 from tests.journal.driver import Driver
 from tests.journal.mortal import Mortal
 from tests.lab.daemon import Daemon

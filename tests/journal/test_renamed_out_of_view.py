@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.filter import DomainFilter
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from tests.journal.life import Life
 from tests.unit.seen import facts, lifecycle, look, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, names, value

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import NOTHING
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
+from libvirt_lifecycle_exporter.engine.changes import NOTHING
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.journal.tracing import Tracing
-from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES
 from tests.journal.values import AT, batch, transition
 
 DAY = 86_400.0

@@ -8,10 +8,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import Effects
-from libvirt_lifecycle_exporter.journal.file import connect
-from libvirt_lifecycle_exporter.transition import InventoryChange, Transition
+from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.journal.database_file import connect
+from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
 from tests.journal.model import Writer
 from tests.journal.strategies import DOMAINS, TIMES, TRANSITIONS, WORDS
 from tests.journal.values import batch, history, transition

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.history import History
+from libvirt_lifecycle_exporter.journal.history_query import Selection, spelled
 from libvirt_lifecycle_exporter.journal.schema import VERSION
-from libvirt_lifecycle_exporter.journal.selection import Selection, spelled
-from libvirt_lifecycle_exporter.transition import NO_EVIDENCE
+from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE
 from tests.journal.life import Life
 from tests.journal.model import Writer
 from tests.journal.values import asides, counters, history

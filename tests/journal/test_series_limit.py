@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import Observation
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.messages import Observation
 from tests.journal.life import Life
 from tests.unit.exporter_model import FOR_EVER
 from tests.unit.seen import HERE, facts, lifecycle, snapshot

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.effects import Effects, Memory
-from libvirt_lifecycle_exporter.journal.file import connect
+from libvirt_lifecycle_exporter.engine.changes import Effects, Memory
+from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.rows import TRANSITION, Entry, entry_from
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.model.transitions import Transition
 
 CONNECTION = "qemu:///system"
 UUID = "0b3c7b0e-6f0a-4b6e-9c3e-0123456789ab"

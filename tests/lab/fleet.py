@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.incidents import Incident
-from libvirt_lifecycle_exporter.operations import Duration
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import DomainDetails, Transition
+from libvirt_lifecycle_exporter.engine.durations import Duration
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.messages import DomainDetails
+from libvirt_lifecycle_exporter.model.transitions import Transition
 
 JOB = "libvirt-lifecycle"
 CONNECTION = "qemu:///system"

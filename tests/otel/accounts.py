@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from libvirt_lifecycle_exporter.courses import LIMIT
+from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
 from tests.lab.collector import Collector, Event, Log, Span
 from tests.lab.waiting import until
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects
-from libvirt_lifecycle_exporter.journal.outbox import Outbox
+from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects
+from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
+from libvirt_lifecycle_exporter.journal.export_queue import Outbox
+from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.journal.tracing import Tracing
-from libvirt_lifecycle_exporter.parcels import SIGNALS
-from libvirt_lifecycle_exporter.sinks.otlp.courier import Courier
-from libvirt_lifecycle_exporter.sinks.otlp.delivery import Delivery
-from libvirt_lifecycle_exporter.telemetry import telemetry
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.otel.delivery import Delivery
+from libvirt_lifecycle_exporter.otel.sender import Courier
 
 HERE = "qemu:///system"
 STOP = 2.0

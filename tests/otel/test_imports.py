@@ -9,9 +9,10 @@ import pytest
 
 ASK = """
 import json, sys
-from libvirt_lifecycle_exporter import app, cli
-from libvirt_lifecycle_exporter.settings import Settings
-from libvirt_lifecycle_exporter.telemetry import telemetry
+from libvirt_lifecycle_exporter.app.application import application as app
+from libvirt_lifecycle_exporter.cli.main import main as cli
+from libvirt_lifecycle_exporter.config.settings import Settings
+from libvirt_lifecycle_exporter.config.telemetry import telemetry
 import os, tempfile
 settings = Settings(journal_path=tempfile.mkdtemp() + "/journal", telemetry=telemetry(os.environ))
 app.App(settings, [])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.parcels import LOGS, TRACES, Parcel, Row
-from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
-from libvirt_lifecycle_exporter.sinks.otlp.delivery import Encoded
-from libvirt_lifecycle_exporter.sinks.otlp.rendering import Rendering
-from libvirt_lifecycle_exporter.sinks.otlp.resource import resources
-from libvirt_lifecycle_exporter.spans import Ref, Span
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.engine.spans import Ref, Span
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES, Parcel, Row
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.otel.delivery import Encoded
+from libvirt_lifecycle_exporter.otel.encoding import Rendering
+from libvirt_lifecycle_exporter.otel.resource import resources
+from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
 from tests.lab.collector import Collector
 from tests.lab.waiting import until
 from tests.otel.accounts import check

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.courses import LIMIT
-from libvirt_lifecycle_exporter.effects import Effects
+from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
 from libvirt_lifecycle_exporter.journal import schema
-from libvirt_lifecycle_exporter.journal.file import connect
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES, Parcel, UnavailableError
-from libvirt_lifecycle_exporter.sinks.otlp.answers import ACCEPTED, Answer
-from libvirt_lifecycle_exporter.sinks.otlp.shipping import Shipping
+from libvirt_lifecycle_exporter.journal.database_file import connect
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, Parcel, UnavailableError
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.otel.batch_delivery import Shipping
+from libvirt_lifecycle_exporter.otel.responses import ACCEPTED, Answer
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
 from tests.otel.sender import HERE, Sender, event

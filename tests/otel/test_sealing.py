@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import Effects
-from libvirt_lifecycle_exporter.parcels import EVIDENCE_WAIT
+from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.journal.export_items import EVIDENCE_WAIT
 from tests.lab.waiting import until
 from tests.otel.sender import HERE, Sender, event
 from tests.otel.stub import WELL, Reply, Stub

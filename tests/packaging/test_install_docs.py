@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from libvirt_lifecycle_exporter import health
-from libvirt_lifecycle_exporter.flags import FLAGS
+from libvirt_lifecycle_exporter.cli import healthcheck as health
+from libvirt_lifecycle_exporter.config.options import FLAGS
 from tests.packaging.conftest import ROOT
 from tests.packaging.place import HOME
 from tests.packaging.unit import SYSUSERS, directives
@@ -70,7 +70,7 @@ def test_what_python_it_takes_is_said() -> None:
 
 def test_the_health_check_that_the_documentation_names_takes_its_arguments() -> None:
     (said,) = re.findall(
-        r"--health-cmd 'python -m libvirt_lifecycle_exporter\.health ([^']+)'",
+        r"--health-cmd 'python -m libvirt_lifecycle_exporter\.cli\.healthcheck ([^']+)'",
         (DOCS / "web-config.md").read_text(),
     )
     given = health.parser().parse_args(said.split())

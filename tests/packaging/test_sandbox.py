@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.access import Entrance
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.exporter import free_port
 from tests.lab.page import Page

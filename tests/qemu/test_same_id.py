@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.sources.snapshot import list_domains
-from libvirt_lifecycle_exporter.transition import NO_EVIDENCE, RunEvidence
+from libvirt_lifecycle_exporter.hypervisor.listing import list_domains
+from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, RunEvidence
 from tests.lab.daemon import Daemon
 from tests.lab.guests import Guest, Guests
 from tests.lab.waiting import until

@@ -10,9 +10,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.app import App
-from libvirt_lifecycle_exporter.settings import Settings, target
-from libvirt_lifecycle_exporter.sources.loop import LOOP
+from libvirt_lifecycle_exporter.app.application import App
+from libvirt_lifecycle_exporter.config.settings import Settings, target
+from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.daemon import short_root
 from tests.lab.page import Page

@@ -8,7 +8,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.sources.doctor import check
+from libvirt_lifecycle_exporter.hypervisor.check import check
 from tests.cli.asking import CLEAN, COMMAND, run
 from tests.cli.test_client_config import unprivileged
 from tests.lab.daemon import Daemon, short_root

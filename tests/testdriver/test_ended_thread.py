@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from libvirt_lifecycle_exporter.app import App
-from libvirt_lifecycle_exporter.settings import Settings, target
-from libvirt_lifecycle_exporter.threads import ROLES, WORKER, SupervisedThread
+from libvirt_lifecycle_exporter.app.application import App
+from libvirt_lifecycle_exporter.config.settings import Settings, target
+from libvirt_lifecycle_exporter.runtime.threads import ROLES, WORKER, SupervisedThread
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.page import Page
 from tests.lab.waiting import until

@@ -12,10 +12,10 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
-from libvirt_lifecycle_exporter.sources.opening import Opener, OpenLimits, without_prompt
-from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.opening import Opener, OpenLimits, without_prompt
+from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.programs import Programs
 from tests.lab.session import SessionDaemon

@@ -9,10 +9,10 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
-from libvirt_lifecycle_exporter.sources.loop import LOOP
-from libvirt_lifecycle_exporter.transition import Look, Snapshot
+from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
+from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.model.messages import Look, Snapshot
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter
 from tests.lab.page import Page

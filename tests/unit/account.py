@@ -1,8 +1,8 @@
 """What becomes of a domain's transitions: the incidents that they open and close."""
 
-from libvirt_lifecycle_exporter.incidents import Incident, Incidents
-from libvirt_lifecycle_exporter.transition import Transition
-from libvirt_lifecycle_exporter.vocabulary import IO_ERROR_ACTIONS
+from libvirt_lifecycle_exporter.engine.incidents import Incident, Incidents
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
 from tests.unit.seen import HERE, transition
 
 BOOT = ("resumed/unpaused", "started/booted")

@@ -8,15 +8,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from libvirt_lifecycle_exporter.effects import CountKey, Memory, TotalKey
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
+from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.engine.changes import CountKey, Memory, TotalKey
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
 from libvirt_lifecycle_exporter.journal import tables
-from libvirt_lifecycle_exporter.journal.extent import Extent
+from libvirt_lifecycle_exporter.journal.run_scope import Extent
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import Message, Observation, Subject, Transition
-from libvirt_lifecycle_exporter.worker import Worker
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import Message, Observation, Subject
+from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.hypervisor_stage import Happened
 from tests.unit.seen import HERE, lifecycle, observation
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from libvirt_lifecycle_exporter.transition import DomainFacts
+from libvirt_lifecycle_exporter.model.messages import DomainFacts
 from tests.unit.hypervisor_plays import PLAYS, SHORT, Play
 from tests.unit.hypervisor_stage import Happened, Stage
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from libvirt_lifecycle_exporter.transition import NO_EVIDENCE, DomainFacts, RunEvidence
+from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainFacts, RunEvidence
 
 
 class Happened(NamedTuple):

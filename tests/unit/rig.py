@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from libvirt_lifecycle_exporter.clock import ClockMonitor
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import Message, Subject, Transition
-from libvirt_lifecycle_exporter.watches import Grace
-from libvirt_lifecycle_exporter.worker import Worker
+from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.engine.coverage import Grace
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import Message, Subject
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from tests.unit.seen import HERE
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT, Diagnosis
-from libvirt_lifecycle_exporter.naming import named
-from libvirt_lifecycle_exporter.states import state_after
-from libvirt_lifecycle_exporter.transition import DomainFacts, Observation, Transition
-from libvirt_lifecycle_exporter.vocabulary import (
+from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.engine.naming import named
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
+from libvirt_lifecycle_exporter.model.states import state_after
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
 )
 from tests.unit.seen import lifecycle, look, observation

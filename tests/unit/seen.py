@@ -2,15 +2,9 @@
 
 import itertools
 
-from libvirt_lifecycle_exporter.transition import (
-    DomainDetails,
-    DomainFacts,
-    Look,
-    Observation,
-    Snapshot,
-    Transition,
-)
-from libvirt_lifecycle_exporter.vocabulary import EVENTS, REASONS
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, DomainFacts, Look, Observation, Snapshot
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import EVENTS, REASONS
 
 _orders = itertools.count(1)
 HERE = "qemu:///system"

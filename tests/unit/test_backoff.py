@@ -1,6 +1,6 @@
 import random
 
-from libvirt_lifecycle_exporter.sources.backoff import Backoff
+from libvirt_lifecycle_exporter.hypervisor.backoff import Backoff
 
 
 def test_waits_grow_to_the_bound_with_jitter_and_begin_anew() -> None:

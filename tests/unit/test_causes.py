@@ -4,11 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.causes import FRESH, LEADS_TO, MEMORY, MOST, Causes
-from libvirt_lifecycle_exporter.naming import named
-from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
-from libvirt_lifecycle_exporter.transition import Transition
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS, IO_ERROR_ACTIONS, WATCHDOG_ACTIONS
+from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MEMORY, MOST, Causes
+from libvirt_lifecycle_exporter.engine.naming import named
+from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import (
+    ALL_PAIRS,
+    COUNTED_PAIRS,
+    IO_ERROR_ACTIONS,
+    WATCHDOG_ACTIONS,
+)
 from tests.unit.seen import observation, transition
 
 FULL = "/images/web.qcow2: enospc"

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.client_config import ClientConfig, config_file, read_client_config
-from libvirt_lifecycle_exporter.settings import Target, target
+from libvirt_lifecycle_exporter.config.libvirt_client_config import (
+    ClientConfig,
+    config_file,
+    read_client_config,
+)
+from libvirt_lifecycle_exporter.config.settings import Target, target
 
 CONF = """
 # uri_default = "qemu:///commented"

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from libvirt_lifecycle_exporter.clock import SETTLE, WEEK, ClockMonitor, ClockRecord
+from libvirt_lifecycle_exporter.runtime.clock import SETTLE, WEEK, ClockMonitor, ClockRecord
 
 HOUR, DAY = 3600.0, 86_400.0
 

@@ -4,8 +4,8 @@ from typing import Final
 
 import pytest
 
-from libvirt_lifecycle_exporter.silence import PATIENT
-from libvirt_lifecycle_exporter.transition import Answer, LinkUp, Message, Probed
+from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT
+from libvirt_lifecycle_exporter.model.messages import Answer, LinkUp, Message, Probed
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_clock import Clocks

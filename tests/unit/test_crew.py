@@ -7,7 +7,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.sources.crew import Crew
+from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew
 from tests.lab.waiting import until
 
 LIMIT = 3

@@ -3,9 +3,9 @@ libvirt 9.0 with QEMU 7.2 and libvirt 11.3 with QEMU 10.0 really send."""
 
 import pytest
 
-from libvirt_lifecycle_exporter import diagnosis as module
-from libvirt_lifecycle_exporter.diagnosis import Diagnosis
-from libvirt_lifecycle_exporter.vocabulary import (
+from libvirt_lifecycle_exporter.engine import classify as module
+from libvirt_lifecycle_exporter.engine.classify import Diagnosis
+from libvirt_lifecycle_exporter.model.vocabulary import (
     ALL_PAIRS,
     REASONS,
     WATCHDOG_ACTIONS,

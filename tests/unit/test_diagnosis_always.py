@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.diagnosis import DIAGNOSED, VERDICT_WAIT, Diagnosis
-from libvirt_lifecycle_exporter.transition import DomainFacts, Observation, Transition
-from libvirt_lifecycle_exporter.vocabulary import (
+from libvirt_lifecycle_exporter.engine.classify import DIAGNOSED, VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import (
     ALL_PAIRS,
     IO_ERROR_REASONS,
     WATCHDOG_ACTIONS,

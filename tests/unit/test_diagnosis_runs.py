@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.vocabulary import (
+from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
 )
 from tests.unit.scene import BOOT, GONE, Scene, running, words

@@ -2,9 +2,9 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter import diagnosis as module
-from libvirt_lifecycle_exporter.diagnosis import VERDICT_WAIT, Diagnosis
-from libvirt_lifecycle_exporter.transition import Look
+from libvirt_lifecycle_exporter.engine import classify as module
+from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.model.messages import Look
 from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, see, words
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, order
 

@@ -1,5 +1,5 @@
-from libvirt_lifecycle_exporter.doubts import Doubts
-from libvirt_lifecycle_exporter.transition import Look
+from libvirt_lifecycle_exporter.engine.contradictions import Doubts
+from libvirt_lifecycle_exporter.model.messages import Look
 
 KEY = ("here", "u")
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.sources.emulator_log import emulator_says, local_driver, log_folder
-from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
+from libvirt_lifecycle_exporter.hypervisor.emulator_log import emulator_says, local_driver, log_folder
+from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 
 START = "2026-11-23 20:33:55.123+0000: starting up libvirt version: 9.0.0, qemu version: 7.2.22\n"
 STAMP = "2026-11-23 20:34:01.456+0000: "

@@ -5,7 +5,7 @@ import errno
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.sources.error_causes import cause_of
+from libvirt_lifecycle_exporter.hypervisor.error_causes import cause_of
 
 SYSTEM, INTERNAL, RPC = libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC
 

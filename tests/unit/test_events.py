@@ -6,10 +6,10 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sources.events import Listener
-from libvirt_lifecycle_exporter.transition import Observation
-from libvirt_lifecycle_exporter.vocabulary import OBSERVED_KINDS
+from libvirt_lifecycle_exporter.hypervisor.callbacks import Listener
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.model.messages import Observation
+from libvirt_lifecycle_exporter.model.vocabulary import OBSERVED_KINDS
 
 
 class Connection:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.sources.evidence import OF_DISKS, Aside, Evidence
-from libvirt_lifecycle_exporter.transition import Subject
-from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
+from libvirt_lifecycle_exporter.hypervisor.evidence import OF_DISKS, Aside, Evidence
+from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
 URI = "qemu:///system"
 LOGGED = "qemu-system-x86_64: terminating on signal 15 from pid 1234"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.hangs import Hang
+from libvirt_lifecycle_exporter.engine.hangs import Hang
 from tests.unit.seen import HERE, observation
 from tests.unit.ward import WELL, Told, Ward
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.hangs import EXCUSED, RUNS
-from libvirt_lifecycle_exporter.states import STATE_REASONS
-from libvirt_lifecycle_exporter.transition import Answer, Probed
+from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNS
+from libvirt_lifecycle_exporter.model.messages import Answer, Probed
+from libvirt_lifecycle_exporter.model.states import STATE_REASONS
 from tests.unit.seen import HERE, transition
 from tests.unit.ward import HUNG, WELL, Ward, hung
 

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.hangs import EXCUSED, RUNS, Hang, Hangs
-from libvirt_lifecycle_exporter.incidents import Incidents
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNS, Hang, Hangs
+from libvirt_lifecycle_exporter.engine.incidents import Incidents
+from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE, observation, transition
 from tests.unit.ward import PATIENCE, Ward
 

@@ -1,8 +1,8 @@
 """Hangs through the whole pipeline: counted, shown, journalled once, and taken over after a restart."""
 
-from libvirt_lifecycle_exporter.effects import Memory
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.transition import Answer, LinkUp, Probed
+from libvirt_lifecycle_exporter.engine.changes import Memory
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.messages import Answer, LinkUp, Probed
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, domain, value

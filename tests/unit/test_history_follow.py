@@ -7,14 +7,14 @@ from contextlib import closing
 
 import pytest
 
-from libvirt_lifecycle_exporter.history_cli.follow import EVIDENCE_WAIT, endless
+from libvirt_lifecycle_exporter.cli.follow import EVIDENCE_WAIT, endless
 from libvirt_lifecycle_exporter.journal.history import (
     History,
     NewerError,
     Place,
 )
+from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.rows import Entry
-from libvirt_lifecycle_exporter.journal.selection import Selection
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.journal.seeding import append, change
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.history_cli.follow import endless, finished
-from libvirt_lifecycle_exporter.history_cli.words import names
+from libvirt_lifecycle_exporter.cli.choices import names
+from libvirt_lifecycle_exporter.cli.follow import endless, finished
 from libvirt_lifecycle_exporter.journal import history as room
 from libvirt_lifecycle_exporter.journal.history import (
     PAGE,
@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.journal.history import (
     Place,
     UnreadableError,
 )
-from libvirt_lifecycle_exporter.journal.selection import Selection
+from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.journal.seeding import HERE, append, change
 

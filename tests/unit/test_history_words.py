@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.history_cli.outputs import widths
-from libvirt_lifecycle_exporter.history_cli.spelling import harmless, lasting, one_line, utc
-from libvirt_lifecycle_exporter.history_cli.views import Column, is_failure, note
-from libvirt_lifecycle_exporter.history_cli.words import EVENTS, REASONS, one_of
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS, EXPLAINED
+from libvirt_lifecycle_exporter.cli.choices import EVENTS, REASONS, one_of
+from libvirt_lifecycle_exporter.cli.formatting import harmless, lasting, one_line, utc
+from libvirt_lifecycle_exporter.cli.outputs import widths
+from libvirt_lifecycle_exporter.cli.views import Column, is_failure, note
+from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS, EXPLAINED
 from tests.journal.seeding import change
 
 

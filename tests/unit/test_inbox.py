@@ -1,7 +1,7 @@
 import threading
 
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.transition import LinkUp
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.model.messages import LinkUp
 from tests.unit.seen import observation
 
 

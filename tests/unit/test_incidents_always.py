@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.incidents import Incident, Incidents
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, IO_ERROR_ACTIONS
+from libvirt_lifecycle_exporter.engine.incidents import Incident, Incidents
+from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, IO_ERROR_ACTIONS
 from tests.unit.account import HANGS, happened
 from tests.unit.seen import HERE
 

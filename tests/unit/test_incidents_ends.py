@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.incidents import Incidents
+from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from tests.unit.account import BOOT, Account, account, happened
 
 

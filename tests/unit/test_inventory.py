@@ -2,15 +2,16 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.inventory import (
+from libvirt_lifecycle_exporter.engine.inventory import (
     ADDED_DEFINED,
     ADDED_STARTED,
     REMOVED_SHUTDOWN,
     REMOVED_UNDEFINED,
     Inventory,
 )
-from libvirt_lifecycle_exporter.transition import DomainDetails, InventoryChange
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.messages import DomainDetails
+from libvirt_lifecycle_exporter.model.transitions import InventoryChange
 from tests.unit.seen import HERE, facts, order, transition
 
 Pair = tuple[str, str]

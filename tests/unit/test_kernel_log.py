@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.sources.kernel_log import AFTER, BEFORE, cgroups, kernel_says, machine_name
-from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
-from libvirt_lifecycle_exporter.transition import Subject
+from libvirt_lifecycle_exporter.hypervisor.kernel_log import AFTER, BEFORE, cgroups, kernel_says, machine_name
+from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 
 SYSTEMD = "/machine.slice/machine-qemu\\x5cx2d7\\x5cx2dweb.scope/libvirt/emulator"
 """The kernel writes the backslash of a cgroup's name as \\x5c."""

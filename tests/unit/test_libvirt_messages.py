@@ -5,8 +5,8 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.sources.libvirt_messages import IO_ERRORS, LibvirtMessages
-from libvirt_lifecycle_exporter.text import MESSAGE_LIMIT
+from libvirt_lifecycle_exporter.hypervisor.libvirt_messages import IO_ERRORS, LibvirtMessages
+from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 
 OLD = (
     "I/O error: disk='vda', index='2', path='/images/old.qcow2', "

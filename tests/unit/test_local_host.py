@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.sources.host import LocalHost, is_local
+from libvirt_lifecycle_exporter.hypervisor.host import LocalHost, is_local
 
 A, B = "0b3c7b0e-6f0a-4b6e-9c3e-0123456789ab", "5f0b8c52-92b9-4d0b-8a4c-ba9876543210"
 

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from libvirt_lifecycle_exporter.logs import Json, Logfmt
+from libvirt_lifecycle_exporter.runtime.log_format import Json, Logfmt
 
 
 def record(message: str, *arguments: object) -> logging.LogRecord:
     return logging.LogRecord(
-        "libvirt_lifecycle_exporter.worker", logging.WARNING, "", 1, message, arguments, None
+        "libvirt_lifecycle_exporter.app.worker", logging.WARNING, "", 1, message, arguments, None
     )
 
 
@@ -25,7 +25,7 @@ def test_whatever_is_logged_stays_on_one_line(hostile: str) -> None:
 
 def test_logfmt_quotes_only_what_needs_it() -> None:
     line = Logfmt().format(record("stopping"))
-    assert line.endswith("level=warning logger=worker msg=stopping")
+    assert line.endswith("level=warning logger=app.worker msg=stopping")
     assert line.startswith("ts=")
     assert Logfmt().format(record("is up: %d", 3)).endswith('msg="is up: 3"')
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.sources.metadata import details
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, OpenNebula, Ovirt
+from libvirt_lifecycle_exporter.hypervisor.metadata import details
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 
 NOVA = """<domain type='kvm'><name>instance-00000001</name><title>front page</title><metadata>
 <nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/{version}">

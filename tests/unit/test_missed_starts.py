@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp, Observation
+from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp, Observation
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from libvirt_lifecycle_exporter.transition import DomainFacts, HostSeen, LinkDown, LinkUp, Look, Snapshot
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, HostSeen, LinkDown, LinkUp, Look, Snapshot
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
 from tests.unit.hypervisor_stage import runs

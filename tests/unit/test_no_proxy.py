@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.sinks.otlp.no_proxy import is_excluded
+from libvirt_lifecycle_exporter.otel.no_proxy import is_excluded
 
 
 @pytest.mark.parametrize(

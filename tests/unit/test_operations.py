@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter import operations as module
-from libvirt_lifecycle_exporter.incidents import KINDS, Incident
-from libvirt_lifecycle_exporter.operations import BEGINS, OPERATIONS, OUTCOMES, Duration, Operations
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS
+from libvirt_lifecycle_exporter.engine import durations as module
+from libvirt_lifecycle_exporter.engine.durations import BEGINS, OPERATIONS, OUTCOMES, Duration, Operations
+from libvirt_lifecycle_exporter.engine.incidents import KINDS, Incident
+from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS
 from tests.unit.seen import HERE, transition
 
 BOOT = ("resumed/unpaused", "started/booted")

@@ -4,7 +4,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from libvirt_lifecycle_exporter.sinks.otlp.answers import LONGEST_WAIT, Answer, Verdict, of_grpc, of_http
+from libvirt_lifecycle_exporter.otel.responses import LONGEST_WAIT, Answer, Verdict, of_grpc, of_http
 
 NOW = 1_700_000_000.0
 PROTOBUF = {"content-type": "application/x-protobuf"}

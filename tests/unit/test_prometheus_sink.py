@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.inventory import REMOVED_SHUTDOWN
-from libvirt_lifecycle_exporter.operations import EXPECTED
-from libvirt_lifecycle_exporter.sinks.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
-from libvirt_lifecycle_exporter.sinks.platform_metadata import PLATFORM_METAS
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.text import clean
-from libvirt_lifecycle_exporter.transition import DomainDetails, Nova, OpenNebula, Ovirt
-from libvirt_lifecycle_exporter.vocabulary import ALERT_PAIRS, ALL_PAIRS
+from libvirt_lifecycle_exporter.engine.durations import EXPECTED
+from libvirt_lifecycle_exporter.engine.inventory import REMOVED_SHUTDOWN
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
+from libvirt_lifecycle_exporter.metrics.platform_metadata import PLATFORM_METAS
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
+from libvirt_lifecycle_exporter.model.text import clean
+from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS
 from tests.unit.seen import HERE, transition
 
 EVENTS = "libvirt_domain_lifecycle_events_total"

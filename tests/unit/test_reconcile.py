@@ -2,11 +2,11 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.reconcile import is_in_between, missed, missed_before
-from libvirt_lifecycle_exporter.states import STATE_REASONS
-from libvirt_lifecycle_exporter.transition import DomainFacts
-from libvirt_lifecycle_exporter.vocabulary import REASONS
+from libvirt_lifecycle_exporter.engine.inference import is_in_between, missed, missed_before
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.messages import DomainFacts
+from libvirt_lifecycle_exporter.model.states import STATE_REASONS
+from libvirt_lifecycle_exporter.model.vocabulary import REASONS
 from tests.unit.seen import transition
 
 Pair = tuple[str, str]

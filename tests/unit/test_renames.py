@@ -6,8 +6,8 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.effects import Memory
-from libvirt_lifecycle_exporter.transition import (
+from libvirt_lifecycle_exporter.engine.changes import Memory
+from libvirt_lifecycle_exporter.model.messages import (
     DomainDetails,
     DomainFacts,
     LinkDown,

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.reconcile import missed, missed_before
-from libvirt_lifecycle_exporter.runs import is_another_run
-from libvirt_lifecycle_exporter.states import STATE_REASONS
-from libvirt_lifecycle_exporter.transition import DomainFacts, RunEvidence
+from libvirt_lifecycle_exporter.engine.inference import missed, missed_before
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.run_identity import is_another_run
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, RunEvidence
+from libvirt_lifecycle_exporter.model.states import STATE_REASONS
 from tests.unit.seen import transition
 
 STOP_AND_START = [("stopped", "unknown"), ("started", "booted")]

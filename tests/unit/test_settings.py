@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.flags import FLAGS
-from libvirt_lifecycle_exporter.settings import (
+from libvirt_lifecycle_exporter.config.options import FLAGS
+from libvirt_lifecycle_exporter.config.settings import (
     Listen,
     Settings,
     Target,

@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.courses import BEGINS, COURSES, ENTERS, INSTANT, LIMIT, NAMES, RUN
-from libvirt_lifecycle_exporter.inventory import run_id
-from libvirt_lifecycle_exporter.spans import NOTHING, Ids, Ref, Span, Step, Trail, expire, place
-from libvirt_lifecycle_exporter.transition import Transition
-from libvirt_lifecycle_exporter.vocabulary import ALL_PAIRS, COUNTED_PAIRS, EVENTS, OTHER_IDS
+from libvirt_lifecycle_exporter.engine.inventory import run_id
+from libvirt_lifecycle_exporter.engine.span_operations import (
+    BEGINS,
+    COURSES,
+    ENTERS,
+    INSTANT,
+    LIMIT,
+    NAMES,
+    RUN,
+)
+from libvirt_lifecycle_exporter.engine.spans import NOTHING, Ids, Ref, Span, Step, Trail, expire, place
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, COUNTED_PAIRS, EVENTS, OTHER_IDS
 from tests.unit.seen import transition
 
 IDS = Ids("a host and a journal")

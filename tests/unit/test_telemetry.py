@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.settings import Settings
-from libvirt_lifecycle_exporter.telemetry import OFF, Endpoint, Telemetry, host_id, telemetry
+from libvirt_lifecycle_exporter.config.settings import Settings
+from libvirt_lifecycle_exporter.config.telemetry import OFF, Endpoint, Telemetry, host_id, telemetry
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HERE = {BASE: "http://here:4318"}

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.text import LABEL_LIMIT, OTHER, clean, plain
+from libvirt_lifecycle_exporter.model.text import LABEL_LIMIT, OTHER, clean, plain
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=2 * LABEL_LIMIT)
 

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,25 @@ import libvirt
 import pytest
 from starlette.responses import PlainTextResponse
 
-from libvirt_lifecycle_exporter.figures import Durations
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.journal.keeper import Keeper
-from libvirt_lifecycle_exporter.journal.outbox import Outbox
+from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew
+from libvirt_lifecycle_exporter.hypervisor.callbacks import Listener
+from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
+from libvirt_lifecycle_exporter.hypervisor.demo import Cast
+from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, EventLoop
+from libvirt_lifecycle_exporter.hypervisor.evidence import Aside
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.probes import Post, Probe
+from libvirt_lifecycle_exporter.journal.export_items import TRACES, Parcel
+from libvirt_lifecycle_exporter.journal.export_queue import Outbox
+from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.journal.tracing import Tracing
-from libvirt_lifecycle_exporter.notify import ServiceManager, Watch
-from libvirt_lifecycle_exporter.parcels import TRACES, Parcel
-from libvirt_lifecycle_exporter.sinks.otlp.answers import Answer, Verdict
-from libvirt_lifecycle_exporter.sinks.otlp.courier import Courier
-from libvirt_lifecycle_exporter.sources.connection import Connection, ConnectionSettings
-from libvirt_lifecycle_exporter.sources.crew import Crew
-from libvirt_lifecycle_exporter.sources.demo import Cast
-from libvirt_lifecycle_exporter.sources.events import Listener
-from libvirt_lifecycle_exporter.sources.evidence import Aside
-from libvirt_lifecycle_exporter.sources.loop import LOOP, EventLoop
-from libvirt_lifecycle_exporter.sources.probes import Post, Probe
-from libvirt_lifecycle_exporter.threads import (
+from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histogram
+from libvirt_lifecycle_exporter.model.messages import Snapshot
+from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
+from libvirt_lifecycle_exporter.otel.sender import Courier
+from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager, Watch
+from libvirt_lifecycle_exporter.runtime.threads import (
     CONNECTION,
     DEMO,
     EVENT_LOOP,
@@ -41,8 +43,7 @@ from libvirt_lifecycle_exporter.threads import (
     WEB_SERVER,
     ThreadRegistry,
 )
-from libvirt_lifecycle_exporter.transition import Snapshot
-from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.access import Entrance
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from tests.lab.page import Page
 from tests.lab.waiting import until
@@ -166,7 +167,7 @@ def test_probe_thread_recovers_from_a_fault(step: str, threads: ThreadRegistry) 
     post = Post(
         "here",
         Inbox(10),
-        Durations(),
+        partial(probe_duration_histogram().labels, "here"),
         lambda: bool(steps["is_up"]()),
         lambda _name: True,
         lambda: None,

@@ -4,7 +4,13 @@ import threading
 
 import pytest
 
-from libvirt_lifecycle_exporter.threads import ROLES, WORKER, Deadline, SupervisedThread, ThreadRegistry
+from libvirt_lifecycle_exporter.runtime.threads import (
+    ROLES,
+    WORKER,
+    Deadline,
+    SupervisedThread,
+    ThreadRegistry,
+)
 
 
 def _fail(message: str) -> None:

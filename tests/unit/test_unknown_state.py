@@ -2,8 +2,8 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import Memory
-from libvirt_lifecycle_exporter.transition import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.engine.changes import Memory
+from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, value

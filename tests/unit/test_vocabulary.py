@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter import states, vocabulary
-from libvirt_lifecycle_exporter.vocabulary import (
+from libvirt_lifecycle_exporter.model import states, vocabulary
+from libvirt_lifecycle_exporter.model.vocabulary import (
     ALERT_PAIRS,
     ALL_PAIRS,
     EVENTS,

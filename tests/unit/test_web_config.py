@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.web.config import RateLimit, Tls, WebConfig, parse
-from libvirt_lifecycle_exporter.web.readers import WebConfigError
+from libvirt_lifecycle_exporter.web.config_values import WebConfigError
 
 HERE = Path("/etc/exporter")
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"

@@ -1,7 +1,7 @@
 """From the event to the journal: which words a transition gets, and who is asked for missing ones."""
 
-from libvirt_lifecycle_exporter.transition import Observation, Subject
-from libvirt_lifecycle_exporter.vocabulary import IO_ERROR_ACTIONS, TOLD_ELSEWHERE, WATCHDOG_ACTIONS
+from libvirt_lifecycle_exporter.model.messages import Observation, Subject
+from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS, TOLD_ELSEWHERE, WATCHDOG_ACTIONS
 from tests.unit.rig import Rig
 from tests.unit.seen import facts, lifecycle, observation, snapshot
 

@@ -2,12 +2,8 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.effects import NOTHING
-from libvirt_lifecycle_exporter.transition import (
-    DomainDetails,
-    LinkDown,
-    LinkUp,
-)
+from libvirt_lifecycle_exporter.engine.changes import NOTHING
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, LinkDown, LinkUp
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, names, samples, value

@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from libvirt_lifecycle_exporter.domain import DomainValues
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, Memory
-from libvirt_lifecycle_exporter.filter import DomainFilter
-from libvirt_lifecycle_exporter.inbox import Inbox
-from libvirt_lifecycle_exporter.sinks.prometheus import PrometheusSink
-from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
-from libvirt_lifecycle_exporter.transition import Message, Subject, Transition
-from libvirt_lifecycle_exporter.worker import Worker
+from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import Message, Subject
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 from tests.lab.waiting import until
 from tests.unit.rig import Asked, Notebook
 from tests.unit.seen import HERE, facts, lifecycle, snapshot

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.hangs import Hangs
-from libvirt_lifecycle_exporter.silence import Patience
-from libvirt_lifecycle_exporter.transition import Answer, Probed, Transition
+from libvirt_lifecycle_exporter.engine.hang_signals import Patience
+from libvirt_lifecycle_exporter.engine.hangs import Hangs
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.messages import Answer, Probed
+from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE, transition
 
 PATIENCE = Patience(emulator=15, watchdog=30, vcpu=60)

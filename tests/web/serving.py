@@ -16,7 +16,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.access import Entrance
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from tests.lab.waiting import until
 

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from libvirt_lifecycle_exporter.web.metrics import endpoint
+from libvirt_lifecycle_exporter.web.metrics_endpoint import endpoint
+from libvirt_lifecycle_exporter.web.routes import site
 from libvirt_lifecycle_exporter.web.server import Server, bind
-from libvirt_lifecycle_exporter.web.site import site
 from tests.lab.page import Page
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter import health
+from libvirt_lifecycle_exporter.cli import healthcheck as health
 from tests.web.serving import TLS, hashed, serving
 
 USERS = f"basic_auth_users: {{prometheus: {hashed('pass:word')}}}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.settings import listen
+from libvirt_lifecycle_exporter.config.settings import listen
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.exporter import free_port
 
@@ -55,7 +55,7 @@ def test_taken_address_of_a_name_is_refused_whole() -> None:
 
 IN_NAMESPACE = """
 import json, socket, sys
-from libvirt_lifecycle_exporter.settings import listen
+from libvirt_lifecycle_exporter.config.settings import listen
 from libvirt_lifecycle_exporter.web.server import bind
 
 def attempt(address):

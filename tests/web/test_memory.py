@@ -12,10 +12,10 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from libvirt_lifecycle_exporter.web.door import Doors
-from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.acceptor import Doors
+from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.client_connection import Visitor
 from libvirt_lifecycle_exporter.web.server import bind
-from libvirt_lifecycle_exporter.web.visitor import Visitor
 from tests.lab.exporter import Exporter
 from tests.otel.certificates import certificates
 from tests.web.memory_load import LOADS, clients_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.access import Entrance
 from tests.lab.waiting import until
 from tests.web.serving import TLS, hashed, serving
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.web.activation import activated_sockets
+from libvirt_lifecycle_exporter.runtime.socket_activation import activated_sockets
 from tests.lab.exporter import Exporter
 from tests.lab.page import Page
 from tests.web.serving import basic, hashed

@@ -13,10 +13,10 @@ import uvicorn
 from starlette.types import ASGIApp as ASGIApplication
 from starlette.types import Receive, Scope, Send
 
-from libvirt_lifecycle_exporter.web.door import MOST, Doors
-from libvirt_lifecycle_exporter.web.entrance import Entrance
+from libvirt_lifecycle_exporter.web.acceptor import MOST, Doors
+from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.client_connection import Stage, Visitor
 from libvirt_lifecycle_exporter.web.server import bind
-from libvirt_lifecycle_exporter.web.visitor import Stage, Visitor
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
 from tests.lab.waiting import until

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.web import tls_names
-from libvirt_lifecycle_exporter.web.entrance import rules
-from libvirt_lifecycle_exporter.web.readers import WebConfigError
+from libvirt_lifecycle_exporter.web.access import rules
+from libvirt_lifecycle_exporter.web.config_values import WebConfigError
 from libvirt_lifecycle_exporter.web.tls import is_allowed
 from tests.otel.certificates import sign
 from tests.web.serving import TLS, serving

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from libvirt_lifecycle_exporter.web import tls_names
+from libvirt_lifecycle_exporter.web.access import rules
+from libvirt_lifecycle_exporter.web.config_values import WebConfigError
 from libvirt_lifecycle_exporter.web.credentials import nobody
-from libvirt_lifecycle_exporter.web.entrance import rules
-from libvirt_lifecycle_exporter.web.readers import WebConfigError
 from tests.otel.certificates import sign
 from tests.web.serving import TLS, Served, basic, hashed, serving
 

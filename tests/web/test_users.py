@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.web.credentials import (
     neighbour,
     nobody,
 )
-from libvirt_lifecycle_exporter.web.guard import Bucket
+from libvirt_lifecycle_exporter.web.middleware import Bucket
 from tests.web.serving import Served, basic, hashed, serving
 
 

@@ -1,18 +1,16 @@
-"""The journal: every transition, in one SQLite file, before it counts.
+"""The journal: every transition, in one SQLite file, written before it is counted.
 
-Law: what was appended survives the death of the process at any instant; what cannot be appended is kept
-in memory, counted as an error, and appended once the cause is gone. Nothing here ever stops the
-counting, and no file is ever deleted.
+* ``store``                                    append, restore, recover; entry point
+* ``schema``, ``tables``, ``rows``             tables and their migrations; reading and writing them
+* ``transaction``, ``buffer``                  one transaction; what waits while the file cannot be written
+* ``database_file``, ``filesystem``, ``damage``  lock and corruption; file system; damaged rows
+* ``maintenance``, ``retention``               checkpoints and retention, on a thread of its own
+* ``history``, ``history_query``               reading, also while the exporter writes
+* ``span_recorder``, ``export_queue``, ``export_items``  the queue of the OTLP export
+* ``run_scope``                                which connections and names this run is responsible for
+* ``disabled``                                 in place of a journal that is switched off
 
-* ``schema``  the tables, and how older ones become newer ones
-* ``rows``    values to rows and back
-* ``file``    the file: its lock, its health, setting a corrupt one aside
-* ``extent``  what this run answers for
-* ``tables``  what is done to them
-* ``store``   append, restore, heal
-* ``keeper``  what may wait for the disk: checkpoints and retention, on a thread of its own
-* ``selection`` what is asked
-* ``writing`` one transaction, without the rows that cannot be written
-* ``damage`` rows that hold values the exporter never wrote
-* ``history`` reading, also while the exporter writes
+Invariants: what was appended survives the death of the process at any instant. What cannot be appended is
+buffered, counted as an error and appended later. A journal error never stops the counting, and no file is
+ever deleted.
 """

@@ -8,9 +8,9 @@ import sys
 from collections import deque
 from typing import Final
 
-from libvirt_lifecycle_exporter.effects import Effects, HistoryBatch
-from libvirt_lifecycle_exporter.incidents import Incident
-from libvirt_lifecycle_exporter.transition import Transition
+from libvirt_lifecycle_exporter.engine.changes import Effects, HistoryBatch
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.model.transitions import Transition
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 

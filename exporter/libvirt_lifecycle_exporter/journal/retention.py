@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.courses import LIMIT
-from libvirt_lifecycle_exporter.parcels import LOGS, SIGNALS, TRACES
+from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES
 
 CHUNK: Final = 2000
 """Rows that one transaction removes."""

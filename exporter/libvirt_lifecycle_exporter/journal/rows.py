@@ -3,17 +3,11 @@
 import json
 from typing import Any, NamedTuple
 
-from libvirt_lifecycle_exporter.domain import Domain
-from libvirt_lifecycle_exporter.incidents import Incident
-from libvirt_lifecycle_exporter.transition import (
-    DomainDetails,
-    Nova,
-    OpenNebula,
-    Ovirt,
-    RunEvidence,
-    Transition,
-)
-from libvirt_lifecycle_exporter.vocabulary import EXPLAINED
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt, RunEvidence
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
 TRANSITION = Transition._fields
 INSERT_TRANSITION = (

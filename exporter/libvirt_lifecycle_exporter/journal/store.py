@@ -14,12 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.effects import NOTHING, Effects, HistoryBatch, Memory, Traced
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, HistoryBatch, Memory, Traced
 from libvirt_lifecycle_exporter.journal import damage, tables
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES, HistoryBuffer
 from libvirt_lifecycle_exporter.journal.damage import Damaged
-from libvirt_lifecycle_exporter.journal.extent import EVERYTHING, Extent
-from libvirt_lifecycle_exporter.journal.file import (
+from libvirt_lifecycle_exporter.journal.database_file import (
     File,
     Lock,
     TakenError,
@@ -29,10 +28,11 @@ from libvirt_lifecycle_exporter.journal.file import (
     size_of,
 )
 from libvirt_lifecycle_exporter.journal.filesystem import hint
+from libvirt_lifecycle_exporter.journal.run_scope import EVERYTHING, Extent
 from libvirt_lifecycle_exporter.journal.schema import FutureError
-from libvirt_lifecycle_exporter.journal.tracing import Tracing
-from libvirt_lifecycle_exporter.journal.writing import Put, Result, transact
-from libvirt_lifecycle_exporter.threads import WORKER, ThreadRegistry
+from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.transaction import Put, Result, transact
+from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 
 log = logging.getLogger(__name__)
 

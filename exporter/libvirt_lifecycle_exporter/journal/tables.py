@@ -11,11 +11,16 @@ from functools import partial
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.clock import ClockRecord
-from libvirt_lifecycle_exporter.effects import INCIDENT as COUNTED_INCIDENT
-from libvirt_lifecycle_exporter.effects import TOTAL_KINDS, Effects, HistoryBatch, HostRecord, Memory, Traced
-from libvirt_lifecycle_exporter.filter import Scope
-from libvirt_lifecycle_exporter.incidents import KINDS
+from libvirt_lifecycle_exporter.engine.changes import INCIDENT as COUNTED_INCIDENT
+from libvirt_lifecycle_exporter.engine.changes import (
+    TOTAL_KINDS,
+    Effects,
+    HistoryBatch,
+    HostRecord,
+    Memory,
+    Traced,
+)
+from libvirt_lifecycle_exporter.engine.incidents import KINDS
 from libvirt_lifecycle_exporter.journal.damage import (
     INCIDENT_KINDS,
     Damaged,
@@ -23,7 +28,6 @@ from libvirt_lifecycle_exporter.journal.damage import (
     problem_of,
     text_or_bytes,
 )
-from libvirt_lifecycle_exporter.journal.extent import Extent
 from libvirt_lifecycle_exporter.journal.rows import (
     DOMAIN,
     EXPLAIN,
@@ -40,8 +44,11 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_from,
     incident_row,
 )
-from libvirt_lifecycle_exporter.journal.writing import Put, put_all
-from libvirt_lifecycle_exporter.transition import RunEvidence
+from libvirt_lifecycle_exporter.journal.run_scope import Extent
+from libvirt_lifecycle_exporter.journal.transaction import Put, put_all
+from libvirt_lifecycle_exporter.model.domain_filter import Scope
+from libvirt_lifecycle_exporter.model.messages import RunEvidence
+from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
 
 _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {

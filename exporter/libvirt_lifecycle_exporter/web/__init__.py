@@ -1,10 +1,12 @@
-"""HTTP: /metrics, health, the page at /; TLS, client certificates, users. Knows nothing of libvirt.
+"""The HTTP server: /metrics, health, the page at /; TLS, client certificates, users.
 
-* ``config``, ``readers``, ``tls_names``  the web configuration file, read; pure
-* ``entrance``                            what of it is in force; reads it again when it changes
-* ``tls``, ``last_words``                 Python's ssl, by it
-* ``door``, ``visitor``                   who comes in, and for how long
-* ``guard``, ``credentials``              who is answered
-* ``site``, ``metrics``                   what is answered
-* ``server``                              uvicorn, on a thread of its own
+* ``server``                                   uvicorn on a thread of its own; entry point
+* ``acceptor``, ``client_connection``          limits and timeouts of connections
+* ``client_hello``, ``tls_protocol``, ``tls_alerts``  TLS handshakes
+* ``access``                                   the web configuration in force; reloads it
+* ``config``, ``config_values``, ``tls``, ``tls_names``  the web configuration file; Python's ssl
+* ``middleware``, ``credentials``              rate limit, response headers, users
+* ``routes``, ``metrics_endpoint``, ``negotiation``  what is served, in which format
+
+Invariant: whatever a client does, scrapes of other clients are answered.
 """

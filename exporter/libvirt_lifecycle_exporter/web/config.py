@@ -17,8 +17,7 @@ from typing import Any, Final
 import yaml
 
 from libvirt_lifecycle_exporter.web import tls_names as names
-from libvirt_lifecycle_exporter.web.credentials import cost_of
-from libvirt_lifecycle_exporter.web.readers import (
+from libvirt_lifecycle_exporter.web.config_values import (
     Reader,
     WebConfigError,
     ciphers,
@@ -35,6 +34,7 @@ from libvirt_lifecycle_exporter.web.readers import (
     users,
     version,
 )
+from libvirt_lifecycle_exporter.web.credentials import cost_of
 
 _USUAL_COST: Final = 16
 """A check of a higher bcrypt cost takes longer than a scrape may take."""

@@ -15,11 +15,11 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from libvirt_lifecycle_exporter.threads import WEB_SERVER, SupervisedThread, ThreadRegistry
-from libvirt_lifecycle_exporter.web.door import Doors
-from libvirt_lifecycle_exporter.web.entrance import Entrance
-from libvirt_lifecycle_exporter.web.guard import Guard
-from libvirt_lifecycle_exporter.web.visitor import Visitor
+from libvirt_lifecycle_exporter.runtime.threads import WEB_SERVER, SupervisedThread, ThreadRegistry
+from libvirt_lifecycle_exporter.web.acceptor import Doors
+from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.client_connection import Visitor
+from libvirt_lifecycle_exporter.web.middleware import Guard
 
 _BACKLOG = 128
 _KEEP_ALIVE = 75

@@ -14,8 +14,8 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.web import tls_names as names
 from libvirt_lifecycle_exporter.web.config import Tls
-from libvirt_lifecycle_exporter.web.last_words import TalkingContext
-from libvirt_lifecycle_exporter.web.readers import WebConfigError
+from libvirt_lifecycle_exporter.web.config_values import WebConfigError
+from libvirt_lifecycle_exporter.web.tls_alerts import TalkingContext
 
 
 def context(tls: Tls) -> ssl.SSLContext:

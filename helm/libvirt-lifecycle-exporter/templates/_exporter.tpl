@@ -114,7 +114,7 @@ everybody to read) nor a certificate. Then the container asks itself.
 {{- define "lle.ask" -}}
 - python
 - -m
-- libvirt_lifecycle_exporter.health
+- libvirt_lifecycle_exporter.cli.healthcheck
 {{- if include "lle.asks" . }}
 - --credentials={{ include "lle.client" . }}
 {{- end }}

@@ -1,0 +1,183 @@
+"""Pure: until when each connection was watched, and how long it was not.
+
+Law: time in which events could have been missed is counted once: from the last moment that nothing was
+missed to the moment when callbacks were registered again, whether the connection was away or the exporter.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.interfaces import Sink
+from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
+
+NOTED = 1.0
+"""Seconds between notes of until when a connection was watched."""
+LAG: Final = 5.0
+"""Seconds by which the steady clock may differ from time stamps taken before a message was queued."""
+LONGEST_UNPROVEN: Final = 7 * 86_400.0
+"""Seconds of unobserved time that are believed of the wall clock alone, across a reboot of the host."""
+
+
+class Grace(NamedTuple):
+    """How long a connection may be down before the states of its domains are unknown."""
+
+    seconds: float = 30.0
+    """Long enough to hide a restart of the daemon."""
+    monotonic: Callable[[], float] = time.monotonic
+
+
+GRACE: Final = Grace()
+
+
+@dataclass(slots=True)
+class _Gap:
+    """The time between the loss of a connection and its next complete listing."""
+
+    since: float
+    """Unix time, seconds."""
+    due: float
+    """When the states become unknown; monotonic, seconds."""
+    is_shown: bool = False
+
+
+@dataclass(slots=True)
+class _Watch:
+    up: bool = False
+    lost: bool = False
+    """It was up, and is to be opened again."""
+    listed: bool = False
+    """By this process."""
+    until: float = 0.0
+    """Until when nothing was missed; 0: it was never watched."""
+    gap: _Gap | None = None
+    """Set while the domains are not observed, though they were before."""
+    steady: float | None = None
+    """The steady clock at that time; None: on another boot of the host, or not known."""
+
+
+class Watches:
+    """The connections, and since when they are watched."""
+
+    def __init__(
+        self,
+        connections: Iterable[str],
+        sink: Sink,
+        grace: Grace = GRACE,
+        monitor: ClockMonitor | None = None,
+    ) -> None:
+        """``monitor``: None: the wall clock is believed."""
+        self._sink = sink
+        self._grace = grace
+        self._monitor = monitor
+        self._watches = {name: _Watch() for name in connections}
+
+    def names(self) -> frozenset[str]:
+        """Name the connections."""
+        return frozenset(self._watches)
+
+    def ready(self) -> bool:
+        """Tell whether at least one connection has been listed completely."""
+        return any(watch.listed for watch in self._watches.values())
+
+    def down(self) -> list[str]:
+        """Name the connections that are down."""
+        return [name for name, watch in self._watches.items() if not watch.up]
+
+    def restore(self, until: Mapping[str, float]) -> None:
+        """Take over until when each was watched before a restart."""
+        for name, moment in until.items():
+            watch = self._watches[name]
+            watch.until = moment
+            watch.steady = self._monitor.steady_of(moment) if self._monitor is not None else None
+            self._open_gap(name, moment)
+
+    def until(self) -> dict[str, float]:
+        """Return until when each was watched."""
+        return {name: watch.until for name, watch in self._watches.items() if watch.until}
+
+    def listed(self, connection: str, at: float, effects: Effects) -> None:
+        """Note that all domains of a connection are known."""
+        watch = self._watches[connection]
+        watch.listed = True
+        # The last answer of a connection that is lost by now does not tell of the time since.
+        if watch.up or not watch.until:
+            self._note(connection, at, effects)
+        if watch.up and watch.gap is not None:
+            if watch.gap.is_shown:
+                effects.then(self._sink.set_unobserved, connection, None)
+            watch.gap = None
+
+    def found(self, link: LinkUp, effects: Effects) -> None:
+        """A connection is open, and its callbacks are registered."""
+        watch = self._watches[link.connection]
+        if watch.lost:
+            effects.totals[link.connection, "reconnect", "", ""] += 1
+            effects.then(self._sink.reconnect, link.connection)
+        watch.up, watch.lost = True, False
+        if watch.until:
+            blind = self._blind(watch, link.at)
+            effects.totals[link.connection, "unobserved", "", ""] += blind
+            effects.then(self._sink.blind, link.connection, blind)
+        self._note(link.connection, link.at, effects)
+        effects.then(self._show, link.connection)
+
+    def shift(self, jump: float, effects: Effects) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for name, watch in self._watches.items():
+            if watch.until:
+                watch.until += jump
+                effects.watched_until[name] = watch.until
+
+    def _blind(self, watch: _Watch, at: float) -> float:
+        """Return the seconds until ``at`` in which events could have been missed."""
+        blind = max(0.0, at - watch.until)
+        if self._monitor is None:
+            return blind
+        if watch.steady is None:
+            return min(blind, LONGEST_UNPROVEN)
+        elapsed = self._monitor.steady() - watch.steady
+        return blind if abs(blind - elapsed) <= LAG else elapsed
+
+    def lost(self, link: LinkDown, effects: Effects) -> None:
+        """A connection is lost, or could not be opened."""
+        watch = self._watches[link.connection]
+        if watch.up:
+            self._note(link.connection, link.at, effects)
+            self._open_gap(link.connection, link.at)
+            watch.lost = True
+        watch.up = False
+        effects.then(self._show, link.connection)
+
+    def show_unknown(self, effects: Effects) -> None:
+        """Show the states of the domains as unknown where a connection has been down for too long."""
+        now = self._grace.monotonic()
+        for name, watch in self._watches.items():
+            gap = watch.gap
+            if gap is not None and not gap.is_shown and now >= gap.due:
+                gap.is_shown = True
+                effects.then(self._sink.set_unobserved, name, gap.since)
+
+    def note(self, now: float, effects: Effects) -> None:
+        """Note, now and then, that nothing was missed until now."""
+        for name, watch in self._watches.items():
+            if watch.up and watch.listed and abs(now - watch.until) >= NOTED:
+                self._note(name, now, effects)
+
+    def _note(self, connection: str, moment: float, effects: Effects) -> None:
+        watch = self._watches[connection]
+        # What was there before the first listing is not new: until that is written, nothing was watched.
+        if watch.listed or watch.until:
+            watch.until = effects.watched_until[connection] = moment
+            watch.steady = self._monitor.steady() if self._monitor is not None else None
+
+    def _open_gap(self, connection: str, at: float) -> None:
+        watch = self._watches[connection]
+        if watch.gap is None:
+            watch.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)
+
+    def _show(self, connection: str) -> None:
+        self._sink.link(connection, up=self._watches[connection].up)

@@ -1,0 +1,261 @@
+"""What each message means: diagnosis, inventory, reconcile and incidents brought together.
+
+No thread, no clock of its own, no file: what it comes to is collected in ``Effects``, and somebody else
+writes and shows it.
+
+Law: a message changes what is known, or nothing; what is counted is counted once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from libvirt_lifecycle_exporter.engine.bookkeeping import Accounts, Wishes
+from libvirt_lifecycle_exporter.engine.changes import Effects, Memory
+from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Diagnosis
+from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace, Watches
+from libvirt_lifecycle_exporter.engine.filter_scope import View
+from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, Patience
+from libvirt_lifecycle_exporter.engine.hangs import Hangs
+from libvirt_lifecycle_exporter.engine.host_reboots import Hosts
+from libvirt_lifecycle_exporter.engine.interfaces import Sink
+from libvirt_lifecycle_exporter.engine.inventory import Inventory
+from libvirt_lifecycle_exporter.engine.naming import named
+from libvirt_lifecycle_exporter.engine.reconcile import Comparison
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.model.messages import (
+    HostSeen,
+    LinkDown,
+    LinkUp,
+    Look,
+    Message,
+    Observation,
+    Probed,
+    Snapshot,
+)
+from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.vocabulary import LIFECYCLE
+from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor, ClockRecord
+
+
+class Pipeline:
+    """Takes messages in; the worker's thread owns it."""
+
+    def __init__(
+        self,
+        connections: Iterable[str],
+        sink: Sink,
+        names: DomainFilter,
+        *,
+        memory: float,
+        turns: Callable[[], int],
+        clock: Callable[[], float],
+        draw_order: Callable[[], int],
+        patience: Patience = PATIENT,
+        grace: Grace = GRACE,
+        monitor: ClockMonitor | None = None,
+    ) -> None:
+        """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
+        self._sink = sink
+        self._view = View(names)
+        self._memory = memory
+        self._clock = clock if monitor is None else monitor.now
+        self._draw_order = draw_order
+        self._diagnosis = Diagnosis()
+        self._inventory = Inventory()
+        self._hangs = Hangs(patience)
+        self._accounts = Accounts(sink, self._inventory, self._diagnosis, self._hangs)
+        self._comparison = Comparison(
+            self._accounts,
+            self._inventory,
+            self._diagnosis,
+            self._view,
+            turns=turns,
+            clock=self._clock,
+            draw_order=draw_order,
+        )
+        self._watches = Watches(connections, sink, grace, monitor)
+        self._hosts = Hosts(sink)
+        self._monitor = monitor
+        self._clock_record: ClockRecord | None = None
+        self._lost: dict[str, int] = {}
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            Observation: self._on_observation,
+            Snapshot: self._on_snapshot,
+            Look: self._comparison.look,
+            HostSeen: self._on_host_seen,
+            LinkUp: self._on_link_up,
+            LinkDown: self._on_link_down,
+            Probed: self._on_probed,
+        }
+
+    def restore(self, memory: Memory) -> None:
+        """Take over what was known before a restart; before ``start``."""
+        jump = self._restore_clock(memory)
+        here = self._view.restore(memory.only(self._watches.names()))
+        self._inventory.restore(here.domains, self._view.before(here))
+        for connection in here.watched_until:
+            self._inventory.note_gap(connection, self._draw_order())
+        self._accounts.restore(here, self._clock())
+        watched_until = {name: moment + jump for name, moment in here.watched_until.items()}
+        self._watches.restore(watched_until)
+        if jump:
+            self._accounts.effects.watched_until.update(watched_until)
+            self._inventory.shift(jump)
+            self._accounts.shift_outages(jump)
+            self._accounts.effects.clock_jump = jump
+        self._hosts.restore(here.hosts)
+
+    def remember(self) -> Memory:
+        """Say everything that is to outlive a restart, as it is now."""
+        counts, totals = self._sink.counted()
+        domains, incidents = self._accounts.written()
+        return self._view.remember(
+            Memory(
+                counts,
+                totals,
+                domains,
+                self._watches.until(),
+                incidents,
+                self._sink.folded(),
+                hosts=self._hosts.records(),
+                clock=self._clock_record,
+            )
+        )
+
+    def ready(self) -> bool:
+        """Tell whether at least one connection has been listed completely."""
+        return self._watches.ready()
+
+    def down(self) -> list[str]:
+        """Name the connections that are down."""
+        return self._watches.down()
+
+    def note_gaps(self, lost: Mapping[str, int]) -> None:
+        """Take in up to which order, by connection, observations got lost."""
+        if lost != self._lost:
+            self._lost = dict(lost)
+            for connection, order in self._lost.items():
+                self._inventory.note_gap(connection, order)
+
+    def observe_clock(self) -> None:
+        """Let everything that will be compared with later times follow a jump of the wall clock.
+
+        Call it before messages are taken in: they may have been stamped after the jump.
+        """
+        if self._monitor is None:
+            return
+        if jump := self._monitor.take_jump():
+            self._accounts.shift(jump)
+            self._comparison.shift(jump)
+            self._inventory.shift(jump)
+            self._watches.shift(jump, self._accounts.effects)
+            self._sink.shift(jump)
+            self._accounts.effects.clock_jump += jump
+        self._note_clock(self._monitor)
+
+    def take(self, message: Message) -> None:
+        """Take in one message."""
+        self._handlers[type(message)](message)
+
+    def due(self) -> tuple[Callable[[], None], ...]:
+        """Return the periodic steps; the caller runs them all, also if one of them fails."""
+        now, accounts = self._clock(), self._accounts
+        return (
+            lambda: accounts.count(self._diagnosis.tick(now)),
+            lambda: accounts.count(self._hangs.tick(now, self._inventory.find)),
+            lambda: self._comparison.ask_again(now),
+            lambda: self._forget(now - self._memory),
+            lambda: accounts.effects.expired.extend(self._sink.expire(now)),
+            lambda: self._watches.note(now, accounts.effects),
+            lambda: self._watches.show_unknown(accounts.effects),
+        )
+
+    def _forget(self, before: float) -> None:
+        """Forget domains that were removed before a time."""
+        for domain in self._inventory.forget(before):
+            self._accounts.forget(domain)
+            self._sink.forget(domain.connection, domain.name)
+
+    def _restore_clock(self, memory: Memory) -> float:
+        """Continue the observation of the clock; return the jump since the exporter ended, in seconds."""
+        if self._monitor is None:
+            return 0.0
+        self._clock_record = memory.clock
+        self._monitor.restore(memory.clock, max(memory.watched_until.values(), default=0.0))
+        jump = self._monitor.take_jump()
+        self._note_clock(self._monitor)
+        return jump
+
+    def _note_clock(self, monitor: ClockMonitor) -> None:
+        record = monitor.record()
+        if record.differs(self._clock_record):
+            self._clock_record = self._accounts.effects.clock = record
+
+    def conclude(self) -> None:
+        """Give the verdicts that are open: there will be no more evidence."""
+        self._accounts.count(self._diagnosis.tick(float("inf")))
+
+    def settle(self) -> None:
+        """Make what has come up fit to be written; before ``harvest``."""
+        self._accounts.settle()
+
+    def harvest(self) -> tuple[Effects, Wishes]:
+        """Return what has come up since the last time, and what is to be asked. Raises nothing."""
+        return self._accounts.harvest()
+
+    def _on_observation(self, seen: Observation) -> None:
+        if not self._view.passes(seen.name):
+            return
+        accounts = self._accounts
+        accounts.wishes.look(seen.connection, seen.uuid)
+        change = named(seen)
+        if change is not None:
+            self._on_change(seen, change)
+        elif (known := self._inventory.find(seen.connection, seen.uuid)) is not None:
+            known.newest = seen.order
+        if seen.kind == "agent_lifecycle":
+            accounts.count(self._hangs.agent(seen))
+
+    def _on_change(self, seen: Observation, change: Transition) -> None:
+        """``change``: what was seen, in libvirt's own words."""
+        accounts = self._accounts
+        is_move = seen.kind == LIFECYCLE
+        bridged = is_move and self._comparison.bridge(change, seen.order)
+        known = self._inventory.find(seen.connection, seen.uuid)
+        is_known = known is not None and known.present and not bridged
+        state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
+        accounts.raw(change)
+        starts_later = False
+        if is_move:
+            if change.event == "stopped" and known is not None:
+                accounts.stops(known)
+                if change.reason == DOUBTFUL:
+                    accounts.wishes.explain(change._replace(name=known.name, domain_id=known.domain_id))
+            update = self._inventory.apply(change, seen.order)
+            accounts.tell(update, seen.at)
+            starts_later = change.event == "shutdown" and update.domain.is_ending(change.domain_id)
+        elif known is not None:
+            known.newest = seen.order
+        accounts.count(self._diagnosis.see(seen, change, state, reason, starts_later=starts_later))
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        self._comparison.snapshot(snapshot)
+        self._watches.listed(snapshot.connection, snapshot.at, self._accounts.effects)
+
+    def _on_probed(self, probed: Probed) -> None:
+        self._accounts.count(self._hangs.probed(probed, self._inventory.find))
+
+    def _on_host_seen(self, seen: HostSeen) -> None:
+        self._inventory.note_driver(seen.connection, seen.driver)
+        if self._hosts.update(seen, self._accounts.effects):
+            self._comparison.host_rebooted(seen)
+
+    def _on_link_up(self, link: LinkUp) -> None:
+        self._watches.found(link, self._accounts.effects)
+        self._comparison.gap(link.connection)
+        self._hangs.link(link.connection, link.at, up=True)
+
+    def _on_link_down(self, link: LinkDown) -> None:
+        self._hangs.link(link.connection, link.at, up=False)
+        self._watches.lost(link, self._accounts.effects)
+        self._comparison.gap(link.connection)

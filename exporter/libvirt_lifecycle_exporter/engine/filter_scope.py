@@ -1,0 +1,103 @@
+"""Pure: which domains are in view, and which were when their connection was last listed.
+
+Law: to come into view, or to leave it, is no transition. What comes in is taken in as at a first sight; what
+has left is shown no more, its state is dropped with the next listing of its connection, and its counters stay
+where they are. Until that listing nothing is decided: a filter that is set right before it has cost nothing.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter, Scope
+from libvirt_lifecycle_exporter.model.text import OTHER
+
+Passes = Callable[[str], bool]
+"""Whether a domain of this name is, or was, of interest."""
+
+
+class View:
+    """What the filter lets through, now and before a restart."""
+
+    def __init__(self, names: DomainFilter) -> None:
+        self.passes: Final[Passes] = names.passes
+        self._scope = names.scope
+        self._scopes: dict[str, Scope] = {}
+        """Of each connection: of its last listing."""
+        self._left: Memory = NOTHING
+        """What is out of view and was not before."""
+        self._gone: frozenset[tuple[str, str]] = frozenset()
+        """The domains of it: connection, uuid."""
+
+    def restore(self, memory: Memory) -> Memory:
+        """Take over what was before a restart; return what of it is in view."""
+        self._scopes = dict(memory.scopes)
+        gone = self._gone = frozenset(
+            (domain.connection, domain.uuid) for domain in memory.domains if not self.passes(domain.name)
+        )
+
+        def stays(one: Domain | Incident) -> bool:
+            return self.passes(one.name) and (one.connection, one.uuid) not in gone
+
+        self._left = NOTHING._replace(
+            domains=[one for one in memory.domains if not stays(one)],
+            incidents=[one for one in memory.incidents if not stays(one)],
+            folded=frozenset(name for name in memory.folded if not self.passes(name[1])),
+        )
+        return memory._replace(
+            counts={key: n for key, n in memory.counts.items() if key[1] == OTHER or self.passes(key[1])},
+            domains=[one for one in memory.domains if stays(one)],
+            incidents=[one for one in memory.incidents if stays(one)],
+            folded=memory.folded - self._left.folded,
+        )
+
+    def before(self, memory: Memory) -> Mapping[str, Passes]:
+        """Tell, for each connection that was listed, of which names all domains were known."""
+        known = {(domain.connection, domain.name) for domain in memory.domains}
+        return {
+            connection: _passes(memory.scopes.get(connection))
+            or (lambda name, connection=connection: (connection, name) in known)  # type: ignore[misc]
+            for connection in memory.watched_until
+        }
+
+    def remember(self, memory: Memory) -> Memory:
+        """Return it with what is to outlive a restart although it is out of view."""
+        return memory._replace(
+            domains=[*memory.domains, *self._left.domains],
+            incidents=[*memory.incidents, *self._left.incidents],
+            folded=memory.folded | self._left.folded,
+            scopes=dict(self._scopes),
+        )
+
+    def has_left(self, connection: str, uuid: str) -> bool:
+        """Tell whether the domain was in view before a restart, and then not."""
+        return (connection, uuid) in self._gone
+
+    def listed(self, connection: str, at: float, found: Collection[str], effects: Effects) -> None:
+        """Note that all domains in view are known now: ``found``, by uuid. The others are dropped."""
+        if self._scopes.get(connection) != self._scope:
+            self._scopes[connection] = effects.scopes[connection] = self._scope
+        left = self._left.only([connection])
+        for domain in left.domains:
+            if domain.uuid not in found:
+                effects.forget(domain)
+        for one in left.incidents:
+            # Nobody will see how it ends.
+            effects.incidents[one.id] = one._replace(closed_at=max(at, one.opened_at))
+        effects.folded.update(dict.fromkeys(left.folded, False))
+        others = {domain.connection for domain in self._left.domains}
+        others |= {incident.connection for incident in self._left.incidents}
+        others |= {name[0] for name in self._left.folded}
+        self._left = self._left.only(others - {connection})
+        self._gone = frozenset(key for key in self._gone if key[0] != connection)
+
+
+def _passes(scope: Scope | None) -> Passes | None:
+    try:
+        return None if scope is None else DomainFilter(*scope).passes
+    except re.error:
+        # Python may read an expression otherwise than when it was written down.
+        return None

@@ -1,0 +1,42 @@
+"""Pure: which boot of its host each connection was last seen on, and when a reboot was found.
+
+The kernel draws a new boot id at each boot. Another boot id therefore proves that every
+domain that was running has stopped.
+"""
+
+from collections.abc import Mapping
+
+from libvirt_lifecycle_exporter.engine.changes import Effects, HostRecord
+from libvirt_lifecycle_exporter.engine.interfaces import Sink
+from libvirt_lifecycle_exporter.model.messages import HostSeen
+
+
+class Hosts:
+    """The host behind each connection, as far as it is known."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._records: dict[str, HostRecord] = {}
+
+    def restore(self, records: Mapping[str, HostRecord]) -> None:
+        """Load what was known before a restart."""
+        self._records = dict(records)
+
+    def records(self) -> dict[str, HostRecord]:
+        """Return what must outlive a restart."""
+        return dict(self._records)
+
+    def update(self, seen: HostSeen, effects: Effects) -> bool:
+        """Record the boot; return whether the host was rebooted since it was last seen."""
+        if not seen.boot_id:
+            return False
+        before = self._records.get(seen.connection, HostRecord("", 0.0))
+        if before.boot_id == seen.boot_id:
+            return False
+        is_rebooted = before.boot_id != ""
+        record = HostRecord(seen.boot_id, seen.at if is_rebooted else before.rebooted_at)
+        self._records[seen.connection] = effects.hosts[seen.connection] = record
+        if is_rebooted:
+            effects.totals[seen.connection, "host_reboot", "", ""] += 1
+            effects.then(self._sink.host_rebooted, seen.connection, seen.at)
+        return is_rebooted

@@ -1,0 +1,231 @@
+"""Pure: last known state + what libvirt says now, or tells next -> the transitions that were missed.
+
+Law: totals are exact and causes are never invented. A transition comes out only where the two states
+prove that it happened, with the reason that libvirt itself now gives, else ``unknown``. What libvirt forgot
+(inactive reasons fall back to unknown when the daemon restarts) proves nothing.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.run_identity import is_another_id, is_another_run
+from libvirt_lifecycle_exporter.model.messages import DomainFacts
+from libvirt_lifecycle_exporter.model.states import INACTIVE
+from libvirt_lifecycle_exporter.model.transitions import Transition
+
+Pair = tuple[str, str]
+UNKNOWN = "unknown"
+
+STOPPED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "shutdown": "shutdown",
+        "destroyed": "destroyed",
+        "crashed": "crashed",
+        "migrated": "migrated",
+        "saved": "saved",
+        "failed": "failed",
+        "from_snapshot": "from_snapshot",
+    }
+)
+"""The reason for being shut off -> the reason of the stop."""
+
+STARTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "booted": "booted",
+        "migrated": "migrated",
+        "restored": "restored",
+        "from_snapshot": "from_snapshot",
+        "wakeup": "wakeup",
+    }
+)
+"""The reason for running -> the reason of the start."""
+
+SUSPENDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "user": "paused",
+        "migration": "migrated",
+        "ioerror": "ioerror",
+        "watchdog": "watchdog",
+        "from_snapshot": "from_snapshot",
+        "postcopy": "postcopy",
+        "postcopy_failed": "postcopy_failed",
+        "api_error": "api_error",
+    }
+)
+"""The reason for being paused -> the reason of the suspension."""
+
+RESUMED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "unpaused": "unpaused",
+        "migrated": "migrated",
+        "from_snapshot": "from_snapshot",
+        "postcopy": "postcopy",
+        "postcopy_failed": "postcopy_failed",
+    }
+)
+"""The reason for running -> the reason of the resumption."""
+
+_ENTERED: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
+    {
+        "paused": ("suspended", SUSPENDED),
+        "pmsuspended": ("pmsuspended", {}),
+        "crashed": ("crashed", {"panicked": "panicked"}),
+        "shutdown": ("shutdown", {}),
+    }
+)
+"""The state an active domain was found in -> the event that led there, and its reasons."""
+
+
+IN_BETWEEN: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_down")})
+"""States of a domain that libvirt is busy with. They pass, and the events that tell of it are yet to come: a
+start, or the way back to a snapshot, takes seconds on a busy host."""
+
+
+def is_in_between(found: DomainFacts | None) -> bool:
+    """Tell whether an answer says nothing yet."""
+    return found is not None and (found.state, found.reason) in IN_BETWEEN
+
+
+def at_first_sight(found: DomainFacts | None) -> DomainFacts | None:
+    """Return what is sure of a domain of which nothing was known: one that is being started is still off."""
+    if found is None or (found.state, found.reason) != ("paused", "starting_up"):
+        return found
+    off = found._replace(state=INACTIVE, reason=UNKNOWN, domain_id=-1)
+    return off if found.persistent else None
+
+
+def missed(known: Domain | None, found: DomainFacts | None, driver: str = "") -> list[Pair]:
+    """Return the (event, reason) pairs that must have happened between the two, in order.
+
+    ``known`` is None for a domain that was not there; ``found`` is None for one that is not there now.
+    ``driver``: of the connection; what proves another run depends on it (``runs``).
+    """
+    if known is None or not known.present:
+        return [] if found is None else _appeared(found)
+    if found is None:
+        return _vanished(known)
+    return [
+        *_renamed(known, found),
+        *_defined(known, found),
+        *_lived(known, found, driver),
+        *_undefined(known, found),
+    ]
+
+
+def _appeared(found: DomainFacts) -> list[Pair]:
+    pairs: list[Pair] = [("defined", "added")] if found.persistent else []
+    return pairs if found.state == INACTIVE else [*pairs, *_began(found)]
+
+
+def _vanished(known: Domain) -> list[Pair]:
+    pairs: list[Pair] = [] if known.state == INACTIVE else [("stopped", UNKNOWN)]
+    if known.rising:
+        pairs = [("started", UNKNOWN), ("stopped", UNKNOWN)]
+    return [*pairs, ("undefined", "removed")] if known.persistent else pairs
+
+
+def _renamed(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [] if known.name == found.name else [("undefined", "renamed"), ("defined", "renamed")]
+
+
+def _defined(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [("defined", "added")] if known.persistent is False and found.persistent else []
+
+
+def _undefined(known: Domain, found: DomainFacts) -> list[Pair]:
+    return [("undefined", "removed")] if known.persistent and not found.persistent else []
+
+
+def _lived(known: Domain, found: DomainFacts, driver: str) -> list[Pair]:
+    was, now = known.state != INACTIVE, found.state != INACTIVE
+    if not was and not now:
+        return _while_off(known, found.reason)
+    if not was:
+        # Its shutdown may have been told, and not believed: it was not known to run.
+        return _began(found, "shutdown" if known.is_ending(found.domain_id) else "running")
+    if not now:
+        return [("stopped", STOPPED.get(found.reason, UNKNOWN))]
+    if is_another_run(known, found, driver):
+        return [("stopped", UNKNOWN), *_began(found)]
+    return _moved(known.state, found)
+
+
+def _while_off(known: Domain, after: str) -> list[Pair]:
+    """Off then and off now: another reason is another end, and so another beginning."""
+    if known.rising:
+        return [("started", UNKNOWN), ("stopped", STOPPED.get(after, UNKNOWN))]
+    if not known.confirmed or known.reason == after or after not in STOPPED:
+        return []
+    # A start that failed never was one.
+    return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]
+
+
+def _began(found: DomainFacts, since: str = "running") -> list[Pair]:
+    """A run that nobody saw begin; ``since``: the state that was told of it."""
+    if (found.state, found.reason) == ("paused", "starting_up"):
+        # Not yet: libvirt will say so when it has.
+        return []
+    if found.state == "running":
+        return [("started", STARTED.get(found.reason, UNKNOWN))]
+    if (found.state, found.reason) == ("paused", "migration"):
+        # It is arriving; or it ran, and is leaving.
+        return [("started", UNKNOWN)]
+    return [("started", UNKNOWN), *_moved(since, found)]
+
+
+def _moved(before: str, found: DomainFacts) -> list[Pair]:
+    """One state of a run to another."""
+    if found.state == before:
+        return []
+    if found.state == "running":
+        if before == "pmsuspended":
+            return [("started", "wakeup")] if found.reason == "wakeup" else [("started", UNKNOWN)]
+        return [("resumed", RESUMED.get(found.reason, UNKNOWN))]
+    event, reasons = _ENTERED.get(found.state, ("", {}))
+    return [(event, reasons.get(found.reason, UNKNOWN))] if event else []
+
+
+_WITHIN: Final = frozenset({"suspended", "stopped", "shutdown", "crashed", "pmsuspended"})
+"""Events that only a domain which has begun can send."""
+_ALONE: Final = frozenset({("shutdown", "host")})
+"""... but libvirt 11 sends it also for an incoming migration that was refused, which never began."""
+_HALTS_ON: Final = frozenset({"migrated", "postcopy", "postcopy_failed", "guest_shutdown"})
+"""Reasons of a suspension that a domain may send which is paused already."""
+_HALTED: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
+"""Reasons for being paused that only a resumption, or the end, leads out of."""
+
+
+def is_telling(change: Transition) -> bool:
+    """Tell whether a domain's state is sure after this event, whatever was missed before it."""
+    return change.event in (*_WITHIN, "started") and (change.event, change.detail) not in _ALONE
+
+
+def missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:
+    """Return the (event, reason) pairs that must have happened between what is known and this event.
+
+    To be asked only where something may have been missed. ``known`` is None for a domain that was not there.
+    Only the beginnings and ends of runs are proven, and the end of a pause; not the beginning of one: a boot,
+    too, is told as a resumption first.
+    """
+    within = change.event in _WITHIN or (change.event, change.detail) == ("started", "wakeup")
+    if known is None or not known.present or known.state == INACTIVE:
+        return [("started", UNKNOWN)] if within and (change.event, change.detail) not in _ALONE else []
+    another = is_another_id(known, change.domain_id, driver)
+    if within and another:
+        return [("stopped", UNKNOWN), ("started", UNKNOWN)]
+    if another or (change.event == "started" and not within):
+        return [("stopped", UNKNOWN)]
+    if change.event == "suspended" and change.detail not in _HALTS_ON:
+        halted = known.state == "paused" and known.reason in _HALTED
+        return [("resumed", UNKNOWN)] if halted else []
+    return []
+
+
+def came_before(found: DomainFacts | None, change: Transition) -> bool:
+    """Tell whether an answer is surely about the time before this event: one may overtake it."""
+    is_off = found is None or found.state == INACTIVE
+    if change.event in ("started", "resumed"):
+        return is_off
+    return not is_off and (change.event == "stopped" or (found is not None and found.state == "running"))

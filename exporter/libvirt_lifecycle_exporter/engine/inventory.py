@@ -1,0 +1,274 @@
+"""Pure: what is known of every domain. Transitions change it; answers of libvirt refine it.
+
+Law: only a transition changes a state, a name or what exists, so that whatever is shown was counted.
+Answers that contradict what is known are ``reconcile``'s business; they come back here as transitions.
+No clock, no I/O, no libvirt.
+
+The RFC asked to tell a transient domain from a persistent one by ADDED started/defined and REMOVED
+shutdown/undefined; that is decided here.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from libvirt_lifecycle_exporter.engine.gaps import Gaps
+from libvirt_lifecycle_exporter.engine.inference import is_telling, missed, missed_before
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.run_identity import merged
+from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Look
+from libvirt_lifecycle_exporter.model.states import AFTER_EVENT, INACTIVE, state_after
+from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
+
+ADDED_STARTED = InventoryChange("added", "started")
+ADDED_DEFINED = InventoryChange("added", "defined")
+REMOVED_SHUTDOWN = InventoryChange("removed", "shutdown")
+REMOVED_UNDEFINED = InventoryChange("removed", "undefined")
+
+ENDING = AFTER_EVENT["shutdown", "host"]
+BEGINS = frozenset({"started", "resumed"})
+"""Events that a transient domain begins with. Others may name one that never ran: libvirt 11 sends a lone
+shutdown/host for an incoming migration that was refused."""
+
+
+class Update(NamedTuple):
+    """What a transition changed."""
+
+    domain: Domain
+    changes: list[InventoryChange]
+    left: str | None
+    """The name that the domain no longer goes by."""
+
+
+class Inventory:
+    """The domains of all connections."""
+
+    def __init__(self) -> None:
+        self._domains: dict[tuple[str, str], Domain] = {}
+        self._listed: dict[str, Callable[[str], bool]] = {}
+        """Of which names all domains of a connection are known, if any."""
+        self._drivers: dict[str, str] = {}
+        """The driver behind each connection."""
+        self._gaps = Gaps()
+
+    def find(self, connection: str, uuid: str) -> Domain | None:
+        """Return what is known of a domain."""
+        return self._domains.get((connection, uuid))
+
+    def all(self) -> list[Domain]:
+        """Return all domains, those that are gone and not yet forgotten too."""
+        return list(self._domains.values())
+
+    def of(self, connection: str) -> list[Domain]:
+        """Return the domains of one connection."""
+        return [domain for domain in self._domains.values() if domain.connection == connection]
+
+    def restore(self, domains: Iterable[Domain], listed: Mapping[str, Callable[[str], bool]]) -> None:
+        """Take over what was known before a restart; ``listed``: of which names it was all there was."""
+        self._domains.update({(domain.connection, domain.uuid): domain for domain in domains})
+        self._listed.update(listed)
+
+    def covers(self, connection: str, uuid: str, name: str) -> bool:
+        """Tell whether a domain found under this name, had it been there before, would be known."""
+        known = self._domains.get((connection, uuid))
+        if known is not None and known.present:
+            name = known.name
+        return connection in self._listed and self._listed[connection](name)
+
+    def drop(self, domain: Domain) -> None:
+        """Let go of a domain."""
+        del self._domains[domain.connection, domain.uuid]
+        self._gaps.forget((domain.connection, domain.uuid))
+
+    def note_listed(self, connection: str, began: int, at: float) -> None:
+        """Note that all domains of the connection are known; ``began``: the order at which it was asked."""
+        self._listed[connection] = lambda _: True
+        self._gaps.answered((connection, ""), began, at)
+
+    def note_gap(self, connection: str, order: int) -> None:
+        """Note that events of the connection may have been missed until now."""
+        self._gaps.note(connection, order)
+
+    def note_driver(self, connection: str, driver: str) -> None:
+        """Note which driver answers on the connection."""
+        self._drivers[connection] = driver
+
+    def missed(self, connection: str, uuid: str, found: DomainFacts | None) -> list[tuple[str, str]]:
+        """Return the pairs that must have happened, unseen, between what is known and this answer."""
+        return missed(self.find(connection, uuid), found, self._drivers.get(connection, ""))
+
+    def missed_before(self, change: Transition) -> list[tuple[str, str]]:
+        """Return the pairs that must have happened, unseen, between what is known and this event."""
+        key = (change.connection, change.uuid)
+        domain = self._domains.get(key)
+        if domain is None or not domain.present:
+            hidden = self._is_covered(change) and self._gaps.may_hide((change.connection, ""), change.at)
+            return missed_before(None, change) if hidden else []
+        hidden = self._gaps.may_hide(key, change.at) or (domain.rising and change.event != "shutdown")
+        driver = self._drivers.get(change.connection, "")
+        return missed_before(domain, change, driver) if hidden else []
+
+    def apply(self, change: Transition, order: int) -> Update:
+        """Take in a transition, named in libvirt's own words."""
+        changes: list[InventoryChange] = []
+        domain = self._domains.get((change.connection, change.uuid))
+        if domain is None or not domain.present:
+            domain = self._arrive(change, changes, domain)
+        domain.newest = order
+        left = domain.name if domain.name != change.name else None
+        domain.name = change.name
+        if is_telling(change):
+            self._gaps.told((change.connection, change.uuid), order)
+        self._move(domain, change)
+        if change.event == "defined":
+            domain.persistent = True
+        elif change.event == "undefined" and change.detail != "renamed":
+            if domain.state == INACTIVE:
+                _leave(domain, change.at)
+                changes.append(REMOVED_UNDEFINED)
+            domain.persistent = False
+        elif change.event == "stopped" and domain.persistent is False:
+            _leave(domain, change.at)
+            changes.append(REMOVED_SHUTDOWN)
+        return Update(domain, changes, left)
+
+    def adopt(self, connection: str, facts: DomainFacts, at: float) -> Update:
+        """Take in a domain that was there before anybody looked."""
+        changes: list[InventoryChange] = []
+        domain = self._domains.get((connection, facts.uuid))
+        if domain is None or not domain.present:
+            domain = Domain(connection, facts.uuid, facts.name, facts.state, facts.reason, at)
+            domain.run_id = (
+                "" if facts.state == INACTIVE else hashlib.sha256(facts.uuid.encode()).hexdigest()[:16]
+            )
+            self._domains[connection, facts.uuid] = domain
+        elif domain.origin_open and not facts.persistent:
+            changes.append(ADDED_STARTED)
+        domain.origin_open = domain.rising = False
+        self._gaps.adopted((connection, facts.uuid))
+        domain.enter(facts.state, facts.reason, at)
+        domain.run_evidence = NO_EVIDENCE
+        left = domain.name if domain.name != facts.name else None
+        domain.name = facts.name
+        self.refine(domain, facts, None)
+        return Update(domain, changes, left)
+
+    def depart(self, domain: Domain, at: float) -> list[InventoryChange]:
+        """Take in that a domain which was never listed is gone."""
+        _leave(domain, at)
+        return [REMOVED_SHUTDOWN] if domain.state == INACTIVE and domain.origin_open else []
+
+    @staticmethod
+    def align(domain: Domain, facts: DomainFacts, at: float) -> None:
+        """Enter the state in which it was found, once all that led there is told."""
+        if domain.state != facts.state:
+            domain.enter(facts.state, facts.reason, at)
+
+    def agree(self, domain: Domain, look: Look) -> bool:
+        """Take in an answer that contradicts nothing; tell if anything is new."""
+        self._gaps.answered((look.connection, look.uuid), look.began, look.at)
+        if look.facts is not None:
+            return self.refine(domain, look.facts, look.details)
+        if not domain.present:
+            return False
+        # An event named it, and it never came to be more than that.
+        _leave(domain, look.at)
+        return True
+
+    @staticmethod
+    def refine(domain: Domain, facts: DomainFacts, details: DomainDetails | None) -> bool:
+        """Take in what no event tells of a domain in a state that is known; tell if anything is new."""
+        before = _answered(domain)
+        domain.reason, domain.confirmed = facts.reason, True
+        domain.persistent = facts.persistent
+        domain.autostart = facts.autostart
+        domain.domain_id = facts.domain_id
+        is_off = facts.state == INACTIVE
+        domain.run_evidence = NO_EVIDENCE if is_off else merged(domain.run_evidence, facts.run_evidence)
+        domain.details = details or domain.details
+        return before != _answered(domain)
+
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        self._gaps.shift(jump)
+        for domain in self._domains.values():
+            if not domain.present:
+                domain.removed_at += jump
+
+    def forget(self, before: float) -> list[Domain]:
+        """Drop and return the domains that were removed before ``before`` (Unix time, seconds)."""
+        old = [
+            domain for domain in self._domains.values() if not domain.present and domain.removed_at < before
+        ]
+        for domain in old:
+            self.drop(domain)
+        return old
+
+    def _is_covered(self, change: Transition) -> bool:
+        return change.connection in self._listed and self._listed[change.connection](change.name)
+
+    @staticmethod
+    def _move(domain: Domain, change: Transition) -> None:
+        """Enter the state that the transition leads to."""
+        after = state_after(change.event, change.detail)
+        if after is None:
+            return
+        if domain.state == INACTIVE != after[0]:
+            is_sure = is_telling(change) or domain.origin_open
+            if change.event == "shutdown" and (domain.rising or not is_sure):
+                # That it began is told last, or was missed; or it never did.
+                domain.ending = change.domain_id
+                return
+            if not is_sure:
+                # It is about to begin, and that will be told; or it never does.
+                domain.rising, domain.ending, domain.run_id = True, -1, run_id(change)
+                return
+            if not domain.rising:
+                domain.run_id = run_id(change)
+        if change.event in ("started", "stopped"):
+            # What identified one run says nothing about the next.
+            domain.run_evidence = NO_EVIDENCE
+        if change.event == "started" and domain.is_ending(change.domain_id):
+            after = ENDING
+        domain.rising, domain.ending = False, -1
+        domain.enter(*after, change.at)
+        domain.domain_id = change.domain_id
+
+    def _arrive(self, change: Transition, changes: list[InventoryChange], former: Domain | None) -> Domain:
+        """A transition of a domain that is not known, or had gone."""
+        domain = Domain(change.connection, change.uuid, change.name, INACTIVE, "unknown", change.at)
+        domain.details = former.details if former else None
+        self._domains[change.connection, change.uuid] = domain
+        self._gaps.adopted((change.connection, change.uuid))
+        if change.event == "defined":
+            if change.detail != "renamed":
+                changes.append(ADDED_DEFINED)
+        elif not self._is_covered(change):
+            domain.origin_open = True
+        elif change.event in BEGINS:
+            # All persistent domains are known, so this one is transient.
+            changes.append(ADDED_STARTED)
+            domain.persistent = False
+        return domain
+
+
+def _answered(domain: Domain) -> tuple[object, ...]:
+    """Return what only answers tell."""
+    return (
+        domain.reason,
+        domain.confirmed,
+        domain.persistent,
+        domain.autostart,
+        domain.domain_id,
+        domain.details,
+        domain.run_evidence,
+    )
+
+
+def _leave(domain: Domain, at: float) -> None:
+    domain.present = False
+    domain.removed_at = at
+
+
+def run_id(change: Transition) -> str:
+    return hashlib.sha256(f"{change.connection} {change.uuid} {change.at!r}".encode()).hexdigest()[:16]

@@ -1,0 +1,296 @@
+"""What is shown of one domain.
+
+Law: a page only formats what it was told; it decides nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from libvirt_lifecycle_exporter.engine.changes import INCIDENT, Traced
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.metrics.exposition import Family, Page, labels, number, pairs, sample
+from libvirt_lifecycle_exporter.metrics.families import (
+    DOMAIN_FAMILIES,
+    EVENTS,
+    HUNG,
+    INCIDENT_OPEN,
+    INCIDENTS,
+    LAST_EVENT,
+    LAST_INCIDENT,
+    META,
+    OPENNEBULA_META,
+    OPENSTACK_META,
+    OVIRT_META,
+    STATE,
+    STATE_REASON,
+    STATE_SINCE,
+)
+from libvirt_lifecycle_exporter.metrics.platform_metadata import PLATFORM_METAS, platform_meta, platform_of
+from libvirt_lifecycle_exporter.model.states import CONNECTION_DOWN, SHOWN_STATES, UNKNOWN
+from libvirt_lifecycle_exporter.model.vocabulary import INCIDENT_KINDS, alert_pairs
+
+Pair = tuple[str, str]
+"""event, reason; or ``INCIDENT`` and its kind"""
+Counted = tuple[int, float]
+"""How often, and when last."""
+
+_NAMES = ("event", "reason")
+
+
+def _bits(*families: Family) -> int:
+    return sum(1 << DOMAIN_FAMILIES.index(family) for family in families)
+
+
+EXEMPLIFIED = len(DOMAIN_FAMILIES)
+"""Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
+_COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
+_STATES = _bits(STATE, STATE_REASON, STATE_SINCE)
+_FACTS = _STATES | _bits(META, OPENSTACK_META, OPENNEBULA_META, OVIRT_META, HUNG)
+_INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
+
+
+class DomainPage(Page):
+    """One ``domain`` label value of one connection; several domains may bear the name in turn."""
+
+    __slots__ = (
+        "_bearers",
+        "_domain",
+        "_labels",
+        "_signals",
+        "_unobserved",
+        "began",
+        "counts",
+        "exemplars",
+        "expires",
+        "facts",
+        "incidents",
+        "is_own",
+        "last",
+        "opened",
+        "promised",
+    )
+
+    def __init__(
+        self, connection: str, name: str, *, signals: tuple[str, ...] = (), is_own: bool = True
+    ) -> None:
+        """``signals``: of hangs, those that are switched on.
+
+        ``is_own``: whether it is of one domain, not of those that have none of their own.
+        """
+        super().__init__(len(DOMAIN_FAMILIES) + 1)
+        self._signals = signals
+        self._labels = labels({"connection": connection, "domain": name})
+        self._bearers: dict[str, DomainValues] = {}
+        """The domains with this name, by uuid; the newest last. More than one only while a swap of names is
+        not known in full.
+        """
+        self._domain: DomainValues | None = None
+        """The one that is shown."""
+        self._unobserved: float | None = None
+        self.is_own = is_own
+        self.facts = 0
+        """Series that say what is known of the domain."""
+        self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if is_own else (), 0)
+        self.exemplars: dict[Pair, str] = {}
+        """The newest transition of a pair, as OpenMetrics names it behind the sample."""
+        self.last: dict[Pair, float] = {}
+        self.promised: dict[Pair, int] = {}
+        """How many series each pair will bring; kept by ``Room``."""
+        self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if is_own else (), 0)
+        """How many of each kind."""
+        self.began: dict[str, float] = {}
+        """When the newest of each kind did."""
+        self.opened: dict[str, set[str]] = {}
+        """Those that are open, by kind: of several domains if they share this page."""
+        self.expires: float | None = None
+        """When all its series leave, if the domain is gone; Unix time, seconds."""
+
+    def again(self, pair: Pair, at: float) -> bool:
+        """Count a pair that was counted before; False if it was not. The hot path."""
+        if pair not in self.last:
+            return False
+        self.counts[pair] += 1
+        self.last[pair] = at
+        self.touch(_COUNTED)
+        return True
+
+    def first(self, pair: Pair, at: float) -> None:
+        """Count a pair for the first time: this brings series."""
+        self.counts[pair] = 1
+        self.last[pair] = at
+        self.touch(_COUNTED)
+
+    def exemplify(self, traced: Traced) -> bool:
+        """Name the span that the newest transition of a pair is on; False if it was not counted here."""
+        change = traced.change
+        pair = (change.event, change.reason)
+        if pair not in self.last:
+            return False
+        names = labels({"trace_id": traced.trace_id, "span_id": traced.span_id})
+        self.exemplars[pair] = f" # {{{names}}} 1 {number(change.at)}"
+        self.touch(1 << EXEMPLIFIED)
+        return True
+
+    def opens(self, incident: Incident, more: int) -> None:
+        """Show that an incident is open; ``more``: how many it is more than before."""
+        kind = incident.kind
+        self.incidents[kind] = self.incidents.get(kind, 0) + more
+        if more or kind not in self.began:
+            self.began[kind] = incident.opened_at
+        self.opened.setdefault(kind, set()).add(incident.id)
+        self.touch(_INCIDENTS)
+
+    def closes(self, incident: Incident) -> None:
+        """Show that an incident is over, if it is shown here."""
+        self.opened.get(incident.kind, set()).discard(incident.id)
+        self.touch(_INCIDENTS)
+
+    def restore(self, counts: Mapping[Pair, Counted]) -> None:
+        """Take over counts from before a restart, on top of what is here."""
+        for (event, reason), (count, at) in counts.items():
+            if event == INCIDENT:
+                self.incidents[reason] = self.incidents.get(reason, 0) + count
+                self.began[reason] = max(at, self.began.get(reason, at))
+            else:
+                pair = (event, reason)
+                self.counts[pair] = self.counts.get(pair, 0) + count
+                self.last[pair] = max(at, self.last.get(pair, at))
+        self.touch(_COUNTED | _INCIDENTS)
+
+    def counted(self) -> dict[Pair, Counted]:
+        """Return what outlives a restart."""
+        pairs = {pair: (self.counts[pair], at) for pair, at in self.last.items()}
+        # None is counted here of an incident that began under another name.
+        counted = {kind: at for kind, at in self.began.items() if self.incidents[kind]}
+        return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in counted.items()}
+
+    def show(self, domain: DomainValues) -> None:
+        """Show what is known of a domain with this name. The newest domain with the name wins."""
+        if domain.present:
+            self._bearers = {uuid: one for uuid, one in self._bearers.items() if one.present}
+        elif any(uuid != domain.uuid for uuid in self._bearers):
+            # Another domain has the name by now.
+            self.withdraw(domain.uuid)
+            return
+        self._bearers[domain.uuid] = domain
+        self._refresh()
+
+    def withdraw(self, uuid: str) -> None:
+        """Stop showing a domain that no longer has this name."""
+        if self._bearers.pop(uuid, None) is not None:
+            self._refresh()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a domain that is present has this name."""
+        return self._domain is not None and self._domain.present
+
+    def _refresh(self) -> None:
+        domain = self._domain = next(reversed(self._bearers.values()), None)
+        self.touch(_FACTS)
+        # state set, its reason, since, meta; whether it is hung; and the platform's.
+        platform = domain is not None and platform_of(domain) is not None
+        self.facts = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
+
+    def set_unobserved(self, since: float | None) -> None:
+        """Show the state as unknown since then (Unix time, seconds); None: show the last known state."""
+        self._unobserved = since
+        self.touch(_STATES)
+
+    @property
+    def series(self) -> int:
+        """How many series it has."""
+        return len(self.counts) + len(self.last) + self.facts + 2 * len(self.incidents) + len(self.began)
+
+    def write(self, family: int) -> str:
+        name = EVENTS.name if family == EXEMPLIFIED else DOMAIN_FAMILIES[family].name
+        if name == EVENTS.name:
+            exemplars = self.exemplars if family == EXEMPLIFIED else {}
+            return pairs(name, self._labels, _NAMES, self.counts, exemplars)
+        if name == LAST_EVENT.name:
+            return pairs(name, self._labels, _NAMES, self.last)
+        if name in _OF_INCIDENTS:
+            return _OF_INCIDENTS[name](self._labels, self)
+        domain = self._domain
+        if domain is None:
+            return ""
+        if name == HUNG.name:
+            return _hung(self._labels, domain, self._signals)
+        if self._unobserved is not None and domain.present:
+            domain = domain._replace(state=UNKNOWN, reason=CONNECTION_DOWN, since=self._unobserved)
+        return _WRITERS[name](self._labels, domain)
+
+
+def _hung(subject: str, domain: DomainValues, signals: tuple[str, ...]) -> str:
+    return "".join(
+        sample(HUNG.name, f'{subject},signal="{signal}"', signal in domain.hung) for signal in signals
+    )
+
+
+def _state(subject: str, domain: DomainValues) -> str:
+    return "".join(
+        sample(STATE.name, f'{subject},state="{state}"', state == domain.state) for state in SHOWN_STATES
+    )
+
+
+def _state_reason(subject: str, domain: DomainValues) -> str:
+    rest = labels({"state": domain.state, "reason": domain.reason})
+    return sample(STATE_REASON.name, f"{subject},{rest}", 1)
+
+
+def _state_since(subject: str, domain: DomainValues) -> str:
+    return sample(STATE_SINCE.name, subject, domain.since)
+
+
+def _meta(subject: str, domain: DomainValues) -> str:
+    details = domain.details
+    rest = labels(
+        {
+            "uuid": domain.uuid,
+            "persistent": _yes_no(domain.persistent),
+            "autostart": _yes_no(domain.autostart),
+            "type": details.type if details else "",
+            "title": details.title if details else "",
+        }
+    )
+    return sample(META.name, f"{subject},{rest}", 1)
+
+
+def _yes_no(value: bool | None) -> str:  # noqa: FBT001 - the value itself, not a switch
+    return {True: "true", False: "false", None: ""}[value]
+
+
+_WRITERS: Mapping[str, Callable[[str, DomainValues], str]] = {
+    STATE.name: _state,
+    STATE_REASON.name: _state_reason,
+    STATE_SINCE.name: _state_since,
+    META.name: _meta,
+    **{name: partial(platform_meta, name) for name in PLATFORM_METAS},
+}
+
+
+def _incidents(subject: str, page: DomainPage) -> str:
+    return "".join(
+        sample(INCIDENTS.name, f'{subject},kind="{kind}"', n) for kind, n in page.incidents.items()
+    )
+
+
+def _incident_open(subject: str, page: DomainPage) -> str:
+    return "".join(
+        sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', bool(page.opened.get(kind)))
+        for kind in page.incidents
+    )
+
+
+def _last_incident(subject: str, page: DomainPage) -> str:
+    return "".join(
+        sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at) for kind, at in page.began.items()
+    )
+
+
+_OF_INCIDENTS = {
+    INCIDENTS.name: _incidents,
+    INCIDENT_OPEN.name: _incident_open,
+    LAST_INCIDENT.name: _last_incident,
+}

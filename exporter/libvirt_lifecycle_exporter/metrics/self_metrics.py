@@ -1,0 +1,259 @@
+"""The exporter's own metrics (``libvirt_lifecycle_exporter_*``), read from its parts at each scrape."""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
+from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
+from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
+
+PREFIX = "libvirt_lifecycle_exporter"
+
+
+_PROBE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SCRAPE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+class QueueFigures(Protocol):
+    """Figures of the message queue."""
+
+    @property
+    def received(self) -> Mapping[str, int]: ...
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+    def depth(self) -> int: ...
+
+
+class JournalFigures(Protocol):
+    """What the journal says about itself."""
+
+    events: int
+    errors: int
+
+    @property
+    def disabled_dropped(self) -> Mapping[str, int]: ...
+    def size(self) -> int: ...
+
+
+class CourierFigures(Protocol):
+    """What the deliveries of one signal say about themselves."""
+
+    signal: str
+    pending: int
+    oldest: float
+    failures: int
+
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+    @property
+    def exported(self) -> int: ...
+
+
+class WebFigures(Protocol):
+    """What the web configuration says about itself."""
+
+    trouble: str
+    reloaded_at: float | None
+
+    @property
+    def refused(self) -> Mapping[str, int]: ...
+
+
+class ExporterCollector(Collector):
+    """What the exporter says about itself."""
+
+    def __init__(
+        self,
+        inbox: QueueFigures,
+        sink: PrometheusSink,
+        journal: JournalFigures,
+        *,
+        heartbeat: Callable[[], float],
+        libvirt_version: str,
+        web: WebFigures,
+        threads: ThreadRegistry,
+        clock: ClockMonitor,
+        couriers: Sequence[CourierFigures] = (),
+    ) -> None:
+        """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
+        self._inbox = inbox
+        self._sink = sink
+        self._journal = journal
+        self._couriers = couriers
+        self._web = web
+        self._threads = threads
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._libvirt_version = libvirt_version
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            f"{PREFIX}_build_info",
+            "Always 1; what this exporter is made of.",
+            labels=["version", "python_version", "libvirt_version"],
+        )
+        build.add_metric([__version__, platform.python_version(), self._libvirt_version], 1)
+        yield build
+        received = CounterMetricFamily(
+            f"{PREFIX}_events_received",
+            "libvirt callbacks that arrived, by libvirt's event id.",
+            labels=["source"],
+        )
+        for source, count in dict(self._inbox.received).items():
+            received.add_metric([source], count)
+        yield received
+        dropped = CounterMetricFamily(
+            f"{PREFIX}_events_dropped",
+            "libvirt callbacks that were lost inside the exporter; each forces a new snapshot.",
+            labels=["cause"],
+        )
+        for cause, count in dict(self._inbox.dropped).items():
+            dropped.add_metric([cause], count)
+        yield dropped
+        errors = CounterMetricFamily(
+            f"{PREFIX}_thread_errors",
+            "Total number of unexpected exceptions that a thread of the exporter recovered from.",
+            labels=["thread"],
+        )
+        for role, count in dict(self._threads.errors).items():
+            errors.add_metric([role], count)
+        yield errors
+        yield CounterMetricFamily(
+            f"{PREFIX}_clock_jumps", "Total number of jumps of the wall clock.", value=self._clock.jumps
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_queue_depth", "Messages that wait for the worker.", value=self._inbox.depth()
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
+            "When the libvirt event loop last turned (about twice a second), in seconds since the epoch.",
+            value=self._heartbeat(),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_journal_events", "Transitions in the journal.", value=self._journal.events
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_journal_bytes", "Size of the journal on disk.", value=self._journal.size()
+        )
+        yield CounterMetricFamily(
+            f"{PREFIX}_journal_errors",
+            "Failed attempts to use the journal, and transitions that are missing in it.",
+            value=self._journal.errors,
+        )
+        yield from self._deliveries()
+        yield from self._entrance()
+        yield GaugeMetricFamily(
+            f"{PREFIX}_series", "Series about domains that there are now.", value=self._sink.series
+        )
+        yield CounterMetricFamily(
+            f"{PREFIX}_series_limited",
+            "Domains, and event and reason pairs of domains, that were refused series of their own "
+            'because of the limit; their transitions are counted under domain="_other".',
+            value=self._sink.series_limited,
+        )
+
+    def _entrance(self) -> Iterator[Metric]:
+        at = self._web.reloaded_at
+        yield GaugeMetricFamily(
+            f"{PREFIX}_web_config_last_reload_successful",
+            "1 while what --web.config.file says is in force, 0 while it cannot be used and what it said "
+            "before is in force; absent without the flag.",
+            value=None if at is None else not self._web.trouble,
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_web_config_last_reload_success_timestamp_seconds",
+            "When a web configuration was last taken, in seconds since the epoch.",
+            value=at,
+        )
+        refused = CounterMetricFamily(
+            f"{PREFIX}_web_refused",
+            "Connections and requests that were turned away.",
+            labels=["cause"],
+        )
+        for cause, count in dict(self._web.refused).items():
+            refused.add_metric([cause], count)
+        yield refused
+
+    def _deliveries(self) -> Iterator[Metric]:
+        pending = GaugeMetricFamily(
+            f"{PREFIX}_otlp_pending",
+            "Spans and log records that are still to be delivered.",
+            labels=["signal"],
+        )
+        oldest = GaugeMetricFamily(
+            f"{PREFIX}_otlp_oldest_pending_timestamp_seconds",
+            "When the oldest of what is still to be delivered happened, in seconds since the epoch.",
+            labels=["signal"],
+        )
+        exported = CounterMetricFamily(
+            f"{PREFIX}_otlp_exported", "Spans and log records that the receiver has taken.", labels=["signal"]
+        )
+        dropped = CounterMetricFamily(
+            f"{PREFIX}_otlp_dropped",
+            "Spans and log records that were given up or set aside.",
+            labels=["signal", "cause"],
+        )
+        errors = CounterMetricFamily(
+            f"{PREFIX}_sink_errors",
+            "Attempts to deliver that did not work and were repeated.",
+            labels=["sink"],
+        )
+        for courier in self._couriers:
+            pending.add_metric([courier.signal], courier.pending)
+            oldest.add_metric([courier.signal], courier.oldest)
+            exported.add_metric([courier.signal], courier.exported)
+            for cause, count in dict(courier.dropped).items():
+                dropped.add_metric([courier.signal, cause], count)
+            errors.add_metric([f"otlp_{courier.signal}"], courier.failures)
+        enabled = {courier.signal for courier in self._couriers}
+        for signal in SIGNALS:
+            if (enabled and signal not in enabled) or signal in self._journal.disabled_dropped:
+                dropped.add_metric([signal, "disabled"], self._journal.disabled_dropped.get(signal, 0))
+        yield from (pending, oldest, exported, dropped, errors)
+
+
+def probe_duration_histogram() -> Histogram:
+    """Return the histogram of probe durations; each probe takes its labelled child when it is created."""
+    return Histogram(
+        f"{PREFIX}_probe_duration_seconds",
+        "Time that a round of hang probes over all domains of a connection took.",
+        labelnames=("connection", "signal"),
+        registry=None,
+        buckets=_PROBE_BUCKETS,
+    )
+
+
+def registry(collector: ExporterCollector, probe_duration: Histogram) -> tuple[CollectorRegistry, Histogram]:
+    """Build the registry of everything that is not about libvirt; return it and the scrape duration in it."""
+    disable_created_metrics()
+    made = CollectorRegistry(auto_describe=False)
+    made.register(collector)
+    made.register(probe_duration)
+    ProcessCollector(registry=made)
+    PlatformCollector(registry=made)
+    GCCollector(registry=made)
+    duration = Histogram(
+        f"{PREFIX}_scrape_duration_seconds",
+        "Time it took to write /metrics, by scrape.",
+        registry=made,
+        buckets=_SCRAPE_BUCKETS,
+    )
+    return made, duration

@@ -1,0 +1,320 @@
+"""The Prometheus sink: all series of domains and connections, their birth, limit and end.
+
+Law: a domain's series come together and leave together; what is over the limit is counted under
+``domain="_other"``, never lost. Where something will be counted is said beforehand, so that the journal
+knows it, and stays so over a restart. Writing (the worker) and reading (scrapes) may overlap.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from libvirt_lifecycle_exporter.engine.changes import CountKey, Memory, Name, TotalKey, Traced
+from libvirt_lifecycle_exporter.engine.durations import Duration
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionPage
+from libvirt_lifecycle_exporter.metrics.domain_series import EXEMPLIFIED, Counted, DomainPage, Pair
+from libvirt_lifecycle_exporter.metrics.exposition import render
+from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
+from libvirt_lifecycle_exporter.metrics.series_budget import Room
+from libvirt_lifecycle_exporter.model.text import OTHER
+from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
+
+
+class PrometheusSink:
+    """Holds what /metrics says about domains and connections."""
+
+    def __init__(
+        self,
+        connections: tuple[str, ...],
+        *,
+        series_limit: int,
+        series_ttl: float,
+        signals: tuple[str, ...] = (),
+    ) -> None:
+        """``series_ttl``: seconds that a removed domain's series stay; ``signals``: of hangs, those that are
+        switched on.
+        """
+        self._lock = threading.Lock()
+        self._signals = signals
+        self._room = Room(series_limit, signals)
+        self._ttl = series_ttl
+        self._connections = {name: ConnectionPage(name) for name in connections}
+        self._pages: dict[Name, DomainPage] = {}
+        self._unobserved: dict[str, float] = {}
+        """Connections whose domains are in an unknown state, and since when; Unix time, seconds."""
+        self._now = 0.0
+        """The newest time that ``expire`` was called with."""
+
+    @property
+    def series(self) -> int:
+        """How many series about domains there are now."""
+        return self._room.series
+
+    @property
+    def series_limited(self) -> int:
+        """How many domains and pairs were refused series of their own."""
+        return self._room.limited
+
+    def admit(self, connection: str, name: str) -> str:
+        """Make room for a domain; return the name under which it is shown, which may be ``_other``."""
+        if (connection, name) in self._pages:  # by the one thread that writes, and so without the lock
+            return name
+        with self._lock:
+            return OTHER if self._admit(connection, name) is None else name
+
+    def place(self, change: Transition) -> str:
+        """Make room for a transition; return the name under which it is to be counted."""
+        page = self._pages.get((change.connection, change.name))
+        if page is not None and (change.event, change.reason) in page.last:
+            return change.name
+        with self._lock:
+            return self._place(change)
+
+    def count(self, change: Transition, place: str = "") -> None:
+        """Count a transition; ``place``: what was answered when it was asked for."""
+        pair = (change.event, change.reason)
+        with self._lock:
+            self._connections[change.connection].add("event", pair)
+            page = self._page(change.connection, place or self._place(change))
+            if not page.again(pair, change.at):
+                self._room.keep(page, pair)
+                with self._room.growing(page):
+                    page.first(pair, change.at)
+
+    def exemplify(self, traced: Traced) -> None:
+        """Name the span of a transition that was counted."""
+        change = traced.change
+        with self._lock:
+            # Under its own name, or where it was counted for want of room.
+            for name in (change.name, OTHER):
+                page = self._pages.get((change.connection, name))
+                if page is not None and page.exemplify(traced):
+                    return
+
+    def raw(self, connection: str, event: str, detail: str) -> None:
+        """Count what libvirt sent, in its own words."""
+        with self._lock:
+            self._connections[connection].add("raw", (event, detail))
+
+    def total(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
+        """Return how many transitions of these pairs were counted on a connection."""
+        with self._lock:
+            return sum(self._connections[connection].total("event", pair) for pair in pairs)
+
+    def restore(self, memory: Memory, now: float) -> None:
+        """Take over the counters from before a restart; the names nobody bears any more leave in time."""
+        counts: dict[Name, dict[Pair, Counted]] = defaultdict(dict)
+        for (connection, name, event, reason), counted in memory.counts.items():
+            counts[connection, name][event, reason] = counted
+        with self._lock:
+            self._room.folded |= memory.folded
+            bearers = {
+                (domain.connection, domain.name): domain.values()
+                for domain in sorted(memory.domains, key=lambda domain: domain.present)
+            }
+            # What is folded comes last, if at all: it had to wait before, too.
+            own = [*counts, *(key for key in bearers if key not in counts and key not in memory.folded)]
+            for key in own:
+                if key[1] != OTHER and self._comes_back(key, counts.get(key, {}), bearers.get(key), now):
+                    counts.pop(key, None)
+            for (connection, _), rest in counts.items():
+                page = self._page(connection, OTHER)
+                with self._room.growing(page):
+                    page.restore(rest)
+            for (connection, kind, what, reason), total in memory.totals.items():
+                self._connections[connection].restore(kind, (what, reason), total)
+            for connection, host in memory.hosts.items():
+                self._connections[connection].set_host_reboot(host.rebooted_at)
+
+    def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
+        """Return all counters as they are."""
+        with self._lock:
+            counts = {
+                (*name, *pair): counted
+                for name, page in self._pages.items()
+                for pair, counted in page.counted().items()
+            }
+            totals = {
+                (connection, *key): total
+                for connection, page in self._connections.items()
+                for key, total in page.totals().items()
+            }
+        return counts, totals
+
+    def folded(self) -> frozenset[Name]:
+        """Name the domains that have no series of their own."""
+        return frozenset(self._room.folded)
+
+    def folded_lately(self) -> dict[Name, bool]:
+        """Name those that have none any more, or have some again, since this was asked last."""
+        return self._room.folded_lately()
+
+    def incident(self, incident: Incident, place: str = "", more: int = 1) -> None:
+        """Show that an incident was opened or closed; ``more``: how many it is more if it is open."""
+        with self._lock:
+            if incident.closed_at is None:
+                page = self._page(incident.connection, place or incident.name)
+                with self._room.growing(page):
+                    page.opens(incident, more)
+                if page.is_own:
+                    self._room.reserve(page)
+                return
+            for name in (incident.name, OTHER):
+                found = self._pages.get((incident.connection, name))
+                if found is not None:
+                    found.closes(incident)
+
+    def took(self, duration: Duration) -> None:
+        """Count how long an operation took."""
+        with self._lock:
+            self._connections[duration.connection].took(duration)
+
+    def reconnect(self, connection: str) -> None:
+        """Count that a lost connection was opened again."""
+        with self._lock:
+            self._connections[connection].add("reconnect")
+
+    def host_rebooted(self, connection: str, at: float) -> None:
+        """Count a reboot of the host; ``at``: when it was found; Unix time, seconds."""
+        with self._lock:
+            page = self._connections[connection]
+            page.add("host_reboot")
+            page.set_host_reboot(at)
+
+    def blind(self, connection: str, seconds: float) -> None:
+        """Count time in which events could have been missed."""
+        with self._lock:
+            self._connections[connection].add("unobserved", more=seconds)
+
+    def note(self, connection: str, change: InventoryChange) -> None:
+        """Count a change of the inventory."""
+        with self._lock:
+            self._connections[connection].add("inventory", (change.change, change.reason))
+
+    def link(self, connection: str, *, up: bool) -> None:
+        """Show that a connection is up or down."""
+        with self._lock:
+            self._connections[connection].link(up=up)
+
+    def set_unobserved(self, connection: str, since: float | None) -> None:
+        """Show the states of a connection's domains as unknown since then; None: as last known."""
+        with self._lock:
+            if since is None:
+                self._unobserved.pop(connection, None)
+            else:
+                self._unobserved[connection] = since
+            for (where, _), page in self._pages.items():
+                if where == connection:
+                    page.set_unobserved(since)
+
+    def show(self, domain: DomainValues) -> None:
+        """Show what is known of a domain now; start the end of its series if it is gone."""
+        key = (domain.connection, domain.name)
+        with self._lock:
+            page = self._admit(*key) if domain.present else self._pages.get(key)
+            if page is not None:
+                with self._changing(page, domain.removed_at):
+                    page.show(domain)
+
+    def retire(self, connection: str, name: str, uuid: str, at: float) -> None:
+        """Stop showing a domain under a name that it no longer has; start the end of the name's series."""
+        with self._lock:
+            self._room.fold((connection, name), is_folded=False)
+            page = self._pages.get((connection, name))
+            if page is not None:
+                with self._changing(page, at):
+                    page.withdraw(uuid)
+
+    def forget(self, connection: str, name: str) -> None:
+        """Let go of a domain that is long gone."""
+        with self._lock:
+            self._room.fold((connection, name), is_folded=False)
+
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds: series stay for as long as they would have."""
+        with self._lock:
+            self._now += jump
+            for page in self._pages.values():
+                if page.expires is not None:
+                    page.expires += jump
+
+    def expire(self, now: float) -> list[tuple[str, str]]:
+        """Let the series leave whose time has come; return their (connection, name)."""
+        with self._lock:
+            self._now = now
+            over = [
+                key for key, page in self._pages.items() if page.expires is not None and page.expires <= now
+            ]
+            for key in over:
+                self._room.leave(key, self._pages.pop(key))
+        return over
+
+    def render(self, *, openmetrics: bool) -> str:
+        """Write everything in one of the two formats (without OpenMetrics' EOF)."""
+        with self._lock:
+            exemplified = {DOMAIN_FAMILIES.index(EVENTS): EXEMPLIFIED} if openmetrics else {}
+            pages = self._pages.values()
+            parts = render(DOMAIN_FAMILIES, pages, openmetrics=openmetrics, instead=exemplified)
+            parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
+        return "".join(parts)
+
+    def _page(self, connection: str, name: str) -> DomainPage:
+        """Return a page, a new one if there is none."""
+        page = self._pages.get((connection, name))
+        if page is None:
+            page = self._pages[connection, name] = self._new_page(connection, name)
+            self._room.series += page.series
+        return page
+
+    def _new_page(self, connection: str, name: str) -> DomainPage:
+        page = DomainPage(connection, name, signals=self._signals, is_own=name != OTHER)
+        page.set_unobserved(self._unobserved.get(connection))
+        return page
+
+    def _admit(self, connection: str, name: str) -> DomainPage | None:
+        """Return the page of a domain, a new one if the limit allows."""
+        page = self._pages.get((connection, name))
+        if page is None and self._room.admits((connection, name)):
+            page = self._page(connection, name)
+            self._room.reserve(page)
+        return page
+
+    def _place(self, change: Transition) -> str:
+        page = self._admit(change.connection, change.name)
+        name, pair = (change.connection, change.name), (change.event, change.reason)
+        return OTHER if page is None or not self._room.takes(name, page, pair) else change.name
+
+    def _comes_back(
+        self, name: Name, counts: dict[Pair, Counted], domain: DomainValues | None, now: float
+    ) -> bool:
+        """Show a domain as before a restart; False if there is less room than there was."""
+        page = self._new_page(*name)
+        page.restore(counts)
+        if domain is not None:
+            page.show(domain)
+        if not self._room.takes_back(page):
+            return False
+        self._room.reserve(page)
+        page.expires = now + self._ttl
+        self._pages[name] = page
+        return True
+
+    @contextmanager
+    def _changing(self, page: DomainPage, at: float) -> Iterator[None]:
+        """Account for what a page shows of its domain; the page expires if no domain has its name.
+
+        ``at``: when the domain left the name; Unix time, seconds.
+        """
+        before = page.facts
+        yield
+        if page.facts != before:
+            self._room.series += page.facts - before
+            self._room.reserve(page)
+        if page.is_taken:
+            page.expires = None
+        elif page.expires is None:
+            # max(): the time stamp may be from right before a jump of the wall clock.
+            page.expires = max(at, self._now) + self._ttl

@@ -1,0 +1,192 @@
+"""The messages that the hypervisor package sends to the worker.
+
+Immutable values without behaviour, in the order in which they arise. Every string in them has been cleaned
+(``text.clean``), and none of them holds a libvirt object. Times named ``at`` are Unix time in seconds.
+"""
+
+from typing import NamedTuple
+
+
+class Observation(NamedTuple):
+    """One libvirt callback, copied. Its meaning is diagnosis' business."""
+
+    order: int
+    """Place in the order of arrival, over all connections of this process."""
+    at: float
+    """When the callback ran; Unix time, seconds."""
+    connection: str
+    kind: str
+    """libvirt's event id, lower snake: ``lifecycle``, ``reboot``, ``watchdog``, ..."""
+    uuid: str
+    name: str
+    domain_id: int
+    event: int
+    """lifecycle: virDomainEventType; other kinds: their action or state number, else 0."""
+    detail: int
+    """lifecycle: the event's detail; other kinds: their reason number, else 0."""
+    subject: str
+    """What it is about, where the kind says so: the disk of an I/O error, the metadata's URI."""
+    word: str
+    """The reason in libvirt's own free word, where the kind has one (I/O error)."""
+
+
+class RunEvidence(NamedTuple):
+    """What tells one run of a domain from another with the same id; 0: not known."""
+
+    process_start: int = 0
+    """When the emulator's process started; clock ticks since the host booted. A pid proves less: it depends
+    on the PID namespace of the reader."""
+    cpu_time: int = 0
+    """CPU time that the run has used; nanoseconds. It only grows within one run."""
+
+
+NO_EVIDENCE = RunEvidence()
+
+
+class DomainFacts(NamedTuple):
+    """What libvirt says of one domain now."""
+
+    uuid: str
+    name: str
+    domain_id: int
+    state: str
+    reason: str
+    persistent: bool
+    autostart: bool
+    run_evidence: RunEvidence = NO_EVIDENCE
+
+
+class Nova(NamedTuple):
+    """OpenStack Nova's metadata in the domain XML (namespace openstack.org/xmlns/libvirt/nova)."""
+
+    instance_name: str
+    flavor: str
+    project_name: str
+    project_id: str
+    user_name: str
+    user_id: str
+
+
+class OpenNebula(NamedTuple):
+    """OpenNebula's metadata in the domain XML (namespace opennebula.org/xmlns/libvirt/1.0)."""
+
+    vm_id: str
+    vm_name: str
+    user_name: str
+    user_id: str
+    group_name: str
+    group_id: str
+    datastore_id: str
+    """The system datastore that holds the VM's files."""
+
+
+class Ovirt(NamedTuple):
+    """oVirt's metadata in the domain XML (namespace ovirt.org/vm/1.0)."""
+
+    cluster_version: str
+    """The compatibility version of the cluster, such as 4.6."""
+    resume_behavior: str
+    """What oVirt does after an I/O error: auto_resume, leave_paused or kill."""
+
+
+class DomainDetails(NamedTuple):
+    """What the domain XML says and events do not."""
+
+    type: str
+    title: str
+    nova: Nova | None
+    opennebula: OpenNebula | None = None
+    ovirt: Ovirt | None = None
+
+
+class Snapshot(NamedTuple):
+    """All domains of a connection, completely listed; an incomplete list is never one of these."""
+
+    began: int
+    """The order of arrival when the listing began: what was observed later is newer than this."""
+    at: float
+    connection: str
+    domains: tuple[DomainFacts, ...]
+
+
+class Look(NamedTuple):
+    """libvirt's answer about one domain; ``facts`` is None when it no longer exists."""
+
+    began: int
+    at: float
+    connection: str
+    uuid: str
+    facts: DomainFacts | None
+    details: DomainDetails | None
+    evidence: str = ""
+    """Why, in words, if that was asked for and anything could be found."""
+
+
+class Subject(NamedTuple):
+    """What evidence is asked for: of whom, and why what."""
+
+    name: str
+    domain_id: int
+    """Of the run that it happened in."""
+    event: str
+    reason: str
+    at: float
+    """When it happened; Unix time, seconds."""
+
+
+class HostSeen(NamedTuple):
+    """A connection was opened; its events come later. Says which driver and which boot of the host it is."""
+
+    order: int
+    """Place in the order of arrival: everything that this connection reports is newer."""
+    at: float
+    connection: str
+    driver: str
+    """As virConnectGetType returns it: ``QEMU``, ``LXC``, ``TEST``, ..."""
+    boot_id: str
+    """Of the host that the domains run on; empty where it cannot be known (remote connections)."""
+
+
+class LinkUp(NamedTuple):
+    """A connection is open, and its callbacks are registered."""
+
+    at: float
+    connection: str
+
+
+class LinkDown(NamedTuple):
+    """A connection is lost, or could not be opened."""
+
+    at: float
+    """Since when nothing was heard; Unix time, seconds."""
+    connection: str
+    cause: str
+
+
+class Answer(NamedTuple):
+    """What one domain answered to a probe, or did not."""
+
+    uuid: str
+    how: str
+    """``answered``; ``silent``; ``busy``: no question could be put, and nothing is known; ``absent``: there
+    is nobody to ask."""
+    seconds: float = 0.0
+    """emulator, silent: for how long somebody has been waiting for its monitor."""
+    by: str = ""
+    """emulator, silent: who has."""
+    ran: int = 0
+    """vcpu: how long all its virtual CPUs have run; nanoseconds."""
+
+
+class Probed(NamedTuple):
+    """What the domains of a connection answered to the probes of one hang signal."""
+
+    at: float
+    """When the answers were there; Unix time, seconds."""
+    connection: str
+    signal: str
+    """One of ``vocabulary.HANG_SIGNALS``."""
+    answers: tuple[Answer, ...]
+
+
+Message = Observation | Snapshot | Look | HostSeen | LinkUp | LinkDown | Probed

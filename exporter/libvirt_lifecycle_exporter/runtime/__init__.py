@@ -1,0 +1,8 @@
+"""Services of the process that every other package may use. Imports nothing from the exporter.
+
+* ``threads``            supervised threads: an exception is logged, counted and recovered from
+* ``clock``              detection of jumps of the wall clock
+* ``log_format``         log lines as logfmt or JSON
+* ``systemd``            sd_notify: readiness, watchdog, status
+* ``socket_activation``  listening sockets that systemd passes
+"""

@@ -1,1 +1,0 @@
-"""Where transitions go. Sinks import no source and no other sink."""
