@@ -13,8 +13,8 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.hypervisor.emulator_probe import EmulatorProbe
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.hypervisor.probes import Post
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.hypervisor.probes import ProbeContext
 from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histogram
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from tests.bench.size import cpu_seconds
@@ -112,9 +112,9 @@ def made_up(domains: int) -> dict[str, float]:
 
 def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
     calls: Counter[str] = Counter()
-    post = Post(
+    post = ProbeContext(
         "bench",
-        Inbox(1000),
+        MessageQueue(1000),
         partial(probe_duration_histogram().labels, "bench"),
         lambda: True,
         lambda _name: True,

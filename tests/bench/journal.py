@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.bench.size import node
@@ -19,7 +19,7 @@ def fill(path: Path) -> float:
     journal = Journal(path)
     journal.restore()
     for number in range(0, ROWS, BATCH):
-        effects = Effects()
+        effects = ChangeBatch()
         for place in range(number, number + BATCH):
             effects.count(transition(place))
         journal.append(effects)

@@ -16,12 +16,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.bench import floor
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
-from tests.otel.sender import Sender, event
+from tests.otel.export_harness import ExportHarness, event
 from tests.otel.stub import WELL, Stub, numbers
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -33,11 +33,11 @@ LAGS = 400
 PAIRS = ("suspended/paused", "resumed/unpaused", "shutdown/guest", "stopped/shutdown")
 
 
-def batches(count: int, size: int) -> list[Effects]:
+def batches(count: int, size: int) -> list[ChangeBatch]:
     """As the worker hands them to the journal."""
     made, now = [], time.time()
     for first in range(0, count, size):
-        effects = Effects()
+        effects = ChangeBatch()
         for number in range(first, first + size):
             effects.count(event(PAIRS[number // DOMAINS % 4], name=f"web-{number % DOMAINS}", at=now))
         made.append(effects)
@@ -63,7 +63,7 @@ def throughput(folder: Path) -> dict[str, float]:
         off.close()
         with Stub() as stub:
             (folder / f"on-{size}").mkdir()
-            with Sender(folder / f"on-{size}", {BASE: stub.url}) as sender:
+            with ExportHarness(folder / f"on-{size}", {BASE: stub.url}) as sender:
                 found[f"events/s, on, batches of {size}"] = appended(sender.journal, size)
                 began = time.perf_counter()
                 until(lambda sender=sender: not sender.pending("logs") + sender.pending("traces"), 120, "all")  # type: ignore[misc]
@@ -71,7 +71,7 @@ def throughput(folder: Path) -> dict[str, float]:
                     time.perf_counter() - began
                 )
         (folder / f"down-{size}").mkdir()
-        with Sender(folder / f"down-{size}", {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
+        with ExportHarness(folder / f"down-{size}", {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
             found[f"events/s, on and nobody there, batches of {size}"] = appended(sender.journal, size)
     return found
 
@@ -105,15 +105,15 @@ def lag(folder: Path) -> dict[str, float]:
 
 def memory(folder: Path) -> dict[str, float]:
     """Of the process, with nobody there: before, and with so many pending."""
-    with Sender(folder, {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
+    with ExportHarness(folder, {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
         sender.send([event()])
-        until(lambda: sender.courier("logs").failures, 20, "an attempt")
+        until(lambda: sender.sender("logs").failures, 20, "an attempt")
         before = _resident()
         for effects in batches(PENDING, 100):
             sender.journal.append(effects)
-        until(lambda: sender.courier("logs").pending > PENDING, 60, "its own count")
-        failures = sender.courier("traces").failures
-        until(lambda: sender.courier("traces").failures > failures, 60, "another attempt")
+        until(lambda: sender.sender("logs").pending > PENDING, 60, "its own count")
+        failures = sender.sender("traces").failures
+        until(lambda: sender.sender("traces").failures > failures, 60, "another attempt")
         return {
             "resident MB, nothing pending": before,
             f"resident MB, {PENDING} pending": _resident(),
@@ -138,11 +138,11 @@ def outage(folder: Path) -> dict[str, float]:
         provider.shutdown()
         theirs = len(stub.taken("traces"))
     seconds = time.monotonic() - began
-    with Sender(folder, {BASE: f"http://127.0.0.1:{port}"}) as sender:
+    with ExportHarness(folder, {BASE: f"http://127.0.0.1:{port}"}) as sender:
         for effects in batches(OUTAGE, 100):
             sender.journal.append(effects)
-        until(lambda: sender.courier("traces").failures > 1, 30, "attempts")
-    with Stub() as stub, Sender(folder, {BASE: stub.url}) as sender:
+        until(lambda: sender.sender("traces").failures > 1, 30, "attempts")
+    with Stub() as stub, ExportHarness(folder, {BASE: stub.url}) as sender:
         until(lambda: not sender.pending("traces"), 60, "all")
         ours = len({number for span in stub.taken("traces") for number in numbers(span)})
     return {

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Self
 
-from libvirt_lifecycle_exporter.model.messages import LinkUp, Look, Observation, Snapshot
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Listing, Lookup, Observation
 from tests.unit.exporter_model import Clock, Exporter
 from tests.unit.seen import HERE, lifecycle
 from tests.unit.test_prometheus_sink import EVENTS, value
@@ -27,18 +27,18 @@ class Life(Exporter):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put(self, *messages: Observation | Snapshot | Look) -> None:
+    def put(self, *messages: Observation | Listing | Lookup) -> None:
         """Each is newer than those before it, answers too; they are one batch."""
         for message in messages:
-            order, at = self.inbox.next_order(), self.clock.tick()
+            order, at = self.message_queue.next_order(), self.clock.tick()
             if isinstance(message, Observation):
-                self.inbox.put(message._replace(order=order, at=at))
-            elif isinstance(message, Snapshot):
-                self.inbox.put(message._replace(began=order, at=at))
+                self.message_queue.put(message._replace(order=order, at=at))
+            elif isinstance(message, Listing):
+                self.message_queue.put(message._replace(began=order, at=at))
             else:
-                self.inbox.put(message._replace(began=order, at=at))
+                self.message_queue.put(message._replace(began=order, at=at))
 
-    def feed(self, *messages: Observation | Snapshot | Look) -> None:
+    def feed(self, *messages: Observation | Listing | Lookup) -> None:
         """Each is a batch of its own."""
         for message in messages:
             self.put(message)
@@ -49,10 +49,10 @@ class Life(Exporter):
         self.clock.turns += 10
         self.tick()
 
-    def lists(self, *listings: Snapshot) -> None:
+    def lists(self, *listings: Listing) -> None:
         """Connects, and lists until everything that contradicts what was known is believed."""
         for listing in listings:
-            self.inbox.put(LinkUp(self.clock.tick(), listing.connection))
+            self.message_queue.put(ConnectionUp(self.clock.tick(), listing.connection))
         for _ in range(3):
             self.feed(*listings)
             self.later()

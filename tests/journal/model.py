@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import CountKey, Effects, Memory, TotalKey
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, CountKey, SavedState, TotalKey
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES
@@ -21,7 +21,7 @@ class Counted:
         self.watched: dict[str, float] = {}
         self.incidents: dict[str, Incident] = {}
 
-    def take(self, effects: Effects) -> None:
+    def take(self, effects: ChangeBatch) -> None:
         # What has left is gone before anything is shown.
         self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         for change in effects.transitions:
@@ -38,7 +38,7 @@ class Counted:
         self.watched |= effects.watched_until
         self.incidents |= effects.incidents
 
-    def recall(self, memory: Memory) -> None:
+    def recall(self, memory: SavedState) -> None:
         """Begin with what was restored, as the exporter does."""
         self.counts, self.watched = dict(memory.counts), dict(memory.watched_until)
         self.totals.update({key: int(total) for key, total in memory.totals.items()})
@@ -48,8 +48,8 @@ class Counted:
     def open(self) -> list[Incident]:
         return [incident for incident in self.incidents.values() if incident.closed_at is None]
 
-    def memory(self) -> Memory:
-        return Memory(
+    def memory(self) -> SavedState:
+        return SavedState(
             dict(self.counts), dict(self.totals), list(self.domains.values()), dict(self.watched), self.open()
         )
 
@@ -70,14 +70,14 @@ class Writer:
         self.give(batch(transition(number) for number in numbers))
         self.number += transitions
 
-    def give(self, effects: Effects) -> None:
+    def give(self, effects: ChangeBatch) -> None:
         self.counted.take(effects)
         self.journal.append(effects)
 
     def tend(self) -> None:
         self.journal.tend(self.counted.memory)
 
-    def restart(self) -> Memory:
+    def restart(self) -> SavedState:
         self.journal.close()
         self.journal = Journal(self.path, first_retry=0)
         self.restored = self.journal.restore()
@@ -87,12 +87,12 @@ class Writer:
         return alike(self.restart(), self.counted.memory())
 
 
-def alike(one: Memory, other: Memory) -> bool:
+def alike(one: SavedState, other: SavedState) -> bool:
     """Domains in any order."""
     return _comparable(one) == _comparable(other)
 
 
-def _comparable(memory: Memory) -> tuple[object, ...]:
+def _comparable(memory: SavedState) -> tuple[object, ...]:
     domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
     totals = {key: total for key, total in memory.totals.items() if total}
     incidents = {incident.id: incident for incident in memory.incidents}

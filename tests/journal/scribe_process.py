@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from tests.journal.model import Writer
 from tests.journal.values import batch, transition
 
@@ -37,7 +37,7 @@ def numbers(first: int) -> Iterator[int]:
 def main() -> None:
     writer = Writer(Path(sys.argv[1]))
     writer.tend()
-    keeper = Keeper(writer.journal, oldest=0, largest=0)
+    keeper = JournalMaintenance(writer.journal, oldest=0, largest=0)
     for number in numbers(int(sys.argv[2])):
         writer.give(batch(transition()._replace(message=name(number)) for _ in range(size(number))))
         if writer.journal.errors:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.journal.buffer import HistoryBuffer
 from libvirt_lifecycle_exporter.journal.store import Journal
@@ -126,11 +126,11 @@ def test_buffer_holds_at_most_its_bytes(unit: str) -> None:
     assert 20_000 < grown < 120_000
 
 
-def history_of(unit: str, number: int) -> Effects:
+def history_of(unit: str, number: int) -> ChangeBatch:
     text = f"{number:05}" * 10
     if unit == "transitions":
         return batch([transition(number)._replace(uuid=text, name=f"n{text}", run_id=f"r{text}")])
-    effects = Effects()
+    effects = ChangeBatch()
     if unit == "incidents":
         effects.incident(Incident(text, HERE, f"u{text}", f"n{text}", "crashed", AT + number, None, "c"))
     else:
@@ -140,7 +140,7 @@ def history_of(unit: str, number: int) -> Effects:
 
 def test_idle_ticks_are_not_buffered() -> None:
     buffer = HistoryBuffer(1000)
-    effects = Effects()
+    effects = ChangeBatch()
     effects.watched_until[HERE] = AT
     effects.totals[HERE, "raw", "started", "booted"] = 1
     assert not buffer.add(effects)
@@ -177,7 +177,7 @@ def test_messages_reach_only_the_transitions_before_them(
     writer.journal.close()
     with locked(path):
         writer.give(batch([crash]))
-        explained = Effects()
+        explained = ChangeBatch()
         explained.messages.append((crash.connection, crash.uuid, crash.at, "out of memory"))
         writer.give(explained)
         writer.give(batch([crash._replace(at=crash.at + 1)]))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
-from libvirt_lifecycle_exporter.engine.coverage import LONGEST_UNPROVEN, Watches
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
-from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
+from libvirt_lifecycle_exporter.engine.coverage import LONGEST_UNPROVEN, Coverage
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
+from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from tests.journal.driver import Driver
 from tests.journal.model import Writer
@@ -30,46 +30,46 @@ UP = "libvirt_connection_up"
 NOBODY = "http://127.0.0.1:9"
 
 
-def watches(monitor: ClockMonitor) -> Watches:
-    return Watches(
-        [HERE], PrometheusSink((HERE,), series_limit=10, series_ttl=900, signals=()), monitor=monitor
+def watches(monitor: ClockMonitor) -> Coverage:
+    return Coverage(
+        [HERE], MetricsStore((HERE,), series_limit=10, series_ttl=900, signals=()), monitor=monitor
     )
 
 
-def unobserved(effects: Effects) -> float:
+def unobserved(effects: ChangeBatch) -> float:
     return effects.totals[HERE, "unobserved", "", ""]
 
 
 def test_jump_adds_no_unobserved_time() -> None:
-    clocks, effects = Clocks(), Effects()
+    clocks, effects = Clocks(), ChangeBatch()
     watched = watches(clocks.monitor)
-    watched.found(LinkUp(clocks.wall, HERE), effects)
+    watched.found(ConnectionUp(clocks.wall, HERE), effects)
     watched.listed(HERE, clocks.wall, effects)
     clocks.wait(60)
-    watched.lost(LinkDown(clocks.wall, HERE, "lost"), effects)
+    watched.lost(ConnectionDown(clocks.wall, HERE, "lost"), effects)
     clocks.wait(10)
     clocks.wall += 40 * DAY
-    watched.found(LinkUp(clocks.wall, HERE), effects)
+    watched.found(ConnectionUp(clocks.wall, HERE), effects)
     assert 9 <= unobserved(effects) <= 11
 
 
 @pytest.mark.parametrize("days", [1, 40])
 def test_unobserved_time_on_the_same_boot_is_exact(days: int) -> None:
-    clocks, effects = Clocks(), Effects()
+    clocks, effects = Clocks(), ChangeBatch()
     record, until = clocks.monitor.record(), clocks.wall
     clocks.wait(days * DAY)
     clocks.restart(record)
     watched = watches(clocks.monitor)
     watched.restore({HERE: until})
-    watched.found(LinkUp(clocks.wall, HERE), effects)
+    watched.found(ConnectionUp(clocks.wall, HERE), effects)
     assert unobserved(effects) == pytest.approx(days * DAY)
 
 
 def test_unobserved_time_across_a_reboot_is_bounded() -> None:
-    clocks, effects = Clocks(), Effects()
+    clocks, effects = Clocks(), ChangeBatch()
     watched = watches(clocks.monitor)
     watched.restore({HERE: clocks.wall - 40 * DAY})
-    watched.found(LinkUp(clocks.wall, HERE), effects)
+    watched.found(ConnectionUp(clocks.wall, HERE), effects)
     assert unobserved(effects) == LONGEST_UNPROVEN
 
 
@@ -80,7 +80,7 @@ def test_history_is_kept_through_a_jump(jump: float, writer: Writer) -> None:
     clocks.monitor = ClockMonitor(lambda: clocks.wall, lambda: clocks.steady)
     writer.tend()
     writer.append(10)
-    keeper = Keeper(writer.journal, oldest=30 * DAY, largest=0)
+    keeper = JournalMaintenance(writer.journal, oldest=30 * DAY, largest=0)
     for seconds in (jump, -jump):
         clocks.wall += seconds
         keeper.keep(clocks.monitor.removal_time())
@@ -94,7 +94,7 @@ def test_history_from_a_clock_that_was_behind_is_kept(writer: Writer) -> None:
     with closing(sqlite3.connect(writer.path)) as database:
         database.execute("UPDATE transitions SET at = at - ? WHERE seq > 5", (40 * DAY,))
         database.commit()
-    Keeper(writer.journal, oldest=30 * DAY, largest=0).keep(AT + 10)
+    JournalMaintenance(writer.journal, oldest=30 * DAY, largest=0).keep(AT + 10)
     assert len(messages(writer.path)) == 10
 
 
@@ -107,7 +107,7 @@ def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -
     for _ in range(3):
         clocks.wait(600)
         clocks.restart(clocks.monitor.record())
-        Keeper(writer.journal, oldest=1800, largest=0).keep(clocks.monitor.removal_time())
+        JournalMaintenance(writer.journal, oldest=1800, largest=0).keep(clocks.monitor.removal_time())
     assert len(messages(writer.path)) < 10
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from libvirt_lifecycle_exporter.journal.database_file import Lock
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, Snapshot
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Listing
 from tests.journal.life import Life, crashed
 from tests.journal.values import asides
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
@@ -23,7 +23,7 @@ def of_there(found: DomainFacts) -> DomainFacts:
     return found._replace(uuid=f"there-{found.uuid}")
 
 
-BOTH: tuple[Snapshot, Snapshot] = (snapshot(WEB), snapshot(of_there(DB), connection=THERE))
+BOTH: tuple[Listing, Listing] = (snapshot(WEB), snapshot(of_there(DB), connection=THERE))
 
 
 def loses_its_file(life: Life) -> None:

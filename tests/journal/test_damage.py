@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, HistoryBatch, Traced
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, HistoryBatch, TracedTransition
 from libvirt_lifecycle_exporter.journal.database_file import connect
-from libvirt_lifecycle_exporter.journal.disabled import NoJournal
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.journal.disabled import DisabledJournal
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.journal.schema import VERSION
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 from tests.journal.model import Counted, Writer, alike
@@ -72,7 +72,9 @@ def test_corrupted_while_it_is_written_the_counters_go_on(
         writer.append()
         writer.tend()
     with suppress(sqlite3.Error):
-        Keeper(writer.journal, oldest=0, largest=0).keep(AT)  # who reads what writing need not touch
+        JournalMaintenance(writer.journal, oldest=0, largest=0).keep(
+            AT
+        )  # who reads what writing need not touch
     writer.tend()
     assert writer.remembers_everything()
     assert said(caplog, "the journal was corrupt") == len(asides(path)) <= 1
@@ -250,9 +252,9 @@ def test_out_of_reach_it_is_said_once_and_counted_and_healed(
 
 
 def test_without_a_journal_that_is_said_and_nothing_fails(caplog: pytest.LogCaptureFixture) -> None:
-    journal = NoJournal()
+    journal = DisabledJournal()
     assert journal.restore() == NOTHING
-    journal.append(Effects())
+    journal.append(ChangeBatch())
     journal.tend(lambda: NOTHING)
     journal.close()
     assert (journal.events, journal.errors, journal.size()) == (0, 0, 0)
@@ -272,7 +274,7 @@ def test_value_that_cannot_be_written_costs_its_own_row(
     writer.tend()
     good, unwritable = transition(0), transition(1)._replace(message=bad)  # type: ignore[arg-type]
     for _ in range(2):
-        effects = Effects()
+        effects = ChangeBatch()
         effects.count(good)
         effects.transitions.append(unwritable)
         writer.give(effects)
@@ -285,14 +287,16 @@ def test_value_that_cannot_be_written_costs_its_own_row(
     assert len(asides(path)) == 0
 
 
-class FailingTracing(Tracing):
+class FailingTracing(SpanRecorder):
     """Raises for the first batches."""
 
     def __init__(self, times: int) -> None:
         super().__init__("host", traces=True, logs=True, runs=False)
         self._left = times
 
-    def trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
+    def trace(
+        self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
+    ) -> list[TracedTransition]:
         if self._left:
             self._left -= 1
             raise RuntimeError("injected")

@@ -11,20 +11,20 @@ from typing import Any, Final
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, ReplacedError
-from libvirt_lifecycle_exporter.journal.export_queue import Outbox
+from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.history import History, Place
 from libvirt_lifecycle_exporter.journal.history_query import Selection
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
-from libvirt_lifecycle_exporter.journal.run_scope import Extent
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
+from libvirt_lifecycle_exporter.journal.run_scope import RunScope
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import LinkUp
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp
 from libvirt_lifecycle_exporter.otel.delivery import Encoded
-from libvirt_lifecycle_exporter.otel.encoding import Rendering
+from libvirt_lifecycle_exporter.otel.encoding import Encoder
 from libvirt_lifecycle_exporter.otel.resource import resources
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
@@ -46,19 +46,25 @@ class Exporter:
     """The worker, the journal, the delivery and the history, without their threads."""
 
     def __init__(self, path: Path) -> None:
-        self.threads, self.inbox, self.path = ThreadRegistry(), Inbox(1000), path
-        self.tracing = Tracing("host", traces=True, logs=True, runs=True, threads=self.threads)
+        self.threads, self.message_queue, self.path = ThreadRegistry(), MessageQueue(1000), path
+        self.tracing = SpanRecorder("host", traces=True, logs=True, runs=True, threads=self.threads)
         names = DomainFilter(".*", "")
-        self.journal = Journal(path, Extent((HERE,), names), self.tracing, self.threads)
-        self.sink = PrometheusSink((HERE,), series_limit=10_000, series_ttl=900)
+        self.journal = Journal(path, RunScope((HERE,), names), self.tracing, self.threads)
+        self.sink = MetricsStore((HERE,), series_limit=10_000, series_ttl=900)
         self.worker = Worker(
-            self.inbox, self.sink, self.journal, {HERE: Asked()}, names, memory=900, threads=self.threads
+            self.message_queue,
+            self.sink,
+            self.journal,
+            {HERE: Asked()},
+            names,
+            memory=900,
+            threads=self.threads,
         )
         self.worker.restore(self.journal.restore())
 
     def feed(self, *messages: Any) -> None:
         for message in messages:
-            self.inbox.put(message)
+            self.message_queue.put(message)
         while self.worker.work():
             pass
         self.worker.tick()
@@ -67,7 +73,7 @@ class Exporter:
         """Two domains start and crash; the newer of them may be the one whose row is damaged."""
         now = time.time()
         self.feed(
-            LinkUp(now, HERE),
+            ConnectionUp(now, HERE),
             snapshot(facts("web", "shutoff", "crashed"), facts("bad", "shutoff", "crashed")),
         )
         for name in ("web", "bad"):
@@ -80,8 +86,8 @@ class Exporter:
 
     def deliver(self) -> dict[str, int]:
         """Take everything out of the queue, as the senders do; return what was sent."""
-        outbox = Outbox(self.journal, self.tracing, self.threads)
-        rendering = Rendering(resources({HERE: HERE}, "host"), span_events=True)
+        outbox = ExportQueue(self.journal, self.tracing, self.threads)
+        rendering = Encoder(resources({HERE: HERE}, "host"), span_events=True)
         sent = {}
         outbox.expire(time.time())
         for signal in SIGNALS:
@@ -97,7 +103,7 @@ class Exporter:
         return sent
 
     def maintain(self) -> None:
-        Keeper(self.journal, oldest=1e6, largest=0, signals=SIGNALS).keep(time.time())
+        JournalMaintenance(self.journal, oldest=1e6, largest=0, signals=SIGNALS).keep(time.time())
 
     def read_history(self) -> int:
         history = History(self.path)
@@ -204,7 +210,7 @@ def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
         exporter.maintain()
         _deliver(exporter)
         assert exporter.read_history() >= 6
-        assert exporter.inbox.dropped["worker_error"] == 0
+        assert exporter.message_queue.dropped["worker_error"] == 0
         assert not list(path.parent.glob("*.corrupt-*"))
         assert exporter.journal.errors <= 2
         assert sum(exporter.threads.errors.values()) <= 20

@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, LinkDown, LinkUp, Message, Snapshot
+from libvirt_lifecycle_exporter.model.messages import (
+    ConnectionDown,
+    ConnectionUp,
+    DomainFacts,
+    Listing,
+    Message,
+)
 from tests.journal.values import CONNECTION, UUID, messages
 
 
@@ -28,10 +34,10 @@ class Life:
 
     def __init__(self, path: Path) -> None:
         self.now, self.turn = 1000.0, 0
-        self.inbox, self.journal = Inbox(1000), Journal(path)
-        sink = PrometheusSink((CONNECTION,), series_limit=1000, series_ttl=900)
+        self.message_queue, self.journal = MessageQueue(1000), Journal(path)
+        sink = MetricsStore((CONNECTION,), series_limit=1000, series_ttl=900)
         self.worker = Worker(
-            self.inbox,
+            self.message_queue,
             sink,
             self.journal,
             {CONNECTION: Deaf()},
@@ -44,14 +50,14 @@ class Life:
 
     def live(self, *messages: Message) -> None:
         for message in messages:
-            self.inbox.put(message)
+            self.message_queue.put(message)
             self.worker.work()
             self.now, self.turn = self.now + 2, self.turn + 5
             self.worker.tick()
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Listing:
         facts = DomainFacts(UUID, "web-1", 1, "running", "booted", persistent=True, autostart=False)
-        return Snapshot(self.inbox.next_order(), self.now, CONNECTION, (facts,))
+        return Listing(self.message_queue.next_order(), self.now, CONNECTION, (facts,))
 
     def ends(self) -> None:
         self.journal.close()
@@ -60,9 +66,9 @@ class Life:
 @pytest.mark.parametrize(
     "before",
     [
-        [LinkUp(1000, CONNECTION)],
-        [LinkUp(1000, CONNECTION), LinkDown(1001, CONNECTION, "lost")],
-        [LinkDown(1000, CONNECTION, "refused")],
+        [ConnectionUp(1000, CONNECTION)],
+        [ConnectionUp(1000, CONNECTION), ConnectionDown(1001, CONNECTION, "lost")],
+        [ConnectionDown(1000, CONNECTION, "refused")],
     ],
     ids=["connected", "lost", "refused"],
 )
@@ -71,7 +77,7 @@ def test_what_was_there_is_never_new(before: list[Message], path: Path) -> None:
     first.live(*before)
     first.ends()
     second = Life(path)
-    second.live(LinkUp(1010, CONNECTION))
+    second.live(ConnectionUp(1010, CONNECTION))
     for _ in range(3):
         second.live(second.snapshot())
     second.ends()
@@ -80,10 +86,10 @@ def test_what_was_there_is_never_new(before: list[Message], path: Path) -> None:
 
 def test_what_is_new_after_a_listing_is(path: Path) -> None:
     first = Life(path)
-    first.live(LinkUp(1000, CONNECTION), Snapshot(1, 1000, CONNECTION, ()))
+    first.live(ConnectionUp(1000, CONNECTION), Listing(1, 1000, CONNECTION, ()))
     first.ends()
     second = Life(path)
-    second.live(LinkUp(1010, CONNECTION))
+    second.live(ConnectionUp(1010, CONNECTION))
     for _ in range(3):
         second.live(second.snapshot())
     second.ends()

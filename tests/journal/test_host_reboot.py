@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.model.messages import HostSeen, LinkUp, RunEvidence
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp, HostIdentified, RunEvidence
 from tests.journal.life import Life
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, order, snapshot
@@ -15,8 +15,8 @@ LAST_REBOOT = "libvirt_connection_last_host_reboot_timestamp_seconds"
 def connects(rig: Life, boot_id: str, driver: str = "QEMU") -> None:
     """As a connection does: the host first, then events may come."""
     clock = rig.clock
-    rig.inbox.put(HostSeen(rig.inbox.next_order(), clock.tick(), HERE, driver, boot_id))
-    rig.inbox.put(LinkUp(clock.tick(), HERE))
+    rig.message_queue.put(HostIdentified(rig.message_queue.next_order(), clock.tick(), HERE, driver, boot_id))
+    rig.message_queue.put(ConnectionUp(clock.tick(), HERE))
     rig.work()
 
 
@@ -59,10 +59,10 @@ def test_missed_start_after_a_host_reboot_is_inferred_from_its_stop(life: Life) 
     life.lists(snapshot(facts("web")))
     life.is_killed()
     # The callbacks are registered, and the first event is queued, before the connection is reported as up.
-    clock, inbox = life.clock, life.inbox
-    inbox.put(HostSeen(inbox.next_order(), clock.tick(), HERE, "QEMU", "boot-2"))
+    clock, message_queue = life.clock, life.message_queue
+    message_queue.put(HostIdentified(message_queue.next_order(), clock.tick(), HERE, "QEMU", "boot-2"))
     life.feed(lifecycle("stopped", "shutdown"))
-    inbox.put(LinkUp(clock.tick(), HERE))
+    message_queue.put(ConnectionUp(clock.tick(), HERE))
     life.work()
     assert [row[1:3] for row in events(life)] == [
         ("stopped", "unknown"),
@@ -113,8 +113,10 @@ def test_connection_away_during_a_host_reboot_counts_it_later(life: Life) -> Non
 
 def test_lxc_reboot_while_disconnected_is_no_stop() -> None:
     rig = Rig()
-    rig.feed(HostSeen(order(), 1000.0, HERE, "LXC", ""), LinkUp(1000.0, HERE), snapshot(facts("box")))
-    rig.feed(LinkUp(1001.0, HERE))
+    rig.feed(
+        HostIdentified(order(), 1000.0, HERE, "LXC", ""), ConnectionUp(1000.0, HERE), snapshot(facts("box"))
+    )
+    rig.feed(ConnectionUp(1001.0, HERE))
     settle(rig, snapshot(facts("box")._replace(domain_id=77)))
     assert rig.notebook.transitions == []
 
@@ -123,7 +125,7 @@ def test_another_process_is_counted_once_it_is_confirmed() -> None:
     rig = Rig()
     first = facts("web")._replace(run_evidence=RunEvidence(process_start=100))
     second = facts("web")._replace(run_evidence=RunEvidence(process_start=200))
-    rig.feed(HostSeen(order(), 1000.0, HERE, "QEMU", ""), LinkUp(1000.0, HERE), snapshot(first))
+    rig.feed(HostIdentified(order(), 1000.0, HERE, "QEMU", ""), ConnectionUp(1000.0, HERE), snapshot(first))
     settle(rig, snapshot(second))
     settle(rig, snapshot(second))
     assert rig.notebook.pairs("reconcile") == [("stopped", "unknown"), ("started", "booted")]
@@ -133,7 +135,7 @@ def test_evidence_of_a_run_is_forgotten_when_it_ends() -> None:
     rig = Rig()
     first = facts("web")._replace(run_evidence=RunEvidence(cpu_time=9_000))
     second = facts("web")._replace(run_evidence=RunEvidence(cpu_time=10))
-    rig.feed(HostSeen(order(), 1000.0, HERE, "QEMU", ""), LinkUp(1000.0, HERE), snapshot(first))
+    rig.feed(HostIdentified(order(), 1000.0, HERE, "QEMU", ""), ConnectionUp(1000.0, HERE), snapshot(first))
     rig.feed(lifecycle("stopped", "destroyed"), lifecycle("started", "booted"))
     settle(rig, snapshot(second))
     assert rig.notebook.pairs("reconcile") == []

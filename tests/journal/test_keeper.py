@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from tests.journal.model import Writer
 from tests.journal.values import AT, batch, messages, transition
@@ -19,7 +19,7 @@ ANY_SIZE = 0
 
 
 def keep(writer: Writer, *, oldest: float = FOR_EVER, largest: int = ANY_SIZE, now: float = AT) -> None:
-    Keeper(writer.journal, oldest=oldest, largest=largest).keep(now)
+    JournalMaintenance(writer.journal, oldest=oldest, largest=largest).keep(now)
 
 
 def test_what_is_older_than_its_age_goes_and_the_counters_stay(writer: Writer) -> None:
@@ -124,7 +124,7 @@ def test_failed_maintenance_is_logged_once_and_counted(
     writer.append()
     with closing(sqlite3.connect(writer.path)) as database:
         database.execute("DROP TABLE set_aside")
-    keeper = Keeper(writer.journal, oldest=1e9, largest=ANY_SIZE, every=0.01)
+    keeper = JournalMaintenance(writer.journal, oldest=1e9, largest=ANY_SIZE, every=0.01)
     keeper.start()
     try:
         until(lambda: writer.journal.errors >= 3, 30, "three failures")

@@ -6,10 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.engine import Pipeline
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.engine.engine import Engine
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import Look, Observation
+from libvirt_lifecycle_exporter.model.messages import Lookup, Observation
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 
@@ -49,7 +49,7 @@ def test_of_two_runs_within_a_batch_the_first_is_over(life: Life) -> None:
 
 
 @pytest.mark.parametrize("ends", [GONE, lifecycle("started", "booted")], ids=["asked", "started again"])
-def test_the_removal_is_counted_with_the_verdict(life: Life, ends: Observation | Look) -> None:
+def test_the_removal_is_counted_with_the_verdict(life: Life, ends: Observation | Lookup) -> None:
     life.lists(snapshot(TRANSIENT))
     life.feed(KILLED)
     assert life.changes("removed", "shutdown") == 0
@@ -83,8 +83,8 @@ def test_trouble_of_the_journal_that_begins_and_ends_meanwhile_changes_nothing(l
 
 
 def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
-    sink, orders = PrometheusSink((HERE,), series_limit=100, series_ttl=900), itertools.count()
-    pipeline = Pipeline(
+    sink, orders = MetricsStore((HERE,), series_limit=100, series_ttl=900), itertools.count()
+    pipeline = Engine(
         [HERE],
         sink,
         DomainFilter(),

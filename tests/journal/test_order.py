@@ -1,6 +1,6 @@
 """What was missed is written in the order of what must have happened: a name is free before it is taken."""
 
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, LinkUp
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp, DomainFacts
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, look, snapshot
 
@@ -27,7 +27,7 @@ def test_also_where_libvirt_is_asked_about_each_again(life: Life) -> None:
     found = {f"new-{n}": off(f"vm-{n}", f"new-{n}") for n in MANY[:4]}
     life.lists(snapshot(*(off(f"vm-{n}", f"old-{n}") for n in MANY[:4])))
     life.is_killed()
-    life.inbox.put(LinkUp(life.clock.tick(), HERE))
+    life.message_queue.put(ConnectionUp(life.clock.tick(), HERE))
     life.feed(snapshot(*found.values()))
     life.asked.looks.clear()
     life.later()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.model.messages import LinkUp, Observation
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Observation
 from tests.journal.life import Life
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 from tests.unit.test_prometheus_sink import samples
@@ -32,7 +32,7 @@ def events(*pairs: str) -> list[Observation]:
 )
 def test_transient_failing_during_first_listing_is_closed(pairs: Sequence[str], tmp_path: Path) -> None:
     with Life(tmp_path) as life:
-        life.inbox.put(LinkUp(life.clock.tick(), HERE))
+        life.message_queue.put(ConnectionUp(life.clock.tick(), HERE))
         life.feed(*events(*pairs))
         life.later()
         assert is_open(life)

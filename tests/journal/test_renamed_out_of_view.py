@@ -36,9 +36,9 @@ class TestRenamed:
     def test_out_of_the_view_an_answer_that_is_old_news_drops_nothing(self, tmp_path: Path) -> None:
         with Life(tmp_path, names=NO_DB) as life:
             life.lists(snapshot(WEB))
-            old = life.inbox.next_order()
+            old = life.message_queue.next_order()
             life.feed(lifecycle("defined", "updated"))
-            life.inbox.put(look("web", facts("db", uuid="uuid-web"), began=old))
+            life.message_queue.put(look("web", facts("db", uuid="uuid-web"), began=old))
             life.work()
             assert life.known() == {"web"}
 

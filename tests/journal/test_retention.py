@@ -9,8 +9,8 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine.changes import NOTHING
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.journal.values import AT, batch, transition
 
@@ -23,12 +23,12 @@ class Queue:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.journal = Journal(path, tracing=Tracing("host", traces=True, logs=True, runs=False))
+        self.journal = Journal(path, tracing=SpanRecorder("host", traces=True, logs=True, runs=False))
         self.journal.restore()
         self.journal.tend(lambda: NOTHING)
 
     def keep(self, signals: Collection[str], *, largest: int = 0, oldest: float = 30 * DAY) -> None:
-        Keeper(self.journal, oldest=oldest, largest=largest, signals=signals).keep(LATER)
+        JournalMaintenance(self.journal, oldest=oldest, largest=largest, signals=signals).keep(LATER)
 
     def execute(self, statement: str, *rows: tuple[object, ...]) -> None:
         with closing(sqlite3.connect(self.path)) as database, database:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
@@ -44,7 +44,7 @@ def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transi
 @UNHURRIED
 @given(DOMAINS)
 def test_every_domain_comes_back_as_it_was(domain: Domain) -> None:
-    effects = Effects()
+    effects = ChangeBatch()
     effects.touch(domain)
     with fresh() as writer:
         writer.give(effects)
@@ -61,7 +61,7 @@ SMALL = st.builds(
 
 
 @st.composite
-def effects(draw: st.DrawFn) -> Effects:
+def effects(draw: st.DrawFn) -> ChangeBatch:
     made = batch(draw(st.lists(SMALL, max_size=3)))
     for domain in draw(st.lists(DOMAINS, max_size=2)):
         made.touch(domain)
@@ -78,7 +78,7 @@ ACTS = ("append", "tend", "restart", "delete", "close")
 
 @UNHURRIED
 @given(st.lists(st.tuples(st.sampled_from(ACTS), effects()), max_size=10))
-def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[str, Effects]]) -> None:
+def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[str, ChangeBatch]]) -> None:
     """A deletion is noticed when it is tended; who restarts before that, begins anew: not asked here."""
     with fresh() as writer:
         for act, given_effects in acts:

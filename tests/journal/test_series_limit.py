@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import Observation
 from tests.journal.life import Life
 from tests.unit.exporter_model import FOR_EVER
@@ -58,7 +58,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
         yield life
 
 
-def page(sink: PrometheusSink) -> Samples:
+def page(sink: MetricsStore) -> Samples:
     return {key: number for key, number in samples(sink).items() if key[0] not in VOLATILE}
 
 

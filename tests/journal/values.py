@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import Effects, Memory
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, SavedState
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.rows import TRANSITION, Entry, entry_from
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -32,14 +32,14 @@ def transition(
     )
 
 
-def batch(changes: Iterable[Transition]) -> Effects:
-    effects = Effects()
+def batch(changes: Iterable[Transition]) -> ChangeBatch:
+    effects = ChangeBatch()
     for change in changes:
         effects.count(change)
     return effects
 
 
-def counters(memory: Memory) -> dict[tuple[str, ...], float]:
+def counters(memory: SavedState) -> dict[tuple[str, ...], float]:
     """How often, without when."""
     return {key: count for key, (count, _last) in memory.counts.items()}
 

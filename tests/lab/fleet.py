@@ -20,7 +20,7 @@ from typing import Any
 from libvirt_lifecycle_exporter.engine.durations import Duration
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import DomainDetails
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
@@ -71,7 +71,7 @@ class Kind:
         self.started = time.time()
         self._troubles = troubles
         self._turns = 0
-        self._sink = PrometheusSink(
+        self._sink = MetricsStore(
             (CONNECTION,), series_limit=1_000_000, series_ttl=900, signals=("emulator", "watchdog")
         )
         self._sink.link(CONNECTION, up=up)

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
-from tests.otel.sender import Sender, event
+from tests.otel.export_harness import ExportHarness, event
 from tests.otel.stub import WELL, Reply, Stub, numbers
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -42,7 +42,7 @@ def environment(stub: Stub, **others: str) -> dict[str, str]:
     return {BASE: stub.url, **{f"OTEL_EXPORTER_OTLP_{name}": value for name, value in others.items()}}
 
 
-def all_is_taken(sender: Sender, stub: Stub, expected: range = range(1, EVENTS + 1)) -> None:
+def all_is_taken(sender: ExportHarness, stub: Stub, expected: range = range(1, EVENTS + 1)) -> None:
     """Each number once, in order, of both signals; and the queue is empty."""
     for signal in ("traces", "logs"):
         stub.wait(lambda signal=signal: set(expected) <= set(stub.numbers(signal)), f"all {signal}")  # type: ignore[misc]
@@ -68,7 +68,7 @@ def all_is_taken(sender: Sender, stub: Stub, expected: range = range(1, EVENTS +
 )
 def test_it_is_sent_again_until_it_is_taken(tmp_path: Path, stub: Stub, reply: Reply) -> None:
     stub.replies = first(1, reply)
-    with Sender(tmp_path, environment(stub)) as sender:
+    with ExportHarness(tmp_path, environment(stub)) as sender:
         sender.send(event() for _ in range(EVENTS))
         stub.wait(lambda: stub.taken("logs") and stub.taken("traces"), "something to be taken")
         until(lambda: not sender.pending("traces") and not sender.pending("logs"), 20, "all to be delivered")
@@ -77,7 +77,7 @@ def test_it_is_sent_again_until_it_is_taken(tmp_path: Path, stub: Stub, reply: R
             twice = EVENTS if reply.body else 0
             assert stub.numbers(signal)[twice:] == list(range(1, EVENTS + 1))
             # After a 500 a half is tried at once, since a row may be to blame.
-            assert sender.courier(signal).failures == (reply.status != 500)
+            assert sender.sender(signal).failures == (reply.status != 500)
         assert not sender.aside()
 
 
@@ -89,7 +89,7 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, stub: Stub) -> None:
         return Reply(429, headers=(("Retry-After", "2"),)) if len(times) == 1 else WELL
 
     stub.replies = replies
-    with Sender(tmp_path, environment(stub), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as sender:
         sender.send([event()])
         stub.wait(lambda: stub.taken("logs"), "it to be taken")
     assert times[1] - times[0] >= 2.0
@@ -97,11 +97,11 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, stub: Stub) -> None:
 
 def test_nobody_is_there_and_then_somebody_is(tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
-    with Sender(tmp_path, {BASE: nobody}) as sender:
+    with ExportHarness(tmp_path, {BASE: nobody}) as sender:
         sender.send(event() for _ in range(EVENTS))
-        until(lambda: sender.courier("logs").failures and sender.courier("traces").failures, 20, "attempts")
+        until(lambda: sender.sender("logs").failures and sender.sender("traces").failures, 20, "attempts")
         assert sender.pending("logs") == sender.pending("traces") == EVENTS
-    with Stub() as stub, Sender(tmp_path, environment(stub)) as sender:
+    with Stub() as stub, ExportHarness(tmp_path, environment(stub)) as sender:
         all_is_taken(sender, stub)
 
 
@@ -111,12 +111,12 @@ def test_what_is_rejected_in_part_is_counted_and_not_sent_again(tmp_path: Path, 
     partial.partial_success.error_message = "too old"
     protobuf = (("Content-Type", "application/x-protobuf"),)
     stub.replies = first(1, Reply(200, partial.SerializeToString(), protobuf))
-    with Sender(tmp_path, environment(stub), signals=("traces",)) as sender:
+    with ExportHarness(tmp_path, environment(stub), signals=("traces",)) as sender:
         sender.send(event() for _ in range(EVENTS))
         all_of = range(1, EVENTS + 1)
         stub.wait(lambda: stub.numbers("traces") == list(all_of), "all of it")
-        until(lambda: sender.courier("traces").exported == EVENTS - 3, 10, "the count")
-        assert sender.courier("traces").dropped["rejected"] == 3
+        until(lambda: sender.sender("traces").exported == EVENTS - 3, 10, "the count")
+        assert sender.sender("traces").dropped["rejected"] == 3
         assert sender.pending("traces") == 0
         assert not sender.aside()
 
@@ -126,11 +126,11 @@ def test_what_is_rejected_as_a_whole_is_set_aside(tmp_path: Path, stub: Stub) ->
     partial.partial_success.rejected_spans = EVENTS
     protobuf = (("Content-Type", "application/x-protobuf"),)
     stub.replies = first(1, Reply(200, partial.SerializeToString(), protobuf))
-    with Sender(tmp_path, environment(stub), signals=("traces",)) as sender:
+    with ExportHarness(tmp_path, environment(stub), signals=("traces",)) as sender:
         sender.send(event() for _ in range(EVENTS))
         until(lambda: len(sender.aside()) == EVENTS, 20, "all of it to be set aside")
-        assert sender.courier("traces").dropped["rejected"] == EVENTS
-        assert sender.courier("traces").exported == 0
+        assert sender.sender("traces").dropped["rejected"] == EVENTS
+        assert sender.sender("traces").exported == 0
 
 
 @pytest.mark.parametrize(("status", "cause"), [(400, "rejected"), (413, "too_large")])
@@ -138,23 +138,23 @@ def test_one_row_that_is_never_taken_is_found_and_set_aside_alone(
     tmp_path: Path, stub: Stub, status: int, cause: str
 ) -> None:
     stub.replies = lambda items: Reply(status) if 7 in [n for item in items for n in numbers(item)] else WELL
-    with Sender(tmp_path, environment(stub)) as sender:
+    with ExportHarness(tmp_path, environment(stub)) as sender:
         sender.send(event() for _ in range(EVENTS))
         until(lambda: len(sender.aside()) == 2, 20, "it to be set aside")
         until(lambda: not sender.pending("traces") and not sender.pending("logs"), 20, "the rest to be taken")
         assert sender.aside() == [("logs", cause), ("traces", cause)]
         for signal in ("traces", "logs"):
             assert stub.numbers(signal) == [n for n in range(1, EVENTS + 1) if n != 7]
-            assert sender.courier(signal).dropped[cause] == 1
+            assert sender.sender(signal).dropped[cause] == 1
 
 
 def test_a_receiver_that_takes_nothing_at_all_costs_nothing(tmp_path: Path, stub: Stub) -> None:
     """A wrong path, a wrong server: it says 400 to whatever comes."""
     stub.replies, stub.empty = lambda _: Reply(400), Reply(400)
-    with Sender(tmp_path, environment(stub)) as sender:
+    with ExportHarness(tmp_path, environment(stub)) as sender:
         sender.send(event() for _ in range(EVENTS))
-        until(lambda: sender.courier("traces").failures >= 2, 20, "two attempts")
-        until(lambda: sender.courier("logs").failures >= 2, 20, "two attempts")
+        until(lambda: sender.sender("traces").failures >= 2, 20, "two attempts")
+        until(lambda: sender.sender("logs").failures >= 2, 20, "two attempts")
         assert not sender.aside()
         assert sender.pending("traces") == sender.pending("logs") == EVENTS
         stub.replies = lambda _: WELL
@@ -164,7 +164,7 @@ def test_a_receiver_that_takes_nothing_at_all_costs_nothing(tmp_path: Path, stub
 def test_a_receiver_that_chokes_on_one_row_gets_the_others_meanwhile(tmp_path: Path, stub: Stub) -> None:
     stub.replies = lambda items: Reply(500) if 7 in [n for item in items for n in numbers(item)] else WELL
     others = [n for n in range(1, EVENTS + 1) if n != 7]
-    with Sender(tmp_path, environment(stub), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as sender:
         sender.send(event() for _ in range(EVENTS))
         stub.wait(lambda: stub.numbers("logs") == others, "the others to be taken")
         assert not sender.aside()
@@ -180,9 +180,9 @@ def test_a_receiver_that_chokes_on_one_row_gets_the_others_meanwhile(tmp_path: P
 
 def test_a_receiver_that_chokes_on_everything_costs_nothing(tmp_path: Path, stub: Stub) -> None:
     stub.replies = lambda _: Reply(500)
-    with Sender(tmp_path, environment(stub), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as sender:
         sender.send(event() for _ in range(600))
-        until(lambda: sender.courier("logs").failures >= 2, 20, "two attempts")
+        until(lambda: sender.sender("logs").failures >= 2, 20, "two attempts")
         assert len(stub.got) < 200
         assert not sender.aside()
         stub.replies = lambda _: WELL
@@ -192,16 +192,16 @@ def test_a_receiver_that_chokes_on_everything_costs_nothing(tmp_path: Path, stub
 @pytest.mark.parametrize("reply", [Reply(silent=True), Reply(drip=True)], ids=["black-hole", "slow-drip"])
 def test_a_receiver_that_does_not_come_to_an_end_is_left(tmp_path: Path, stub: Stub, reply: Reply) -> None:
     stub.replies = first(1, reply)
-    with Sender(tmp_path, environment(stub, TIMEOUT="500")) as sender:
+    with ExportHarness(tmp_path, environment(stub, TIMEOUT="500")) as sender:
         sender.send(event() for _ in range(EVENTS))
         until(lambda: not sender.pending("traces") and not sender.pending("logs"), 20, "all to be delivered")
-        assert sender.courier("traces").failures == sender.courier("logs").failures == 1
+        assert sender.sender("traces").failures == sender.sender("logs").failures == 1
 
 
 @pytest.mark.parametrize("reply", [Reply(silent=True), Reply(drip=True)], ids=["black-hole", "slow-drip"])
 def test_it_ends_in_time_whatever_the_receiver_does(tmp_path: Path, stub: Stub, reply: Reply) -> None:
     stub.replies = lambda _: reply
-    with Sender(tmp_path, environment(stub)) as sender:
+    with ExportHarness(tmp_path, environment(stub)) as sender:
         sender.send([event()])
         stub.wait(lambda: len(stub.got) == 2, "both requests")
         began = time.monotonic()
@@ -212,7 +212,7 @@ def test_it_ends_in_time_whatever_the_receiver_does(tmp_path: Path, stub: Stub, 
 
 def test_one_signal_does_not_wait_for_the_other(tmp_path: Path, stub: Stub) -> None:
     stub.replies = lambda items: Reply(503) if hasattr(items[0], "events") else WELL
-    with Sender(tmp_path, environment(stub)) as sender:
+    with ExportHarness(tmp_path, environment(stub)) as sender:
         sender.send(event() for _ in range(EVENTS))
         stub.wait(lambda: stub.numbers("logs") == list(range(1, EVENTS + 1)), "the logs")
         until(lambda: sender.pending("logs") == 0, 10, "no logs to be pending")
@@ -221,18 +221,18 @@ def test_one_signal_does_not_wait_for_the_other(tmp_path: Path, stub: Stub) -> N
 
 def test_what_is_too_old_is_given_up_and_counted(tmp_path: Path, stub: Stub) -> None:
     stub.replies = lambda _: Reply(503)
-    with Sender(tmp_path, environment(stub), max_age=3600) as sender:
+    with ExportHarness(tmp_path, environment(stub), max_age=3600) as sender:
         now = time.time()
         sender.send([event(at=now - 7200), event(at=now - 7200), event(at=now)])
-        until(lambda: sender.courier("logs").dropped["too_old"] == 2, 20, "old logs to be given up")
-        until(lambda: sender.courier("traces").dropped["too_old"] == 2, 20, "old spans to be given up")
+        until(lambda: sender.sender("logs").dropped["too_old"] == 2, 20, "old logs to be given up")
+        until(lambda: sender.sender("traces").dropped["too_old"] == 2, 20, "old spans to be given up")
         assert sender.pending("logs") == sender.pending("traces") == 1
 
 
 def test_what_is_new_does_not_wait_behind_what_is_late(tmp_path: Path, stub: Stub) -> None:
-    with Sender(tmp_path, {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
+    with ExportHarness(tmp_path, {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
         sender.send(event(name=f"old-{number % 7}") for number in range(3000))
-    with Sender(tmp_path, environment(stub), rate=400, signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(stub), rate=400, signals=("logs",)) as sender:
         stub.wait(lambda: stub.taken("logs"), "the first of it")
         sender.send([event(name="new"), event(name="old-1")])
         stub.wait(lambda: 3001 in stub.numbers("logs"), "what is new")
@@ -249,7 +249,7 @@ def test_what_is_new_does_not_wait_behind_what_is_late(tmp_path: Path, stub: Stu
 def test_headers_and_compression(tmp_path: Path, stub: Stub) -> None:
     given = {"HEADERS": "api-key=hunter2", "LOGS_COMPRESSION": "none"}
     url = stub.url.replace("//", "//eve:pass@")
-    with Sender(tmp_path, {**environment(stub, **given), BASE: url}) as sender:
+    with ExportHarness(tmp_path, {**environment(stub, **given), BASE: url}) as sender:
         sender.send([event()])
         all_is_taken(sender, stub, range(1, 2))
     by_path = {got.path: got.headers for got in stub.got}
@@ -266,7 +266,7 @@ def test_nothing_secret_is_logged(tmp_path: Path, stub: Stub, caplog: pytest.Log
     caplog.set_level(0)
     stub.replies = first(1, Reply(401))
     url = f"{stub.url.replace('//', '//eve:hunter2@')}?token=hunter2"
-    with Sender(tmp_path, {BASE: url, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2"}) as sender:
+    with ExportHarness(tmp_path, {BASE: url, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2"}) as sender:
         sender.send([event()])
         stub.wait(lambda: stub.taken("logs") and stub.taken("traces"), "it to be taken")
     assert "it answers 401" in caplog.text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.lab.collector import Configured
 from tests.lab.exporter import free_port
-from tests.otel.sender import Sender, event
+from tests.otel.export_harness import ExportHarness, event
 from tests.otel.stub import Reply, Stub
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -31,7 +31,7 @@ def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path
             text = text.replace(theirs, ours)
         with Configured(tmp_path, text, health) as collector:
             environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
-            with Sender(tmp_path, environment) as sender:
+            with ExportHarness(tmp_path, environment) as sender:
                 sender.send(event() for _ in range(5))
                 back_end.wait(
                     lambda: {got.path for got in back_end.got} >= {"/v1/traces", "/v1/logs"}, "attempts"

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
 
 from tests.lab.waiting import until
-from tests.otel.sender import Sender, event
+from tests.otel.export_harness import ExportHarness, event
 from tests.otel.stub import numbers
 
 EVENTS = 20
@@ -76,11 +76,11 @@ def test_it_is_sent_again_until_it_is_taken(tmp_path: Path, receiver: Receiver, 
         return 0
 
     receiver.answer = once
-    with Sender(tmp_path, environment(receiver), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
         sender.send(event() for _ in range(EVENTS))
         until(lambda: not sender.pending("logs"), 20, "all to be delivered")
         assert receiver.taken == ALL
-        assert sender.courier("logs").failures == 1
+        assert sender.sender("logs").failures == 1
 
 
 def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) -> None:
@@ -95,7 +95,7 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) 
         return 0
 
     receiver.answer = once
-    with Sender(tmp_path, environment(receiver), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
         sender.send([event()])
         until(lambda: not sender.pending("logs"), 20, "it to be delivered")
         assert receiver.calls[1] - receiver.calls[0] >= 2.0
@@ -103,10 +103,10 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) 
 
 def test_what_is_rejected_in_part_is_counted(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answer = lambda _numbers, _context: 3
-    with Sender(tmp_path, environment(receiver), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
         sender.send(event() for _ in range(EVENTS))
         until(lambda: not sender.pending("logs"), 20, "all to be delivered")
-        assert sender.courier("logs").dropped["rejected"] == 3
+        assert sender.sender("logs").dropped["rejected"] == 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_one_row_that_is_never_taken_is_set_aside_alone(
         return 0
 
     receiver.answer = never_seven
-    with Sender(tmp_path, environment(receiver), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
         sender.send(event() for _ in range(EVENTS))
         until(lambda: not sender.pending("logs"), 20, "all others to be delivered")
         assert receiver.taken == [n for n in ALL if n != 7]
@@ -141,7 +141,7 @@ def test_it_ends_in_time_though_the_receiver_does_not(tmp_path: Path, receiver: 
 
     receiver.answer = hangs
     try:
-        with Sender(tmp_path, environment(receiver), signals=("logs",)) as sender:
+        with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
             sender.send([event()])
             until(lambda: receiver.calls, 10, "the call")
             began = time.monotonic()
@@ -164,7 +164,7 @@ def test_target_that_names_a_socket_or_dns_is_reached(receiver: Receiver, tmp_pa
             "OTEL_EXPORTER_OTLP_INSECURE": "true",
         }
         before = len(receiver.taken)
-        with Sender(tmp_path / str(before), environment, signals=("logs",)) as sender:
+        with ExportHarness(tmp_path / str(before), environment, signals=("logs",)) as sender:
             sender.send([event()])
             until(partial(_has_more, receiver, before), 20.0, f"{target} to be reached")
 
@@ -176,6 +176,6 @@ def test_receiver_in_a_network_of_no_proxy_is_called_directly(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", excluded)
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    with Sender(tmp_path, environment, signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, environment, signals=("logs",)) as sender:
         sender.send([event()])
         until(lambda: receiver.taken, 20.0, "it to be taken")

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.engine.spans import Ref, Span
-from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES, Parcel, Row
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES, ExportItem, Row
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.otel.delivery import Encoded
-from libvirt_lifecycle_exporter.otel.encoding import Rendering
+from libvirt_lifecycle_exporter.otel.encoding import Encoder
 from libvirt_lifecycle_exporter.otel.resource import resources
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
 from tests.lab.collector import Collector
 from tests.lab.waiting import until
 from tests.otel.accounts import check
-from tests.otel.sender import HERE, Sender, event
+from tests.otel.export_harness import HERE, ExportHarness, event
 
 GOOD = 30
 YEAR_3000 = 32_503_680_000.0
@@ -39,14 +39,14 @@ def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Coll
     collector.logs.unlink(missing_ok=True)
     collector.stop()
     collector.start()
-    with Sender(tmp_path, collector.environment(grpc=grpc)) as sender:
+    with ExportHarness(tmp_path, collector.environment(grpc=grpc)) as sender:
         sender.send(changes)
         until(lambda: len(sender.aside()) == 4, 20, "the bad rows to be set aside")
         until(lambda: not sender.pending(TRACES) and not sender.pending(LOGS), 20, "the others to be taken")
         assert sender.aside() == [("logs", "unencodable")] * 2 + [("traces", "unencodable")] * 2
         for signal in (TRACES, LOGS):
-            assert sender.courier(signal).dropped["unencodable"] == 2
-            assert sender.courier(signal).exported == len(changes) - 2
+            assert sender.sender(signal).dropped["unencodable"] == 2
+            assert sender.sender(signal).exported == len(changes) - 2
         with closing(sqlite3.connect(sender.path)) as database:
             ((item,),) = database.execute("SELECT item FROM set_aside WHERE place = 34 AND signal = 'logs'")
             assert json.loads(item)[4][0][1][0] == YEAR_3000
@@ -59,11 +59,11 @@ def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Coll
 
 
 def test_a_time_before_time_is_too_old(tmp_path: Path, collector: Collector) -> None:
-    with Sender(tmp_path, collector.environment()) as sender:
+    with ExportHarness(tmp_path, collector.environment()) as sender:
         sender.send([event(at=-5.0), event()])
         until(lambda: not sender.pending(TRACES) and not sender.pending(LOGS), 20, "the queue to be empty")
-        assert sender.courier(LOGS).dropped["too_old"] + sender.courier(LOGS).dropped["unencodable"] == 1
-        assert sender.courier(LOGS).exported == 1
+        assert sender.sender(LOGS).dropped["too_old"] + sender.sender(LOGS).dropped["unencodable"] == 1
+        assert sender.sender(LOGS).exported == 1
 
 
 @pytest.mark.parametrize("field", ["name", "reason", "uuid", "message"])
@@ -73,8 +73,8 @@ def test_a_lone_surrogate_cannot_be_told(field: str, signal: str) -> None:
     ref = Ref("1" * 32, "2" * 16)
     change = Transition(**{**event()._asdict(), field: "broken \ud800"})
     span = Span(1, ref, "x", change.at, change.at, "", None, (), (1,)) if signal == TRACES else None
-    parcel = Parcel(1, HERE, change.uuid, span, (Row(1, change, ref, unexplained=False),))
-    answer = Encoded(signal, Rendering(resources({HERE: HERE}, "")), Nowhere()).send([parcel])
+    parcel = ExportItem(1, HERE, change.uuid, span, (Row(1, change, ref, unexplained=False),))
+    answer = Encoded(signal, Encoder(resources({HERE: HERE}, "")), Nowhere()).send([parcel])
     assert answer.verdict is Verdict.UNENCODABLE
 
 

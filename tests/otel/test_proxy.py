@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.otel.certificates import certificates
-from tests.otel.sender import Sender, event
+from tests.otel.export_harness import ExportHarness, event
 from tests.otel.stub import Stub, server_context
 
 
@@ -25,7 +25,7 @@ def test_without_tls_the_proxy_is_asked_for_the_whole_url(
     with Stub() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"}
-        with Sender(tmp_path, endpoint, signals=("logs",)) as sender:
+        with ExportHarness(tmp_path, endpoint, signals=("logs",)) as sender:
             sender.send([event()])
             proxy.wait(lambda: proxy.taken("logs"), "it to be taken")
         assert proxy.got[0].path == "http://collector.invalid:4318/v1/logs"
@@ -34,7 +34,7 @@ def test_without_tls_the_proxy_is_asked_for_the_whole_url(
 def test_who_is_not_to_be_asked_by_proxy_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Stub() as stub, Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+    with Stub() as stub, ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
         sender.send([event()])
         stub.wait(lambda: stub.taken("logs"), "it to be taken")
 
@@ -46,7 +46,7 @@ def test_receiver_in_a_network_of_no_proxy_is_reached_directly(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv(variable, excluded)
-    with Stub() as stub, Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+    with Stub() as stub, ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
         sender.send([event()])
         stub.wait(lambda: stub.taken("logs"), "it to be taken")
 
@@ -112,7 +112,7 @@ def test_with_tls_the_proxy_is_asked_for_a_tunnel(
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:1",
                 "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / "ca.pem"),
             }
-            with Sender(tmp_path, variables, signals=("logs",)) as sender:
+            with ExportHarness(tmp_path, variables, signals=("logs",)) as sender:
                 sender.send([event()])
                 receiver.wait(lambda: receiver.taken("logs"), "it to be taken")
             assert proxy.heads[0].startswith("CONNECT 127.0.0.1:1 ")

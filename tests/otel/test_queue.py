@@ -8,17 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
 from libvirt_lifecycle_exporter.journal import schema
 from libvirt_lifecycle_exporter.journal.database_file import connect
-from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, Parcel, UnavailableError
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
-from libvirt_lifecycle_exporter.otel.batch_delivery import Shipping
+from libvirt_lifecycle_exporter.journal.export_items import (
+    LOGS,
+    SIGNALS,
+    TRACES,
+    ExportItem,
+    UnavailableError,
+)
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
+from libvirt_lifecycle_exporter.otel.batch_delivery import BatchDelivery
 from libvirt_lifecycle_exporter.otel.responses import ACCEPTED, Answer
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
-from tests.otel.sender import HERE, Sender, event
+from tests.otel.export_harness import HERE, ExportHarness, event
 from tests.otel.stub import WELL, Reply, Stub
 
 NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
@@ -40,9 +46,11 @@ def numbers(path: Path) -> list[int]:
         return [row[0] for row in database.execute("SELECT seq FROM transitions ORDER BY seq")]
 
 
-def keeper(sender: Sender, **limits: float) -> Keeper:
+def keeper(sender: ExportHarness, **limits: float) -> JournalMaintenance:
     given = {"oldest": 10 * DAY, "largest": 0, **limits}
-    return Keeper(sender.journal, oldest=given["oldest"], largest=int(given["largest"]), signals=SIGNALS)
+    return JournalMaintenance(
+        sender.journal, oldest=given["oldest"], largest=int(given["largest"]), signals=SIGNALS
+    )
 
 
 @pytest.mark.parametrize("limits", [{}, {"largest": 1}], ids=["by age", "by size"])
@@ -50,11 +58,11 @@ def test_history_that_is_still_to_be_delivered_stays(
     tmp_path: Path, stub: Stub, limits: dict[str, float]
 ) -> None:
     old = time.time() - 20 * DAY
-    with Sender(tmp_path, NOBODY, max_age=0) as sender:
+    with ExportHarness(tmp_path, NOBODY, max_age=0) as sender:
         sender.send(event(at=old) for _ in range(2500))
         keeper(sender, **limits).keep(time.time())
         assert len(numbers(sender.path)) == 2500
-    with Sender(tmp_path, to(stub), max_age=0) as sender:
+    with ExportHarness(tmp_path, to(stub), max_age=0) as sender:
         until(lambda: not sender.pending(LOGS) + sender.pending(TRACES), 30, "all to be delivered")
         keeper(sender, **limits).keep(time.time())
         assert len(numbers(sender.path)) < 2500
@@ -62,7 +70,7 @@ def test_history_that_is_still_to_be_delivered_stays(
 
 
 def test_an_operation_under_way_holds_its_own_rows(tmp_path: Path, stub: Stub) -> None:
-    with Sender(tmp_path, to(stub)) as sender:
+    with ExportHarness(tmp_path, to(stub)) as sender:
         sender.send([event("shutdown/guest"), *(event(name="other") for _ in range(3))])
         stub.wait(lambda: stub.numbers("traces") == [2, 3, 4], "the other domain's spans")
         assert sender.outbox.expire(time.time()) == 0
@@ -73,16 +81,16 @@ def test_an_operation_under_way_holds_its_own_rows(tmp_path: Path, stub: Stub) -
 
 
 def test_history_that_went_while_nothing_was_sent_is_counted(tmp_path: Path, stub: Stub) -> None:
-    with Sender(tmp_path, NOBODY) as sender:
+    with ExportHarness(tmp_path, NOBODY) as sender:
         sender.send(event() for _ in range(4))
     with closing(sqlite3.connect(sender.path)) as database:
         database.execute("DELETE FROM transitions WHERE seq = 2")
         database.commit()
-    with Sender(tmp_path, to(stub)) as sender:
+    with ExportHarness(tmp_path, to(stub)) as sender:
         until(lambda: not sender.pending(LOGS) + sender.pending(TRACES), 20, "the queue to be empty")
         for signal in (TRACES, LOGS):
             assert stub.numbers(signal) == [1, 3, 4]
-            assert sender.courier(signal).dropped["history_gone"] == 1
+            assert sender.sender(signal).dropped["history_gone"] == 1
 
 
 def test_a_file_of_an_older_release_is_taken_over_and_its_history_is_not_sent(
@@ -95,7 +103,7 @@ def test_a_file_of_an_older_release_is_taken_over_and_its_history_is_not_sent(
     marks = ", ".join("?" * len(change))
     old.execute(f"INSERT INTO transitions ({columns}) VALUES ({marks})", change)
     old.close()
-    with Sender(tmp_path, to(stub)) as sender:
+    with ExportHarness(tmp_path, to(stub)) as sender:
         sender.send([event()])
         stub.wait(lambda: stub.taken("logs") and stub.taken("traces"), "what is new")
         assert stub.numbers("logs") == stub.numbers("traces") == [2]
@@ -105,7 +113,7 @@ def test_a_file_of_an_older_release_is_taken_over_and_its_history_is_not_sent(
 def test_what_was_kept_in_memory_is_sent_once_it_is_written(tmp_path: Path, stub: Stub) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    with Sender(folder, to(stub)) as sender:
+    with ExportHarness(folder, to(stub)) as sender:
         sender.send([event()])
         stub.wait(lambda: stub.taken("logs"), "the first")
         moved = folder / "moved"
@@ -131,7 +139,7 @@ def test_what_was_delivered_out_of_one_journal_is_not_taken_out_of_another(
         return WELL
 
     stub.replies = replies
-    with Sender(tmp_path, to(stub), signals=("logs",)) as sender:
+    with ExportHarness(tmp_path, to(stub), signals=("logs",)) as sender:
         sender.send(event(name="before") for _ in range(5))
         stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5], "what was there before")
         sender.tend()
@@ -154,16 +162,16 @@ class Unmarked:
 
 
 class Willing:
-    def send(self, parcels: list[Parcel]) -> Answer:
+    def send(self, parcels: list[ExportItem]) -> Answer:
         assert parcels
         return ACCEPTED
 
 
 def test_what_was_delivered_and_could_not_be_marked_is_remembered() -> None:
     outbox = Unmarked()
-    shipping = Shipping(LOGS, outbox, Willing(), lambda _cause, _count: None)  # type: ignore[arg-type] # small fakes
+    shipping = BatchDelivery(LOGS, outbox, Willing(), lambda _cause, _count: None)  # type: ignore[arg-type] # small fakes
     with pytest.raises(UnavailableError):
-        shipping.ship([Parcel(7, HERE, "u", None, ())])
+        shipping.ship([ExportItem(7, HERE, "u", None, ())])
     assert (shipping.done, shipping.exported) == ({7}, 1)
     outbox.is_full = False
     shipping.mark()
@@ -172,10 +180,10 @@ def test_what_was_delivered_and_could_not_be_marked_is_remembered() -> None:
 
 @pytest.mark.parametrize("jump", [40 * DAY, -7200.0])
 def test_open_operation_follows_a_clock_jump(jump: float, tmp_path: Path, stub: Stub) -> None:
-    with Sender(tmp_path, to(stub)) as sender:
+    with ExportHarness(tmp_path, to(stub)) as sender:
         now = time.time()
         sender.send([event("shutdown/guest", at=now)])
-        jumped = Effects()
+        jumped = ChangeBatch()
         jumped.clock_jump = jump
         jumped.count(event("stopped/shutdown", at=now + jump + 2))
         sender.journal.append(jumped)
@@ -185,7 +193,7 @@ def test_open_operation_follows_a_clock_jump(jump: float, tmp_path: Path, stub: 
 
 
 def test_give_up_ignores_a_clock_that_is_ahead(tmp_path: Path) -> None:
-    with Sender(tmp_path, NOBODY) as sender:
+    with ExportHarness(tmp_path, NOBODY) as sender:
         sender.send(event() for _ in range(4))
         assert sender.outbox.give_up(LOGS, time.time() - 60) == 0
         sender.send([event(at=time.time() - 40 * DAY)])

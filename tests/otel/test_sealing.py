@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.journal.export_items import EVIDENCE_WAIT
 from tests.lab.waiting import until
-from tests.otel.sender import HERE, Sender, event
+from tests.otel.export_harness import HERE, ExportHarness, event
 from tests.otel.stub import WELL, Reply, Stub
 
 CRASH = "stopped/crashed"
@@ -29,20 +29,20 @@ def message(item: Any) -> str:
     return next((a.value.string_value for a in told.attributes if a.key == "libvirt.domain.message"), "")
 
 
-def explain(sender: Sender, words: str) -> None:
-    effects = Effects()
+def explain(sender: ExportHarness, words: str) -> None:
+    effects = ChangeBatch()
     effects.messages.append((HERE, "uuid-web", time.time() - 60, words))
     sender.journal.append(effects)
 
 
-def in_journal(sender: Sender) -> list[str]:
+def in_journal(sender: ExportHarness) -> list[str]:
     with closing(sqlite3.connect(sender.path)) as database:
         return [row[0] for row in database.execute("SELECT message FROM transitions ORDER BY seq")]
 
 
 def test_a_crash_waits_for_its_evidence_and_nobody_else_does(tmp_path: Path, stub: Stub) -> None:
     now = time.time()  # and it stands still: how slow the machine is, is nobody's business
-    with Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}, clock=lambda: now) as sender:
+    with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}, clock=lambda: now) as sender:
         sender.send([event(CRASH, at=now), event(name="other", at=now), event(at=now)])
         for signal in ("traces", "logs"):
             stub.wait(lambda signal=signal: 2 in stub.numbers(signal), "the other domain's")  # type: ignore[misc]
@@ -58,7 +58,7 @@ def test_a_crash_waits_for_its_evidence_and_nobody_else_does(tmp_path: Path, stu
 def test_evidence_that_comes_too_late_is_in_the_journal_alone(tmp_path: Path, stub: Stub) -> None:
     """Sent without, and answered with nothing that counts: what is sent again is the same."""
     stub.replies = lambda _: Reply(503)
-    with Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+    with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
         sender.send([event(CRASH)])
         stub.wait(lambda: len({got.path for got in stub.got}) == 2, "attempts", 3 * EVIDENCE_WAIT)
         explain(sender, "killed")
@@ -74,7 +74,7 @@ def test_evidence_that_comes_too_late_is_in_the_journal_alone(tmp_path: Path, st
 
 def test_at_the_end_nothing_is_waited_for(tmp_path: Path, stub: Stub) -> None:
     """There will be no more evidence."""
-    with Sender(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
+    with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
         sender.send([event(name="other"), event(CRASH)])
         stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "the other domain's")
     assert stub.numbers("logs") == stub.numbers("traces") == [1, 2]

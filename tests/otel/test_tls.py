@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_
 
 from tests.lab.waiting import until
 from tests.otel.certificates import certificates
-from tests.otel.sender import Sender, event
+from tests.otel.export_harness import ExportHarness, event
 from tests.otel.stub import Stub, server_context
 
 
@@ -31,7 +31,7 @@ def variables(url: str, folder: Path, authority: str = "ca", *, client: bool = F
 def test_a_receiver_that_is_trusted(tmp_path: Path, folder: Path) -> None:
     with (
         Stub(context=server_context(folder)) as stub,
-        Sender(tmp_path, variables(stub.url, folder)) as sender,
+        ExportHarness(tmp_path, variables(stub.url, folder)) as sender,
     ):
         sender.send([event()])
         stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both")
@@ -42,10 +42,10 @@ def test_a_receiver_that_is_not_trusted_gets_nothing(
 ) -> None:
     with (
         Stub(context=server_context(folder)) as stub,
-        Sender(tmp_path, variables(stub.url, folder, "stranger")) as sender,
+        ExportHarness(tmp_path, variables(stub.url, folder, "stranger")) as sender,
     ):
         sender.send([event()])
-        until(lambda: sender.courier("traces").failures and sender.courier("logs").failures, 10, "attempts")
+        until(lambda: sender.sender("traces").failures and sender.sender("logs").failures, 10, "attempts")
         assert not stub.got
         assert sender.pending("traces") == sender.pending("logs") == 1
         assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
@@ -54,13 +54,11 @@ def test_a_receiver_that_is_not_trusted_gets_nothing(
 def test_a_receiver_that_wants_to_know_who_sends(tmp_path: Path, folder: Path) -> None:
     context = server_context(folder, client_ca=folder / "ca.pem")
     with Stub(context=context) as stub:
-        with Sender(tmp_path, variables(stub.url, folder)) as sender:
+        with ExportHarness(tmp_path, variables(stub.url, folder)) as sender:
             sender.send([event()])
-            until(
-                lambda: sender.courier("traces").failures and sender.courier("logs").failures, 10, "attempts"
-            )
+            until(lambda: sender.sender("traces").failures and sender.sender("logs").failures, 10, "attempts")
             assert not stub.got
-        with Sender(tmp_path, variables(stub.url, folder, client=True)) as sender:
+        with ExportHarness(tmp_path, variables(stub.url, folder, client=True)) as sender:
             stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both")
             until(lambda: not sender.pending("logs") + sender.pending("traces"), 10, "the queue to be empty")
 
@@ -96,10 +94,12 @@ def test_grpc_with_a_certificate_of_ones_own(tmp_path: Path, folder: Path) -> No
     with grpc_receiver(folder) as (taker, url):
         for authority, client in (("stranger", True), ("ca", False)):
             given = variables(url, folder, authority, client=client) | protocol
-            with Sender(tmp_path, given, signals=("logs",)) as sender:
+            with ExportHarness(tmp_path, given, signals=("logs",)) as sender:
                 sender.send([event()])
-                until(lambda sender=sender: sender.courier("logs").failures, 10, "an attempt")  # type: ignore[misc]
+                until(lambda sender=sender: sender.sender("logs").failures, 10, "an attempt")  # type: ignore[misc]
                 assert not taker.taken
-        with Sender(tmp_path, variables(url, folder, client=True) | protocol, signals=("logs",)) as sender:
+        with ExportHarness(
+            tmp_path, variables(url, folder, client=True) | protocol, signals=("logs",)
+        ) as sender:
             until(lambda: not sender.pending("logs"), 10, "the queue to be empty")
             assert taker.taken

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
@@ -158,7 +158,7 @@ def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path
         "LIBVIRT_LIFECYCLE_EXPORTER_WEB_CONFIG_FILE": "/var/lib/libvirt-lifecycle-exporter/web.yml",
     }
     with running(sandbox, root, "demo", **variables):
-        client = Served(port, Entrance(), signed)
+        client = Served(port, AccessControl(), signed)
 
         def answers() -> bool:
             try:

@@ -13,9 +13,9 @@ import libvirt
 import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import Opener, OpenLimits, without_prompt
-from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.programs import Programs
 from tests.lab.session import SessionDaemon
@@ -147,14 +147,14 @@ def test_slow_connect_is_logged_and_shown_as_down(
     own_daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    inbox = Inbox(1000)
+    message_queue = MessageQueue(1000)
     limits = OpenLimits(warn_after=0.1, timeout=0.5, max_abandoned=2)
-    connection = Connection("frozen", own_daemon.uri, inbox, ConnectionSettings(opening=limits))
+    connection = Connection("frozen", own_daemon.uri, message_queue, ConnectionSettings(opening=limits))
     causes: list[str] = []
 
     def arrived(kind: type, words: str) -> bool:
-        messages = inbox.take(100, 0.1)
-        causes.extend(message.cause for message in messages if isinstance(message, LinkDown))
+        messages = message_queue.take(100, 0.1)
+        causes.extend(message.cause for message in messages if isinstance(message, ConnectionDown))
         return any(isinstance(one, kind) for one in messages) or any(words in cause for cause in causes)
 
     own_daemon.freeze()
@@ -163,7 +163,7 @@ def test_slow_connect_is_logged_and_shown_as_down(
         until(lambda: arrived(type(None), "still unanswered"), SOON, "the bound to be reached")
     finally:
         own_daemon.thaw()
-    until(lambda: arrived(LinkUp, "-"), SOON, "the connection to be up")
+    until(lambda: arrived(ConnectionUp, "-"), SOON, "the connection to be up")
     connection.stop()
     assert connection.join(SOON)
     assert causes[:2] == [
@@ -176,7 +176,7 @@ def test_slow_connect_is_logged_and_shown_as_down(
 
 def test_stopping_does_not_wait_for_an_attempt(silent: tuple[str, socket.socket]) -> None:
     uri, listener = silent
-    connection = Connection("silent", uri, Inbox(100), ConnectionSettings())
+    connection = Connection("silent", uri, MessageQueue(100), ConnectionSettings())
     connection.start()
     listener.settimeout(SOON)
     with listener.accept()[0]:

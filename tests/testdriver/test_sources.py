@@ -11,8 +11,8 @@ import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.model.messages import Look, Snapshot
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.model.messages import Listing, Lookup
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter
 from tests.lab.page import Page
@@ -75,20 +75,20 @@ def opened_used_and_closed(holding: list[Any]) -> Connection:
             holding.append(opened.lookupByName("test"))
         return opened
 
-    inbox = Inbox(100)
+    message_queue = MessageQueue(100)
     LOOP.start()
-    kept = Connection("here", IN_PROCESS, inbox, ConnectionSettings(), opener)
+    kept = Connection("here", IN_PROCESS, message_queue, ConnectionSettings(), opener)
     kept.start()
     messages: list[object] = []
 
     def arrived(kind: type) -> bool:
-        messages.extend(inbox.take(10, 0.1))
+        messages.extend(message_queue.take(10, 0.1))
         return any(isinstance(message, kind) for message in messages)
 
-    until(lambda: arrived(Snapshot), 10, "a list")
-    listed = next(m for m in messages if isinstance(m, Snapshot))
+    until(lambda: arrived(Listing), 10, "a list")
+    listed = next(m for m in messages if isinstance(m, Listing))
     kept.want_looks({domain.uuid: None for domain in listed.domains})
-    until(lambda: arrived(Look), 10, "a look")
+    until(lambda: arrived(Lookup), 10, "a look")
     kept.stop()
     assert kept.join(10)
     return kept

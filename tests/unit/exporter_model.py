@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.changes import CountKey, Memory, TotalKey
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.engine.changes import CountKey, SavedState, TotalKey
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal import tables
-from libvirt_lifecycle_exporter.journal.run_scope import Extent
+from libvirt_lifecycle_exporter.journal.run_scope import RunScope
 from libvirt_lifecycle_exporter.journal.store import Journal
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import Message, Observation, Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest, Message, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.hypervisor_stage import Happened
 from tests.unit.seen import HERE, lifecycle, observation
@@ -36,7 +36,7 @@ class Clock:
         return self.now
 
 
-class Prompt(Inbox):
+class Prompt(MessageQueue):
     """Does not wait for what is not there."""
 
     def take(self, most: int, timeout: float) -> list[Message]:  # noqa: ARG002 - that is the point
@@ -48,12 +48,12 @@ class Wishes:
 
     def __init__(self) -> None:
         self.snapshot = False
-        self.looks: dict[str, Subject | None] = {}
+        self.looks: dict[str, EvidenceRequest | None] = {}
 
     def want_snapshot(self) -> None:
         self.snapshot = True
 
-    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         self.looks.update(uuids)
 
 
@@ -123,7 +123,7 @@ class Exporter:
             (*row[:2], row[2] is None) for row in self._query("SELECT uuid, kind, closed_at FROM incidents")
         ]
 
-    def memory(self) -> Memory:
+    def memory(self) -> SavedState:
         with closing(sqlite3.connect(self.path)) as database:
             return tables.read(database, [])
 
@@ -131,12 +131,12 @@ class Exporter:
         with closing(sqlite3.connect(self.path)) as database:
             return database.execute(words).fetchall()
 
-    def _begin(self) -> Memory:
-        self.inbox, self.asked = Prompt(self._limit), Wishes()
-        self.journal = Journal(self.path, Extent(self.connections, self.names), first_retry=0)
-        self.sink = PrometheusSink(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
+    def _begin(self) -> SavedState:
+        self.message_queue, self.asked = Prompt(self._limit), Wishes()
+        self.journal = Journal(self.path, RunScope(self.connections, self.names), first_retry=0)
+        self.sink = MetricsStore(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
         self.worker = Worker(
-            self.inbox,
+            self.message_queue,
             self.sink,
             self.journal,
             dict.fromkeys(self.connections, self.asked),
@@ -159,7 +159,7 @@ class Channel:
         self.open = False
         self._sent: deque[Happened] = deque()
         self.given: dict[float, Happened] = {}
-        """What was put into the inbox, by the time of the callback, which is another for each."""
+        """What was put into the message_queue, by the time of the callback, which is another for each."""
         self.lost = False
 
     def send(self, happened: Happened) -> None:
@@ -174,12 +174,17 @@ class Channel:
         self._sent.clear()
 
     def deliver(
-        self, inbox: Inbox, on_loss: Callable[[], None], *, most: int = 1000, until: float = FOR_EVER
+        self,
+        message_queue: MessageQueue,
+        on_loss: Callable[[], None],
+        *,
+        most: int = 1000,
+        until: float = FOR_EVER,
     ) -> None:
         while self._sent and most and self._sent[0].at <= until:
             happened, most = self._sent.popleft(), most - 1
-            seen = spelled(happened)._replace(order=inbox.next_order(), at=self._clock.tick())
-            if inbox.offer(seen):
+            seen = spelled(happened)._replace(order=message_queue.next_order(), at=self._clock.tick())
+            if message_queue.offer(seen):
                 self.given[seen.at] = happened
             else:
                 self.lost = True

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
 from libvirt_lifecycle_exporter.engine.coverage import Grace
 from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import Message, Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest, Message
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from tests.unit.seen import HERE
@@ -21,12 +21,12 @@ class Asked:
 
     def __init__(self) -> None:
         self.snapshots = 0
-        self.looks: dict[str, Subject | None] = {}
+        self.looks: dict[str, EvidenceRequest | None] = {}
 
     def want_snapshot(self) -> None:
         self.snapshots += 1
 
-    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         self.looks.update(uuids)
 
 
@@ -36,13 +36,13 @@ class Notebook:
     def __init__(self) -> None:
         self.transitions: list[Transition] = []
         self.domains: dict[tuple[str, str], Domain] = {}
-        self.memory: Callable[[], Memory] = lambda: NOTHING
+        self.memory: Callable[[], SavedState] = lambda: NOTHING
 
-    def append(self, effects: Effects) -> None:
+    def append(self, effects: ChangeBatch) -> None:
         self.transitions += effects.transitions
         self.domains |= {key: replace(domain) for key, domain in effects.domains.items()}
 
-    def tend(self, now: Callable[[], Memory]) -> None:
+    def tend(self, now: Callable[[], SavedState]) -> None:
         self.memory = now
 
     def pairs(self, source: str) -> list[tuple[str, str]]:
@@ -54,14 +54,14 @@ class Rig:
         self,
         include: str = ".*",
         exclude: str = "",
-        restored: Memory = NOTHING,
+        restored: SavedState = NOTHING,
         monitor: ClockMonitor | None = None,
     ) -> None:
         self.now, self.turn = 1000.0, 0
-        self.inbox, self.asked, self.notebook = Inbox(1000), Asked(), Notebook()
-        self.sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
+        self.message_queue, self.asked, self.notebook = MessageQueue(1000), Asked(), Notebook()
+        self.sink = MetricsStore((HERE,), series_limit=1000, series_ttl=900)
         self.worker = Worker(
-            self.inbox,
+            self.message_queue,
             self.sink,
             self.notebook,
             {HERE: self.asked},
@@ -76,7 +76,7 @@ class Rig:
 
     def feed(self, *messages: Message) -> None:
         for message in messages:
-            self.inbox.put(message)
+            self.message_queue.put(message)
         while self.worker.work():
             pass
 
@@ -91,4 +91,4 @@ def settle(rig: Rig, *answers: Message) -> None:
     rig.feed(*answers)
     rig.later()
     for answer in answers:
-        rig.feed(answer._replace(began=rig.inbox.next_order(), at=rig.now))  # type: ignore[call-arg]
+        rig.feed(answer._replace(began=rig.message_queue.next_order(), at=rig.now))  # type: ignore[call-arg]

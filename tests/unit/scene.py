@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
 from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.states import state_after
@@ -37,7 +37,7 @@ def words(changes: Iterable[Transition]) -> list[str]:
     return [f"{change.event}/{change.reason}" for change in changes]
 
 
-def see(diagnosis: Diagnosis, seen: Observation, state: str = "", reason: str = "") -> list[Transition]:
+def see(diagnosis: Classifier, seen: Observation, state: str = "", reason: str = "") -> list[Transition]:
     """As the pipeline does."""
     change = named(seen)
     return [] if change is None else diagnosis.see(seen, change, state, reason)
@@ -47,7 +47,7 @@ class Scene:
     """A domain's life as the worker tells it: state before, observation; its answers when asked."""
 
     def __init__(self, state: str = "shutoff", reason: str = "shutdown", at: float = 1000.0) -> None:
-        self.diagnosis = Diagnosis()
+        self.diagnosis = Classifier()
         self.state = (state, reason)
         self.at = at
         self.told: list[Transition] = []
@@ -77,10 +77,10 @@ def running() -> Scene:
     return Scene().sees(*BOOT)
 
 
-def pair(seen: Observation, diagnosis: Diagnosis | None = None) -> tuple[str, str] | None:
+def pair(seen: Observation, diagnosis: Classifier | None = None) -> tuple[str, str] | None:
     """The one pair that an observation of a domain about which nothing is known comes out as, at the latest
     when the wait is over."""
-    diagnosis = diagnosis or Diagnosis()
+    diagnosis = diagnosis or Classifier()
     changes = see(diagnosis, seen) + diagnosis.tick(seen.at + VERDICT_WAIT)
     assert len(changes) <= 1
     return (changes[0].event, changes[0].reason) if changes else None

@@ -2,7 +2,7 @@
 
 import itertools
 
-from libvirt_lifecycle_exporter.model.messages import DomainDetails, DomainFacts, Look, Observation, Snapshot
+from libvirt_lifecycle_exporter.model.messages import DomainDetails, DomainFacts, Listing, Lookup, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import EVENTS, REASONS
 
@@ -62,8 +62,8 @@ def facts(
 
 def snapshot(
     *domains: DomainFacts, at: float = 1000.0, began: int | None = None, connection: str = HERE
-) -> Snapshot:
-    return Snapshot(order() if began is None else began, at, connection, domains)
+) -> Listing:
+    return Listing(order() if began is None else began, at, connection, domains)
 
 
 def look(
@@ -73,5 +73,5 @@ def look(
     details: DomainDetails | None = None,
     at: float = 1000.0,
     began: int | None = None,
-) -> Look:
-    return Look(order() if began is None else began, at, HERE, f"uuid-{name}", found, details)
+) -> Lookup:
+    return Lookup(order() if began is None else began, at, HERE, f"uuid-{name}", found, details)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MEMORY, MOST, Causes
+from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MEMORY, MOST, Explanations
 from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -36,7 +36,7 @@ def paused(why: str = "ioerror", at: float = 1000.01, name: str = "web") -> Tran
 
 def message(*told: Transition) -> str:
     """Return the words of the last of them."""
-    causes = Causes()
+    causes = Explanations()
     return [causes.explain(change) for change in told][-1].message
 
 
@@ -118,7 +118,7 @@ def test_words_of_its_own_stay() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    causes = Causes()
+    causes = Explanations()
     for number in range(MEMORY + 1):
         causes.explain(io_error(name=str(number)))
     assert causes.explain(paused(name="0")).message == ""
@@ -146,7 +146,7 @@ CHANGES = st.builds(
 
 @given(st.lists(CHANGES, max_size=40))
 def test_nothing_but_the_words_of_a_pause_is_changed_and_they_are_of_its_run(told: list[Transition]) -> None:
-    causes = Causes()
+    causes = Explanations()
     for number, change in enumerate(told):
         explained = causes.explain(change)
         assert explained._replace(message=change.message) == change

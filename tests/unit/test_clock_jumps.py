@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT
-from libvirt_lifecycle_exporter.model.messages import Answer, LinkUp, Message, Probed
+from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, Message, ProbeResults
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_clock import Clocks
@@ -22,7 +22,7 @@ class Jumping(Rig):
     def __init__(self) -> None:
         self.clocks = Clocks()
         super().__init__(monitor=self.clocks.monitor)
-        self.feed(LinkUp(self.clocks.wall, HERE), snapshot(facts("web"), at=self.clocks.wall))
+        self.feed(ConnectionUp(self.clocks.wall, HERE), snapshot(facts("web"), at=self.clocks.wall))
 
     def wait(self, seconds: float) -> None:
         self.clocks.wait(seconds)
@@ -36,7 +36,7 @@ class Jumping(Rig):
         self.feed(lifecycle(event, reason, at=self.clocks.wall))
 
     def probes(self, answer: Answer, signal: str) -> None:
-        self.feed(Probed(self.clocks.wall, HERE, signal, (answer,)))
+        self.feed(ProbeResults(self.clocks.wall, HERE, signal, (answer,)))
 
     def found(self) -> list[tuple[str, str]]:
         return [(change.event, change.reason) for change in self.notebook.transitions]
@@ -90,8 +90,8 @@ def test_series_stay_for_their_time(jump: float) -> None:
 def test_stop_from_before_the_jump_keeps_its_series() -> None:
     rig = Jumping()
     rig.wait(1)
-    rig.inbox.put(lifecycle("stopped", "destroyed", at=rig.clocks.wall))
-    rig.inbox.put(lifecycle("undefined", "removed", at=rig.clocks.wall))
+    rig.message_queue.put(lifecycle("stopped", "destroyed", at=rig.clocks.wall))
+    rig.message_queue.put(lifecycle("undefined", "removed", at=rig.clocks.wall))
     rig.clocks.wall += 40 * DAY
     rig.feed()
     rig.wait(10)

@@ -7,7 +7,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew
+from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
 from tests.lab.waiting import until
 
 LIMIT = 3
@@ -73,25 +73,25 @@ def house() -> Iterator[House]:
 
 
 @pytest.fixture
-def crew(house: House) -> Iterator[Crew]:
-    crew = Crew("test", house.open, connections=LIMIT)
+def crew(house: House) -> Iterator[CallPool]:
+    crew = CallPool("test", house.open, connections=LIMIT)
     yield crew
     house.thaw.set()
     crew.stop()
 
 
 def ask(
-    crew: Crew, questions: Mapping[str, Callable[[Any], str]], go_on: Callable[[], bool] = lambda: True
+    crew: CallPool, questions: Mapping[str, Callable[[Any], str]], go_on: Callable[[], bool] = lambda: True
 ) -> dict[str, Any]:
     return dict(crew.ask(questions, wide=2, patience=PATIENCE, go_on=go_on))
 
 
-def test_all_are_asked_over_few_connections(crew: Crew, house: House) -> None:
+def test_all_are_asked_over_few_connections(crew: CallPool, house: House) -> None:
     assert ask(crew, {str(n): house.well for n in range(100)}) == {str(n): "well" for n in range(100)}
     assert house.most <= 2
 
 
-def test_one_that_hangs_is_left_behind_and_the_others_are_asked(crew: Crew, house: House) -> None:
+def test_one_that_hangs_is_left_behind_and_the_others_are_asked(crew: CallPool, house: House) -> None:
     questions = {"stuck": house.hangs} | {str(n): house.well for n in range(10)}
     assert ask(crew, questions) == {str(n): "well" for n in range(10)}
     assert crew.stuck() == {"stuck"}
@@ -101,7 +101,7 @@ def test_one_that_hangs_is_left_behind_and_the_others_are_asked(crew: Crew, hous
     assert ask(crew, {"stuck": house.well}) == {"stuck": "well"}
 
 
-def test_no_more_hang_than_may(crew: Crew, house: House) -> None:
+def test_no_more_hang_than_may(crew: CallPool, house: House) -> None:
     assert ask(crew, {str(n): house.hangs for n in range(10)}) == {}
     assert len(crew.stuck()) == LIMIT
     assert house.most == LIMIT
@@ -112,13 +112,15 @@ def test_no_more_hang_than_may(crew: Crew, house: House) -> None:
     until(lambda: len(house.lines) <= 2, SOON, "the connections to be closed")
 
 
-def test_nobody_takes_the_place_of_one_that_hangs_if_that_makes_no_sense(crew: Crew, house: House) -> None:
+def test_nobody_takes_the_place_of_one_that_hangs_if_that_makes_no_sense(
+    crew: CallPool, house: House
+) -> None:
     questions = {str(n): house.hangs for n in range(10)}
     assert ask(crew, questions, go_on=lambda: False) == {}
     assert len(crew.stuck()) <= 2
 
 
-def test_an_error_is_an_answer(crew: Crew, house: House) -> None:
+def test_an_error_is_an_answer(crew: CallPool, house: House) -> None:
     def refuse(_line: Any) -> str:
         raise libvirt.libvirtError("no such domain")
 
@@ -127,14 +129,14 @@ def test_an_error_is_an_answer(crew: Crew, house: House) -> None:
     assert found["web"] == "well"
 
 
-def test_something_unforeseen_costs_only_itself(crew: Crew, house: House) -> None:
+def test_something_unforeseen_costs_only_itself(crew: CallPool, house: House) -> None:
     def odd(_line: Any) -> str:
         raise KeyError("odd")
 
     assert ask(crew, {"odd": odd, "web": house.well}) == {"web": "well"}
 
 
-def test_a_lost_connection_is_replaced(crew: Crew, house: House) -> None:
+def test_a_lost_connection_is_replaced(crew: CallPool, house: House) -> None:
     ask(crew, {"cut": house.cut})
     assert ask(crew, {"web": house.well}) == {"web": "well"}
     for line in house.lines:
@@ -142,14 +144,14 @@ def test_a_lost_connection_is_replaced(crew: Crew, house: House) -> None:
     assert ask(crew, {"web": house.well}) == {"web": "well"}, "no question is lost on it"
 
 
-def test_while_nobody_can_be_reached_nobody_is_tried_a_thousand_times(crew: Crew, house: House) -> None:
+def test_while_nobody_can_be_reached_nobody_is_tried_a_thousand_times(crew: CallPool, house: House) -> None:
     house.down = True
     assert len(ask(crew, {str(n): house.well for n in range(1000)})) <= 2
     house.down = False
     assert ask(crew, {"web": house.well}) == {"web": "well"}
 
 
-def test_stopping_waits_for_nobody(crew: Crew, house: House) -> None:
+def test_stopping_waits_for_nobody(crew: CallPool, house: House) -> None:
     ask(crew, {"stuck": house.hangs, "web": house.well})
     crew.stop()
     assert ask(crew, {"web": house.well}) == {}

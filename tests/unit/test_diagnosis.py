@@ -4,7 +4,7 @@ libvirt 9.0 with QEMU 7.2 and libvirt 11.3 with QEMU 10.0 really send."""
 import pytest
 
 from libvirt_lifecycle_exporter.engine import classify as module
-from libvirt_lifecycle_exporter.engine.classify import Diagnosis
+from libvirt_lifecycle_exporter.engine.classify import Classifier
 from libvirt_lifecycle_exporter.model.vocabulary import (
     ALL_PAIRS,
     REASONS,
@@ -29,7 +29,7 @@ class TestTheNamesOfWhatIsSeen:
         ("word", "reason"), [("enospc", "enospc"), ("", "other"), ("eio", "other"), ("ENOSPC\n", "other")]
     )
     def test_an_io_error_keeps_libvirts_own_word_beside_the_reason(self, word: str, reason: str) -> None:
-        (change,) = see(Diagnosis(), observation("io_error_reason", 1, word=word), "running", "booted")
+        (change,) = see(Classifier(), observation("io_error_reason", 1, word=word), "running", "booted")
         assert change.event == "io_error"
         assert (change.reason, change.detail, change.detail_code) == (reason, word, 1)
 
@@ -54,26 +54,26 @@ class TestTheNamesOfWhatIsSeen:
 
 class TestReboots:
     def test_one_reboot_is_counted_once(self) -> None:
-        diagnosis = Diagnosis()
+        diagnosis = Classifier()
         assert pair(observation("reboot", at=10.0), diagnosis) == ("rebooted", "reset")
         assert pair(observation("reboot", at=10.003), diagnosis) is None
         assert pair(observation("reboot", at=10.2), diagnosis) is None
         assert pair(observation("reboot", at=10.5), diagnosis) == ("rebooted", "reset")
 
     def test_reboots_of_two_domains_are_two(self) -> None:
-        diagnosis = Diagnosis()
+        diagnosis = Classifier()
         assert pair(observation("reboot", name="one", at=10.0), diagnosis)
         assert pair(observation("reboot", name="two", at=10.0), diagnosis)
         assert pair(observation("reboot", name="one", at=10.0, connection="lxc:///system"), diagnosis)
 
     def test_a_clock_that_steps_back_hides_no_reboot(self) -> None:
-        diagnosis = Diagnosis()
+        diagnosis = Classifier()
         assert pair(observation("reboot", at=5000.0), diagnosis)
         assert pair(observation("reboot", at=1000.0), diagnosis)
 
     def test_memory_of_reboots_is_bounded_and_keeps_the_newest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MEMORY", 100)
-        diagnosis = Diagnosis()
+        diagnosis = Classifier()
         for number in range(300):
             assert pair(observation("reboot", name=f"vm-{number}", at=1.0), diagnosis)
         assert pair(observation("reboot", name="vm-299", at=1.1), diagnosis) is None

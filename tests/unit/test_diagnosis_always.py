@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.classify import DIAGNOSED, VERDICT_WAIT, Diagnosis
+from libvirt_lifecycle_exporter.engine.classify import DIAGNOSED, VERDICT_WAIT, Classifier
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
@@ -57,7 +57,7 @@ class Fed:
     """A diagnosis that is fed, with a tick every half second; and all that it was told and told us."""
 
     def __init__(self) -> None:
-        self.diagnosis = Diagnosis()
+        self.diagnosis = Classifier()
         self.at = 1000.0
         self.ticked = 1000.0
         self.seen: list[Observation] = []

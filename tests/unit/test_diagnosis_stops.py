@@ -3,8 +3,8 @@
 import pytest
 
 from libvirt_lifecycle_exporter.engine import classify as module
-from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Diagnosis
-from libvirt_lifecycle_exporter.model.messages import Look
+from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.model.messages import Lookup
 from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, see, words
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, order
 
@@ -80,7 +80,7 @@ class TestDoubt:
     def test_an_answer_about_another_domain_is_none(self) -> None:
         scene = running().sees("stopped/failed")
         assert scene.diagnosis.learn(look("db", GONE)) == []
-        elsewhere = Look(order(), 1.0, "lxc:///system", "uuid-web", None, None)
+        elsewhere = Lookup(order(), 1.0, "lxc:///system", "uuid-web", None, None)
         assert scene.diagnosis.learn(elsewhere) == []
 
     def test_an_answer_that_overtakes_the_next_start_proves_nothing(self) -> None:
@@ -136,7 +136,7 @@ class TestDoubt:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "MEMORY", 10)
-        diagnosis, told = Diagnosis(), []
+        diagnosis, told = Classifier(), []
         for number in range(30):
             told += see(diagnosis, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted")
         assert [change.name for change in told] == [f"vm-{number}" for number in range(20)]
@@ -145,7 +145,7 @@ class TestDoubt:
 
     def test_runs_beyond_the_bound_are_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MEMORY", 10)
-        diagnosis = Diagnosis()
+        diagnosis = Classifier()
         for number in range(30):
             see(diagnosis, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
         ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]

@@ -1,15 +1,15 @@
-from libvirt_lifecycle_exporter.engine.contradictions import Doubts
-from libvirt_lifecycle_exporter.model.messages import Look
+from libvirt_lifecycle_exporter.engine.contradictions import Contradictions
+from libvirt_lifecycle_exporter.model.messages import Lookup
 
 KEY = ("here", "u")
 
 
-def look(began: int, connection: str = "here") -> Look:
-    return Look(began, 0.0, connection, "u", None, None)
+def look(began: int, connection: str = "here") -> Lookup:
+    return Lookup(began, 0.0, connection, "u", None, None)
 
 
 def test_a_contradiction_is_believed_only_when_asked_again_after_a_while_and_two_turns() -> None:
-    doubts = Doubts()
+    doubts = Contradictions()
     assert not doubts.confirm(look(10), newest=5, now=100.0, turn=7)
     assert doubts.ask(11, 100.9, 20) == {}
     assert doubts.ask(12, 101.1, 8) == {}
@@ -21,21 +21,21 @@ def test_a_contradiction_is_believed_only_when_asked_again_after_a_while_and_two
 
 
 def test_a_newer_observation_makes_it_another_contradiction() -> None:
-    doubts = Doubts()
+    doubts = Contradictions()
     doubts.confirm(look(10), newest=5, now=100.0, turn=0)
     doubts.ask(11, 102.0, 5)
     assert not doubts.confirm(look(13), newest=12, now=102.1, turn=5)
 
 
 def test_what_is_explained_is_forgotten() -> None:
-    doubts = Doubts()
+    doubts = Contradictions()
     doubts.confirm(look(10), newest=5, now=100.0, turn=0)
     doubts.clear(KEY)
     assert doubts.ask(11, 102.0, 5) == {}
 
 
 def test_a_lost_connection_takes_its_doubts_with_it() -> None:
-    doubts = Doubts()
+    doubts = Contradictions()
     for connection in ("here", "there"):
         doubts.confirm(look(1, connection), newest=0, now=100.0, turn=0)
     doubts.clear_all("here")

@@ -6,8 +6,8 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.hypervisor.callbacks import Listener
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.callbacks import EventCallbacks
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.model.messages import Observation
 from libvirt_lifecycle_exporter.model.vocabulary import OBSERVED_KINDS
 
@@ -60,14 +60,14 @@ class Losses:
         self.count += 1
 
 
-def listening(limit: int = 10) -> tuple[Connection, Inbox, Losses]:
-    connection, inbox, losses = Connection(), Inbox(limit), Losses()
-    Listener("here", inbox, losses).register(connection)
-    return connection, inbox, losses
+def listening(limit: int = 10) -> tuple[Connection, MessageQueue, Losses]:
+    connection, message_queue, losses = Connection(), MessageQueue(limit), Losses()
+    EventCallbacks("here", message_queue, losses).register(connection)
+    return connection, message_queue, losses
 
 
-def taken(inbox: Inbox) -> list[Observation]:
-    return [message for message in inbox.take(100, 0) if isinstance(message, Observation)]
+def taken(message_queue: MessageQueue) -> list[Observation]:
+    return [message for message in message_queue.take(100, 0) if isinstance(message, Observation)]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def taken(inbox: Inbox) -> list[Observation]:
     ],
 )
 def test_what_is_said_is_copied(kind: str, said: tuple[object, ...], copied: tuple[object, ...]) -> None:
-    connection, inbox, losses = listening()
+    connection, message_queue, losses = listening()
     connection.send(kind, Domain(), *said)
-    (seen,) = taken(inbox)
+    (seen,) = taken(message_queue)
     assert (seen.connection, seen.kind, seen.uuid, seen.name, seen.domain_id) == (
         "here",
         kind,
@@ -104,42 +104,46 @@ def test_what_is_said_is_copied(kind: str, said: tuple[object, ...], copied: tup
         7,
     )
     assert (seen.event, seen.detail, seen.subject, seen.word) == copied
-    assert (inbox.received[kind], losses.count) == (1, 0)
+    assert (message_queue.received[kind], losses.count) == (1, 0)
 
 
 def test_a_name_that_is_not_utf8_loses_no_event() -> None:
-    connection, inbox, losses = listening()
+    connection, message_queue, losses = listening()
     connection.send("lifecycle", BadName(), 5, 2)
-    (seen,) = taken(inbox)
+    (seen,) = taken(message_queue)
     assert seen.name.startswith("we?b~")
     assert losses.count == 0
 
 
 @pytest.mark.parametrize("kind", ["lifecycle", "reboot"])
 def test_what_cannot_be_copied_is_counted_and_asks_for_a_snapshot(kind: str) -> None:
-    connection, inbox, losses = listening()
+    connection, message_queue, losses = listening()
     connection.send(kind, Broken(), *((5, 2) if kind == "lifecycle" else ()))
-    assert taken(inbox) == []
-    assert (inbox.dropped["callback_error"], losses.count) == (1, 1)
+    assert taken(message_queue) == []
+    assert (message_queue.dropped["callback_error"], losses.count) == (1, 1)
 
 
 def test_arguments_of_another_shape_are_counted_and_ask_for_a_snapshot() -> None:
-    connection, inbox, losses = listening()
+    connection, message_queue, losses = listening()
     connection.send("watchdog", Domain(), "not", "what", "is", "documented", "at all")
-    assert (inbox.dropped["callback_error"], losses.count) == (1, 1)
+    assert (message_queue.dropped["callback_error"], losses.count) == (1, 1)
 
 
 def test_what_finds_no_room_is_counted_and_asks_for_a_snapshot() -> None:
-    connection, inbox, losses = listening(limit=2)
+    connection, message_queue, losses = listening(limit=2)
     for _ in range(5):
         connection.send("lifecycle", Domain(), 5, 2)
-    assert len(taken(inbox)) == 2
-    assert (inbox.dropped["queue_full"], losses.count, inbox.received["lifecycle"]) == (3, 3, 5)
+    assert len(taken(message_queue)) == 2
+    assert (message_queue.dropped["queue_full"], losses.count, message_queue.received["lifecycle"]) == (
+        3,
+        3,
+        5,
+    )
 
 
 def test_an_id_that_the_driver_lacks_is_skipped_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    listener = Listener("here", Inbox(10), Losses())
+    listener = EventCallbacks("here", MessageQueue(10), Losses())
     for _ in range(3):
         registered = listener.register(Connection(frozenset({"memory_failure", "reboot"})))
         assert len(registered) == len(OBSERVED_KINDS) - 2
@@ -152,4 +156,4 @@ def test_an_id_that_the_driver_lacks_is_skipped_with_one_line(caplog: pytest.Log
 
 def test_without_lifecycle_events_there_is_nothing_to_listen_to() -> None:
     with pytest.raises(libvirt.libvirtError):
-        Listener("here", Inbox(10), Losses()).register(Connection(frozenset({"lifecycle"})))
+        EventCallbacks("here", MessageQueue(10), Losses()).register(Connection(frozenset({"lifecycle"})))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.evidence import OF_DISKS, Aside, Evidence
-from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
 URI = "qemu:///system"
@@ -31,9 +31,9 @@ class Libvirt:
         return self._messages
 
 
-def subject(pair: str, name: str = "web") -> Subject:
+def subject(pair: str, name: str = "web") -> EvidenceRequest:
     event, _, reason = pair.partition("/")
-    return Subject(name, 7, event, reason, time.time())
+    return EvidenceRequest(name, 7, event, reason, time.time())
 
 
 @pytest.fixture

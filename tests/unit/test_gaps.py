@@ -2,7 +2,13 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, LinkDown, LinkUp, Observation, Snapshot
+from libvirt_lifecycle_exporter.model.messages import (
+    ConnectionDown,
+    ConnectionUp,
+    DomainFacts,
+    Listing,
+    Observation,
+)
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 
@@ -15,14 +21,14 @@ def seen(event: str, number: int = 1) -> Observation:
     return lifecycle(*event.split("/"))._replace(domain_id=number)
 
 
-def rig_of(before: Snapshot) -> Rig:
+def rig_of(before: Listing) -> Rig:
     rig = Rig()
-    rig.feed(LinkUp(1.0, HERE), before)
+    rig.feed(ConnectionUp(1.0, HERE), before)
     return rig
 
 
 def blink(rig: Rig) -> None:
-    rig.feed(LinkDown(rig.now, HERE, "lost"), LinkUp(rig.now, HERE))
+    rig.feed(ConnectionDown(rig.now, HERE, "lost"), ConnectionUp(rig.now, HERE))
 
 
 def rows(rig: Rig) -> list[str]:
@@ -95,15 +101,15 @@ def test_an_answer_that_has_overtaken_the_event_is_not_counted_before_it(
 
 def test_an_answer_from_before_the_gap_does_not_end_it() -> None:
     rig = rig_of(snapshot(OFF))
-    began = rig.inbox.next_order()
-    rig.inbox.lose(HERE, "queue_full")
+    began = rig.message_queue.next_order()
+    rig.message_queue.lose(HERE, "queue_full")
     rig.feed(look("web", OFF, began=began), seen("stopped/destroyed"))
     assert rows(rig) == ["started/unknown", "stopped/destroyed"]
 
 
 def test_lost_events_are_a_gap() -> None:
     rig = rig_of(snapshot(OFF))
-    rig.inbox.lose(HERE, "queue_full")
+    rig.message_queue.lose(HERE, "queue_full")
     rig.feed(seen("stopped/destroyed"))
     assert rows(rig) == ["started/unknown", "stopped/destroyed"]
 
@@ -155,7 +161,7 @@ def test_a_domain_that_is_found_arriving_has_started_and_is_not_suspended() -> N
 
 def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_along() -> None:
     rig = Rig()
-    rig.feed(LinkUp(1.0, HERE), seen("resumed/unpaused"), snapshot(RUNNING, began=0))
+    rig.feed(ConnectionUp(1.0, HERE), seen("resumed/unpaused"), snapshot(RUNNING, began=0))
     for _ in range(2):
         rig.feed(look("web", RUNNING))
         rig.later()
@@ -164,7 +170,7 @@ def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_alon
 
 def test_a_domain_that_boots_before_the_first_listing_has_not_stopped() -> None:
     rig = Rig()
-    rig.feed(LinkUp(1.0, HERE), seen("resumed/unpaused"), seen("started/booted"), snapshot(RUNNING))
+    rig.feed(ConnectionUp(1.0, HERE), seen("resumed/unpaused"), seen("started/booted"), snapshot(RUNNING))
     assert rows(rig) == ["resumed/unpaused", "started/booted"]
 
 

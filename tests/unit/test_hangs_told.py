@@ -1,8 +1,8 @@
 """Hangs through the whole pipeline: counted, shown, journalled once, and taken over after a restart."""
 
-from libvirt_lifecycle_exporter.engine.changes import Memory
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
-from libvirt_lifecycle_exporter.model.messages import Answer, LinkUp, Probed
+from libvirt_lifecycle_exporter.engine.changes import SavedState
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
+from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, ProbeResults
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, domain, value
@@ -16,10 +16,10 @@ class HangRig(Rig):
 
     def probe(self, how: str, seconds: float = 0.0) -> None:
         answer = Answer("uuid-web", how, seconds, "a friend")
-        self.feed(Probed(self.now, HERE, "emulator", (answer,)))
+        self.feed(ProbeResults(self.now, HERE, "emulator", (answer,)))
 
     def hang(self) -> None:
-        self.feed(LinkUp(0.0, HERE), snapshot(facts("web")))
+        self.feed(ConnectionUp(0.0, HERE), snapshot(facts("web")))
         self.later(60)
         self.probe("silent", 30)
         self.later(1)
@@ -32,12 +32,12 @@ class HangRig(Rig):
         return value(self.sink, name, domain="web", **labels)
 
 
-def rig(**options: Memory) -> HangRig:
+def rig(**options: SavedState) -> HangRig:
     return HangRig(**options)  # type: ignore[arg-type]
 
 
 def test_the_page_shows_the_signals_that_are_switched_on() -> None:
-    shown = PrometheusSink((HERE,), series_limit=1000, series_ttl=900, signals=("emulator", "vcpu"))
+    shown = MetricsStore((HERE,), series_limit=1000, series_ttl=900, signals=("emulator", "vcpu"))
     known = domain()
     known.hung = ("vcpu",)
     shown.show(known.values())
@@ -84,7 +84,7 @@ def test_after_a_restart_it_is_the_same_hang() -> None:
     first.later()
     again = rig(restored=first.notebook.memory())
     again.now = first.now
-    again.feed(LinkUp(again.now, HERE), snapshot(facts("web")))
+    again.feed(ConnectionUp(again.now, HERE), snapshot(facts("web")))
     again.probe("silent", 40)
     again.later(2)
     again.probe("silent", 42)
@@ -101,16 +101,16 @@ def test_what_is_off_when_the_exporter_starts_again_is_not_hung() -> None:
     first.feed(lifecycle("stopped", "destroyed", at=first.now))
     first.later()
     again = rig(restored=first.notebook.memory())
-    again.feed(LinkUp(again.now, HERE), snapshot(facts("web", "shutoff", "destroyed")))
+    again.feed(ConnectionUp(again.now, HERE), snapshot(facts("web", "shutoff", "destroyed")))
     again.probe("answered")
     assert again.pairs_told() == []
 
 
 def test_a_guest_that_closes_the_agents_channel_has_recovered() -> None:
     one = rig()
-    one.feed(LinkUp(0.0, HERE), snapshot(facts("web")))
+    one.feed(ConnectionUp(0.0, HERE), snapshot(facts("web")))
     for how in ("answered", "silent", "silent", "silent"):
-        one.feed(Probed(one.now, HERE, "guest_agent", (Answer("uuid-web", how, 5.0),)))
+        one.feed(ProbeResults(one.now, HERE, "guest_agent", (Answer("uuid-web", how, 5.0),)))
         one.later(30)
     one.feed(observation("agent_lifecycle", 2, 2, at=one.now))
     told = [(change.event, change.source) for change in one.notebook.transitions]

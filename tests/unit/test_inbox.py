@@ -1,35 +1,35 @@
 import threading
 
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.model.messages import LinkUp
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp
 from tests.unit.seen import observation
 
 
 def test_messages_come_out_in_order_and_in_batches() -> None:
-    inbox = Inbox(10)
+    message_queue = MessageQueue(10)
     seen = [observation() for _ in range(5)]
-    assert all(inbox.offer(one) for one in seen)
-    assert inbox.depth() == 5
-    assert inbox.take(2, 0) == seen[:2]
-    assert inbox.take(100, 0) == seen[2:]
-    assert inbox.take(100, 0) == []
+    assert all(message_queue.offer(one) for one in seen)
+    assert message_queue.depth() == 5
+    assert message_queue.take(2, 0) == seen[:2]
+    assert message_queue.take(100, 0) == seen[2:]
+    assert message_queue.take(100, 0) == []
 
 
 def test_a_full_inbox_refuses_observations_and_takes_the_rest() -> None:
-    inbox = Inbox(1)
-    assert inbox.offer(observation())
-    assert not inbox.offer(observation())
-    inbox.put(LinkUp(0.0, "here"))
-    assert inbox.depth() == 2
-    assert inbox.dropped["queue_full"] == 1
+    message_queue = MessageQueue(1)
+    assert message_queue.offer(observation())
+    assert not message_queue.offer(observation())
+    message_queue.put(ConnectionUp(0.0, "here"))
+    assert message_queue.depth() == 2
+    assert message_queue.dropped["queue_full"] == 1
 
 
 def test_the_order_of_arrival_has_no_ties_between_threads() -> None:
-    inbox = Inbox(1)
+    message_queue = MessageQueue(1)
     drawn: list[list[int]] = [[] for _ in range(4)]
 
     def draw(mine: list[int]) -> None:
-        mine.extend(inbox.next_order() for _ in range(5000))
+        mine.extend(message_queue.next_order() for _ in range(5000))
 
     threads = [threading.Thread(target=draw, args=(mine,)) for mine in drawn]
     for thread in threads:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.hypervisor.kernel_log import AFTER, BEFORE, cgroups, kernel_says, machine_name
-from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 
 SYSTEMD = "/machine.slice/machine-qemu\\x5cx2d7\\x5cx2dweb.scope/libvirt/emulator"
@@ -39,8 +39,8 @@ def report(*, cgroup: str = SYSTEMD, before_the_stop: float = 0.1, text: str = O
     return text.format(at=at, before=at - 3000, cgroup=cgroup)
 
 
-def stopped(*, domain_id: int = 7, name: str = "web") -> Subject:
-    return Subject(name, domain_id, "stopped", "failed", time.time() + UP_FOR)
+def stopped(*, domain_id: int = 7, name: str = "web") -> EvidenceRequest:
+    return EvidenceRequest(name, domain_id, "stopped", "failed", time.time() + UP_FOR)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "kmsg"
 
 
-def says(log: Path, *records: str, driver: str = "qemu", subject: Subject | None = None) -> str:
+def says(log: Path, *records: str, driver: str = "qemu", subject: EvidenceRequest | None = None) -> str:
     log.write_text("6,1,0,-;Linux version 6.18\n" + "".join(records) + "6,9999,0,-;usb 1-1: reset\n")
     return kernel_says(driver, subject or stopped(), log)
 

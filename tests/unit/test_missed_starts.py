@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp, Observation
+from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp, Observation
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 
@@ -19,8 +19,8 @@ def seen(pair: str, number: int = RUN) -> Observation:
 def restarted() -> Rig:
     """The exporter was away; it knows the domain as off."""
     rig = Rig()
-    rig.feed(LinkUp(1.0, HERE), snapshot(OFF))
-    rig.feed(LinkDown(rig.now, HERE, "lost"), LinkUp(rig.now, HERE))
+    rig.feed(ConnectionUp(1.0, HERE), snapshot(OFF))
+    rig.feed(ConnectionDown(rig.now, HERE, "lost"), ConnectionUp(rig.now, HERE))
     return rig
 
 
@@ -97,7 +97,7 @@ def test_start_that_an_answer_proves_goes_before_the_shutdown() -> None:
     ending = facts("web", "shutdown", "unknown")._replace(domain_id=RUN)
     rig.feed(seen(RESUMED), seen(TERMINATED), look("web", ending))
     rig.later(1.25)
-    rig.feed(look("web", ending, began=rig.inbox.next_order() + 1_000_000))
+    rig.feed(look("web", ending, began=rig.message_queue.next_order() + 1_000_000))
     assert rows(rig) == [RESUMED, "started/unknown", TERMINATED]
     rig.feed(seen("stopped/shutdown"))
     assert rows(rig)[3:] == ["stopped/quit"]
@@ -108,7 +108,7 @@ def test_start_of_a_run_that_is_found_ended_goes_before_the_shutdown() -> None:
     rig = restarted()
     rig.feed(seen(RESUMED), seen(TERMINATED), look("web", OFF))
     rig.later(1.25)
-    rig.feed(look("web", OFF, began=rig.inbox.next_order() + 1_000_000))
+    rig.feed(look("web", OFF, began=rig.message_queue.next_order() + 1_000_000))
     assert rows(rig) == [RESUMED, "started/unknown", TERMINATED, "stopped/shutdown"]
 
 
@@ -129,6 +129,11 @@ def test_state_stays_off_until_the_start_is_proven() -> None:
 def test_stop_whose_shutdown_was_missed_stays_as_sent() -> None:
     """The connection was lost, and open again, between the two: nothing tells who ended the emulator."""
     rig = Rig()
-    rig.feed(LinkUp(1.0, HERE), snapshot(OTHER), LinkDown(rig.now, HERE, "lost"), LinkUp(rig.now, HERE))
+    rig.feed(
+        ConnectionUp(1.0, HERE),
+        snapshot(OTHER),
+        ConnectionDown(rig.now, HERE, "lost"),
+        ConnectionUp(rig.now, HERE),
+    )
     rig.feed(seen("stopped/shutdown"))
     assert rows(rig) == ["stopped/shutdown"]

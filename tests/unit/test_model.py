@@ -13,7 +13,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, HostSeen, LinkDown, LinkUp, Look, Snapshot
+from libvirt_lifecycle_exporter.model.messages import (
+    ConnectionDown,
+    ConnectionUp,
+    DomainFacts,
+    HostIdentified,
+    Listing,
+    Lookup,
+)
 from tests.unit.exporter_model import Channel, Clock, Exporter
 from tests.unit.hypervisor_model import Hypervisor
 from tests.unit.hypervisor_stage import runs
@@ -102,7 +109,7 @@ class Libvirt(RuleBasedStateMachine):
         about = "" if all_of_them or not self.listed else uuid
         if about and about not in self.exporter.asked.looks:
             return
-        began = self.exporter.inbox.next_order()
+        began = self.exporter.message_queue.next_order()
         self._deliver(most=before)
         if about:
             self.exporter.asked.looks.pop(about)
@@ -119,16 +126,16 @@ class Libvirt(RuleBasedStateMachine):
         """``torn``: a listing is several calls; who is persistent was asked first."""
         question, self.question = self.question, None
         assert question is not None
-        inbox, at = self.exporter.inbox, self.clock.tick()
+        message_queue, at = self.exporter.message_queue, self.clock.tick()
         if question.about:
             found = question.facts.get(question.about)
-            inbox.put(Look(question.began, at, HERE, question.about, found, None))
+            message_queue.put(Lookup(question.began, at, HERE, question.about, found, None))
             return
         facts = list(question.facts.values())
         if torn:
             persistent = {one.uuid for one in facts if one.persistent}
             facts = [one._replace(persistent=one.uuid in persistent) for one in self.hypervisor.facts()]
-        inbox.put(Snapshot(question.began, at, HERE, tuple(facts)))
+        message_queue.put(Listing(question.began, at, HERE, tuple(facts)))
         self.listed = True
         self.exporter.work()
         if self.up:
@@ -144,9 +151,9 @@ class Libvirt(RuleBasedStateMachine):
         self.channel.open = self.up = True
         self.listed, self.question = False, None
         at = self.clock.tick()
-        inbox = self.exporter.inbox
-        inbox.put(HostSeen(inbox.next_order(), at, HERE, "QEMU", ""))
-        inbox.put(LinkUp(at, HERE))
+        message_queue = self.exporter.message_queue
+        message_queue.put(HostIdentified(message_queue.next_order(), at, HERE, "QEMU", ""))
+        message_queue.put(ConnectionUp(at, HERE))
         self.exporter.work()
         if self.adopted_at < at:
             self.blind_least += at - self.watched
@@ -172,7 +179,7 @@ class Libvirt(RuleBasedStateMachine):
     def loss_is_noticed(self) -> None:
         """Again at each attempt to connect that fails."""
         at = self.clock.tick()
-        self.exporter.inbox.put(LinkDown(at, HERE, "lost"))
+        self.exporter.message_queue.put(ConnectionDown(at, HERE, "lost"))
         self.exporter.work()
         if self.up:
             self.watched = self.noted = at
@@ -182,7 +189,7 @@ class Libvirt(RuleBasedStateMachine):
     def exporter_is_killed(self) -> None:
         """SIGKILL: what waits is lost, what was shown is not."""
         before = self.exporter.figures()
-        self.lost_with |= {seen.at for seen in self.exporter.inbox.take(1000, 0.0)}
+        self.lost_with |= {seen.at for seen in self.exporter.message_queue.take(1000, 0.0)}
         self._exporter_ended()
         self.killed_at.append(self.clock.now)
         self.exporter.is_killed()
@@ -233,7 +240,9 @@ class Libvirt(RuleBasedStateMachine):
             self.known_since[uuid] = heard[0], runs_before, most
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
-        self.channel.deliver(self.exporter.inbox, self.exporter.asked.want_snapshot, most=most, until=until)
+        self.channel.deliver(
+            self.exporter.message_queue, self.exporter.asked.want_snapshot, most=most, until=until
+        )
 
     def _tick(self) -> None:
         self.exporter.tick()
@@ -284,7 +293,7 @@ def test_an_answer_about_something_newer_proves_nothing_yet() -> None:
     rig.feed(snapshot(facts("web")), look("web", facts("web", "paused", "user")))
     rig.later()
     destroyed = facts("web", "shutoff", "destroyed")
-    rig.feed(look("web", destroyed, began=rig.inbox.next_order() + order()))
+    rig.feed(look("web", destroyed, began=rig.message_queue.next_order() + order()))
     rig.feed(lifecycle("stopped", "destroyed"))
     assert rig.notebook.pairs("reconcile") == []
     assert rig.notebook.pairs("callback") == [("stopped", "destroyed")]

@@ -11,7 +11,7 @@ from libvirt_lifecycle_exporter.engine.inventory import REMOVED_SHUTDOWN
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
 from libvirt_lifecycle_exporter.metrics.platform_metadata import PLATFORM_METAS
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 from libvirt_lifecycle_exporter.model.text import clean
 from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS
@@ -28,8 +28,8 @@ PLATFORMS = {
 }
 
 
-def sink(series_limit: int = 1000) -> PrometheusSink:
-    return PrometheusSink((HERE,), series_limit=series_limit, series_ttl=900)
+def sink(series_limit: int = 1000) -> MetricsStore:
+    return MetricsStore((HERE,), series_limit=series_limit, series_ttl=900)
 
 
 def domain(name: str = "web", *, uuid: str = "", state: str = "running", present: bool = True) -> Domain:
@@ -39,16 +39,16 @@ def domain(name: str = "web", *, uuid: str = "", state: str = "running", present
     )
 
 
-def samples(shown: PrometheusSink) -> Samples:
+def samples(shown: MetricsStore) -> Samples:
     families = list(text_families(shown.render(openmetrics=False)))
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def value(shown: PrometheusSink, name: str, **labels: str) -> float | None:
+def value(shown: MetricsStore, name: str, **labels: str) -> float | None:
     return samples(shown).get((name, frozenset({"connection": HERE, **labels}.items())))
 
 
-def names(shown: PrometheusSink) -> set[str]:
+def names(shown: MetricsStore) -> set[str]:
     return {dict(labels).get("domain", "") for _, labels in samples(shown)} - {""}
 
 

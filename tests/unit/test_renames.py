@@ -6,12 +6,12 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.changes import Memory
+from libvirt_lifecycle_exporter.engine.changes import SavedState
 from libvirt_lifecycle_exporter.model.messages import (
+    ConnectionDown,
+    ConnectionUp,
     DomainDetails,
     DomainFacts,
-    LinkDown,
-    LinkUp,
     Nova,
     Observation,
 )
@@ -43,7 +43,7 @@ def renamed(old: str, new: str, uuid: str = "uuid-1") -> list[Observation]:
 
 def rig_of(*found: DomainFacts) -> Rig:
     rig = Rig()
-    rig.feed(LinkUp(1.0, HERE), snapshot(*found))
+    rig.feed(ConnectionUp(1.0, HERE), snapshot(*found))
     return rig
 
 
@@ -102,7 +102,7 @@ def test_unseen_swap_of_names_shows_the_domains_that_have_them() -> None:
     """One look tells of one domain: for a while, both are known by the same name."""
     one, two = OFF._replace(name="a"), facts("b", uuid="uuid-2")
     rig = rig_of(one, two)
-    rig.feed(LinkDown(rig.now, HERE, "lost"), LinkUp(rig.now, HERE))
+    rig.feed(ConnectionDown(rig.now, HERE, "lost"), ConnectionUp(rig.now, HERE))
     settle(rig, look("b", one._replace(name="b"))._replace(uuid="uuid-1"))
     assert uuids(rig)["b"] == "uuid-1"
     settle(rig, look("b", two._replace(autostart=True))._replace(uuid="uuid-2"))
@@ -156,7 +156,7 @@ def test_open_incident_follows_a_rename() -> None:
 def test_open_incident_of_a_renamed_domain_survives_a_restart() -> None:
     rig = rig_of(facts("old", uuid="uuid-1"))
     rig.feed(event("stopped/crashed", "old"), *renamed("old", "new"))
-    memory: Memory = rig.worker._pipeline.remember()  # noqa: SLF001 - what the journal would hold
+    memory: SavedState = rig.worker._pipeline.remember()  # noqa: SLF001 - what the journal would hold
     again = Rig(restored=memory)
     assert value(again.sink, OPEN, domain="new", kind="crashed") == 1
     assert value(again.sink, OPEN, domain="old", kind="crashed") == 0

@@ -13,23 +13,23 @@ import libvirt
 import pytest
 from starlette.responses import PlainTextResponse
 
-from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew
-from libvirt_lifecycle_exporter.hypervisor.callbacks import Listener
+from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
+from libvirt_lifecycle_exporter.hypervisor.callbacks import EventCallbacks
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
-from libvirt_lifecycle_exporter.hypervisor.demo import Cast
+from libvirt_lifecycle_exporter.hypervisor.demo import DemoScenario
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, EventLoop
 from libvirt_lifecycle_exporter.hypervisor.evidence import Aside
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.hypervisor.probes import Post, Probe
-from libvirt_lifecycle_exporter.journal.export_items import TRACES, Parcel
-from libvirt_lifecycle_exporter.journal.export_queue import Outbox
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.hypervisor.probes import Probe, ProbeContext
+from libvirt_lifecycle_exporter.journal.export_items import TRACES, ExportItem
+from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histogram
-from libvirt_lifecycle_exporter.model.messages import Snapshot
+from libvirt_lifecycle_exporter.model.messages import Listing
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
-from libvirt_lifecycle_exporter.otel.sender import Courier
+from libvirt_lifecycle_exporter.otel.sender import SignalSender
 from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager, Watch
 from libvirt_lifecycle_exporter.runtime.threads import (
     CONNECTION,
@@ -43,7 +43,7 @@ from libvirt_lifecycle_exporter.runtime.threads import (
     WEB_SERVER,
     ThreadRegistry,
 )
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from tests.lab.page import Page
 from tests.lab.waiting import until
@@ -78,14 +78,16 @@ def threads() -> Iterator[ThreadRegistry]:
 
 def test_connection_thread_recovers_from_a_failing_opener(threads: ThreadRegistry) -> None:
     LOOP.start()
-    inbox = Inbox(100)
+    message_queue = MessageQueue(100)
     settings = ConnectionSettings(longest_wait=0.1)
     opener = FailsFirst(libvirt.openReadOnly, 2)
-    connection = Connection("here", "test:///default", inbox, settings, opener, threads=threads)
+    connection = Connection("here", "test:///default", message_queue, settings, opener, threads=threads)
     connection.start()
     try:
         until(
-            lambda: any(isinstance(message, Snapshot) for message in inbox.take(100, 0.1)), SOON, "a listing"
+            lambda: any(isinstance(message, Listing) for message in message_queue.take(100, 0.1)),
+            SOON,
+            "a listing",
         )
         assert threads.errors[CONNECTION] == 2
     finally:
@@ -118,17 +120,17 @@ def test_event_loop_pauses_longer_after_each_failure(caplog: pytest.LogCaptureFi
 def test_callback_exception_is_logged_once_with_traceback(
     kind: str, threads: ThreadRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection, inbox, losses = FakeConnection(), Inbox(10), Losses()
-    Listener("here", inbox, losses, threads).register(connection)
+    connection, message_queue, losses = FakeConnection(), MessageQueue(10), Losses()
+    EventCallbacks("here", message_queue, losses, threads).register(connection)
     for _ in range(3):
         connection.send(kind, Broken(), *((5, 2) if kind == "lifecycle" else ()))
-    assert (inbox.dropped["callback_error"], losses.count, threads.errors[EVENT_LOOP]) == (3, 3, 3)
+    assert (message_queue.dropped["callback_error"], losses.count, threads.errors[EVENT_LOOP]) == (3, 3, 3)
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
 def test_callback_survives_a_failing_request_for_a_snapshot(threads: ThreadRegistry) -> None:
     connection = FakeConnection()
-    Listener("here", Inbox(0), FailsFirst(lambda: None), threads).register(connection)
+    EventCallbacks("here", MessageQueue(0), FailsFirst(lambda: None), threads).register(connection)
     connection.send("lifecycle", Broken(), 5, 2)
     assert threads.errors[EVENT_LOOP] == 2
 
@@ -136,7 +138,7 @@ def test_callback_survives_a_failing_request_for_a_snapshot(threads: ThreadRegis
 class FakeProbe(Probe):
     signal = "vcpu"
 
-    def __init__(self, post: Post, steps: dict[str, Callable[[], Any]]) -> None:
+    def __init__(self, post: ProbeContext, steps: dict[str, Callable[[], Any]]) -> None:
         super().__init__(post, 0.01)
         self._steps = steps
         self.closed = threading.Event()
@@ -164,9 +166,9 @@ def test_probe_thread_recovers_from_a_fault(step: str, threads: ThreadRegistry) 
         "rest": lambda: None,
     }
     steps[step] = FailsFirst(steps[step])
-    post = Post(
+    post = ProbeContext(
         "here",
-        Inbox(10),
+        MessageQueue(10),
         partial(probe_duration_histogram().labels, "here"),
         lambda: bool(steps["is_up"]()),
         lambda _name: True,
@@ -222,7 +224,7 @@ def test_crew_recovers_from_a_fault(place: str, threads: ThreadRegistry) -> None
             fault()
         return "answer"
 
-    crew = Crew("crew", opener, connections=1, threads=threads)
+    crew = CallPool("crew", opener, connections=1, threads=threads)
     for _ in range(2):
         answers = crew.ask({"web": question}, wide=1, patience=SOON)
     assert answers == {"web": "answer"}
@@ -237,7 +239,9 @@ def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: Thre
     journal = Journal(tmp_path / "journal.sqlite")
     journal.restore()
     removal_time = FailsFirst(time.time, 2)
-    keeper = Keeper(journal, oldest=1, largest=0, removal_time=removal_time, threads=threads, every=0.01)
+    keeper = JournalMaintenance(
+        journal, oldest=1, largest=0, removal_time=removal_time, threads=threads, every=0.01
+    )
     keeper.start()
     until(lambda: removal_time.calls > 2, SOON, "maintenance after its faults")
     assert threads.errors[JOURNAL_MAINTENANCE] == 2
@@ -248,7 +252,7 @@ def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: Thre
 class FailingWire:
     """Raises at every call that is not fine."""
 
-    def __init__(self, send: Callable[[Sequence[Parcel]], Answer]) -> None:
+    def __init__(self, send: Callable[[Sequence[ExportItem]], Answer]) -> None:
         self.send = send
 
     def abort(self) -> None:
@@ -259,19 +263,19 @@ class FailingWire:
 
 
 def test_otlp_sender_recovers_from_a_failing_clock(tmp_path: Path, threads: ThreadRegistry) -> None:
-    tracing = Tracing("host", traces=True, logs=False, runs=False)
+    tracing = SpanRecorder("host", traces=True, logs=False, runs=False)
     journal = Journal(tmp_path / "journal.sqlite", tracing=tracing)
     journal.restore()
     clock = FailsFirst(lambda: 1000.0)
     wire = FailingWire(lambda _: Answer(Verdict.DELIVERED))
-    outbox = Outbox(journal, tracing)
-    courier = Courier(
+    outbox = ExportQueue(journal, tracing)
+    sender = SignalSender(
         TRACES, outbox, wire, max_age=0, rate=0, clock=clock, threads=threads, longest_wait=0.05
     )
-    courier.start()
+    sender.start()
     until(lambda: clock.calls > 2, SOON, "the sender after its fault")
     assert threads.errors[OTLP_SENDER] == 1
-    courier.stop(SOON)
+    sender.stop(SOON)
     journal.close()
 
 
@@ -313,7 +317,7 @@ def test_web_config_thread_recovers_from_a_fault(tmp_path: Path, threads: Thread
     file = tmp_path / "web.yml"
     file.write_text("")
     clock = FailsFirst(lambda: 0.0, 0)
-    entrance = Entrance(str(file), clock, threads)
+    entrance = AccessControl(str(file), clock, threads)
     clock.left = 1
     entrance.start()
     try:
@@ -344,7 +348,7 @@ def test_service_manager_thread_recovers_from_a_fault(threads: ThreadRegistry) -
 def test_demo_thread_recovers_from_a_fault(threads: ThreadRegistry) -> None:
     LOOP.start()
     opener = FailsFirst(libvirt.open)
-    demo = Cast(60.0, threads, opener)
+    demo = DemoScenario(60.0, threads, opener)
     demo.start()
     until(lambda: opener.calls > 1, SOON, "the demo after its fault")
     assert threads.errors[DEMO] == 1

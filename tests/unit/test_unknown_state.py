@@ -2,8 +2,8 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import Memory
-from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.engine.changes import SavedState
+from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, value
@@ -13,14 +13,16 @@ REASON = "libvirt_domain_state_reason"
 SINCE = "libvirt_domain_state_since_timestamp_seconds"
 
 
-def observed(restored: Memory | None = None) -> Rig:
+def observed(restored: SavedState | None = None) -> Rig:
     rig = Rig() if restored is None else Rig(restored=restored)
-    rig.feed(LinkUp(rig.now, HERE), snapshot(facts("web"), at=rig.now, began=rig.inbox.next_order()))
+    rig.feed(
+        ConnectionUp(rig.now, HERE), snapshot(facts("web"), at=rig.now, began=rig.message_queue.next_order())
+    )
     return rig
 
 
 def lose(rig: Rig) -> None:
-    rig.feed(LinkDown(rig.now, HERE, "it was killed"))
+    rig.feed(ConnectionDown(rig.now, HERE, "it was killed"))
 
 
 def shown(rig: Rig, name: str = "web") -> list[str]:
@@ -45,9 +47,9 @@ def test_state_is_known_again_with_the_next_listing() -> None:
     rig = observed()
     lose(rig)
     rig.later(60)
-    rig.feed(LinkUp(rig.now, HERE))
+    rig.feed(ConnectionUp(rig.now, HERE))
     assert shown(rig) == ["unknown"]
-    rig.feed(snapshot(facts("web"), at=rig.now, began=rig.inbox.next_order()))
+    rig.feed(snapshot(facts("web"), at=rig.now, began=rig.message_queue.next_order()))
     assert shown(rig) == ["running"]
     assert value(rig.sink, SINCE, domain="web") == 1000
 
@@ -57,8 +59,8 @@ def test_restart_within_the_grace_period_is_hidden() -> None:
     for _ in range(3):
         lose(rig)
         rig.later(20)
-        rig.feed(LinkUp(rig.now, HERE))
-        rig.feed(snapshot(facts("web"), at=rig.now, began=rig.inbox.next_order()))
+        rig.feed(ConnectionUp(rig.now, HERE))
+        rig.feed(snapshot(facts("web"), at=rig.now, began=rig.message_queue.next_order()))
         rig.later(20)
         assert shown(rig) == ["running"]
 
@@ -68,7 +70,7 @@ def test_connect_without_listing_does_not_restart_the_grace() -> None:
     for _ in range(2):
         lose(rig)
         rig.later(15)
-        rig.feed(LinkUp(rig.now, HERE))
+        rig.feed(ConnectionUp(rig.now, HERE))
     rig.later(0)
     assert shown(rig) == ["unknown"]
     assert value(rig.sink, SINCE, domain="web") == 1000
@@ -78,13 +80,15 @@ def test_reconcile_compares_with_the_last_known_state() -> None:
     rig = observed()
     lose(rig)
     rig.later(60)
-    rig.feed(LinkUp(rig.now, HERE))
-    rig.feed(snapshot(facts("web"), at=rig.now, began=rig.inbox.next_order()))
+    rig.feed(ConnectionUp(rig.now, HERE))
+    rig.feed(snapshot(facts("web"), at=rig.now, began=rig.message_queue.next_order()))
     assert rig.notebook.pairs("reconcile") == []
     lose(rig)
     rig.later(60)
-    rig.feed(LinkUp(rig.now, HERE))
-    settle(rig, snapshot(facts("web", "shutoff", "crashed"), at=rig.now, began=rig.inbox.next_order()))
+    rig.feed(ConnectionUp(rig.now, HERE))
+    settle(
+        rig, snapshot(facts("web", "shutoff", "crashed"), at=rig.now, began=rig.message_queue.next_order())
+    )
     assert rig.notebook.pairs("reconcile") == [("stopped", "crashed")]
     assert shown(rig) == ["shutoff"]
 
@@ -121,6 +125,6 @@ def test_domain_that_appears_while_unobserved_is_unknown() -> None:
     rig = observed()
     lose(rig)
     rig.later(30)
-    rig.feed(LinkUp(rig.now, HERE))
+    rig.feed(ConnectionUp(rig.now, HERE))
     rig.feed(lifecycle("started", "booted", name="db", at=rig.now))
     assert shown(rig, "db") == ["unknown"]

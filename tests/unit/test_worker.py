@@ -3,7 +3,7 @@
 import pytest
 
 from libvirt_lifecycle_exporter.engine.changes import NOTHING
-from libvirt_lifecycle_exporter.model.messages import DomainDetails, LinkDown, LinkUp
+from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp, DomainDetails
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 from tests.unit.test_prometheus_sink import EVENTS, names, samples, value
@@ -82,7 +82,7 @@ def test_a_shutdown_that_was_told_is_not_found_again_with_the_start_that_was_mis
     """Nobody heard it start, so a shutdown/host may be any; then libvirt says this run is shutting down."""
     rig = Rig()
     rig.feed(snapshot(facts("web", "shutoff", "unknown")))
-    rig.feed(LinkDown(1001.0, HERE, "lost"), LinkUp(1002.0, HERE))
+    rig.feed(ConnectionDown(1001.0, HERE, "lost"), ConnectionUp(1002.0, HERE))
     rig.feed(lifecycle("shutdown", "host", at=1003.0))
     if before:
         rig.feed(look("web", facts("web", "shutdown", "unknown"), at=1003.1))
@@ -131,13 +131,15 @@ def test_a_rename_that_nobody_saw_is_told_under_both_names() -> None:
 
 def test_after_a_restart_counters_go_on_and_what_happened_meanwhile_is_found() -> None:
     before = Rig()
-    before.feed(LinkUp(1000.0, HERE), snapshot(facts("web"), facts("db")), lifecycle("suspended", "paused"))
+    before.feed(
+        ConnectionUp(1000.0, HERE), snapshot(facts("web"), facts("db")), lifecycle("suspended", "paused")
+    )
     before.later()
     after = Rig(restored=before.notebook.memory())
     after.now = 1012.0
     assert value(after.sink, EVENTS, domain="web", event="suspended", reason="paused") == 1
     assert value(after.sink, "libvirt_domain_state", domain="web", state="paused") == 1
-    after.feed(LinkUp(1012.0, HERE))
+    after.feed(ConnectionUp(1012.0, HERE))
     settle(after, snapshot(facts("web", "paused", "user"), facts("db", "shutoff", "crashed")))
     assert after.notebook.pairs("reconcile") == [("stopped", "crashed")]
     assert value(after.sink, "libvirt_connection_unobserved_seconds_total") == 10.0
@@ -149,16 +151,23 @@ def test_after_a_restart_counters_go_on_and_what_happened_meanwhile_is_found() -
 
 def test_time_without_a_connection_is_counted_as_unobserved() -> None:
     rig = Rig()
-    rig.feed(LinkUp(1000.0, HERE), snapshot(), LinkDown(1010.0, HERE, "x"), LinkDown(1020.0, HERE, "x"))
-    rig.feed(LinkUp(1034.5, HERE))
+    rig.feed(
+        ConnectionUp(1000.0, HERE),
+        snapshot(),
+        ConnectionDown(1010.0, HERE, "x"),
+        ConnectionDown(1020.0, HERE, "x"),
+    )
+    rig.feed(ConnectionUp(1034.5, HERE))
     assert value(rig.sink, "libvirt_connection_unobserved_seconds_total") == 24.5
     assert value(rig.sink, "libvirt_connection_reconnects_total") == 1
 
 
 def test_the_last_answer_of_a_lost_connection_shortens_no_blind_time() -> None:
     rig = Rig()
-    rig.feed(LinkUp(1000.0, HERE), snapshot(), LinkDown(1001.0, HERE, "lost"), snapshot(at=1005.0))
-    rig.feed(LinkUp(1011.0, HERE))
+    rig.feed(
+        ConnectionUp(1000.0, HERE), snapshot(), ConnectionDown(1001.0, HERE, "lost"), snapshot(at=1005.0)
+    )
+    rig.feed(ConnectionUp(1011.0, HERE))
     assert value(rig.sink, "libvirt_connection_unobserved_seconds_total", connection=HERE) == 10
 
 
@@ -183,9 +192,9 @@ def test_details_are_fetched_once_for_every_listed_domain() -> None:
 def test_ready_once_listed_and_down_until_up() -> None:
     rig = Rig()
     assert (rig.worker.ready(), rig.worker.down()) == (False, [HERE])
-    rig.feed(LinkUp(0.0, HERE))
+    rig.feed(ConnectionUp(0.0, HERE))
     assert (rig.worker.ready(), rig.worker.down()) == (False, [])
-    rig.feed(snapshot(), LinkDown(0.0, HERE, "gone"))
+    rig.feed(snapshot(), ConnectionDown(0.0, HERE, "gone"))
     assert (rig.worker.ready(), rig.worker.down()) == (True, [HERE])
 
 
@@ -231,7 +240,7 @@ def test_a_message_that_cannot_be_taken_in_stops_nothing() -> None:
     broken = lifecycle("stopped", "crashed")._replace(event="not a number", detail=[])  # type: ignore[arg-type]
     rig.feed(snapshot(facts("web")), broken, lifecycle("stopped", "crashed"))
     assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
-    assert (rig.inbox.dropped["worker_error"], rig.asked.snapshots) == (1, 1)
+    assert (rig.message_queue.dropped["worker_error"], rig.asked.snapshots) == (1, 1)
 
 
 def test_5000_domains_may_come_and_go() -> None:

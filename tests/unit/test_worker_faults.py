@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
 from libvirt_lifecycle_exporter.engine.record import DomainValues
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import Message, Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest, Message
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 from tests.lab.waiting import until
@@ -37,17 +37,17 @@ class FaultyNotebook(Notebook):
         self._faults = faults
         self.tended = 0
 
-    def append(self, effects: Effects) -> None:
+    def append(self, effects: ChangeBatch) -> None:
         self._faults.at("append")
         super().append(effects)
 
-    def tend(self, now: Callable[[], Memory]) -> None:
+    def tend(self, now: Callable[[], SavedState]) -> None:
         self._faults.at("tend")
         self.tended += 1
         super().tend(now)
 
 
-class FaultySink(PrometheusSink):
+class FaultySink(MetricsStore):
     def __init__(self, faults: Faults) -> None:
         super().__init__((HERE,), series_limit=1000, series_ttl=900)
         self._faults = faults
@@ -68,7 +68,7 @@ class FaultySink(PrometheusSink):
         self._faults.at("expire")
         return super().expire(now)
 
-    def restore(self, memory: Memory, now: float) -> None:
+    def restore(self, memory: SavedState, now: float) -> None:
         self._faults.at("restore")
         super().restore(memory, now)
 
@@ -78,7 +78,7 @@ class FaultyAsked(Asked):
         super().__init__()
         self._faults = faults
 
-    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         self._faults.at("want_looks")
         super().want_looks(uuids)
 
@@ -91,11 +91,11 @@ class Bench:
     """A worker whose journal, sink, connection and clock raise on demand."""
 
     def __init__(self) -> None:
-        self.faults, self.threads, self.inbox = Faults(), ThreadRegistry(), Inbox(1000)
+        self.faults, self.threads, self.message_queue = Faults(), ThreadRegistry(), MessageQueue(1000)
         self.journal, self.sink = FaultyNotebook(self.faults), FaultySink(self.faults)
         self.asked = FaultyAsked(self.faults)
         self.worker = Worker(
-            self.inbox,
+            self.message_queue,
             self.sink,
             self.journal,
             {HERE: self.asked},
@@ -111,7 +111,7 @@ class Bench:
 
     def feed(self, *messages: Message) -> None:
         for message in messages:
-            self.inbox.put(message)
+            self.message_queue.put(message)
         while self.worker.work():
             pass
 
@@ -131,14 +131,14 @@ def test_running_worker_recovers_from_a_fault(place: str) -> None:
     bench.worker.restore(NOTHING)
     bench.worker.start()
     try:
-        bench.inbox.put(snapshot(facts("web")))
+        bench.message_queue.put(snapshot(facts("web")))
         bench.faults.on = {place, "place"} if place == "want_snapshot" else {place}
-        bench.inbox.put(lifecycle("stopped", "crashed"))
+        bench.message_queue.put(lifecycle("stopped", "crashed"))
         until(bench.errors, 10, f"the fault at {place}")
         bench.faults.on = set()
         before = bench.crashes() or 0
-        bench.inbox.put(lifecycle("started", "booted"))
-        bench.inbox.put(lifecycle("stopped", "crashed"))
+        bench.message_queue.put(lifecycle("started", "booted"))
+        bench.message_queue.put(lifecycle("stopped", "crashed"))
         until(lambda: (bench.crashes() or 0) > before, 10, "the next crash to be counted")
         assert bench.worker.is_alive()
         assert bench.threads.ended() == []
@@ -160,7 +160,7 @@ def test_failing_message_is_counted_and_listed_anew(caplog: pytest.LogCaptureFix
     bench.feed(snapshot(facts("web")))
     bench.faults.on = {"place"}
     bench.feed(*(lifecycle("stopped", "crashed") for _ in range(3)))
-    assert (bench.inbox.dropped["worker_error"], bench.asked.snapshots, bench.errors()) == (3, 3, 3)
+    assert (bench.message_queue.dropped["worker_error"], bench.asked.snapshots, bench.errors()) == (3, 3, 3)
     assert sum(record.exc_info is not None for record in caplog.records) == 1
 
 
@@ -192,7 +192,7 @@ def test_worker_starts_although_restoring_fails() -> None:
 
 
 def test_drops_start_at_zero_for_every_cause() -> None:
-    assert dict(Inbox(1).dropped) == dict.fromkeys(
+    assert dict(MessageQueue(1).dropped) == dict.fromkeys(
         ("queue_full", "callback_error", "worker_error", "shutdown"), 0
     )
 
@@ -204,40 +204,40 @@ class BlockedNotebook(Notebook):
         super().__init__()
         self.entered, self.released = threading.Event(), threading.Event()
 
-    def append(self, effects: Effects) -> None:
+    def append(self, effects: ChangeBatch) -> None:
         self.entered.set()
         self.released.wait()
         super().append(effects)
 
 
-def _worker(inbox: Inbox, journal: Notebook) -> Worker:
-    sink = PrometheusSink((HERE,), series_limit=1000, series_ttl=900)
-    return Worker(inbox, sink, journal, {HERE: Asked()}, DomainFilter(".*", ""), memory=900)
+def _worker(message_queue: MessageQueue, journal: Notebook) -> Worker:
+    sink = MetricsStore((HERE,), series_limit=1000, series_ttl=900)
+    return Worker(message_queue, sink, journal, {HERE: Asked()}, DomainFilter(".*", ""), memory=900)
 
 
 def test_stopping_worker_drains_the_queue() -> None:
-    inbox, journal = Inbox(1000), Notebook()
-    worker = _worker(inbox, journal)
+    message_queue, journal = MessageQueue(1000), Notebook()
+    worker = _worker(message_queue, journal)
     for message in (snapshot(facts("web")), lifecycle("stopped", "crashed")):
-        inbox.put(message)
+        message_queue.put(message)
     worker.start()
     assert worker.stop(10) == 0
     assert journal.pairs("callback") == [("stopped", "crashed")]
-    assert inbox.dropped["shutdown"] == 0
+    assert message_queue.dropped["shutdown"] == 0
 
 
 def test_what_the_queue_still_holds_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    inbox, journal = Inbox(1000), BlockedNotebook()
-    worker = _worker(inbox, journal)
+    message_queue, journal = MessageQueue(1000), BlockedNotebook()
+    worker = _worker(message_queue, journal)
     worker.start()
     try:
-        inbox.put(snapshot(facts("web")))
-        inbox.put(lifecycle("stopped", "crashed"))
+        message_queue.put(snapshot(facts("web")))
+        message_queue.put(lifecycle("stopped", "crashed"))
         assert journal.entered.wait(10)
         for _ in range(4):
-            inbox.put(lifecycle("resumed", "unpaused"))
+            message_queue.put(lifecycle("resumed", "unpaused"))
         assert worker.stop(0.1) == 5
-        assert inbox.dropped["shutdown"] == 5
+        assert message_queue.dropped["shutdown"] == 5
         assert "5 events are lost" in caplog.text
     finally:
         journal.released.set()

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from libvirt_lifecycle_exporter.engine.hang_signals import Patience
+from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.model.messages import Answer, Probed
+from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE, transition
 
-PATIENCE = Patience(emulator=15, watchdog=30, vcpu=60)
+PATIENCE = HangThresholds(emulator=15, watchdog=30, vcpu=60)
 Told = list[tuple[str, str]]
 
 
@@ -43,7 +43,7 @@ class Ward:
 
     def answer(self, signal: str, how: str, seconds: float = 0.0, *, by: str = "", ran: int = 0) -> Told:
         answers = (Answer(self.domain.uuid, how, seconds, by, ran),)
-        return self.take(self.hangs.probed(Probed(self.now, HERE, signal, answers), self.find))
+        return self.take(self.hangs.probed(ProbeResults(self.now, HERE, signal, answers), self.find))
 
     def emulator(self, seconds: float | None) -> Told:
         """For how long the monitor has been waited for; None: it answers."""

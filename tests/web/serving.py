@@ -16,7 +16,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from tests.lab.waiting import until
 
@@ -35,7 +35,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 class Served:
     """A running server; `ask` opens a connection of its own each time."""
 
-    def __init__(self, port: int, entrance: Entrance, folder: Path) -> None:
+    def __init__(self, port: int, entrance: AccessControl, folder: Path) -> None:
         self.port = port
         self.entrance = entrance
         self.folder = folder
@@ -95,7 +95,7 @@ def serving(folder: Path, text: str | None, *, host: str = "127.0.0.1") -> Itera
     file = folder / "web.yml"
     if text is not None:
         file.write_text(text)
-    entrance = Entrance(str(file) if text is not None else "")
+    entrance = AccessControl(str(file) if text is not None else "")
     (listening,) = bind(host, 0)
     ended = threading.Event()
     server = Server(Starlette(routes=[Route("/", page)]), [listening], ended.set, entrance)

@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from libvirt_lifecycle_exporter.web.acceptor import Doors
-from libvirt_lifecycle_exporter.web.access import Entrance
-from libvirt_lifecycle_exporter.web.client_connection import Visitor
+from libvirt_lifecycle_exporter.web.acceptor import Acceptor
+from libvirt_lifecycle_exporter.web.access import AccessControl
+from libvirt_lifecycle_exporter.web.client_connection import ClientConnection
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.exporter import Exporter
 from tests.otel.certificates import certificates
@@ -77,16 +77,16 @@ def test_load_does_not_exhaust_memory(tmp_path: Path, load: str, tls: bool) -> N
         exporter.stop()
 
 
-def open_doors(listening: socket.socket, entrance: Entrance, body: bytes) -> Doors:
-    """Doors of which every page is ``body``."""
+def open_doors(listening: socket.socket, entrance: AccessControl, body: bytes) -> Acceptor:
+    """Acceptor of which every page is ``body``."""
 
     async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    config = uvicorn.Config(page, http=Visitor, ws="none", log_config=None, lifespan="off")
+    config = uvicorn.Config(page, http=ClientConnection, ws="none", log_config=None, lifespan="off")
     config.load()
-    doors = Doors(config, uvicorn.Server(config).server_state, entrance, most_unsent=4_000_000)
+    doors = Acceptor(config, uvicorn.Server(config).server_state, entrance, most_unsent=4_000_000)
     doors.open([listening])
     return doors
 
@@ -105,7 +105,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 def test_closed_connection_leaves_no_reference_cycle(folder: Path, tls: bool) -> None:  # noqa: FBT001 - a table
     """The memory of a connection is free when it is closed, not when garbage is collected."""
     (folder / "web.yml").write_text(TLS + "}" if tls else "")
-    entrance = Entrance(str(folder / "web.yml"))
+    entrance = AccessControl(str(folder / "web.yml"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -133,7 +133,7 @@ def test_closed_connection_leaves_no_reference_cycle(folder: Path, tls: bool) ->
             return found
 
     def is_left(one: object) -> bool:
-        return isinstance(one, Visitor) or (
+        return isinstance(one, ClientConnection) or (
             isinstance(one, ssl.SSLObject) and one.server_side and one.context is entrance.rules.context
         )
 
@@ -148,7 +148,7 @@ def test_closed_connection_leaves_no_reference_cycle(folder: Path, tls: bool) ->
 def test_slow_readers_are_bounded_by_bytes(folder: Path) -> None:
     """Four clients leave most of 20 MB unread: all are closed but the one that asked last."""
     (folder / "web.yml").write_text("")
-    entrance = Entrance(str(folder / "web.yml"))
+    entrance = AccessControl(str(folder / "web.yml"))
     body = b"x" * 20_000_000
 
     async def play() -> bytes:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from tests.lab.waiting import until
 from tests.web.serving import TLS, hashed, serving
 
 
-def entrance(folder: Path, text: str) -> Entrance:
+def entrance(folder: Path, text: str) -> AccessControl:
     (folder / "web.yml").write_text(text)
-    return Entrance(str(folder / "web.yml"))
+    return AccessControl(str(folder / "web.yml"))
 
 
-def rest(entrance: Entrance) -> None:
+def rest(entrance: AccessControl) -> None:
     """Look twice: what has changed is read once it rests."""
     entrance.look()
     entrance.look()
@@ -109,7 +109,7 @@ def test_key_and_certificate_that_come_one_after_the_other(folder: Path) -> None
 def test_what_was_named_before_it_was_there_is_tried_again(folder: Path) -> None:
     now = 0.0
     (folder / "web.yml").write_text(TLS + "}")
-    watched = Entrance(str(folder / "web.yml"), lambda: now)
+    watched = AccessControl(str(folder / "web.yml"), lambda: now)
     (folder / "web.yml").write_text(TLS.replace("server.", "next.") + "}")
     rest(watched)
     assert "next.pem" in watched.trouble

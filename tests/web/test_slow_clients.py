@@ -13,9 +13,9 @@ import uvicorn
 from starlette.types import ASGIApp as ASGIApplication
 from starlette.types import Receive, Scope, Send
 
-from libvirt_lifecycle_exporter.web.acceptor import MOST, Doors
-from libvirt_lifecycle_exporter.web.access import Entrance
-from libvirt_lifecycle_exporter.web.client_connection import Stage, Visitor
+from libvirt_lifecycle_exporter.web.acceptor import MOST, Acceptor
+from libvirt_lifecycle_exporter.web.access import AccessControl
+from libvirt_lifecycle_exporter.web.client_connection import ClientConnection, Stage
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
@@ -94,17 +94,22 @@ def test_all_places_are_given_back(folder: Path) -> None:
 
 
 class Hurry:
-    """Doors that tell the time that they are told."""
+    """Acceptor that tell the time that they are told."""
 
     def __init__(self, listening: socket.socket, application: ASGIApplication) -> None:
         config = uvicorn.Config(
-            application, http=Visitor, ws="none", log_config=None, lifespan="off", timeout_keep_alive=60
+            application,
+            http=ClientConnection,
+            ws="none",
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=60,
         )
         config.load()
         self.now = 0.0
         self.port = listening.getsockname()[1]
-        self.entrance = Entrance()
-        self.doors = Doors(
+        self.entrance = AccessControl()
+        self.doors = Acceptor(
             config,
             uvicorn.Server(config).server_state,
             self.entrance,

@@ -15,29 +15,29 @@ from libvirt_lifecycle_exporter.app.telemetry import delivery_of, signals_of, tr
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.config.settings import Settings, journal_file
 from libvirt_lifecycle_exporter.engine.coverage import Grace
-from libvirt_lifecycle_exporter.engine.hang_signals import Patience
+from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.hypervisor.host import LocalHost
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import OpenLimits
 from libvirt_lifecycle_exporter.hypervisor.probe_setup import probes
-from libvirt_lifecycle_exporter.journal.disabled import NoJournal
-from libvirt_lifecycle_exporter.journal.maintenance import Keeper
-from libvirt_lifecycle_exporter.journal.run_scope import Extent
+from libvirt_lifecycle_exporter.journal.disabled import DisabledJournal
+from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
+from libvirt_lifecycle_exporter.journal.run_scope import RunScope
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.self_metrics import (
     ExporterCollector,
     probe_duration_histogram,
     registry,
 )
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from libvirt_lifecycle_exporter.runtime.socket_activation import activated_sockets
 from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager, Watch
 from libvirt_lifecycle_exporter.runtime.threads import Deadline, ThreadRegistry
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.metrics_endpoint import endpoint
 from libvirt_lifecycle_exporter.web.routes import site
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -56,10 +56,10 @@ class App:
     """The running exporter."""
 
     def __init__(
-        self, settings: Settings, sockets: list[socket.socket], entrance: Entrance | None = None
+        self, settings: Settings, sockets: list[socket.socket], entrance: AccessControl | None = None
     ) -> None:
         """``entrance``: None: open to all."""
-        entrance = entrance or Entrance()
+        entrance = entrance or AccessControl()
         self._over = threading.Event()
         self._asked_at: float | None = None
         """When the process was asked to stop; monotonic clock, seconds. None: it was not."""
@@ -67,9 +67,9 @@ class App:
         self._asked_to_reload = False
         self._entrance = entrance
         self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
-        self._inbox = Inbox(settings.queue_size)
+        self._inbox = MessageQueue(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
-        self._sink = PrometheusSink(
+        self._sink = MetricsStore(
             labels,
             series_limit=settings.series_limit,
             series_ttl=settings.series_ttl,
@@ -104,10 +104,12 @@ class App:
         ]
         file = journal_file(settings.journal_path)
         tracing = tracing_of(settings, self.threads)
-        self._journal = Journal(file, Extent(labels, names), tracing, self.threads) if file else NoJournal()
+        self._journal = (
+            Journal(file, RunScope(labels, names), tracing, self.threads) if file else DisabledJournal()
+        )
         self._keeper = self._delivery = None
         if isinstance(self._journal, Journal):
-            self._keeper = Keeper(
+            self._keeper = JournalMaintenance(
                 self._journal,
                 oldest=settings.journal_retention,
                 largest=settings.journal_retention_size,
@@ -128,7 +130,7 @@ class App:
             memory=settings.series_ttl,
             turns=LOOP.turns,
             monitor=self._clock,
-            patience=Patience(
+            patience=HangThresholds(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
             threads=self.threads,
@@ -141,7 +143,7 @@ class App:
                 self._journal,
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
-                couriers=self._delivery.couriers if self._delivery else (),
+                senders=self._delivery.couriers if self._delivery else (),
                 web=entrance,
                 threads=self.threads,
                 clock=self._clock,
@@ -259,7 +261,7 @@ def run(
     It starts a demonstration, which ends with its terminal (SIGHUP).
     Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
-    entrance = Entrance(settings.web_config_file, threads=ThreadRegistry())
+    entrance = AccessControl(settings.web_config_file, threads=ThreadRegistry())
     sockets = _sockets(settings)
     app = App(settings, sockets, entrance)
     for number in (signal.SIGTERM, signal.SIGINT):

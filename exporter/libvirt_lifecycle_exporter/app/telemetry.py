@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from libvirt_lifecycle_exporter.config.settings import Settings
 from libvirt_lifecycle_exporter.config.telemetry import host_id
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
-from libvirt_lifecycle_exporter.journal.export_queue import Outbox
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.otel.delivery import Delivery
 
 
-def tracing_of(settings: Settings, threads: ThreadRegistry) -> Tracing | None:
+def tracing_of(settings: Settings, threads: ThreadRegistry) -> SpanRecorder | None:
     """Say what is traced; None where nothing is to be sent."""
     signals = signals_of(settings)
     if not signals:
         return None
-    return Tracing(
+    return SpanRecorder(
         host_id(),
         traces=TRACES in signals,
         logs=LOGS in signals,
@@ -34,16 +34,16 @@ def tracing_of(settings: Settings, threads: ThreadRegistry) -> Tracing | None:
 def delivery_of(
     settings: Settings,
     journal: Journal,
-    tracing: Tracing,
+    tracing: SpanRecorder,
     threads: ThreadRegistry,
     removal_time: Callable[[], float],
 ) -> "Delivery":
-    """Build the couriers. Raises OSError where a certificate or a key cannot be used."""
+    """Build the senders. Raises OSError where a certificate or a key cannot be used."""
     from libvirt_lifecycle_exporter.otel.delivery import Delivery  # noqa: PLC0415 - only if it is wanted
 
     delivery = Delivery(
         settings.telemetry,
-        Outbox(journal, tracing, threads),
+        ExportQueue(journal, tracing, threads),
         {target.label: target.uri for target in settings.targets},
         host_id(),
         span_events=settings.otel_events != "log",

@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from libvirt_lifecycle_exporter.engine.changes import Memory
+from libvirt_lifecycle_exporter.engine.changes import SavedState
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
-from libvirt_lifecycle_exporter.engine.engine import Pipeline
-from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, Patience
-from libvirt_lifecycle_exporter.engine.interfaces import Asker, Remembers, Sink
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox, observations
+from libvirt_lifecycle_exporter.engine.engine import Engine
+from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, HangThresholds
+from libvirt_lifecycle_exporter.engine.interfaces import RequestReceiver, Sink, StateWriter
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, observations
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Message
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
@@ -37,34 +37,34 @@ class Worker:
 
     def __init__(
         self,
-        inbox: Inbox,
+        message_queue: MessageQueue,
         sink: Sink,
-        journal: Remembers,
-        askers: Mapping[str, Asker],
+        journal: StateWriter,
+        askers: Mapping[str, RequestReceiver],
         names: DomainFilter,
         *,
         memory: float,
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
-        patience: Patience = PATIENT,
+        patience: HangThresholds = PATIENT,
         threads: ThreadRegistry | None = None,
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._threads = threads or ThreadRegistry()
-        self._inbox = inbox
+        self._inbox = message_queue
         self._sink = sink
         self._journal = journal
         self._askers = askers
-        self._pipeline = Pipeline(
+        self._pipeline = Engine(
             askers,
             sink,
             names,
             memory=memory,
             turns=turns,
             clock=clock,
-            draw_order=inbox.next_order,
+            draw_order=message_queue.next_order,
             patience=patience,
             grace=grace,
             monitor=monitor,
@@ -75,7 +75,7 @@ class Worker:
         self._stop_by = float("inf")
         self._thread = SupervisedThread(self._threads, WORKER, "worker", self._run, self._stopping)
 
-    def restore(self, memory: Memory) -> None:
+    def restore(self, memory: SavedState) -> None:
         """Take over what was known before a restart; before ``start``."""
         with self._threads.guard(WORKER):
             self._pipeline.restore(memory)

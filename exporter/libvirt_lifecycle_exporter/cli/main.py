@@ -24,7 +24,7 @@ from libvirt_lifecycle_exporter.config.telemetry import telemetry
 from libvirt_lifecycle_exporter.hypervisor import library_log
 from libvirt_lifecycle_exporter.runtime import log_format as logs
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.config_values import WebConfigError
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def check(context: click.Context, /, **given: Any) -> None:
     from libvirt_lifecycle_exporter.hypervisor.check import check as examine  # noqa: PLC0415 - only here
 
     read = _read(context, given)
-    entrance = Entrance(read.web_config_file)
+    entrance = AccessControl(read.web_config_file)
     if read.web_config_file:
         click.echo(f"--web.config.file {read.web_config_file}: well ({entrance.rules.config.told()})")
     findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
@@ -127,7 +127,7 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
     Needs no hypervisor and no daemon.
     """
     from libvirt_lifecycle_exporter.app import application as app  # noqa: PLC0415 - after library_log.redirect
-    from libvirt_lifecycle_exporter.hypervisor.demo import URI, Cast  # noqa: PLC0415 - only here
+    from libvirt_lifecycle_exporter.hypervisor.demo import URI, DemoScenario  # noqa: PLC0415 - only here
 
     if pace <= 0:
         raise click.UsageError("--pace must be more than 0")
@@ -138,7 +138,7 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
         read = _read(context, given)
 
         def begin(threads: ThreadRegistry) -> Callable[[], None]:
-            cast = Cast(pace, threads)
+            cast = DemoScenario(pace, threads)
             cast.start()
             where = f"http://localhost:{read.listen[0].port}"
             click.echo(

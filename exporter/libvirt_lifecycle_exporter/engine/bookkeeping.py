@@ -6,27 +6,27 @@ Law: what is counted goes into ``effects`` once, for the journal, and is shown w
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from libvirt_lifecycle_exporter.engine.changes import Effects, Memory
-from libvirt_lifecycle_exporter.engine.classify import Diagnosis
-from libvirt_lifecycle_exporter.engine.durations import OUTAGES, Duration, Operations
-from libvirt_lifecycle_exporter.engine.explanations import Causes
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.classify import Classifier
+from libvirt_lifecycle_exporter.engine.durations import OUTAGES, Duration, DurationTracker
+from libvirt_lifecycle_exporter.engine.explanations import Explanations
 from libvirt_lifecycle_exporter.engine.hangs import Hang, Hangs
 from libvirt_lifecycle_exporter.engine.incidents import Incident, Incidents
 from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
-from libvirt_lifecycle_exporter.engine.pending_stops import Stops
+from libvirt_lifecycle_exporter.engine.pending_stops import PendingStops
 from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED, HUNG
 
 
-class Wishes:
+class Requests:
     """What is to be asked of libvirt."""
 
     def __init__(self) -> None:
-        self.looks: dict[str, dict[str, Subject | None]] = defaultdict(dict)
+        self.looks: dict[str, dict[str, EvidenceRequest | None]] = defaultdict(dict)
         """By connection: the domains to look at, and of whom evidence is wanted."""
         self.snapshots: set[str] = set()
         """Connections to list anew."""
@@ -37,27 +37,27 @@ class Wishes:
 
     def explain(self, change: Transition) -> None:
         """Ask for a look at a domain, and why this happened to it."""
-        subject = Subject(change.name, change.domain_id, change.event, change.reason, change.at)
+        subject = EvidenceRequest(change.name, change.domain_id, change.event, change.reason, change.at)
         self.looks[change.connection][change.uuid] = subject
 
 
-class Accounts:
+class Bookkeeping:
     """Keeps the books of one pipeline."""
 
-    def __init__(self, sink: Sink, inventory: Inventory, diagnosis: Diagnosis, hangs: Hangs) -> None:
+    def __init__(self, sink: Sink, inventory: Inventory, diagnosis: Classifier, hangs: Hangs) -> None:
         self._sink = sink
         self._inventory = inventory
         self._diagnosis = diagnosis
         self._hangs = hangs
-        self._causes = Causes()
+        self._causes = Explanations()
         self._incidents = Incidents()
-        self._operations = Operations()
-        self._stops = Stops()
-        self.effects = Effects()
+        self._operations = DurationTracker()
+        self._stops = PendingStops()
+        self.effects = ChangeBatch()
         """What has come up since the last ``harvest``."""
-        self.wishes = Wishes()
+        self.wishes = Requests()
 
-    def restore(self, memory: Memory, now: float) -> None:
+    def restore(self, memory: SavedState, now: float) -> None:
         """Take over the books from before a restart; the inventory has the domains already."""
         self._sink.restore(memory, now)
         for domain in memory.domains:
@@ -97,10 +97,10 @@ class Accounts:
             self.effects.touch(domain)
         self.effects.folded.update(self._sink.folded_lately())
 
-    def harvest(self) -> tuple[Effects, Wishes]:
+    def harvest(self) -> tuple[ChangeBatch, Requests]:
         """Return what has come up since the last time, and what is to be asked. Raises nothing."""
         effects, wishes = self.effects, self.wishes
-        self.effects, self.wishes = Effects(), Wishes()
+        self.effects, self.wishes = ChangeBatch(), Requests()
         return effects, wishes
 
     def raw(self, change: Transition) -> None:
@@ -179,7 +179,7 @@ class Accounts:
             self.effects.note(connection, change)
             self.effects.then(self._sink.note, connection, change)
 
-    def _hanging(self, memory: Memory) -> Iterator[Hang]:
+    def _hanging(self, memory: SavedState) -> Iterator[Hang]:
         """The hangs that were open and may be still; what is off hangs no longer."""
         for one in memory.incidents:
             domain = self._inventory.find(one.connection, one.uuid)

@@ -29,7 +29,7 @@ Name = tuple[str, str]
 """connection, domain's name"""
 
 
-class Traced(NamedTuple):
+class TracedTransition(NamedTuple):
     """A transition, its number in the journal, and the span that it is on."""
 
     number: int
@@ -47,7 +47,7 @@ class HostRecord(NamedTuple):
     """When the exporter last found that the host had rebooted; Unix time, seconds; 0: never."""
 
 
-class Memory(NamedTuple):
+class SavedState(NamedTuple):
     """Everything that outlives a restart but the history."""
 
     counts: dict[CountKey, tuple[int, float]]
@@ -66,9 +66,9 @@ class Memory(NamedTuple):
     clock: ClockRecord | None = None
     """Wall clock against steady clock."""
 
-    def only(self, connections: Container[str]) -> "Memory":
+    def only(self, connections: Container[str]) -> "SavedState":
         """Return what concerns these connections."""
-        return Memory(
+        return SavedState(
             {key: count for key, count in self.counts.items() if key[0] in connections},
             {key: count for key, count in self.totals.items() if key[0] in connections},
             [domain for domain in self.domains if domain.connection in connections],
@@ -80,7 +80,7 @@ class Memory(NamedTuple):
         )
 
 
-NOTHING = Memory({}, {}, [], {}, [])
+NOTHING = SavedState({}, {}, [], {}, [])
 
 
 class HistoryBatch(NamedTuple):
@@ -90,12 +90,12 @@ class HistoryBatch(NamedTuple):
     incidents: Mapping[str, Incident]
     """By id."""
     messages: Sequence[tuple[str, str, float, str]]
-    """As in ``Effects``."""
+    """As in ``ChangeBatch``."""
     forgotten: Sequence[Domain]
     clock_jump: float = 0.0
 
 
-class Effects:
+class ChangeBatch:
     """Filled by the worker while it takes in a batch."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Effects:
         """Who has no series any more (because of the limit), and who has now."""
         self.watched_until: dict[str, float] = {}
         """Until when nothing was missed on a connection; Unix time, seconds."""
-        self.traced: list[Traced] = []
+        self.traced: list[TracedTransition] = []
         """What the journal says of the transitions that it took, if anything is traced."""
         self.scopes: dict[str, Scope] = {}
         """Connections that were listed with another filter than before."""

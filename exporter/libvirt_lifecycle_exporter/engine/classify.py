@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, Look, Observation
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup, Observation
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
@@ -155,7 +155,7 @@ class _Doubt(NamedTuple):
     """When it began to wait; Unix time, seconds. It follows jumps of the wall clock."""
 
 
-class Diagnosis:
+class Classifier:
     """Turns observations into transitions."""
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ class Diagnosis:
             return settled + self._wait(key, _Doubt(seen.order, change, change.reason, change.at))
         return [*settled, change]
 
-    def learn(self, look: Look) -> list[Transition]:
+    def learn(self, look: Lookup) -> list[Transition]:
         """Return the transition whose verdict libvirt's answer gives, if one is open."""
         key = (look.connection, look.uuid)
         run, doubt = self._runs.get(key), self._doubts.get(key)

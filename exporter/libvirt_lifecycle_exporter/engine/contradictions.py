@@ -9,7 +9,7 @@ newer, whose event may be under way again.
 from collections import defaultdict
 from dataclasses import dataclass
 
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, Look
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup
 
 GRACE = 1.0
 """Seconds before libvirt is asked again about a contradiction."""
@@ -23,19 +23,19 @@ Key = tuple[str, str]
 @dataclass(slots=True)
 class _Doubt:
     newest: int
-    answer: Look
+    answer: Lookup
     since: float
     turn: int
     asked: int | None = None
 
 
-class Doubts:
+class Contradictions:
     """Remembers contradictions."""
 
     def __init__(self) -> None:
         self._doubts: dict[Key, _Doubt] = {}
 
-    def confirm(self, look: Look, *, newest: int, now: float, turn: int) -> bool:
+    def confirm(self, look: Lookup, *, newest: int, now: float, turn: int) -> bool:
         """Note an answer that contradicts what is known; True if it is to be believed now.
 
         ``newest``: the order of the newest observation of the domain; after another one it is another
@@ -51,7 +51,7 @@ class Doubts:
         del self._doubts[key]
         return True
 
-    def pending(self, key: Key, newest: int) -> Look | None:
+    def pending(self, key: Key, newest: int) -> Lookup | None:
         """Return the answer that is not believed yet, if nothing newer was observed."""
         doubt = self._doubts.get(key)
         return doubt.answer if doubt is not None and doubt.newest == newest else None
@@ -83,6 +83,6 @@ class Doubts:
         return found
 
 
-def _core(look: Look) -> DomainFacts | None:
+def _core(look: Lookup) -> DomainFacts | None:
     """Return what no event tells left out."""
     return None if look.facts is None else look.facts._replace(autostart=False)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.changes import Effects
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.interfaces import Sink
-from libvirt_lifecycle_exporter.model.messages import LinkDown, LinkUp
+from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 
 NOTED = 1.0
@@ -59,7 +59,7 @@ class _Watch:
     """The steady clock at that time; None: on another boot of the host, or not known."""
 
 
-class Watches:
+class Coverage:
     """The connections, and since when they are watched."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Watches:
         """Return until when each was watched."""
         return {name: watch.until for name, watch in self._watches.items() if watch.until}
 
-    def listed(self, connection: str, at: float, effects: Effects) -> None:
+    def listed(self, connection: str, at: float, effects: ChangeBatch) -> None:
         """Note that all domains of a connection are known."""
         watch = self._watches[connection]
         watch.listed = True
@@ -111,7 +111,7 @@ class Watches:
                 effects.then(self._sink.set_unobserved, connection, None)
             watch.gap = None
 
-    def found(self, link: LinkUp, effects: Effects) -> None:
+    def found(self, link: ConnectionUp, effects: ChangeBatch) -> None:
         """A connection is open, and its callbacks are registered."""
         watch = self._watches[link.connection]
         if watch.lost:
@@ -125,7 +125,7 @@ class Watches:
         self._note(link.connection, link.at, effects)
         effects.then(self._show, link.connection)
 
-    def shift(self, jump: float, effects: Effects) -> None:
+    def shift(self, jump: float, effects: ChangeBatch) -> None:
         """Follow a jump of the wall clock, in seconds."""
         for name, watch in self._watches.items():
             if watch.until:
@@ -142,7 +142,7 @@ class Watches:
         elapsed = self._monitor.steady() - watch.steady
         return blind if abs(blind - elapsed) <= LAG else elapsed
 
-    def lost(self, link: LinkDown, effects: Effects) -> None:
+    def lost(self, link: ConnectionDown, effects: ChangeBatch) -> None:
         """A connection is lost, or could not be opened."""
         watch = self._watches[link.connection]
         if watch.up:
@@ -152,7 +152,7 @@ class Watches:
         watch.up = False
         effects.then(self._show, link.connection)
 
-    def show_unknown(self, effects: Effects) -> None:
+    def show_unknown(self, effects: ChangeBatch) -> None:
         """Show the states of the domains as unknown where a connection has been down for too long."""
         now = self._grace.monotonic()
         for name, watch in self._watches.items():
@@ -161,13 +161,13 @@ class Watches:
                 gap.is_shown = True
                 effects.then(self._sink.set_unobserved, name, gap.since)
 
-    def note(self, now: float, effects: Effects) -> None:
+    def note(self, now: float, effects: ChangeBatch) -> None:
         """Note, now and then, that nothing was missed until now."""
         for name, watch in self._watches.items():
             if watch.up and watch.listed and abs(now - watch.until) >= NOTED:
                 self._note(name, now, effects)
 
-    def _note(self, connection: str, moment: float, effects: Effects) -> None:
+    def _note(self, connection: str, moment: float, effects: ChangeBatch) -> None:
         watch = self._watches[connection]
         # What was there before the first listing is not new: until that is written, nothing was watched.
         if watch.listed or watch.until:

@@ -208,7 +208,7 @@ class _Hang:
     """What does not answer now."""
 
 
-class Operations:
+class DurationTracker:
     """Measures the operations under way."""
 
     def __init__(self) -> None:

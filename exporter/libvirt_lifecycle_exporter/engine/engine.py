@@ -1,6 +1,6 @@
 """What each message means: diagnosis, inventory, reconcile and incidents brought together.
 
-No thread, no clock of its own, no file: what it comes to is collected in ``Effects``, and somebody else
+No thread, no clock of its own, no file: what it comes to is collected in ``ChangeBatch``, and somebody else
 writes and shows it.
 
 Law: a message changes what is known, or nothing; what is counted is counted once.
@@ -9,35 +9,35 @@ Law: a message changes what is known, or nothing; what is counted is counted onc
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from libvirt_lifecycle_exporter.engine.bookkeeping import Accounts, Wishes
-from libvirt_lifecycle_exporter.engine.changes import Effects, Memory
-from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Diagnosis
-from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace, Watches
-from libvirt_lifecycle_exporter.engine.filter_scope import View
-from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, Patience
+from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping, Requests
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Classifier
+from libvirt_lifecycle_exporter.engine.coverage import GRACE, Coverage, Grace
+from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
+from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, HangThresholds
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
-from libvirt_lifecycle_exporter.engine.host_reboots import Hosts
+from libvirt_lifecycle_exporter.engine.host_reboots import HostReboots
 from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory
 from libvirt_lifecycle_exporter.engine.naming import named
-from libvirt_lifecycle_exporter.engine.reconcile import Comparison
+from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import (
-    HostSeen,
-    LinkDown,
-    LinkUp,
-    Look,
+    ConnectionDown,
+    ConnectionUp,
+    HostIdentified,
+    Listing,
+    Lookup,
     Message,
     Observation,
-    Probed,
-    Snapshot,
+    ProbeResults,
 )
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import LIFECYCLE
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor, ClockRecord
 
 
-class Pipeline:
+class Engine:
     """Takes messages in; the worker's thread owns it."""
 
     def __init__(
@@ -50,21 +50,21 @@ class Pipeline:
         turns: Callable[[], int],
         clock: Callable[[], float],
         draw_order: Callable[[], int],
-        patience: Patience = PATIENT,
+        patience: HangThresholds = PATIENT,
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
-        self._view = View(names)
+        self._view = FilterScope(names)
         self._memory = memory
         self._clock = clock if monitor is None else monitor.now
         self._draw_order = draw_order
-        self._diagnosis = Diagnosis()
+        self._diagnosis = Classifier()
         self._inventory = Inventory()
         self._hangs = Hangs(patience)
-        self._accounts = Accounts(sink, self._inventory, self._diagnosis, self._hangs)
-        self._comparison = Comparison(
+        self._accounts = Bookkeeping(sink, self._inventory, self._diagnosis, self._hangs)
+        self._comparison = Reconciler(
             self._accounts,
             self._inventory,
             self._diagnosis,
@@ -73,22 +73,22 @@ class Pipeline:
             clock=self._clock,
             draw_order=draw_order,
         )
-        self._watches = Watches(connections, sink, grace, monitor)
-        self._hosts = Hosts(sink)
+        self._watches = Coverage(connections, sink, grace, monitor)
+        self._hosts = HostReboots(sink)
         self._monitor = monitor
         self._clock_record: ClockRecord | None = None
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
-            Snapshot: self._on_snapshot,
-            Look: self._comparison.look,
-            HostSeen: self._on_host_seen,
-            LinkUp: self._on_link_up,
-            LinkDown: self._on_link_down,
-            Probed: self._on_probed,
+            Listing: self._on_snapshot,
+            Lookup: self._comparison.look,
+            HostIdentified: self._on_host_seen,
+            ConnectionUp: self._on_link_up,
+            ConnectionDown: self._on_link_down,
+            ProbeResults: self._on_probed,
         }
 
-    def restore(self, memory: Memory) -> None:
+    def restore(self, memory: SavedState) -> None:
         """Take over what was known before a restart; before ``start``."""
         jump = self._restore_clock(memory)
         here = self._view.restore(memory.only(self._watches.names()))
@@ -105,12 +105,12 @@ class Pipeline:
             self._accounts.effects.clock_jump = jump
         self._hosts.restore(here.hosts)
 
-    def remember(self) -> Memory:
+    def remember(self) -> SavedState:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
         domains, incidents = self._accounts.written()
         return self._view.remember(
-            Memory(
+            SavedState(
                 counts,
                 totals,
                 domains,
@@ -176,7 +176,7 @@ class Pipeline:
             self._accounts.forget(domain)
             self._sink.forget(domain.connection, domain.name)
 
-    def _restore_clock(self, memory: Memory) -> float:
+    def _restore_clock(self, memory: SavedState) -> float:
         """Continue the observation of the clock; return the jump since the exporter ended, in seconds."""
         if self._monitor is None:
             return 0.0
@@ -199,7 +199,7 @@ class Pipeline:
         """Make what has come up fit to be written; before ``harvest``."""
         self._accounts.settle()
 
-    def harvest(self) -> tuple[Effects, Wishes]:
+    def harvest(self) -> tuple[ChangeBatch, Requests]:
         """Return what has come up since the last time, and what is to be asked. Raises nothing."""
         return self._accounts.harvest()
 
@@ -238,24 +238,24 @@ class Pipeline:
             known.newest = seen.order
         accounts.count(self._diagnosis.see(seen, change, state, reason, starts_later=starts_later))
 
-    def _on_snapshot(self, snapshot: Snapshot) -> None:
+    def _on_snapshot(self, snapshot: Listing) -> None:
         self._comparison.snapshot(snapshot)
         self._watches.listed(snapshot.connection, snapshot.at, self._accounts.effects)
 
-    def _on_probed(self, probed: Probed) -> None:
+    def _on_probed(self, probed: ProbeResults) -> None:
         self._accounts.count(self._hangs.probed(probed, self._inventory.find))
 
-    def _on_host_seen(self, seen: HostSeen) -> None:
+    def _on_host_seen(self, seen: HostIdentified) -> None:
         self._inventory.note_driver(seen.connection, seen.driver)
         if self._hosts.update(seen, self._accounts.effects):
             self._comparison.host_rebooted(seen)
 
-    def _on_link_up(self, link: LinkUp) -> None:
+    def _on_link_up(self, link: ConnectionUp) -> None:
         self._watches.found(link, self._accounts.effects)
         self._comparison.gap(link.connection)
         self._hangs.link(link.connection, link.at, up=True)
 
-    def _on_link_down(self, link: LinkDown) -> None:
+    def _on_link_down(self, link: ConnectionDown) -> None:
         self._hangs.link(link.connection, link.at, up=False)
         self._watches.lost(link, self._accounts.effects)
         self._comparison.gap(link.connection)

@@ -16,7 +16,7 @@ FRESH: Final = 5.0
 """Seconds from a cause to its effect at most: libvirt tells both from one message of the emulator."""
 
 MOST: Final = 4
-"""Causes of one effect that are told: when a file system is full, several disks may fail at once."""
+"""Explanations of one effect that are told: when a file system is full, several disks may fail at once."""
 
 MEMORY: Final = 65_536
 """Domains of which causes are remembered before the oldest is let go."""
@@ -38,7 +38,7 @@ Key = tuple[str, str]
 """connection, uuid"""
 
 
-class Causes:
+class Explanations:
     """Remembers what was told that may lead to a pause, until it does."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, Memory
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter, Scope
@@ -19,7 +19,7 @@ Passes = Callable[[str], bool]
 """Whether a domain of this name is, or was, of interest."""
 
 
-class View:
+class FilterScope:
     """What the filter lets through, now and before a restart."""
 
     def __init__(self, names: DomainFilter) -> None:
@@ -27,12 +27,12 @@ class View:
         self._scope = names.scope
         self._scopes: dict[str, Scope] = {}
         """Of each connection: of its last listing."""
-        self._left: Memory = NOTHING
+        self._left: SavedState = NOTHING
         """What is out of view and was not before."""
         self._gone: frozenset[tuple[str, str]] = frozenset()
         """The domains of it: connection, uuid."""
 
-    def restore(self, memory: Memory) -> Memory:
+    def restore(self, memory: SavedState) -> SavedState:
         """Take over what was before a restart; return what of it is in view."""
         self._scopes = dict(memory.scopes)
         gone = self._gone = frozenset(
@@ -54,7 +54,7 @@ class View:
             folded=memory.folded - self._left.folded,
         )
 
-    def before(self, memory: Memory) -> Mapping[str, Passes]:
+    def before(self, memory: SavedState) -> Mapping[str, Passes]:
         """Tell, for each connection that was listed, of which names all domains were known."""
         known = {(domain.connection, domain.name) for domain in memory.domains}
         return {
@@ -63,7 +63,7 @@ class View:
             for connection in memory.watched_until
         }
 
-    def remember(self, memory: Memory) -> Memory:
+    def remember(self, memory: SavedState) -> SavedState:
         """Return it with what is to outlive a restart although it is out of view."""
         return memory._replace(
             domains=[*memory.domains, *self._left.domains],
@@ -76,7 +76,7 @@ class View:
         """Tell whether the domain was in view before a restart, and then not."""
         return (connection, uuid) in self._gone
 
-    def listed(self, connection: str, at: float, found: Collection[str], effects: Effects) -> None:
+    def listed(self, connection: str, at: float, found: Collection[str], effects: ChangeBatch) -> None:
         """Note that all domains in view are known now: ``found``, by uuid. The others are dropped."""
         if self._scopes.get(connection) != self._scope:
             self._scopes[connection] = effects.scopes[connection] = self._scope

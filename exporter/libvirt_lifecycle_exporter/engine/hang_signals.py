@@ -26,7 +26,7 @@ SAMPLES: Final = 3
 """Looks at the virtual CPUs in a window; a longer gap between them starts it anew."""
 
 
-class Patience(NamedTuple):
+class HangThresholds(NamedTuple):
     """What it takes to be called hung, or recovered; seconds."""
 
     emulator: float = 15.0
@@ -37,7 +37,7 @@ class Patience(NamedTuple):
     """In which no virtual CPU has run."""
 
 
-PATIENT: Final = Patience()
+PATIENT: Final = HangThresholds()
 """As the documentation has it."""
 
 
@@ -80,7 +80,7 @@ class Case:
         self.seen, self.misses, self.ran, self.stirred = 0.0, 0, -1, None
 
 
-def _emulator(case: Case, answer: Answer, since: float, at: float, patience: Patience) -> str | None:
+def _emulator(case: Case, answer: Answer, since: float, at: float, patience: HangThresholds) -> str | None:
     if answer.how == "answered":
         case.seen = 0.0
         return None if case.hung_at is None else _again("its monitor answers", case, at)
@@ -94,7 +94,7 @@ def _emulator(case: Case, answer: Answer, since: float, at: float, patience: Pat
     return f"its monitor has not answered for {answer.seconds:.0f} s, held by {answer.by or 'somebody'}"
 
 
-def _agent(case: Case, answer: Answer, since: float, at: float, _patience: Patience) -> str | None:
+def _agent(case: Case, answer: Answer, since: float, at: float, _patience: HangThresholds) -> str | None:
     if answer.how == "answered":
         case.misses, case.trusted = 0, True
         return None if case.hung_at is None else _again("its guest agent answers", case, at)
@@ -110,7 +110,7 @@ def _agent(case: Case, answer: Answer, since: float, at: float, _patience: Patie
     return f"its guest agent has not answered {case.misses} times in {at - case.since:.0f} s"
 
 
-def _vcpu(case: Case, answer: Answer, since: float, at: float, patience: Patience) -> str | None:
+def _vcpu(case: Case, answer: Answer, since: float, at: float, patience: HangThresholds) -> str | None:
     window = patience.vcpu
     if answer.how != "answered":
         case.restart()
@@ -142,7 +142,7 @@ def _again(who: str, case: Case, at: float) -> str:
     return f"{who} again, after {max(0.0, at - case.since):.0f} s"
 
 
-Judge = Callable[[Case, Answer, float, float, Patience], str | None]
+Judge = Callable[[Case, Answer, float, float, HangThresholds], str | None]
 
 JUDGES: Final[Mapping[str, Judge]] = MappingProxyType({EMULATOR: _emulator, GUEST_AGENT: _agent, VCPU: _vcpu})
 """By signal: who judges the answers to its probes."""

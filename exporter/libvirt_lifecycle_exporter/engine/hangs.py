@@ -18,9 +18,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.hang_signals import GUEST_AGENT, JUDGES, PATIENT, VCPU, Case, Patience
+from libvirt_lifecycle_exporter.engine.hang_signals import (
+    GUEST_AGENT,
+    JUDGES,
+    PATIENT,
+    VCPU,
+    Case,
+    HangThresholds,
+)
 from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.model.messages import Answer, Observation, Probed
+from libvirt_lifecycle_exporter.model.messages import Answer, Observation, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import HANG_SIGNALS, HUNG, RECOVERED
 
@@ -86,7 +93,7 @@ class _Patient:
 class Hangs:
     """Decides who is hung."""
 
-    def __init__(self, patience: Patience = PATIENT) -> None:
+    def __init__(self, patience: HangThresholds = PATIENT) -> None:
         self._patience = patience
         self._patients: dict[Key, _Patient] = {}
         self._up: dict[str, float | None] = {}
@@ -102,7 +109,7 @@ class Hangs:
                 for case in patient.cases.values():
                     case.restart()
 
-    def probed(self, probed: Probed, find: Callable[[str, str], Domain | None]) -> list[Transition]:
+    def probed(self, probed: ProbeResults, find: Callable[[str, str], Domain | None]) -> list[Transition]:
         """Return what the answers to probes mean; ``find``: what is known of a domain."""
         since = self._up.get(probed.connection)
         if since is None:
@@ -207,7 +214,9 @@ class Hangs:
         self._patients.pop((connection, uuid), None)
         self._healing.discard((connection, uuid))
 
-    def _judged(self, since: float, domain: Domain, probed: Probed, answer: Answer) -> Iterator[Transition]:
+    def _judged(
+        self, since: float, domain: Domain, probed: ProbeResults, answer: Answer
+    ) -> Iterator[Transition]:
         key, at = (domain.connection, domain.uuid), probed.at
         case = self._patient(key).case(probed.signal)
         excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED

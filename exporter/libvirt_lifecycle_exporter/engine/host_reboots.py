@@ -6,12 +6,12 @@ domain that was running has stopped.
 
 from collections.abc import Mapping
 
-from libvirt_lifecycle_exporter.engine.changes import Effects, HostRecord
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HostRecord
 from libvirt_lifecycle_exporter.engine.interfaces import Sink
-from libvirt_lifecycle_exporter.model.messages import HostSeen
+from libvirt_lifecycle_exporter.model.messages import HostIdentified
 
 
-class Hosts:
+class HostReboots:
     """The host behind each connection, as far as it is known."""
 
     def __init__(self, sink: Sink) -> None:
@@ -26,7 +26,7 @@ class Hosts:
         """Return what must outlive a restart."""
         return dict(self._records)
 
-    def update(self, seen: HostSeen, effects: Effects) -> bool:
+    def update(self, seen: HostIdentified, effects: ChangeBatch) -> bool:
         """Record the boot; return whether the host was rebooted since it was last seen."""
         if not seen.boot_id:
             return False

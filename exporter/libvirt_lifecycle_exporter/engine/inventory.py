@@ -16,7 +16,7 @@ from libvirt_lifecycle_exporter.engine.gaps import Gaps
 from libvirt_lifecycle_exporter.engine.inference import is_telling, missed, missed_before
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.run_identity import merged
-from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Look
+from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Lookup
 from libvirt_lifecycle_exporter.model.states import AFTER_EVENT, INACTIVE, state_after
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
 
@@ -164,7 +164,7 @@ class Inventory:
         if domain.state != facts.state:
             domain.enter(facts.state, facts.reason, at)
 
-    def agree(self, domain: Domain, look: Look) -> bool:
+    def agree(self, domain: Domain, look: Lookup) -> bool:
         """Take in an answer that contradicts nothing; tell if anything is new."""
         self._gaps.answered((look.connection, look.uuid), look.began, look.at)
         if look.facts is not None:

@@ -15,7 +15,7 @@ Key = tuple[str, str]
 """connection, uuid"""
 
 
-class Stops:
+class PendingStops:
     """Remembers what was before each stop of the batch, and for longer while its verdict is open."""
 
     def __init__(self) -> None:

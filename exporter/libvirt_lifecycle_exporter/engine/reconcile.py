@@ -5,13 +5,13 @@ Law: as in ``reconcile`` and ``doubts``: what is believed is counted first and k
 
 from collections.abc import Callable
 
-from libvirt_lifecycle_exporter.engine.bookkeeping import Accounts
-from libvirt_lifecycle_exporter.engine.classify import Diagnosis
-from libvirt_lifecycle_exporter.engine.contradictions import Doubts
-from libvirt_lifecycle_exporter.engine.filter_scope import View
+from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping
+from libvirt_lifecycle_exporter.engine.classify import Classifier
+from libvirt_lifecycle_exporter.engine.contradictions import Contradictions
+from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
 from libvirt_lifecycle_exporter.engine.inference import UNKNOWN, at_first_sight, came_before, is_in_between
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
-from libvirt_lifecycle_exporter.model.messages import HostSeen, Look, Snapshot
+from libvirt_lifecycle_exporter.model.messages import HostIdentified, Listing, Lookup
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
@@ -25,15 +25,15 @@ HOST_REBOOTED = "host rebooted"
 """The message of a stop that a reboot of the host proves."""
 
 
-class Comparison:
+class Reconciler:
     """Takes in answers, and events that contradict what is known."""
 
     def __init__(
         self,
-        accounts: Accounts,
+        accounts: Bookkeeping,
         inventory: Inventory,
-        diagnosis: Diagnosis,
-        view: View,
+        diagnosis: Classifier,
+        view: FilterScope,
         *,
         turns: Callable[[], int],
         clock: Callable[[], float],
@@ -47,7 +47,7 @@ class Comparison:
         self._turns = turns
         self._clock = clock
         self._draw_order = draw_order
-        self._doubts = Doubts()
+        self._doubts = Contradictions()
 
     def gap(self, connection: str) -> None:
         """Take in that the connection was lost, or is up again: something may have been missed until now."""
@@ -68,7 +68,7 @@ class Comparison:
             self._infer(change._replace(event=event, reason=reason), order)
         return True
 
-    def host_rebooted(self, seen: HostSeen) -> None:
+    def host_rebooted(self, seen: HostIdentified) -> None:
         """Count the end of every run: none outlives the host."""
         # Whatever began between the boot and now was missed, also of a domain whose stop is counted here.
         self._inventory.note_gap(seen.connection, seen.order)
@@ -81,7 +81,7 @@ class Comparison:
                 self._infer(stop._replace(event="started", message=""), seen.order)
             self._infer(stop, seen.order)
 
-    def snapshot(self, snapshot: Snapshot) -> None:
+    def snapshot(self, snapshot: Listing) -> None:
         """Take in a complete listing."""
         wanted = {facts.uuid: facts for facts in snapshot.domains if self._view.passes(facts.name)}
         connection, found = snapshot.connection, {facts.uuid: facts for facts in snapshot.domains}
@@ -89,14 +89,14 @@ class Comparison:
         # First those that are gone, then those that may have another name now: others may bear theirs.
         gone = [uuid for uuid in known if uuid not in wanted]
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
-            self._take_in(Look(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
+            self._take_in(Lookup(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
         self._inventory.note_listed(connection, snapshot.began, snapshot.at)
         self._view.listed(connection, snapshot.at, wanted, self._accounts.effects)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._accounts.wishes.look(connection, domain.uuid)
 
-    def look(self, look: Look) -> None:
+    def look(self, look: Lookup) -> None:
         """Take in an answer about one domain."""
         if look.facts is not None and not self._view.passes(look.facts.name):
             self._lose_sight(look)
@@ -120,13 +120,13 @@ class Comparison:
             else:
                 self._accounts.wishes.looks[connection].update(dict.fromkeys(uuids))
 
-    def _is_comparable(self, look: Look) -> bool:
+    def _is_comparable(self, look: Lookup) -> bool:
         """Tell whether the domain would be known by now, had it been there before."""
         name = look.facts.name if look.facts is not None else ""
         was_there = self._view.has_left(look.connection, look.uuid)
         return not was_there and self._inventory.covers(look.connection, look.uuid, name)
 
-    def _take_in(self, look: Look) -> None:
+    def _take_in(self, look: Lookup) -> None:
         """Take in what a listing says of one domain."""
         if look.facts is not None and not self._view.passes(look.facts.name):
             self._lose_sight(look)
@@ -135,7 +135,7 @@ class Comparison:
         else:
             self._adopt(look)
 
-    def _lose_sight(self, look: Look) -> None:
+    def _lose_sight(self, look: Lookup) -> None:
         """Drop a domain that got a name of no interest: that was told, or nobody saw it."""
         domain = self._inventory.find(look.connection, look.uuid)
         if domain is None or self._is_stale(look):
@@ -144,7 +144,7 @@ class Comparison:
         self._doubts.clear((look.connection, look.uuid))
         self._accounts.lose(domain, look.at)
 
-    def _is_stale(self, look: Look) -> bool:
+    def _is_stale(self, look: Lookup) -> bool:
         """Tell whether something newer is known than this answer; then libvirt is asked again."""
         domain = self._inventory.find(look.connection, look.uuid)
         if domain is None or domain.newest <= look.began:
@@ -152,7 +152,7 @@ class Comparison:
         self._accounts.wishes.look(look.connection, look.uuid)
         return True
 
-    def _adopt(self, look: Look) -> None:
+    def _adopt(self, look: Lookup) -> None:
         """Take in a domain of the first listing ever: what was before nobody knows."""
         if self._is_stale(look):
             return
@@ -162,7 +162,7 @@ class Comparison:
         elif domain is not None:
             self._accounts.tell(Update(domain, self._inventory.depart(domain, look.at), None), look.at)
 
-    def _learn(self, look: Look) -> None:
+    def _learn(self, look: Lookup) -> None:
         """Take in an answer about one domain: it refines what is known, or proves what was missed."""
         if is_in_between(look.facts) or self._is_stale(look):
             return
@@ -180,7 +180,7 @@ class Comparison:
         if known is not None and self._inventory.agree(known, look):
             self._accounts.tell(Update(known, [], None), look.at)
 
-    def _believe(self, look: Look, order: int) -> None:
+    def _believe(self, look: Lookup, order: int) -> None:
         """Count what must have happened unseen before this answer."""
         key = (look.connection, look.uuid)
         domain = self._inventory.find(*key)

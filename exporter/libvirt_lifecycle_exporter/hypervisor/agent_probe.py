@@ -11,8 +11,8 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew
-from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Post, Probe, listing, wanted
+from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
+from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, listing, wanted
 from libvirt_lifecycle_exporter.model.messages import Answer
 
 CONNECTIONS = 4
@@ -48,14 +48,14 @@ class AgentProbe(Probe):
 
     signal = "guest_agent"
 
-    def __init__(self, post: Post, interval: float, timeout: float) -> None:
+    def __init__(self, post: ProbeContext, interval: float, timeout: float) -> None:
         """``timeout``: seconds for an agent to answer."""
         super().__init__(post, interval)
         self._timeout = max(1, round(timeout))
-        self._pings = Crew(
+        self._pings = CallPool(
             f"agent-{post.label}", post.read_write, connections=CONNECTIONS, threads=post.threads
         )
-        self._lists = Crew(f"agents-{post.label}", post.read_only, connections=1, threads=post.threads)
+        self._lists = CallPool(f"agents-{post.label}", post.read_only, connections=1, threads=post.threads)
 
     def round(self) -> None:
         listed = self._lists.ask({"": listing(RUNNING)}, wide=1, patience=_LISTING_PATIENCE).get("")

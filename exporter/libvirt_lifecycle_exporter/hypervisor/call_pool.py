@@ -103,7 +103,7 @@ class _Round(Generic[_T]):
     answers: dict[str, _T | libvirt.libvirtError] = field(default_factory=dict)
 
 
-class Crew:
+class CallPool:
     """Asks many questions at a time, each about one subject; the crew of one connection."""
 
     def __init__(

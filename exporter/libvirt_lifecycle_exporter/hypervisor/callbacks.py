@@ -1,4 +1,4 @@
-"""libvirt callback -> Observation -> inbox. Nothing else happens in a callback.
+"""libvirt callback -> Observation -> message_queue. Nothing else happens in a callback.
 
 Law: a callback makes no libvirt call that leaves the process, does no I/O, keeps no virDomain, and
 catches everything: an exception would be printed by libvirt's binding and the event would be lost
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import libvirt
 
 from libvirt_lifecycle_exporter.hypervisor.domain_name import name_of
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.model.messages import Observation
 from libvirt_lifecycle_exporter.model.text import clean, plain
 from libvirt_lifecycle_exporter.model.vocabulary import LIFECYCLE, OBSERVED_KINDS
@@ -57,22 +57,22 @@ _PAYLOADS: dict[str, Callable[..., Payload]] = {
 }
 
 
-class Listener:
+class EventCallbacks:
     """Registers for all observed event ids on one open connection, and copies what they say."""
 
     def __init__(
         self,
         label: str,
-        inbox: Inbox,
+        message_queue: MessageQueue,
         on_loss: Callable[[], None],
         threads: ThreadRegistry | None = None,
     ) -> None:
         """``on_loss``: called when an event could not be kept; must not block."""
         self._threads = threads or ThreadRegistry()
         self._label = label
-        self._inbox = inbox
-        self._next_order = inbox.next_order
-        self._offer = inbox.offer
+        self._inbox = message_queue
+        self._next_order = message_queue.next_order
+        self._offer = message_queue.offer
         self._on_loss = on_loss
         self._absent: set[str] = set()
 

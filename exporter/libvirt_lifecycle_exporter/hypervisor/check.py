@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.callbacks import Listener
+from libvirt_lifecycle_exporter.hypervisor.callbacks import EventCallbacks
 from libvirt_lifecycle_exporter.hypervisor.event_loop import dotted
 from libvirt_lifecycle_exporter.hypervisor.hints import PEER_REJECTED, hint_for
 from libvirt_lifecycle_exporter.hypervisor.library_log import LOG
 from libvirt_lifecycle_exporter.hypervisor.listing import list_domains
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import Opener
 from libvirt_lifecycle_exporter.hypervisor.probes import MONITORED
 from libvirt_lifecycle_exporter.model.vocabulary import OBSERVED_KINDS
@@ -87,7 +87,7 @@ def _facts(connection: Any, label: str, opener: Opener) -> Iterator[str]:
     domains = list_domains(connection)
     running = sum(domain.state == "running" for domain in domains)
     yield f"domains: {len(domains)}, of which running: {running}"
-    registered = Listener(label, Inbox(_ROOM), lambda: None).register(connection)
+    registered = EventCallbacks(label, MessageQueue(_ROOM), lambda: None).register(connection)
     for number in registered:
         connection.domainEventDeregisterAny(number)
     yield f"events can be registered: {len(registered)} of {len(OBSERVED_KINDS)} kinds"

@@ -16,14 +16,21 @@ from typing import Any, NamedTuple
 import libvirt
 
 from libvirt_lifecycle_exporter.hypervisor.backoff import Backoff
-from libvirt_lifecycle_exporter.hypervisor.callbacks import Listener
+from libvirt_lifecycle_exporter.hypervisor.callbacks import EventCallbacks
 from libvirt_lifecycle_exporter.hypervisor.error_causes import CLOSED_BY_PEER, cause_of
 from libvirt_lifecycle_exporter.hypervisor.evidence import Evidence
 from libvirt_lifecycle_exporter.hypervisor.host import LocalHost, is_local
 from libvirt_lifecycle_exporter.hypervisor.listing import NO_PROCESSES, list_domains, look_at
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import Opener, OpenLimits, open_read_only
-from libvirt_lifecycle_exporter.model.messages import HostSeen, LinkDown, LinkUp, Look, Snapshot, Subject
+from libvirt_lifecycle_exporter.model.messages import (
+    ConnectionDown,
+    ConnectionUp,
+    EvidenceRequest,
+    HostIdentified,
+    Listing,
+    Lookup,
+)
 from libvirt_lifecycle_exporter.runtime.threads import (
     CONNECTION,
     EVENT_LOOP,
@@ -63,7 +70,7 @@ class Connection:
         self,
         label: str,
         uri: str,
-        inbox: Inbox,
+        message_queue: MessageQueue,
         settings: ConnectionSettings,
         opener: Callable[[str], Any] = open_read_only,
         *,
@@ -73,14 +80,14 @@ class Connection:
         """``host``: of the exporter; what it says is used only if the domains run there."""
         self._threads = threads or ThreadRegistry()
         self.label = label
-        self._inbox = inbox
+        self._inbox = message_queue
         self._settings = settings
         self._open = opener
         self._opener = Opener(uri, settings.opening)
         self._backoff = Backoff(settings.longest_wait)
-        self._listener = Listener(label, inbox, self.want_snapshot, self._threads)
+        self._listener = EventCallbacks(label, message_queue, self.want_snapshot, self._threads)
         self._wishes = threading.Condition()
-        self._looks: dict[str, Subject | None] = {}
+        self._looks: dict[str, EvidenceRequest | None] = {}
         self._evidence = Evidence(uri, settings.log_dir, self._threads)
         self._host = (host or LocalHost()) if is_local(uri) else None
         self._processes = self._host or NO_PROCESSES
@@ -122,7 +129,7 @@ class Connection:
             self._snapshot_wanted = True
             self._wishes.notify()
 
-    def want_looks(self, uuids: Mapping[str, Subject | None]) -> None:
+    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         """Ask for a close look at these domains soon, and for evidence where a subject is given."""
         with self._wishes:
             for uuid, subject in uuids.items():
@@ -148,7 +155,7 @@ class Connection:
 
     def _is_down(self, what: str, cause: str = "") -> None:
         """``cause``: equal for errors of the same cause, whatever their text; "": the text itself."""
-        self._inbox.put(LinkDown(time.time(), self.label, what))
+        self._inbox.put(ConnectionDown(time.time(), self.label, what))
         self._complain_of(f"it is down: {what}", cause)
 
     def _is_slow(self, seconds: float) -> None:
@@ -171,7 +178,7 @@ class Connection:
             self._watch(connection)
             self._report_host(connection)
             registered = self._listener.register(connection)
-            self._inbox.put(LinkUp(time.time(), self.label))
+            self._inbox.put(ConnectionUp(time.time(), self.label))
             self._up = True
             log.info(
                 "connection %s is up: driver %s, event kinds %d",
@@ -190,7 +197,7 @@ class Connection:
         """Report the host before any event can arrive: a reboot precedes all that happened since."""
         boot_id = self._host.boot_id() if self._host is not None else ""
         order = self._inbox.next_order()
-        self._inbox.put(HostSeen(order, time.time(), self.label, connection.getType(), boot_id))
+        self._inbox.put(HostIdentified(order, time.time(), self.label, connection.getType(), boot_id))
 
     def _watch(self, connection: Any) -> None:
         """Arrange to be told when it is lost; drivers inside this process need and have neither way."""
@@ -213,7 +220,7 @@ class Connection:
         # A daemon that no longer answers may have been deaf and mute for as long.
         silent = self._settings.keepalive_interval * self._settings.keepalive_count
         since = time.time() - (silent if reason == _SILENCE else 0)
-        self._inbox.put(LinkDown(since, self.label, self._lost))
+        self._inbox.put(ConnectionDown(since, self.label, self._lost))
 
     def _serve(self, connection: Any) -> None:
         """Answer wishes until the connection is lost or to be stopped."""
@@ -249,13 +256,13 @@ class Connection:
             # A listing can fail on a connection that is well; if it is not, that will be noticed by itself.
             self._complain_of(f"its domains could not be listed: {error}", f"listing {cause_of(error)}")
             return self._backoff.wait()
-        self._inbox.put(Snapshot(began, time.time(), self.label, domains))
+        self._inbox.put(Listing(began, time.time(), self.label, domains))
         self._backoff.reset()
         self._last_complaint = ""
         return self._settings.snapshot_interval or math.inf
 
-    def _take_looks(self, connection: Any, uuids: Mapping[str, Subject | None]) -> None:
-        """Look at each; afterwards rest as long as that took, so that a storm costs at most half a core."""
+    def _take_looks(self, connection: Any, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+        """Lookup at each; afterwards rest as long as that took, so that a storm costs at most half a core."""
         started = time.monotonic()
         for uuid, subject in uuids.items():
             if self._stopping or self._lost is not None:
@@ -271,7 +278,7 @@ class Connection:
                 self._threads.report(CONNECTION, error)
                 continue
             evidence = "" if subject is None else self._evidence.gather(connection, uuid, subject)
-            self._inbox.put(Look(began, time.time(), self.label, uuid, facts, details, evidence))
+            self._inbox.put(Lookup(began, time.time(), self.label, uuid, facts, details, evidence))
         took = time.monotonic() - started
         with self._wishes:
             self._wishes.wait_for(lambda: self._stopping or self._lost is not None, max(_LOOK_PAUSE, took))

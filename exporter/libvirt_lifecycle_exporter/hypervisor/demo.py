@@ -46,7 +46,7 @@ _CAST = {
 Step = Callable[[], object]
 
 
-class Cast:
+class DemoScenario:
     """Five domains that boot, pause, save, crash and come back, one step at a time."""
 
     def __init__(

@@ -18,8 +18,8 @@ from typing import Any
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew, Question
-from libvirt_lifecycle_exporter.hypervisor.probes import ACTIVE, Post, Probe, listing, wanted
+from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool, Question
+from libvirt_lifecycle_exporter.hypervisor.probes import ACTIVE, Probe, ProbeContext, listing, wanted
 from libvirt_lifecycle_exporter.model.messages import Answer
 
 log = logging.getLogger(__name__)
@@ -86,13 +86,17 @@ class EmulatorProbe(Probe):
 
     signal = "emulator"
 
-    def __init__(self, post: Post, interval: float, threshold: float) -> None:
+    def __init__(self, post: ProbeContext, interval: float, threshold: float) -> None:
         """``threshold``: seconds of silence that matter; it is looked for when they are over."""
         super().__init__(post, interval)
         self._threshold = threshold
         label = post.label
-        self._canaries = Crew(f"canary-{label}", post.read_only, connections=CANARIES, threads=post.threads)
-        self._control = Crew(f"control-{label}", post.read_only, connections=CONTROLS, threads=post.threads)
+        self._canaries = CallPool(
+            f"canary-{label}", post.read_only, connections=CANARIES, threads=post.threads
+        )
+        self._control = CallPool(
+            f"control-{label}", post.read_only, connections=CONTROLS, threads=post.threads
+        )
         self._known: list[str] = []
         self._suspects: dict[str, _Suspect] = {}
 

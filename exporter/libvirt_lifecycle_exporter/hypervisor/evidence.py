@@ -11,7 +11,7 @@ from typing import Any
 from libvirt_lifecycle_exporter.hypervisor.emulator_log import emulator_says, local_driver, log_folder
 from libvirt_lifecycle_exporter.hypervisor.kernel_log import kernel_says
 from libvirt_lifecycle_exporter.hypervisor.libvirt_messages import LibvirtMessages
-from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.text import plain
 from libvirt_lifecycle_exporter.runtime.threads import CONNECTION, ThreadRegistry
 
@@ -63,7 +63,7 @@ class Evidence:
         """Take in that the connection was opened anew: another libvirt may be behind it."""
         self._messages = LibvirtMessages()
 
-    def gather(self, connection: Any, uuid: str, subject: Subject) -> str:
+    def gather(self, connection: Any, uuid: str, subject: EvidenceRequest) -> str:
         """Return why it happened, in words; "" if nothing is known. Raises nothing."""
         words = ""
         if (subject.event, subject.reason) in OF_DISKS:
@@ -71,7 +71,7 @@ class Evidence:
                 words = self._messages.say(connection, uuid)
         return words or self._aside.ask(lambda: self._written(subject))
 
-    def _written(self, subject: Subject) -> str:
+    def _written(self, subject: EvidenceRequest) -> str:
         found = (
             kernel_says(self._driver, subject) if subject.event == STOPPED else "",
             emulator_says(self._logs, subject.name, subject.at),

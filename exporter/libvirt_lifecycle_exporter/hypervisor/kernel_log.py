@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.model.messages import Subject
+from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.text import plain
 
 KERNEL_LOG = Path("/dev/kmsg")
@@ -56,7 +56,7 @@ class _Kill(NamedTuple):
     words: str
 
 
-def kernel_says(driver: str, subject: Subject, log: Path = KERNEL_LOG) -> str:
+def kernel_says(driver: str, subject: EvidenceRequest, log: Path = KERNEL_LOG) -> str:
     """Return why the kernel killed the emulator of a domain that stopped; "" if it is not known to have."""
     if driver not in DRIVERS:
         return ""

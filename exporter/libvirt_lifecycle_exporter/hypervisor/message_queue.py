@@ -25,7 +25,7 @@ def observations(messages: Iterable[Message]) -> int:
     return sum(isinstance(message, Observation) for message in messages)
 
 
-class Inbox:
+class MessageQueue:
     """Many threads put; one takes."""
 
     def __init__(self, limit: int) -> None:

@@ -7,17 +7,17 @@ from libvirt_lifecycle_exporter.config.settings import Settings
 from libvirt_lifecycle_exporter.hypervisor.agent_probe import AgentProbe
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection
 from libvirt_lifecycle_exporter.hypervisor.emulator_probe import EmulatorProbe
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import Opener
-from libvirt_lifecycle_exporter.hypervisor.probes import Observer, Post, Probe
-from libvirt_lifecycle_exporter.hypervisor.vcpu_probe import StallProbe
+from libvirt_lifecycle_exporter.hypervisor.probes import Observer, Probe, ProbeContext
+from libvirt_lifecycle_exporter.hypervisor.vcpu_probe import VcpuProbe
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 
 
 def probes(
     uri: str,
     connection: Connection,
-    inbox: Inbox,
+    message_queue: MessageQueue,
     duration_of: Callable[[str, str], Observer],
     *,
     passes: Callable[[str], bool],
@@ -30,9 +30,9 @@ def probes(
     ``passes``: whether a domain of this name is wanted.
     """
     opener = Opener(uri)
-    post = Post(
+    post = ProbeContext(
         connection.label,
-        inbox,
+        message_queue,
         partial(duration_of, connection.label),
         connection.is_up,
         passes,
@@ -47,5 +47,5 @@ def probes(
     if settings.hang_guest_agent:
         found.append(AgentProbe(post, settings.hang_guest_agent_interval, settings.hang_guest_agent_timeout))
     if settings.hang_vcpu:
-        found.append(StallProbe(post, settings.hang_vcpu_window))
+        found.append(VcpuProbe(post, settings.hang_vcpu_window))
     return found

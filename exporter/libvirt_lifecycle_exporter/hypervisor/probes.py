@@ -15,8 +15,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import libvirt
 
 from libvirt_lifecycle_exporter.hypervisor.domain_name import name_of
-from libvirt_lifecycle_exporter.hypervisor.message_queue import Inbox
-from libvirt_lifecycle_exporter.model.messages import Answer, Probed
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
+from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
 from libvirt_lifecycle_exporter.runtime.threads import PROBE, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ class Observer(Protocol):
         """Record one duration; seconds."""
 
 
-class Post(NamedTuple):
+class ProbeContext(NamedTuple):
     """Where probes stand: what they share of one connection."""
 
     label: str
-    inbox: Inbox
+    message_queue: MessageQueue
     duration_of: Callable[[str], Observer]
     """Returns what observes the durations of the rounds of a signal."""
     is_up: Callable[[], bool]
@@ -59,7 +59,7 @@ class Probe(ABC):
 
     signal: ClassVar[str]
 
-    def __init__(self, post: Post, interval: float) -> None:
+    def __init__(self, post: ProbeContext, interval: float) -> None:
         """``interval``: seconds between rounds."""
         self.post = post
         self._interval = interval
@@ -103,7 +103,9 @@ class Probe(ABC):
     def tell(self, answers: list[Answer]) -> None:
         """Hand the answers over."""
         if answers:
-            self.post.inbox.put(Probed(time.time(), self.post.label, self.signal, tuple(answers)))
+            self.post.message_queue.put(
+                ProbeResults(time.time(), self.post.label, self.signal, tuple(answers))
+            )
 
     def _run(self) -> None:
         wait = 0.0
@@ -160,7 +162,7 @@ def listing(flags: int) -> Callable[[Any], Listed]:
     return ask
 
 
-def wanted(post: Post, listed: Listed) -> list[str]:
+def wanted(post: ProbeContext, listed: Listed) -> list[str]:
     """Return the uuids of those to be probed; raises Unsupported for a driver that has nobody to ask."""
     if listed.driver not in MONITORED:
         raise Unsupported(f"the driver {listed.driver} has no monitor, agent or virtual CPUs to ask")

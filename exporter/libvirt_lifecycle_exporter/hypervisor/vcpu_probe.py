@@ -10,8 +10,8 @@ from typing import Any
 import libvirt
 
 from libvirt_lifecycle_exporter.engine.hang_signals import SAMPLES
-from libvirt_lifecycle_exporter.hypervisor.call_pool import Crew
-from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Post, Probe, listing, wanted
+from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
+from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, listing, wanted
 from libvirt_lifecycle_exporter.model.messages import Answer
 
 _PATIENCE = 1.0
@@ -24,15 +24,15 @@ def ran(uuid: str, connection: Any) -> Answer:
     return Answer(uuid, "answered" if cpus else "absent", ran=sum(time for _, _, time, _ in cpus))
 
 
-class StallProbe(Probe):
+class VcpuProbe(Probe):
     """Looks at all domains, one after the other."""
 
     signal = "vcpu"
 
-    def __init__(self, post: Post, window: float) -> None:
+    def __init__(self, post: ProbeContext, window: float) -> None:
         """``window``: seconds of which each is to be looked at a few times."""
         super().__init__(post, window / SAMPLES)
-        self._crew = Crew(f"vcpu-{post.label}", post.read_only, connections=1, threads=post.threads)
+        self._crew = CallPool(f"vcpu-{post.label}", post.read_only, connections=1, threads=post.threads)
 
     def round(self) -> None:
         listed = self._crew.ask({"": listing(RUNNING)}, wide=1, patience=_LISTING_PATIENCE).get("")

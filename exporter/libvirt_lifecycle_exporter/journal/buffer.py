@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from typing import Final
 
-from libvirt_lifecycle_exporter.engine.changes import Effects, HistoryBatch
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
@@ -36,7 +36,7 @@ class HistoryBuffer:
         """Return the batches, oldest first."""
         return [batch for batch, _ in self._batches]
 
-    def add(self, effects: Effects) -> int:
+    def add(self, effects: ChangeBatch) -> int:
         """Add the history of a batch; return how many transitions and incidents were dropped for it."""
         if not (effects.transitions or effects.incidents or effects.messages or effects.clock_jump):
             return 0

@@ -50,7 +50,7 @@ class Row(NamedTuple):
         return self.is_bare and 0 <= now - self.change.at < EVIDENCE_WAIT
 
 
-class Parcel(NamedTuple):
+class ExportItem(NamedTuple):
     """What is delivered as one: a log record, or a span with its events."""
 
     place: int

@@ -20,13 +20,13 @@ from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.export_items import (
     LOGS,
     TRACES,
-    Parcel,
+    ExportItem,
     ReplacedError,
     Row,
     UnavailableError,
 )
 from libvirt_lifecycle_exporter.journal.rows import TRANSITION
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing, read_span
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder, read_span
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.threads import OTLP_SENDER, ThreadRegistry
@@ -60,17 +60,19 @@ _FIRST = {
 _OVERDUE = "SELECT 1 FROM trails WHERE since < ? OR since > ? LIMIT 1"
 
 
-class Outbox:
+class ExportQueue:
     """The queue of both signals."""
 
-    def __init__(self, journal: Journal, tracing: Tracing, threads: ThreadRegistry | None = None) -> None:
+    def __init__(
+        self, journal: Journal, tracing: SpanRecorder, threads: ThreadRegistry | None = None
+    ) -> None:
         self._threads = threads or ThreadRegistry()
         self._journal = journal
         self._tracing = tracing
         self._files: dict[str, str] = {}
         """Signal -> the identity of the journal that its places are from."""
 
-    def take(self, signal: str, after: int, limit: int) -> list[Parcel]:
+    def take(self, signal: str, after: int, limit: int) -> list[ExportItem]:
         """Return what is pending behind a place, in order; it stays pending."""
         with self._database() as database:
             database.execute("BEGIN")
@@ -107,7 +109,7 @@ class Outbox:
             self._recognize(database, signal)
             _remove(database, signal, places)
 
-    def set_aside(self, signal: str, parcels: Sequence[Parcel], cause: str, words: str) -> None:
+    def set_aside(self, signal: str, parcels: Sequence[ExportItem], cause: str, words: str) -> None:
         """Take out of the queue what will never be delivered, and keep it where it can be seen."""
         now = time.time()
         with self._writing() as database:
@@ -156,7 +158,7 @@ class Outbox:
         if known != file:
             raise ReplacedError("the journal is another one than before")
 
-    def _log(self, values: tuple[Any, ...]) -> Parcel:
+    def _log(self, values: tuple[Any, ...]) -> ExportItem:
         place, *rest = values
         try:
             row = _row(tuple(rest))
@@ -164,10 +166,10 @@ class Outbox:
             # Retention may have removed it; a damaged one is as good as removed.
             if rest[0] is not None:
                 self._threads.report(OTLP_SENDER, error)
-            return Parcel(place, "", "", None, ())
-        return Parcel(row.number, row.change.connection, row.change.uuid, None, (row,))
+            return ExportItem(place, "", "", None, ())
+        return ExportItem(row.number, row.change.connection, row.change.uuid, None, (row,))
 
-    def _span(self, database: sqlite3.Connection, values: tuple[int, str, str, str]) -> Parcel:
+    def _span(self, database: sqlite3.Connection, values: tuple[int, str, str, str]) -> ExportItem:
         place, connection, uuid, text = values
         try:
             if not isinstance(connection, str) or not isinstance(uuid, str):
@@ -176,8 +178,8 @@ class Outbox:
             rows = tuple(_row(row) for row in database.execute(_ROWS, (json.dumps(span.rows),)))
         except (ValueError, TypeError) as error:
             self._threads.report(OTLP_SENDER, error)
-            return Parcel(place, "", "", None, ())
-        return Parcel(place, connection, uuid, span, rows)
+            return ExportItem(place, "", "", None, ())
+        return ExportItem(place, connection, uuid, span, rows)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:

@@ -29,7 +29,7 @@ _EVERY = 5.0
 _CHECK_EVERY = 60.0
 
 
-class Keeper:
+class JournalMaintenance:
     """Checkpoints the journal, and removes history that is older or larger than it may be."""
 
     def __init__(

@@ -6,12 +6,12 @@ their counters again. So what is beyond the extent of a run is never changed by 
 
 from collections.abc import Container
 
-from libvirt_lifecycle_exporter.engine.changes import Memory
+from libvirt_lifecycle_exporter.engine.changes import SavedState
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.text import OTHER
 
 
-class Extent:
+class RunScope:
     """Some connections, and the names of domains that a filter passes."""
 
     def __init__(self, connections: Container[str] | None = None, names: DomainFilter | None = None) -> None:
@@ -24,7 +24,7 @@ class Extent:
         is_here = self._connections is None or connection in self._connections
         return is_here and (name == OTHER or self._passes(name))
 
-    def beyond(self, memory: Memory) -> Memory:
+    def beyond(self, memory: SavedState) -> SavedState:
         """Return what the run does not answer for."""
         elsewhere = {key[0] for key in memory.totals} | memory.watched_until.keys() | memory.scopes.keys()
         elsewhere |= memory.hosts.keys()
@@ -36,4 +36,4 @@ class Extent:
         )
 
 
-EVERYTHING = Extent()
+EVERYTHING = RunScope()

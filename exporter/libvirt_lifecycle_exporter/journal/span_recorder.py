@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from libvirt_lifecycle_exporter.engine.changes import Effects, HistoryBatch, Traced
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch, TracedTransition
 from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
 from libvirt_lifecycle_exporter.engine.spans import (
     NOTHING,
@@ -42,7 +42,7 @@ _KEEP_TRAIL = """INSERT INTO trails (connection, uuid, first, since, trail) VALU
 _PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, at, first, span) VALUES (?, ?, ?, ?, ?)"
 
 
-class Tracing:
+class SpanRecorder:
     """What is traced, and for which signals something is to be delivered."""
 
     def __init__(
@@ -55,7 +55,9 @@ class Tracing:
         self._logs = logs
         self._runs = runs
 
-    def trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
+    def trace(
+        self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
+    ) -> list[TracedTransition]:
         """Number the transitions of a batch that is about to be written, and say on which span each is."""
         if batch.clock_jump:
             self._shift(database, batch.clock_jump)
@@ -98,7 +100,9 @@ class Tracing:
                 trails[connection, uuid] = read_trail(text).shifted(seconds)
         self._keep(database, trails, ())
 
-    def _trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
+    def _trace(
+        self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
+    ) -> list[TracedTransition]:
         before, journal = database.execute(_LAST).fetchone()
         ids = Ids(f"{self._host}\0{journal}")
         closes = _closings(batch)
@@ -119,7 +123,7 @@ class Tracing:
                 placed = place(NOTHING, step, runs=self._runs)
             trails[key] = placed.trail
             closed += ((key, span) for span in placed.closed)
-            traced.append(Traced(number, change, *placed.ref))
+            traced.append(TracedTransition(number, change, *placed.ref))
         if self._logs:
             database.executemany("INSERT INTO pending_logs VALUES (?)", [(one.number,) for one in traced])
         self._keep(database, trails, closed)
@@ -200,7 +204,7 @@ def _migration(trail: Trail, change: Transition) -> Ref | None:
     return moment.ref if moment is not None and abs(change.at - moment.at) < LIMIT else None
 
 
-def _closings(batch: Effects | HistoryBatch) -> dict[int, frozenset[str]]:
+def _closings(batch: ChangeBatch | HistoryBatch) -> dict[int, frozenset[str]]:
     """Return, by place in the batch, the incidents that a transition ended."""
     ended: dict[int, set[str]] = {}
     for incident in batch.incidents.values():

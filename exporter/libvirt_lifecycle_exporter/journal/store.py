@@ -14,7 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects, HistoryBatch, Memory, Traced
+from libvirt_lifecycle_exporter.engine.changes import (
+    NOTHING,
+    ChangeBatch,
+    HistoryBatch,
+    SavedState,
+    TracedTransition,
+)
 from libvirt_lifecycle_exporter.journal import damage, tables
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES, HistoryBuffer
 from libvirt_lifecycle_exporter.journal.damage import Damaged
@@ -28,9 +34,9 @@ from libvirt_lifecycle_exporter.journal.database_file import (
     size_of,
 )
 from libvirt_lifecycle_exporter.journal.filesystem import hint
-from libvirt_lifecycle_exporter.journal.run_scope import EVERYTHING, Extent
+from libvirt_lifecycle_exporter.journal.run_scope import EVERYTHING, RunScope
 from libvirt_lifecycle_exporter.journal.schema import FutureError
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.transaction import Put, Result, transact
 from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 
@@ -52,8 +58,8 @@ class Journal:
     def __init__(
         self,
         path: Path,
-        extent: Extent = EVERYTHING,
-        tracing: Tracing | None = None,
+        extent: RunScope = EVERYTHING,
+        tracing: SpanRecorder | None = None,
         threads: ThreadRegistry | None = None,
         *,
         max_buffer_bytes: int = MAX_BYTES,
@@ -100,7 +106,7 @@ class Journal:
         self.damaged: list[Damaged] = []
         """Rows that the keeper found to be damaged."""
 
-    def restore(self) -> Memory:
+    def restore(self) -> SavedState:
         """Open the journal and return what it remembers; nothing, and a log line, where it cannot be read."""
         try:
             file = self._open(patience=_PATIENCE)
@@ -116,7 +122,7 @@ class Journal:
         self._discard(damaged)
         return memory
 
-    def append(self, batch: Effects) -> None:
+    def append(self, batch: ChangeBatch) -> None:
         """Commit a batch."""
         if self._file is not None:
             try:
@@ -131,7 +137,7 @@ class Journal:
                 return
         self._keep(batch)
 
-    def tend(self, now: Callable[[], Memory]) -> None:
+    def tend(self, now: Callable[[], SavedState]) -> None:
         """Recover if need be. ``now`` returns the counters and states as they are."""
         suspicion, self.suspicion = self.suspicion, None
         if self._file is not None and suspicion is not None:
@@ -207,7 +213,7 @@ class Journal:
     def _is_not_ours(self, error: Exception) -> bool:
         return isinstance(error, TakenError | FutureError) or is_corrupt(error)
 
-    def _peek(self) -> Memory:
+    def _peek(self) -> SavedState:
         """Return what a journal remembers that cannot be written now."""
         try:
             with reading(self.path) as database:
@@ -217,7 +223,7 @@ class Journal:
             return NOTHING
         return self._restored(state)
 
-    def _restored(self, state: Memory) -> Memory:
+    def _restored(self, state: SavedState) -> SavedState:
         self._others = self._extent.beyond(state)
         return state
 
@@ -235,7 +241,7 @@ class Journal:
             damage.report(damaged)
             self._close_file()
 
-    def _lose(self, batch: Effects) -> None:
+    def _lose(self, batch: ChangeBatch) -> None:
         """Count a batch that is missing in the history; its counters are written from memory."""
         self.errors += max(1, len(batch.transitions))
         self._close_file()
@@ -267,17 +273,17 @@ class Journal:
                 cause + hint(self.path) if isinstance(error, OSError | sqlite3.Error) else cause,
             )
 
-    def _keep(self, batch: Effects) -> None:
+    def _keep(self, batch: ChangeBatch) -> None:
         dropped = self._buffer.add(batch)
         self.errors += dropped
         if dropped and not self._has_dropped:
             self._has_dropped = True
             log.error("journal buffer is full; the oldest transitions are dropped from the history")
 
-    def _write(self, file: File, batch: Effects) -> list[Traced]:
+    def _write(self, file: File, batch: ChangeBatch) -> list[TracedTransition]:
         """Write a batch; return on which spans the transitions are."""
 
-        def write(put: Put) -> list[Traced]:
+        def write(put: Put) -> list[TracedTransition]:
             traced = self._trace(file.database, batch)
             tables.append(file.database, batch, traced, put)
             return traced
@@ -288,10 +294,12 @@ class Journal:
             self.on_append()
         return traced
 
-    def _trace(self, database: sqlite3.Connection, batch: Effects | HistoryBatch) -> list[Traced]:
+    def _trace(
+        self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
+    ) -> list[TracedTransition]:
         return self._tracing.trace(database, batch) if self._tracing is not None else []
 
-    def _rewrite(self, file: File, state: Memory, buffered: list[HistoryBatch]) -> None:
+    def _rewrite(self, file: File, state: SavedState, buffered: list[HistoryBatch]) -> None:
         """Append the buffered history, and write everything else as it is now."""
 
         def write(put: Put) -> bool:

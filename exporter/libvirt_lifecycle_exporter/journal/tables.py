@@ -14,11 +14,11 @@ from typing import Any
 from libvirt_lifecycle_exporter.engine.changes import INCIDENT as COUNTED_INCIDENT
 from libvirt_lifecycle_exporter.engine.changes import (
     TOTAL_KINDS,
-    Effects,
+    ChangeBatch,
     HistoryBatch,
     HostRecord,
-    Memory,
-    Traced,
+    SavedState,
+    TracedTransition,
 )
 from libvirt_lifecycle_exporter.engine.incidents import KINDS
 from libvirt_lifecycle_exporter.journal.damage import (
@@ -44,7 +44,7 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_from,
     incident_row,
 )
-from libvirt_lifecycle_exporter.journal.run_scope import Extent
+from libvirt_lifecycle_exporter.journal.run_scope import RunScope
 from libvirt_lifecycle_exporter.journal.transaction import Put, put_all
 from libvirt_lifecycle_exporter.model.domain_filter import Scope
 from libvirt_lifecycle_exporter.model.messages import RunEvidence
@@ -97,8 +97,8 @@ _NAMED = frozenset({"counts", "folded"})
 
 def write_history(
     database: sqlite3.Connection,
-    batch: Effects | HistoryBatch,
-    traced: Sequence[Traced] = (),
+    batch: ChangeBatch | HistoryBatch,
+    traced: Sequence[TracedTransition] = (),
     put: Put = put_all,
 ) -> None:
     """Write down what happened, and no counter. ``traced``: its transitions, if they are on spans."""
@@ -111,7 +111,10 @@ def write_history(
 
 
 def append(
-    database: sqlite3.Connection, batch: Effects, traced: Sequence[Traced] = (), put: Put = put_all
+    database: sqlite3.Connection,
+    batch: ChangeBatch,
+    traced: Sequence[TracedTransition] = (),
+    put: Put = put_all,
 ) -> None:
     """Write a batch down, and let the counters grow by it. ``traced`` as in ``write_history``."""
     write_history(database, batch, traced, put)
@@ -147,7 +150,7 @@ def append(
 
 
 def replace(
-    database: sqlite3.Connection, state: Memory, extent: Extent, others: Memory, put: Put = put_all
+    database: sqlite3.Connection, state: SavedState, extent: RunScope, others: SavedState, put: Put = put_all
 ) -> None:
     """Write everything but the history anew; incidents that are open no more are closed.
 
@@ -175,7 +178,7 @@ def replace(
     )
 
 
-def _goes(extent: Extent, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as SQLite has it
+def _goes(extent: RunScope, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as SQLite has it
     """Return whether a row, given as types and values, is to be written anew, or is damaged."""
     row = tuple(
         text_or_bytes(value) if kind == "text" else value
@@ -185,7 +188,7 @@ def _goes(extent: Extent, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as
     return table == "clock" or bool(problem_in(table, row)) or extent.covers(*map(str, names))
 
 
-def _fill(database: sqlite3.Connection, memory: Memory, put: Put) -> None:
+def _fill(database: sqlite3.Connection, memory: SavedState, put: Put) -> None:
     """Write down what is not there."""
     rows: dict[str, tuple[Iterable[Any], Callable[[Any], Sequence[Any]]]] = {
         "counts": (memory.counts.items(), lambda item: (*item[0], *item[1])),
@@ -208,13 +211,13 @@ def _fill(database: sqlite3.Connection, memory: Memory, put: Put) -> None:
         )
 
 
-def read(database: sqlite3.Connection, damaged: list[Damaged]) -> Memory:
+def read(database: sqlite3.Connection, damaged: list[Damaged]) -> SavedState:
     """Return everything but the history. Raises sqlite3.Error where it cannot be read.
 
     A damaged row is left out, and added to ``damaged``.
     """
     reader = _Reader(database, damaged)
-    return Memory(
+    return SavedState(
         {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in reader.rows("counts")},
         {(row[0], row[1], row[2], row[3]): row[4] for row in reader.rows("totals")},
         [domain_from(row) for row in reader.rows("domains")],

@@ -61,7 +61,7 @@ _UP = 1 << CONNECTION_FAMILIES.index(CONNECTION_UP)
 _LAST_HOST_REBOOT = 1 << CONNECTION_FAMILIES.index(LAST_HOST_REBOOT)
 
 
-class ConnectionPage(Page):
+class ConnectionSeries(Page):
     """One ``connection`` label value."""
 
     __slots__ = ("_labels", "_rebooted_at", "_totals", "_up", "_writers")

@@ -6,7 +6,7 @@ Law: a page only formats what it was told; it decides nothing.
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from libvirt_lifecycle_exporter.engine.changes import INCIDENT, Traced
+from libvirt_lifecycle_exporter.engine.changes import INCIDENT, TracedTransition
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.metrics.exposition import Family, Page, labels, number, pairs, sample
@@ -50,7 +50,7 @@ _FACTS = _STATES | _bits(META, OPENSTACK_META, OPENNEBULA_META, OVIRT_META, HUNG
 _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
-class DomainPage(Page):
+class DomainSeries(Page):
     """One ``domain`` label value of one connection; several domains may bear the name in turn."""
 
     __slots__ = (
@@ -121,7 +121,7 @@ class DomainPage(Page):
         self.last[pair] = at
         self.touch(_COUNTED)
 
-    def exemplify(self, traced: Traced) -> bool:
+    def exemplify(self, traced: TracedTransition) -> bool:
         """Name the span that the newest transition of a pair is on; False if it was not counted here."""
         change = traced.change
         pair = (change.event, change.reason)
@@ -270,20 +270,20 @@ _WRITERS: Mapping[str, Callable[[str, DomainValues], str]] = {
 }
 
 
-def _incidents(subject: str, page: DomainPage) -> str:
+def _incidents(subject: str, page: DomainSeries) -> str:
     return "".join(
         sample(INCIDENTS.name, f'{subject},kind="{kind}"', n) for kind, n in page.incidents.items()
     )
 
 
-def _incident_open(subject: str, page: DomainPage) -> str:
+def _incident_open(subject: str, page: DomainSeries) -> str:
     return "".join(
         sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', bool(page.opened.get(kind)))
         for kind in page.incidents
     )
 
 
-def _last_incident(subject: str, page: DomainPage) -> str:
+def _last_incident(subject: str, page: DomainSeries) -> str:
     return "".join(
         sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at) for kind, at in page.began.items()
     )

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
-from libvirt_lifecycle_exporter.metrics.store import PrometheusSink
+from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 
@@ -53,7 +53,7 @@ class JournalFigures(Protocol):
     def size(self) -> int: ...
 
 
-class CourierFigures(Protocol):
+class SenderFigures(Protocol):
     """What the deliveries of one signal say about themselves."""
 
     signal: str
@@ -82,8 +82,8 @@ class ExporterCollector(Collector):
 
     def __init__(
         self,
-        inbox: QueueFigures,
-        sink: PrometheusSink,
+        message_queue: QueueFigures,
+        sink: MetricsStore,
         journal: JournalFigures,
         *,
         heartbeat: Callable[[], float],
@@ -91,13 +91,13 @@ class ExporterCollector(Collector):
         web: WebFigures,
         threads: ThreadRegistry,
         clock: ClockMonitor,
-        couriers: Sequence[CourierFigures] = (),
+        senders: Sequence[SenderFigures] = (),
     ) -> None:
         """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
-        self._inbox = inbox
+        self._inbox = message_queue
         self._sink = sink
         self._journal = journal
-        self._couriers = couriers
+        self._couriers = senders
         self._web = web
         self._threads = threads
         self._clock = clock
@@ -216,14 +216,14 @@ class ExporterCollector(Collector):
             "Attempts to deliver that did not work and were repeated.",
             labels=["sink"],
         )
-        for courier in self._couriers:
-            pending.add_metric([courier.signal], courier.pending)
-            oldest.add_metric([courier.signal], courier.oldest)
-            exported.add_metric([courier.signal], courier.exported)
-            for cause, count in dict(courier.dropped).items():
-                dropped.add_metric([courier.signal, cause], count)
-            errors.add_metric([f"otlp_{courier.signal}"], courier.failures)
-        enabled = {courier.signal for courier in self._couriers}
+        for sender in self._couriers:
+            pending.add_metric([sender.signal], sender.pending)
+            oldest.add_metric([sender.signal], sender.oldest)
+            exported.add_metric([sender.signal], sender.exported)
+            for cause, count in dict(sender.dropped).items():
+                dropped.add_metric([sender.signal, cause], count)
+            errors.add_metric([f"otlp_{sender.signal}"], sender.failures)
+        enabled = {sender.signal for sender in self._couriers}
         for signal in SIGNALS:
             if (enabled and signal not in enabled) or signal in self._journal.disabled_dropped:
                 dropped.add_metric([signal, "disabled"], self._journal.disabled_dropped.get(signal, 0))

@@ -1,4 +1,4 @@
-"""Room for the series of domains: how many there may be, who was promised some, who found none.
+"""SeriesBudget for the series of domains: how many there may be, who was promised some, who found none.
 
 Law: what is promised is kept free until it is needed, so that the limit holds and a restart finds room again
 for all that had some. ``_other`` alone is not asked for its room.
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from libvirt_lifecycle_exporter.engine.changes import Name
-from libvirt_lifecycle_exporter.metrics.domain_series import DomainPage, Pair
+from libvirt_lifecycle_exporter.metrics.domain_series import DomainSeries, Pair
 from libvirt_lifecycle_exporter.model.states import SHOWN_STATES
 from libvirt_lifecycle_exporter.model.vocabulary import INCIDENT_KINDS, alert_pairs
 
@@ -20,7 +20,7 @@ _ANY_TIME: Pair = ("", "")
 """Stands for what is known of a domain, and its incidents."""
 
 
-class Room:
+class SeriesBudget:
     """Keeps the account of series."""
 
     def __init__(self, limit: int, signals: tuple[str, ...] = ()) -> None:
@@ -41,7 +41,7 @@ class Room:
         """Domains, and pairs of domains that have some, that were refused series since the exporter began."""
 
     @contextmanager
-    def growing(self, page: DomainPage) -> Iterator[None]:
+    def growing(self, page: DomainSeries) -> Iterator[None]:
         """Take note of the series that a page gets in this block."""
         before = page.series
         yield
@@ -55,20 +55,20 @@ class Room:
             self._refuse(*name)
         return admitted
 
-    def takes_back(self, page: DomainPage) -> bool:
+    def takes_back(self, page: DomainSeries) -> bool:
         """Tell whether there is room for a page as it was before a restart."""
         if not self._has(page.series):
             return False
         self.series += page.series
         return True
 
-    def reserve(self, page: DomainPage) -> None:
+    def reserve(self, page: DomainSeries) -> None:
         """Promise a domain all that it may show any time."""
         more = self._facts - page.facts + len(INCIDENT_KINDS) - len(page.began)
         self.keep(page, _ANY_TIME)
         self._promise(page, _ANY_TIME, more)
 
-    def takes(self, name: Name, page: DomainPage, pair: Pair) -> bool:
+    def takes(self, name: Name, page: DomainSeries, pair: Pair) -> bool:
         """Tell whether a pair has series on the page of a domain, or is to have some."""
         if pair in page.last or pair in page.promised:
             return True
@@ -78,11 +78,11 @@ class Room:
         self._promise(page, pair, _PAIR)
         return True
 
-    def keep(self, page: DomainPage, pair: Pair) -> None:
+    def keep(self, page: DomainSeries, pair: Pair) -> None:
         """Keep a promise: the series come now."""
         self._promised -= page.promised.pop(pair, 0)
 
-    def leave(self, name: Name, page: DomainPage) -> None:
+    def leave(self, name: Name, page: DomainSeries) -> None:
         """Take back all room of a page that ends."""
         self.series -= page.series
         self._promised -= sum(page.promised.values())
@@ -107,7 +107,7 @@ class Room:
     def _has(self, series: int) -> bool:
         return self.series + self._promised + series <= self._limit
 
-    def _promise(self, page: DomainPage, pair: Pair, series: int) -> None:
+    def _promise(self, page: DomainSeries, pair: Pair, series: int) -> None:
         page.promised[pair] = series
         self._promised += series
 

@@ -10,20 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from libvirt_lifecycle_exporter.engine.changes import CountKey, Memory, Name, TotalKey, Traced
+from libvirt_lifecycle_exporter.engine.changes import CountKey, Name, SavedState, TotalKey, TracedTransition
 from libvirt_lifecycle_exporter.engine.durations import Duration
 from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import DomainValues
-from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionPage
-from libvirt_lifecycle_exporter.metrics.domain_series import EXEMPLIFIED, Counted, DomainPage, Pair
+from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionSeries
+from libvirt_lifecycle_exporter.metrics.domain_series import EXEMPLIFIED, Counted, DomainSeries, Pair
 from libvirt_lifecycle_exporter.metrics.exposition import render
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
-from libvirt_lifecycle_exporter.metrics.series_budget import Room
+from libvirt_lifecycle_exporter.metrics.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.model.text import OTHER
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
 
 
-class PrometheusSink:
+class MetricsStore:
     """Holds what /metrics says about domains and connections."""
 
     def __init__(
@@ -39,10 +39,10 @@ class PrometheusSink:
         """
         self._lock = threading.Lock()
         self._signals = signals
-        self._room = Room(series_limit, signals)
+        self._room = SeriesBudget(series_limit, signals)
         self._ttl = series_ttl
-        self._connections = {name: ConnectionPage(name) for name in connections}
-        self._pages: dict[Name, DomainPage] = {}
+        self._connections = {name: ConnectionSeries(name) for name in connections}
+        self._pages: dict[Name, DomainSeries] = {}
         self._unobserved: dict[str, float] = {}
         """Connections whose domains are in an unknown state, and since when; Unix time, seconds."""
         self._now = 0.0
@@ -84,7 +84,7 @@ class PrometheusSink:
                 with self._room.growing(page):
                     page.first(pair, change.at)
 
-    def exemplify(self, traced: Traced) -> None:
+    def exemplify(self, traced: TracedTransition) -> None:
         """Name the span of a transition that was counted."""
         change = traced.change
         with self._lock:
@@ -104,7 +104,7 @@ class PrometheusSink:
         with self._lock:
             return sum(self._connections[connection].total("event", pair) for pair in pairs)
 
-    def restore(self, memory: Memory, now: float) -> None:
+    def restore(self, memory: SavedState, now: float) -> None:
         """Take over the counters from before a restart; the names nobody bears any more leave in time."""
         counts: dict[Name, dict[Pair, Counted]] = defaultdict(dict)
         for (connection, name, event, reason), counted in memory.counts.items():
@@ -261,7 +261,7 @@ class PrometheusSink:
             parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
         return "".join(parts)
 
-    def _page(self, connection: str, name: str) -> DomainPage:
+    def _page(self, connection: str, name: str) -> DomainSeries:
         """Return a page, a new one if there is none."""
         page = self._pages.get((connection, name))
         if page is None:
@@ -269,12 +269,12 @@ class PrometheusSink:
             self._room.series += page.series
         return page
 
-    def _new_page(self, connection: str, name: str) -> DomainPage:
-        page = DomainPage(connection, name, signals=self._signals, is_own=name != OTHER)
+    def _new_page(self, connection: str, name: str) -> DomainSeries:
+        page = DomainSeries(connection, name, signals=self._signals, is_own=name != OTHER)
         page.set_unobserved(self._unobserved.get(connection))
         return page
 
-    def _admit(self, connection: str, name: str) -> DomainPage | None:
+    def _admit(self, connection: str, name: str) -> DomainSeries | None:
         """Return the page of a domain, a new one if the limit allows."""
         page = self._pages.get((connection, name))
         if page is None and self._room.admits((connection, name)):
@@ -303,7 +303,7 @@ class PrometheusSink:
         return True
 
     @contextmanager
-    def _changing(self, page: DomainPage, at: float) -> Iterator[None]:
+    def _changing(self, page: DomainSeries, at: float) -> Iterator[None]:
         """Account for what a page shows of its domain; the page expires if no domain has its name.
 
         ``at``: when the domain left the name; Unix time, seconds.

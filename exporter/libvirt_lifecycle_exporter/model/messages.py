@@ -99,7 +99,7 @@ class DomainDetails(NamedTuple):
     ovirt: Ovirt | None = None
 
 
-class Snapshot(NamedTuple):
+class Listing(NamedTuple):
     """All domains of a connection, completely listed; an incomplete list is never one of these."""
 
     began: int
@@ -109,7 +109,7 @@ class Snapshot(NamedTuple):
     domains: tuple[DomainFacts, ...]
 
 
-class Look(NamedTuple):
+class Lookup(NamedTuple):
     """libvirt's answer about one domain; ``facts`` is None when it no longer exists."""
 
     began: int
@@ -122,7 +122,7 @@ class Look(NamedTuple):
     """Why, in words, if that was asked for and anything could be found."""
 
 
-class Subject(NamedTuple):
+class EvidenceRequest(NamedTuple):
     """What evidence is asked for: of whom, and why what."""
 
     name: str
@@ -134,7 +134,7 @@ class Subject(NamedTuple):
     """When it happened; Unix time, seconds."""
 
 
-class HostSeen(NamedTuple):
+class HostIdentified(NamedTuple):
     """A connection was opened; its events come later. Says which driver and which boot of the host it is."""
 
     order: int
@@ -147,14 +147,14 @@ class HostSeen(NamedTuple):
     """Of the host that the domains run on; empty where it cannot be known (remote connections)."""
 
 
-class LinkUp(NamedTuple):
+class ConnectionUp(NamedTuple):
     """A connection is open, and its callbacks are registered."""
 
     at: float
     connection: str
 
 
-class LinkDown(NamedTuple):
+class ConnectionDown(NamedTuple):
     """A connection is lost, or could not be opened."""
 
     at: float
@@ -178,7 +178,7 @@ class Answer(NamedTuple):
     """vcpu: how long all its virtual CPUs have run; nanoseconds."""
 
 
-class Probed(NamedTuple):
+class ProbeResults(NamedTuple):
     """What the domains of a connection answered to the probes of one hang signal."""
 
     at: float
@@ -189,4 +189,4 @@ class Probed(NamedTuple):
     answers: tuple[Answer, ...]
 
 
-Message = Observation | Snapshot | Look | HostSeen | LinkUp | LinkDown | Probed
+Message = Observation | Listing | Lookup | HostIdentified | ConnectionUp | ConnectionDown | ProbeResults

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.journal.export_items import Parcel
-from libvirt_lifecycle_exporter.otel.interfaces import Outbox, Wire
+from libvirt_lifecycle_exporter.journal.export_items import ExportItem
+from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, Wire
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,12 @@ class Result(NamedTuple):
     """Why not all of it is through; None: it is."""
 
 
-class Shipping:
+class BatchDelivery:
     """Ships the batches of one signal."""
 
-    def __init__(self, signal: str, outbox: Outbox, wire: Wire, drop: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, signal: str, outbox: ExportQueue, wire: Wire, drop: Callable[[str, int], None]
+    ) -> None:
         """``drop``: counts what is given up, by cause."""
         self._signal = signal
         self._outbox = outbox
@@ -49,11 +51,11 @@ class Shipping:
         self.suspects: dict[int, int] = {}
         """Place -> how often the receiver failed over it alone. They are left out of batches."""
 
-    def ship(self, parcels: Sequence[Parcel]) -> Result:
+    def ship(self, parcels: Sequence[ExportItem]) -> Result:
         """Deliver a batch, as far as it goes. Raises UnavailableError where the journal cannot be had."""
         delivered = failures = 0
         is_there = False
-        blamed: list[tuple[Parcel, Answer]] = []
+        blamed: list[tuple[ExportItem, Answer]] = []
         parts = [list(parcels)]
         while parts:
             part = parts.pop()
@@ -82,7 +84,7 @@ class Shipping:
         self.suspects.update((parcel.place, 1) for parcel, _ in blamed)
         return Result(delivered, None)
 
-    def retry(self, parcel: Parcel) -> Answer | None:
+    def retry(self, parcel: ExportItem) -> Answer | None:
         """Try a suspect again, alone, now that the receiver takes others; return what the trouble is."""
         answer = self._wire.send([parcel])
         if answer.verdict is Verdict.LATER:
@@ -108,7 +110,7 @@ class Shipping:
             self._outbox.done(self._signal, sorted(self.done))
             self.done.clear()
 
-    def _note(self, part: Sequence[Parcel], answer: Answer) -> int:
+    def _note(self, part: Sequence[ExportItem], answer: Answer) -> int:
         if answer.words:
             log.warning("the receiver of %s says: %s", self._signal, answer.words)
         rejected = min(answer.rejected, len(part))
@@ -123,7 +125,7 @@ class Shipping:
         self.mark()
         return len(part) - rejected
 
-    def _set_aside(self, parcels: Sequence[Parcel], answer: Answer) -> None:
+    def _set_aside(self, parcels: Sequence[ExportItem], answer: Answer) -> None:
         cause = answer.verdict.value
         self._outbox.set_aside(self._signal, parcels, cause, answer.words)
         self._drop(cause, len(parcels))

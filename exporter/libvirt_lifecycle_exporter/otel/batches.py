@@ -7,8 +7,8 @@ is new of a domain of which something old is still to be sent.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.journal.export_items import Parcel
-from libvirt_lifecycle_exporter.otel.interfaces import Outbox
+from libvirt_lifecycle_exporter.journal.export_items import ExportItem
+from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue
 
 BATCH: Final = 512
 BATCH_BYTES: Final = 2 << 20
@@ -19,20 +19,20 @@ _WINDOW: Final = 4 * BATCH
 Key = tuple[str, str]
 
 
-class Wave(NamedTuple):
+class Batch(NamedTuple):
     """What may be sent now."""
 
-    parcels: list[Parcel]
+    parcels: list[ExportItem]
     lost: list[int]
     """Places of what the history no longer has."""
     waits: bool
     """Whether there is something that only waits for its message."""
 
 
-class Waves:
+class BatchSelector:
     """The order in which one signal's queue is emptied."""
 
-    def __init__(self, signal: str, outbox: Outbox, rate: float, clock: Callable[[], float]) -> None:
+    def __init__(self, signal: str, outbox: ExportQueue, rate: float, clock: Callable[[], float]) -> None:
         """``rate``: parcels of an outage that are sent in a second; 0: as fast as it goes. ``clock``:
         steady.
         """
@@ -62,7 +62,7 @@ class Waves:
         """Tell whether something is left from an outage."""
         return bool(self._border)
 
-    def next(self, now: float, leave: Collection[int], *, final: bool = False) -> Iterator[Wave]:
+    def next(self, now: float, leave: Collection[int], *, final: bool = False) -> Iterator[Batch]:
         """Return what may be sent, a batch at a time: of the old, then of the new.
 
         ``now``: Unix time; ``leave``: places to leave out; ``final``: wait for no message.
@@ -84,7 +84,7 @@ class Waves:
             self._border, lambda window: _pick(self._new(window, first), now, leave, BATCH, final=final)
         )
 
-    def _find(self, after: int, pick: Callable[[Sequence[Parcel]], Wave]) -> Wave:
+    def _find(self, after: int, pick: Callable[[Sequence[ExportItem]], Batch]) -> Batch:
         """Pick of what is behind a place; further back only if nothing of the first may go."""
         for most in (BATCH, _WINDOW):
             window = self._outbox.take(self._signal, after, most)
@@ -93,10 +93,10 @@ class Waves:
                 break
         return wave
 
-    def _old(self, window: Sequence[Parcel]) -> list[Parcel]:
+    def _old(self, window: Sequence[ExportItem]) -> list[ExportItem]:
         return [parcel for parcel in window if parcel.place <= self._border]
 
-    def _new(self, window: Sequence[Parcel], first: int) -> list[Parcel]:
+    def _new(self, window: Sequence[ExportItem], first: int) -> list[ExportItem]:
         """Return what does not overtake what is old of its domain; ``first``: the oldest place, 0: none."""
         return [
             parcel
@@ -110,9 +110,11 @@ class Waves:
         self._seen = now
 
 
-def _pick(parcels: Sequence[Parcel], now: float, leave: Collection[int], most: int, *, final: bool) -> Wave:
+def _pick(
+    parcels: Sequence[ExportItem], now: float, leave: Collection[int], most: int, *, final: bool
+) -> Batch:
     """Pick what may go; a domain of which something waits is not overtaken by itself."""
-    picked: list[Parcel] = []
+    picked: list[ExportItem] = []
     lost: list[int] = []
     held: set[Key] = set()
     size = 0
@@ -130,4 +132,4 @@ def _pick(parcels: Sequence[Parcel], now: float, leave: Collection[int], most: i
             if len(picked) == most or (picked and size > BATCH_BYTES):
                 break
             picked.append(parcel)
-    return Wave(picked, lost, bool(held))
+    return Batch(picked, lost, bool(held))

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from libvirt_lifecycle_exporter.journal.export_items import LOGS, Parcel
-from libvirt_lifecycle_exporter.otel.encoding import Rendering
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, ExportItem
+from libvirt_lifecycle_exporter.otel.encoding import Encoder
 from libvirt_lifecycle_exporter.otel.responses import ACCEPTED, Answer, Verdict
 
 
@@ -17,11 +17,11 @@ def _is_unicode(encoding: str | None) -> bool:
 class Console:
     """Takes parcels to standard output."""
 
-    def __init__(self, signal: str, rendering: Rendering) -> None:
+    def __init__(self, signal: str, rendering: Encoder) -> None:
         self._signal = signal
         self._rendering = rendering
 
-    def send(self, parcels: Sequence[Parcel]) -> Answer:
+    def send(self, parcels: Sequence[ExportItem]) -> Answer:
         items: Sequence[Any]
         try:
             render = self._rendering.logs if self._signal == LOGS else self._rendering.spans

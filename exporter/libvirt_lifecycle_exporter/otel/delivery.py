@@ -1,4 +1,4 @@
-"""Both signals: where they go, and the couriers that take them there."""
+"""Both signals: where they go, and the senders that take them there."""
 
 import threading
 import time
@@ -7,26 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry.sdk.resources import Resource
 
 from libvirt_lifecycle_exporter.config.telemetry import GRPC, Endpoint, Telemetry
-from libvirt_lifecycle_exporter.journal.export_items import SIGNALS, Parcel
+from libvirt_lifecycle_exporter.journal.export_items import SIGNALS, ExportItem
 from libvirt_lifecycle_exporter.otel.console import Console
-from libvirt_lifecycle_exporter.otel.encoding import Rendering
-from libvirt_lifecycle_exporter.otel.http_transport import Posting
-from libvirt_lifecycle_exporter.otel.interfaces import Outbox, Transport, Wire
+from libvirt_lifecycle_exporter.otel.encoding import Encoder
+from libvirt_lifecycle_exporter.otel.http_transport import HttpTransport
+from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, Transport, Wire
 from libvirt_lifecycle_exporter.otel.resource import resources
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
-from libvirt_lifecycle_exporter.otel.sender import Courier
+from libvirt_lifecycle_exporter.otel.sender import SignalSender
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 
 
 class Encoded:
     """Parcels, spelled as protobuf, over a transport."""
 
-    def __init__(self, signal: str, rendering: Rendering, transport: Transport) -> None:
+    def __init__(self, signal: str, rendering: Encoder, transport: Transport) -> None:
         self._signal = signal
         self._rendering = rendering
         self._transport = transport
 
-    def send(self, parcels: Sequence[Parcel]) -> Answer:
+    def send(self, parcels: Sequence[ExportItem]) -> Answer:
         try:
             payload = self._rendering.request(self._signal, parcels)
         except Exception as error:  # noqa: BLE001 - whatever it is, it would fail again
@@ -47,7 +47,7 @@ class Printed:
         self._wire = wire
         self._console = console
 
-    def send(self, parcels: Sequence[Parcel]) -> Answer:
+    def send(self, parcels: Sequence[ExportItem]) -> Answer:
         answer = self._wire.send(parcels)
         if answer.verdict is Verdict.DELIVERED:
             self._console.send(parcels)
@@ -61,12 +61,12 @@ class Printed:
 
 
 class Delivery:
-    """The couriers."""
+    """The senders."""
 
     def __init__(
         self,
         telemetry: Telemetry,
-        outbox: Outbox,
+        outbox: ExportQueue,
         connections: Mapping[str, str],
         host: str,
         *,
@@ -82,9 +82,9 @@ class Delivery:
 
         Raises OSError where a certificate or a key cannot be used.
         """
-        rendering = Rendering(resources(connections, host), span_events=span_events)
+        rendering = Encoder(resources(connections, host), span_events=span_events)
         self.couriers = [
-            Courier(
+            SignalSender(
                 signal,
                 outbox,
                 wire,
@@ -100,20 +100,20 @@ class Delivery:
 
     def start(self) -> None:
         """Begin."""
-        for courier in self.couriers:
-            courier.start()
+        for sender in self.couriers:
+            sender.start()
 
     def wake(self) -> None:
         """Say that something is pending; from any thread."""
-        for courier in self.couriers:
-            courier.wake()
+        for sender in self.couriers:
+            sender.wake()
 
     def stop(self, timeout: float) -> None:
         """End all of it within ``timeout`` seconds; what still hangs then is left behind."""
         deadline = time.monotonic() + timeout
         ending = [
-            threading.Thread(target=courier.stop, args=(timeout,), name="otlp-stop", daemon=True)
-            for courier in self.couriers
+            threading.Thread(target=sender.stop, args=(timeout,), name="otlp-stop", daemon=True)
+            for sender in self.couriers
         ]
         for thread in ending:
             thread.start()
@@ -126,7 +126,7 @@ def probe(signal: str, endpoint: Endpoint) -> Answer:
 
     Raises OSError where a certificate or a key cannot be used.
     """
-    wire = Encoded(signal, Rendering({"": Resource.get_empty()}), transport(signal, endpoint))
+    wire = Encoded(signal, Encoder({"": Resource.get_empty()}), transport(signal, endpoint))
     try:
         return wire.send(())
     finally:
@@ -136,14 +136,14 @@ def probe(signal: str, endpoint: Endpoint) -> Answer:
 def transport(signal: str, endpoint: Endpoint) -> Transport:
     """Return the way to an endpoint."""
     if endpoint.protocol != GRPC:
-        return Posting(signal, endpoint)
+        return HttpTransport(signal, endpoint)
     # An extra: whoever does not use it need not have it.
-    from libvirt_lifecycle_exporter.otel.grpc_transport import Calling  # noqa: PLC0415
+    from libvirt_lifecycle_exporter.otel.grpc_transport import GrpcTransport  # noqa: PLC0415
 
-    return Calling(signal, endpoint)
+    return GrpcTransport(signal, endpoint)
 
 
-def _wire(telemetry: Telemetry, signal: str, rendering: Rendering) -> Wire | None:
+def _wire(telemetry: Telemetry, signal: str, rendering: Encoder) -> Wire | None:
     console = Console(signal, rendering) if signal in telemetry.consoles else None
     endpoint = telemetry.of(signal)
     if endpoint is None:

@@ -24,7 +24,7 @@ from opentelemetry.util.types import AttributeValue
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.engine.spans import Ref, Span
-from libvirt_lifecycle_exporter.journal.export_items import LOGS, Parcel, Row
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, ExportItem, Row
 
 Attributes = Mapping[str, AttributeValue]
 
@@ -52,7 +52,7 @@ _LATEST: Final = 2**64 / 1e9
 """Seconds, https://github.com/open-telemetry/opentelemetry-proto: fixed64 time_unix_nano"""
 
 
-class Rendering:
+class Encoder:
     """Spells parcels."""
 
     def __init__(self, resources: Mapping[str, Resource], *, span_events: bool = True) -> None:
@@ -60,20 +60,20 @@ class Rendering:
         self._resources = resources
         self._span_events = span_events
 
-    def request(self, signal: str, parcels: Sequence[Parcel]) -> bytes:
+    def request(self, signal: str, parcels: Sequence[ExportItem]) -> bytes:
         """Spell an OTLP request, as protobuf. Raises ValueError for what cannot be spelled."""
         encoded = encode_logs(self.logs(parcels)) if signal == LOGS else encode_spans(self.spans(parcels))
         return bytes(encoded.SerializeToString(deterministic=True))
 
-    def spans(self, parcels: Sequence[Parcel]) -> list[ReadableSpan]:
+    def spans(self, parcels: Sequence[ExportItem]) -> list[ReadableSpan]:
         """Spell spans."""
         return [self._span(parcel, parcel.span) for parcel in parcels if parcel.span is not None]
 
-    def logs(self, parcels: Sequence[Parcel]) -> list[ReadableLogRecord]:
+    def logs(self, parcels: Sequence[ExportItem]) -> list[ReadableLogRecord]:
         """Spell log records."""
         return [self._log(row) for parcel in parcels for row in parcel.rows if parcel.span is None]
 
-    def _span(self, parcel: Parcel, span: Span) -> ReadableSpan:
+    def _span(self, parcel: ExportItem, span: Span) -> ReadableSpan:
         failed = [row for row in parcel.rows if is_failure(row)]
         status = Status(StatusCode.ERROR, failed[-1].message or None) if failed else Status(StatusCode.UNSET)
         return ReadableSpan(
@@ -148,7 +148,7 @@ def attributes(row: Row) -> Attributes:
     return found
 
 
-def _of_span(parcel: Parcel, span: Span, failed: Sequence[Row]) -> Iterator[tuple[str, AttributeValue]]:
+def _of_span(parcel: ExportItem, span: Span, failed: Sequence[Row]) -> Iterator[tuple[str, AttributeValue]]:
     yield "libvirt.connection.uri", parcel.connection
     yield "libvirt.domain.uuid", _clean(parcel.uuid)
     if parcel.rows:

@@ -17,19 +17,19 @@ _HINTS = {
 """A part of what was answered -> what to do about it."""
 
 
-class Trial(NamedTuple):
+class EndpointResult(NamedTuple):
     """What was found about one signal."""
 
     well: bool
     lines: tuple[str, ...]
 
 
-def trials(telemetry: Telemetry) -> list[Trial]:
+def trials(telemetry: Telemetry) -> list[EndpointResult]:
     """Ask all endpoints."""
     return [trial for signal in SIGNALS if (trial := _trial(telemetry, signal)) is not None]
 
 
-def _trial(telemetry: Telemetry, signal: str) -> Trial | None:
+def _trial(telemetry: Telemetry, signal: str) -> EndpointResult | None:
     endpoint = telemetry.of(signal)
     if endpoint is None:
         return None
@@ -37,8 +37,8 @@ def _trial(telemetry: Telemetry, signal: str) -> Trial | None:
     try:
         answer = probe(signal, endpoint)
     except OSError as error:
-        return Trial(False, (title.format("not well"), f"certificate or key: {error}"))  # noqa: FBT003 - by name: long
+        return EndpointResult(False, (title.format("not well"), f"certificate or key: {error}"))  # noqa: FBT003 - by name: long
     if answer.verdict is Verdict.DELIVERED:
-        return Trial(True, (title.format("well"), "it takes a request that holds nothing"))  # noqa: FBT003 - as above
+        return EndpointResult(True, (title.format("well"), "it takes a request that holds nothing"))  # noqa: FBT003 - as above
     hints = tuple(f"hint: {hint}" for part, hint in _HINTS.items() if part in answer.words)
-    return Trial(False, (title.format("not well"), answer.words, *hints))  # noqa: FBT003 - as above
+    return EndpointResult(False, (title.format("not well"), answer.words, *hints))  # noqa: FBT003 - as above

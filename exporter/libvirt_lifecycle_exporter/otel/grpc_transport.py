@@ -34,7 +34,7 @@ _METHODS: Final = MappingProxyType(
 )
 
 
-class Calling:
+class GrpcTransport:
     """A channel to a receiver."""
 
     def __init__(self, signal: str, endpoint: Endpoint) -> None:

@@ -26,7 +26,7 @@ _MOST_ANSWER = 1 << 20
 _ERRORS = (OSError, http.client.HTTPException)
 
 
-class Posting:
+class HttpTransport:
     """A connection to a receiver, kept open between requests."""
 
     def __init__(self, signal: str, endpoint: Endpoint) -> None:

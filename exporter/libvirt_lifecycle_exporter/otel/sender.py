@@ -12,10 +12,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from libvirt_lifecycle_exporter.journal.export_items import TRACES, Parcel, ReplacedError, UnavailableError
-from libvirt_lifecycle_exporter.otel.batch_delivery import Shipping
-from libvirt_lifecycle_exporter.otel.batches import Wave, Waves
-from libvirt_lifecycle_exporter.otel.interfaces import Outbox, Wire
+from libvirt_lifecycle_exporter.journal.export_items import (
+    TRACES,
+    ExportItem,
+    ReplacedError,
+    UnavailableError,
+)
+from libvirt_lifecycle_exporter.otel.batch_delivery import BatchDelivery
+from libvirt_lifecycle_exporter.otel.batches import Batch, BatchSelector
+from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, Wire
 from libvirt_lifecycle_exporter.otel.responses import Answer
 from libvirt_lifecycle_exporter.runtime.threads import OTLP_SENDER, SupervisedThread, ThreadRegistry
 
@@ -36,13 +41,13 @@ CAUSES: Final = ("too_old", "unencodable", "rejected", "too_large", "failed", "h
 """Why something is given up."""
 
 
-class Courier:
+class SignalSender:
     """Delivers one signal."""
 
     def __init__(
         self,
         signal: str,
-        outbox: Outbox,
+        outbox: ExportQueue,
         wire: Wire,
         *,
         max_age: float,
@@ -52,7 +57,7 @@ class Courier:
         threads: ThreadRegistry | None = None,
         longest_wait: float = _LONGEST_WAIT,
     ) -> None:
-        """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``Waves``.
+        """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``BatchSelector``.
 
         ``removal_time``: Unix time, seconds, by which something is too old; None: ``clock``.
         """
@@ -69,8 +74,8 @@ class Courier:
         self._longest_wait = longest_wait
         self._clock = clock
         self._removal_time = removal_time or clock
-        self._shipping = Shipping(signal, outbox, wire, self._drop)
-        self._waves = Waves(signal, outbox, rate, time.monotonic)
+        self._shipping = BatchDelivery(signal, outbox, wire, self._drop)
+        self._waves = BatchSelector(signal, outbox, rate, time.monotonic)
         self._complaint = ""
         self._wait = 0.0
         """Seconds until the next attempt; 0: there is no trouble."""
@@ -187,7 +192,7 @@ class Courier:
                 return False
         return more
 
-    def _send(self, parcels: list[Parcel]) -> bool:
+    def _send(self, parcels: list[ExportItem]) -> bool:
         """Send a batch; False if there is trouble."""
         bare = [row.number for parcel in parcels for row in parcel.rows if row.is_bare]
         if bare:
@@ -208,7 +213,7 @@ class Courier:
                 return trouble
         return None
 
-    def _bury(self, wave: Wave) -> None:
+    def _bury(self, wave: Batch) -> None:
         if wave.lost:
             self._outbox.done(self.signal, wave.lost)
             self._drop("history_gone", len(wave.lost))

@@ -19,8 +19,8 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from libvirt_lifecycle_exporter.runtime.threads import WEB_SERVER, ThreadRegistry
-from libvirt_lifecycle_exporter.web.access import Entrance, Rules
-from libvirt_lifecycle_exporter.web.client_connection import Stage, Visitor
+from libvirt_lifecycle_exporter.web.access import AccessControl, Rules
+from libvirt_lifecycle_exporter.web.client_connection import ClientConnection, Stage
 from libvirt_lifecycle_exporter.web.client_hello import wait_for_first_record
 from libvirt_lifecycle_exporter.web.tls import is_allowed
 from libvirt_lifecycle_exporter.web.tls_alerts import CLIENT
@@ -47,7 +47,7 @@ class _Place:
 
     def __init__(self, connection: socket.socket, since: float) -> None:
         self.connection = connection
-        self.visitor: Visitor | None = None
+        self.visitor: ClientConnection | None = None
         self.entering: asyncio.Task[None] | None = None
         self.has_begun = False
         self._since = since
@@ -82,14 +82,14 @@ def places() -> int:
     return MOST if files == resource.RLIM_INFINITY else max(1, min(MOST, files // _SHARE))
 
 
-class Doors:
+class Acceptor:
     """Accepts on listening sockets and hands what comes in to uvicorn's protocol; belongs to one loop."""
 
     def __init__(
         self,
         config: Config,
         state: ServerState,
-        entrance: Entrance,
+        entrance: AccessControl,
         *,
         is_over: Callable[[], bool] = lambda: False,
         most: int | None = None,
@@ -199,17 +199,17 @@ class Doors:
             shutdown_timeout=_FAREWELL,
         )
 
-    def _visitor(self, place: _Place, rules: Rules) -> Visitor:
+    def _visitor(self, place: _Place, rules: Rules) -> ClientConnection:
         """Make the protocol of a connection."""
         tls = rules.config.tls
 
-        def may_enter(visitor: Visitor, certificate: Mapping[str, Any] | None) -> bool:
+        def may_enter(visitor: ClientConnection, certificate: Mapping[str, Any] | None) -> bool:
             place.visitor = visitor
             allowed = tls is None or is_allowed(tls, certificate)
             self._entrance.refused["client_certificate"] += not allowed
             return allowed
 
-        return Visitor(
+        return ClientConnection(
             self._config,
             self._state,
             may_enter=may_enter,

@@ -60,7 +60,7 @@ def rules(file: Path) -> Rules:
         raise WebConfigError(f"--web.config.file {file}: {error}") from None
 
 
-class Entrance:
+class AccessControl:
     """Knows the rules; without a file there are none."""
 
     def __init__(

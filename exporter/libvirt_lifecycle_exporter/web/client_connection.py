@@ -25,7 +25,7 @@ class Stage(IntEnum):
     """Is being answered, or does not take what it asked for."""
 
 
-class Visitor(H11Protocol):
+class ClientConnection(H11Protocol):
     """One connection, from the end of the TLS handshake on."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Visitor(H11Protocol):
         config: Config,
         state: ServerState,
         *,
-        may_enter: Callable[["Visitor", Any], bool],
+        may_enter: Callable[["ClientConnection", Any], bool],
         on_gone: Callable[[], None],
         on_full: Callable[[], None],
         clock: Callable[[], float],

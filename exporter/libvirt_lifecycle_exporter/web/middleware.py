@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libvirt_lifecycle_exporter.web.access import Entrance
+from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.config import RateLimit
 from libvirt_lifecycle_exporter.web.credentials import Credentials, Verdict
 
@@ -47,10 +47,10 @@ class Bucket:
         return True
 
 
-class Guard:
+class AccessMiddleware:
     """Lets requests through to the application, or answers them itself."""
 
-    def __init__(self, application: ASGIApp, entrance: Entrance) -> None:
+    def __init__(self, application: ASGIApp, entrance: AccessControl) -> None:
         self._application = application
         self._entrance = entrance
         self._credentials = Credentials()

@@ -16,10 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from libvirt_lifecycle_exporter.runtime.threads import WEB_SERVER, SupervisedThread, ThreadRegistry
-from libvirt_lifecycle_exporter.web.acceptor import Doors
-from libvirt_lifecycle_exporter.web.access import Entrance
-from libvirt_lifecycle_exporter.web.client_connection import Visitor
-from libvirt_lifecycle_exporter.web.middleware import Guard
+from libvirt_lifecycle_exporter.web.acceptor import Acceptor
+from libvirt_lifecycle_exporter.web.access import AccessControl
+from libvirt_lifecycle_exporter.web.client_connection import ClientConnection
+from libvirt_lifecycle_exporter.web.middleware import AccessMiddleware
 
 _BACKLOG = 128
 _KEEP_ALIVE = 75
@@ -91,18 +91,18 @@ class Server:
         application: ASGIApp,
         sockets: Sequence[socket.socket],
         on_end: Callable[[], None],
-        entrance: Entrance | None = None,
+        entrance: AccessControl | None = None,
         threads: ThreadRegistry | None = None,
     ) -> None:
         """``on_end``: called when it ends, wanted or not. ``entrance``: None: open to all."""
         self._threads = threads or ThreadRegistry()
         self._sockets = list(sockets)
         self._on_end = on_end
-        self._entrance = entrance or Entrance()
-        self._guard = Guard(application, self._entrance)
+        self._entrance = entrance or AccessControl()
+        self._guard = AccessMiddleware(application, self._entrance)
         self._config = uvicorn.Config(
             self._guard,
-            http=Visitor,
+            http=ClientConnection,
             ws="none",
             log_config=None,
             access_log=False,
@@ -142,7 +142,7 @@ class Server:
     async def _serve(self) -> None:
         if not self._config.loaded:
             self._config.load()
-        doors = Doors(
+        doors = Acceptor(
             self._config,
             self._server.server_state,
             self._entrance,

@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from libvirt_lifecycle_exporter.config.telemetry import telemetry
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, Effects
+from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
-from libvirt_lifecycle_exporter.journal.export_queue import Outbox
-from libvirt_lifecycle_exporter.journal.span_recorder import Tracing
+from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.otel.delivery import Delivery
-from libvirt_lifecycle_exporter.otel.sender import Courier
+from libvirt_lifecycle_exporter.otel.sender import SignalSender
 
 HERE = "qemu:///system"
 STOP = 2.0
@@ -30,7 +30,7 @@ def event(
     return Transition(when, HERE, f"uuid-{name}", name, 1, kind, reason, reason, 0, "callback", message)
 
 
-class Sender:
+class ExportHarness:
     """`with` starts it; `send` puts transitions into the journal, as the worker does."""
 
     def __init__(
@@ -44,10 +44,10 @@ class Sender:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = folder / "journal.sqlite"
-        tracing = Tracing("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
+        tracing = SpanRecorder("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
         self.journal = Journal(self.path, tracing=tracing)
         self.journal.restore()
-        self.outbox = Outbox(self.journal, tracing)
+        self.outbox = ExportQueue(self.journal, tracing)
         self.delivery = Delivery(
             telemetry(environment),
             self.outbox,
@@ -72,7 +72,7 @@ class Sender:
         self.journal.close()
 
     def send(self, changes: Iterable[Transition]) -> None:
-        effects = Effects()
+        effects = ChangeBatch()
         for change in changes:
             effects.count(change)
         self.journal.append(effects)
@@ -80,8 +80,8 @@ class Sender:
     def tend(self) -> None:
         self.journal.tend(lambda: NOTHING)
 
-    def courier(self, signal: str) -> Courier:
-        (found,) = (courier for courier in self.delivery.couriers if courier.signal == signal)
+    def sender(self, signal: str) -> SignalSender:
+        (found,) = (sender for sender in self.delivery.couriers if sender.signal == signal)
         return found
 
     def pending(self, signal: str) -> int:
