@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, CountKey, SavedState, TotalKey
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES
 from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.model.transitions import Incident
 from tests.journal.values import batch, transition
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.journal.buffer import HistoryBuffer
 from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.model.transitions import Incident
 from tests.journal.life import Life
 from tests.journal.model import Writer
 from tests.journal.values import AT, batch, messages, transition

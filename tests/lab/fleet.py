@@ -18,11 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.durations import Duration
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import DomainDetails
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 JOB = "libvirt-lifecycle"
 CONNECTION = "qemu:///system"
@@ -139,8 +138,7 @@ class Kind:
 
     def _hung(self, domain: Domain) -> None:
         self._happens(domain, "hung", "emulator", "hung", self.started)
-        domain.hung = ("emulator",)
-        self._sink.show(domain.values())
+        self._sink.show(domain.values(hung=("emulator",)))
 
     def _stuck(self, domain: Domain) -> None:
         self._happens(domain, "suspended", "ioerror", "io_error", self.started)

@@ -1,7 +1,9 @@
 """What becomes of a domain's transitions: the incidents that they open and close."""
 
-from libvirt_lifecycle_exporter.engine.incidents import Incident, Incidents
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.engine.hangs import Hangs
+from libvirt_lifecycle_exporter.engine.incidents import Incidents
+from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
 from tests.unit.seen import HERE, transition
 
@@ -20,8 +22,10 @@ def happened(pair: str, *, at: float = 1000.0, name: str = "web", action: str = 
 class Account:
     """What became of a domain's transitions: an hour apart, unless told otherwise."""
 
-    def __init__(self, incidents: Incidents | None = None) -> None:
-        self.incidents = incidents or Incidents()
+    def __init__(self) -> None:
+        self.records = Records()
+        self.incidents = Incidents(self.records)
+        self.hangs = Hangs(records=self.records)
         self.at = 0.0
         self.opened: list[Incident] = []
         self.closed: list[Incident] = []
@@ -30,7 +34,10 @@ class Account:
     def takes(self, *pairs: str, action: str = "pause") -> "Account":
         for pair in pairs:
             self.at += 3600
-            belongs, incidents = self.incidents.take(happened(pair, at=self.at, action=action))
+            change = happened(pair, at=self.at, action=action)
+            if change.event != "watchdog":  # its own signal is another test's subject
+                self.hangs.see(change)
+            belongs, incidents = self.incidents.take(change)
             self.ids.append(belongs)
             self.note(incidents)
         return self
@@ -38,6 +45,7 @@ class Account:
     def is_removed(self) -> "Account":
         self.at += 3600
         self.note(self.incidents.removed(HERE, "uuid-web", self.at))
+        self.records.drop(HERE, "uuid-web")
         return self
 
     def note(self, incidents: list[Incident]) -> None:

@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 
 from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.naming import named
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.states import state_after
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
 )
-from tests.unit.seen import lifecycle, look, observation
+from tests.unit.hang_state import set_hung
+from tests.unit.seen import HERE, lifecycle, look, observation
 
 BOOT = ("resumed/unpaused", "started/booted")
 
@@ -47,7 +50,9 @@ class Scene:
     """A domain's life as the worker tells it: state before, observation; its answers when asked."""
 
     def __init__(self, state: str = "shutoff", reason: str = "shutdown", at: float = 1000.0) -> None:
-        self.diagnosis = Classifier()
+        self.records = Records()
+        self.diagnosis = Classifier(self.records)
+        self.hangs = Hangs(records=self.records)
         self.state = (state, reason)
         self.at = at
         self.told: list[Transition] = []
@@ -56,8 +61,15 @@ class Scene:
         for pair in pairs:
             self.at += apart
             seen = sent(pair, at=self.at)
-            self.told += see(self.diagnosis, seen, *self.state)
+            told = see(self.diagnosis, seen, *self.state)
+            self.told += told
+            for change in told:
+                self.hangs.see(change)
             self.state = state_after(*pair.split("/")) or self.state
+        return self
+
+    def is_hung(self, *signals: str) -> "Scene":
+        set_hung(self.records, "uuid-web", *signals, connection=HERE)
         return self
 
     def asks(self, found: DomainFacts | None) -> "Scene":

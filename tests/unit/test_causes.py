@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MEMORY, MOST, Explanations
+from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MOST, Explanations
 from libvirt_lifecycle_exporter.engine.naming import named
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
@@ -117,9 +118,9 @@ def test_words_of_its_own_stay() -> None:
     assert message(io_error(), paused()._replace(message="its own")) == "its own"
 
 
-def test_memory_is_bounded() -> None:
-    causes = Explanations()
-    for number in range(MEMORY + 1):
+def test_causes_of_unlisted_domains_are_bounded() -> None:
+    causes = Explanations(Records(max_unlisted=10))
+    for number in range(11):
         causes.explain(io_error(name=str(number)))
     assert causes.explain(paused(name="0")).message == ""
     assert causes.explain(paused(name="1")).message == FULL

@@ -3,8 +3,8 @@ libvirt 9.0 with QEMU 7.2 and libvirt 11.3 with QEMU 10.0 really send."""
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine import classify as module
 from libvirt_lifecycle_exporter.engine.classify import Classifier
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.vocabulary import (
     ALL_PAIRS,
     REASONS,
@@ -71,13 +71,14 @@ class TestReboots:
         assert pair(observation("reboot", at=5000.0), diagnosis)
         assert pair(observation("reboot", at=1000.0), diagnosis)
 
-    def test_memory_of_reboots_is_bounded_and_keeps_the_newest(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "MEMORY", 100)
-        diagnosis = Classifier()
+    def test_reboots_of_unlisted_domains_are_bounded(self) -> None:
+        records = Records(max_unlisted=100)
+        diagnosis = Classifier(records)
         for number in range(300):
             assert pair(observation("reboot", name=f"vm-{number}", at=1.0), diagnosis)
         assert pair(observation("reboot", name="vm-299", at=1.1), diagnosis) is None
         assert pair(observation("reboot", name="vm-0", at=1.1), diagnosis)
+        assert len(records) == 100
 
 
 @pytest.mark.parametrize("reason", ["crashed", "shutdown", "destroyed", "migrated", "saved"])

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.engine.classify import DIAGNOSED, VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
@@ -12,6 +13,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
     lifecycle_pair,
 )
+from tests.unit.hang_state import set_hung
 from tests.unit.scene import GONE, see, sent
 from tests.unit.seen import HERE, facts, look, observation, order
 
@@ -57,7 +59,8 @@ class Fed:
     """A diagnosis that is fed, with a tick every half second; and all that it was told and told us."""
 
     def __init__(self) -> None:
-        self.diagnosis = Classifier()
+        self.records = Records()
+        self.diagnosis = Classifier(self.records)
         self.at = 1000.0
         self.ticked = 1000.0
         self.seen: list[Observation] = []
@@ -83,7 +86,7 @@ class Fed:
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
             self.tell(self.diagnosis.learn(look(name, found, began=order() - second)))
         elif what == "hung":
-            self.diagnosis.note_hung(HERE, f"uuid-{name}", bool(first))
+            set_hung(self.records, f"uuid-{name}", *(["vcpu"] if first else []), connection=HERE)
         elif what == "forget":
             self.diagnosis.forget(HERE, f"uuid-{name}")
         else:

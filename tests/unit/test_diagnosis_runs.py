@@ -6,7 +6,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
 )
 from tests.unit.scene import BOOT, GONE, Scene, running, words
-from tests.unit.seen import HERE, facts, look, order
+from tests.unit.seen import facts, look, order
 
 
 class TestHung:
@@ -29,41 +29,41 @@ class TestHung:
     @pytest.mark.parametrize("before", [(), ("shutdown/host",)])
     def test_destroyed_while_known_to_be_hung(self, before: tuple[str, ...]) -> None:
         scene = running()
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        scene.is_hung("emulator")
         stop = scene.sees(*before, "stopped/destroyed").told[-1]
         assert (stop.reason, stop.detail) == ("hung", "destroyed")
 
     def test_destroyed_after_it_recovered(self) -> None:
         scene = running()
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=False)
+        scene.is_hung("emulator")
+        scene.is_hung()
         assert scene.sees("stopped/destroyed").last == "stopped/destroyed"
 
     def test_destroyed_in_the_next_run(self) -> None:
         scene = running()
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        scene.is_hung("emulator")
         scene.sees("stopped/destroyed", *BOOT, "stopped/destroyed")
         assert scene.last == "stopped/destroyed"
 
     def test_destroyed_in_the_next_run_though_the_stop_was_lost(self) -> None:
         scene = running()
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        scene.is_hung("emulator")
         assert scene.sees(*BOOT, "stopped/destroyed").last == "stopped/destroyed"
 
     def test_found_hung_before_any_event_of_it(self) -> None:
         scene = Scene("running", "booted")
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=False)
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        scene.is_hung()
+        scene.is_hung("emulator")
         assert scene.sees("stopped/destroyed").last == "stopped/hung"
 
     def test_woken_up_it_is_still_hung(self) -> None:
         scene = running().sees("pmsuspended/memory")
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        scene.is_hung("emulator")
         assert scene.sees("started/wakeup", "stopped/destroyed").last == "stopped/hung"
 
     def test_killed_while_hung_the_emulator_crashed(self) -> None:
         scene = running()
-        scene.diagnosis.note_hung(HERE, "uuid-web", is_hung=True)
+        scene.is_hung("emulator")
         assert scene.sees("stopped/failed").asks(GONE).last == "stopped/crashed"
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine import classify as module
 from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import Lookup
 from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, see, words
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, order
@@ -143,9 +144,8 @@ class TestDoubt:
         assert len(diagnosis.pending()) == 10
         assert len(diagnosis.tick(2000.0)) == 10
 
-    def test_runs_beyond_the_bound_are_let_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "MEMORY", 10)
-        diagnosis = Classifier()
+    def test_runs_of_unlisted_domains_are_bounded(self) -> None:
+        diagnosis = Classifier(Records(max_unlisted=10))
         for number in range(30):
             see(diagnosis, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
         ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]

@@ -145,15 +145,13 @@ def test_who_is_not_known_or_gone_is_not_hung() -> None:
     ward.emulator(100)
     ward.later(1)
     assert ward.emulator(101) == []
-    found = ward.hangs.probed(
-        ProbeResults(1.0, HERE, "emulator", (Answer("nobody", "silent", 99.0),)), ward.find
-    )
+    found = ward.hangs.probed(ProbeResults(1.0, HERE, "emulator", (Answer("nobody", "silent", 99.0),)))
     assert found == []
 
 
 def test_a_domain_that_is_forgotten_leaves_nothing_behind() -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
-    ward.hangs.forget(HERE, "uuid-web")
+    ward.records.drop(HERE, "uuid-web")
     assert ward.signals == ()
     assert ward.later(100) == []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNS, Hang, Hangs
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE, observation, transition
 from tests.unit.ward import PATIENCE, Ward
@@ -50,7 +51,7 @@ class Life:
     def __init__(self) -> None:
         self.ward = Ward()
         self.up = True
-        self.incidents = Incidents()
+        self.incidents = Incidents(self.ward.records)
         self.open: dict[str, bool] = defaultdict(bool)
         self.counts: dict[tuple[str, str, str, str], tuple[int, float]] = {}
         self.excused = False
@@ -99,8 +100,10 @@ class Life:
 
     def restart(self) -> None:
         """The clock of these plays may step back, and then last times prove less than they do."""
-        ward = self.ward
-        ward.hangs = Hangs(PATIENCE)
+        ward, open_incidents = self.ward, self.incidents.open()
+        ward.records = Records()
+        ward.records.enter(ward.domain)
+        ward.hangs = Hangs(PATIENCE, ward.records)
         signals = {one for one, is_open in self.open.items() if is_open}
         hangs = [Hang(HERE, "uuid-web", "web", 0.0)] if signals else []
         counts = {
@@ -109,9 +112,8 @@ class Life:
         }
         ward.hangs.restore(hangs, counts, ward.now)
         ward.hangs.link(HERE, ward.now, up=self.up)
-        again = Incidents()
-        again.restore(self.incidents.open(), ward.hangs.signals)
-        self.incidents = again
+        self.incidents = Incidents(ward.records)
+        self.incidents.restore(open_incidents)
 
 
 @settings(max_examples=400)

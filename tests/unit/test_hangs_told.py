@@ -38,9 +38,7 @@ def rig(**options: SavedState) -> HangRig:
 
 def test_the_page_shows_the_signals_that_are_switched_on() -> None:
     shown = MetricsStore((HERE,), series_limit=1000, series_ttl=900, signals=("emulator", "vcpu"))
-    known = domain()
-    known.hung = ("vcpu",)
-    shown.show(known.values())
+    shown.show(domain().values(hung=("vcpu",)))
     assert value(shown, HUNG, domain="web", signal="emulator") == 0
     assert value(shown, HUNG, domain="web", signal="vcpu") == 1
     assert value(shown, HUNG, domain="web", signal="watchdog") is None
@@ -66,7 +64,7 @@ def test_a_hung_domain_that_is_destroyed_was_stopped_for_hanging_and_is_hung_no_
     one.hang()
     one.feed(lifecycle("stopped", "destroyed", at=one.now))
     assert value(one.sink, EVENTS, domain="web", event="stopped", reason="hung") == 1
-    assert one.notebook.domains[HERE, "uuid-web"].hung == ()
+    assert one.worker.hung_signals(HERE, "uuid-web") == ()
     assert one.shown("libvirt_domain_incidents_total", kind="hung") == 1
 
 

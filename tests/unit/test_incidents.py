@@ -2,7 +2,8 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.incidents import KINDS, Incident, Incidents, incident_id
+from libvirt_lifecycle_exporter.engine.incidents import KINDS, Incidents, incident_id
+from libvirt_lifecycle_exporter.model.transitions import Incident
 from tests.unit.account import BOOT, Account, account, happened
 from tests.unit.seen import HERE
 

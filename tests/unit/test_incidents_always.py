@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.incidents import Incident, Incidents
+from libvirt_lifecycle_exporter.engine.incidents import Incidents
+from libvirt_lifecycle_exporter.model.transitions import Incident
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, IO_ERROR_ACTIONS
 from tests.unit.account import HANGS, happened
 from tests.unit.seen import HERE
@@ -34,7 +35,7 @@ def test_whatever_happens_incidents_are_opened_and_closed_once_and_in_this_order
         at += pause + len(opened) * 1e-3  # no two incidents of a kind begin at the same instant
         if what == "(restart)":
             restored = Incidents()
-            restored.restore(incidents.open(), lambda _, __: ())
+            restored.restore(incidents.open())
             assert restored.open() == incidents.open()
             incidents = restored
             continue

@@ -4,6 +4,8 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from tests.unit.account import BOOT, Account, account, happened
+from tests.unit.hang_state import set_hung
+from tests.unit.seen import HERE
 
 
 def test_the_next_crash_is_another_incident() -> None:
@@ -102,7 +104,8 @@ class TestRestart:
         signals = [reason for event, _, reason in (what.partition("/") for what in before) if event == "hung"]
         again = Account()
         again.at = first.at
-        again.incidents.restore(first.incidents.open(), lambda _, __: signals)
+        again.incidents.restore(first.incidents.open())
+        set_hung(again.records, "uuid-web", *signals, connection=HERE)
         assert again.incidents.open() == first.incidents.open()
         again.takes(*after)
         assert again.opened == []
@@ -112,5 +115,5 @@ class TestRestart:
     def test_brings_back_nothing_that_was_closed(self) -> None:
         closed = account("stopped/crashed", *BOOT).closed
         incidents = Incidents()
-        incidents.restore(closed, lambda _, __: ("emulator",))
+        incidents.restore(closed)
         assert incidents.open() == []

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine import durations as module
 from libvirt_lifecycle_exporter.engine.durations import (
     BEGINS,
     OPERATIONS,
@@ -12,7 +11,10 @@ from libvirt_lifecycle_exporter.engine.durations import (
     Duration,
     DurationTracker,
 )
-from libvirt_lifecycle_exporter.engine.incidents import KINDS, Incident
+from libvirt_lifecycle_exporter.engine.hangs import Hangs
+from libvirt_lifecycle_exporter.engine.incidents import KINDS
+from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS
 from tests.unit.seen import HERE, transition
 
@@ -20,9 +22,22 @@ BOOT = ("resumed/unpaused", "started/booted")
 Figures = list[tuple[str, str, float]]
 
 
+class Tracker(DurationTracker):
+    """Also has the hangs seen first, as the engine does."""
+
+    def __init__(self, records: Records | None = None) -> None:
+        self.records = Records() if records is None else records
+        super().__init__(self.records)
+        self._hangs = Hangs(records=self.records)
+
+    def take(self, change: Transition) -> list[Duration]:
+        self._hangs.see(change)
+        return super().take(change)
+
+
 def figures(*pairs: str, source: str = "callback") -> Figures:
     """Of transitions that came ten seconds apart."""
-    operations = DurationTracker()
+    operations = Tracker()
     told = []
     for number, pair in enumerate(pairs):
         event, _, reason = pair.partition("/")
@@ -173,7 +188,7 @@ def test_nothing_lasts_beyond_a_stop() -> None:
 
 def test_what_was_only_inferred_has_no_duration() -> None:
     assert figures("suspended/paused", "resumed/unpaused", source="reconcile") == []
-    operations = DurationTracker()
+    operations = Tracker()
     operations.take(transition("suspended", "paused")._replace(source="reconcile"))
     assert operations.take(transition("resumed", "unpaused")) == []
     operations.take(transition("suspended", "paused"))
@@ -182,7 +197,7 @@ def test_what_was_only_inferred_has_no_duration() -> None:
 
 
 def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
-    operations = DurationTracker()
+    operations = Tracker()
     operations.take(transition("suspended", "paused", at=5000.0))
     assert operations.take(transition("resumed", "unpaused", at=1000.0)) == [
         Duration(HERE, "pause", "success", 0.0)
@@ -190,7 +205,7 @@ def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
 
 
 def test_domains_are_told_apart() -> None:
-    operations = DurationTracker()
+    operations = Tracker()
     operations.take(transition("suspended", "paused", name="web"))
     assert operations.take(transition("resumed", "unpaused", name="db")) == []
     elsewhere = transition("resumed", "unpaused", name="web", connection="lxc:///system")
@@ -199,10 +214,10 @@ def test_domains_are_told_apart() -> None:
 
 
 def test_to_be_forgotten_ends_it_without_a_figure() -> None:
-    operations = DurationTracker()
+    operations = Tracker()
     operations.take(transition("suspended", "paused"))
     operations.take(transition("hung", "vcpu"))
-    operations.forget(HERE, "uuid-web")
+    operations.records.drop(HERE, "uuid-web")
     assert operations.take(transition("resumed", "unpaused")) == []
     assert operations.take(transition("recovered", "vcpu")) == []
 
@@ -210,15 +225,14 @@ def test_to_be_forgotten_ends_it_without_a_figure() -> None:
 @pytest.mark.parametrize(
     ("begin", "end"), [("suspended/paused", "resumed/unpaused"), ("hung/vcpu", "recovered/vcpu")]
 )
-def test_memory_is_bounded_and_keeps_the_newest(
-    monkeypatch: pytest.MonkeyPatch, begin: str, end: str
-) -> None:
-    monkeypatch.setattr(module, "MEMORY", 10)
-    operations = DurationTracker()
+def test_operations_of_unlisted_domains_are_bounded(begin: str, end: str) -> None:
+    operations = Tracker(Records(max_unlisted=10))
     for number in range(30):
         operations.take(transition(*begin.split("/"), name=f"vm-{number}"))
-    ended = [operations.take(transition(*end.split("/"), name=f"vm-{number}")) for number in range(30)]
-    assert [bool(one) for one in ended] == [False] * 20 + [True] * 10
+    newest = [operations.take(transition(*end.split("/"), name=f"vm-{number}")) for number in range(20, 30)]
+    assert all(newest)
+    assert operations.take(transition(*end.split("/"), name="vm-0")) == []
+    assert len(operations.records) == 10
 
 
 def incident(kind: str, closed_at: float | None) -> Incident:
@@ -228,16 +242,14 @@ def incident(kind: str, closed_at: float | None) -> Incident:
 @pytest.mark.parametrize("kind", ["crashed", "failed"])
 def test_an_incident_in_which_the_domain_did_not_run_is_an_outage(kind: str) -> None:
     closed = incident(kind, 1060.0)
-    assert DurationTracker().incident_closed(closed) == [Duration(HERE, "outage", "success", 60.0)]
-    assert DurationTracker().incident_closed(closed, removed=True) == [
-        Duration(HERE, "outage", "cancelled", 60.0)
-    ]
+    assert Tracker().incident_closed(closed) == [Duration(HERE, "outage", "success", 60.0)]
+    assert Tracker().incident_closed(closed, removed=True) == [Duration(HERE, "outage", "cancelled", 60.0)]
 
 
 def test_other_incidents_are_no_outages() -> None:
-    assert DurationTracker().incident_closed(incident("hung", 1060.0)) == []
-    assert DurationTracker().incident_closed(incident("io_error", 1060.0)) == []
-    assert DurationTracker().incident_closed(incident("crashed", None)) == []
+    assert Tracker().incident_closed(incident("hung", 1060.0)) == []
+    assert Tracker().incident_closed(incident("io_error", 1060.0)) == []
+    assert Tracker().incident_closed(incident("crashed", None)) == []
     assert set(KINDS) == {"crashed", "failed", "hung", "io_error"}
 
 
@@ -254,7 +266,7 @@ STEP = st.tuples(
 def test_whatever_happens_durations_are_of_the_telemetry_contract_and_no_more_than_were_begun(
     steps: list[tuple[tuple[str, str], str, float, str]],
 ) -> None:
-    operations, at, begun, told = DurationTracker(), 1e9, 0, 0
+    operations, at, begun, told = Tracker(), 1e9, 0, 0
     for (event, reason), name, pause, source in steps:
         at += pause
         durations = operations.take(transition(event, reason, name=name, at=at)._replace(source=source))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
-from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.record import Domain, Records
 from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE, transition
@@ -17,7 +17,7 @@ Told = list[tuple[str, str]]
 class Ward:
     """One domain, and who watches it."""
 
-    hangs: Hangs = field(default_factory=lambda: Hangs(PATIENCE))
+    records: Records = field(default_factory=Records)
     now: float = 1000.0
     domain: Domain = field(
         default_factory=lambda: Domain(HERE, "uuid-web", "web", "running", "booted", 1.0, domain_id=7)
@@ -25,6 +25,8 @@ class Ward:
     told: list[Transition] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.records.enter(self.domain)
+        self.hangs = Hangs(PATIENCE, self.records)
         self.hangs.link(HERE, 0.0, up=True)
 
     def take(self, changes: list[Transition]) -> Told:
@@ -36,14 +38,11 @@ class Ward:
 
     def later(self, seconds: float) -> Told:
         self.now += seconds
-        return self.take(self.hangs.tick(self.now, self.find))
-
-    def find(self, _connection: str, uuid: str) -> Domain | None:
-        return self.domain if uuid == self.domain.uuid else None
+        return self.take(self.hangs.tick(self.now))
 
     def answer(self, signal: str, how: str, seconds: float = 0.0, *, by: str = "", ran: int = 0) -> Told:
         answers = (Answer(self.domain.uuid, how, seconds, by, ran),)
-        return self.take(self.hangs.probed(ProbeResults(self.now, HERE, signal, answers), self.find))
+        return self.take(self.hangs.probed(ProbeResults(self.now, HERE, signal, answers)))
 
     def emulator(self, seconds: float | None) -> Told:
         """For how long the monitor has been waited for; None: it answers."""

@@ -107,6 +107,10 @@ class Worker:
         """Tell whether at least one connection has been listed completely."""
         return self._pipeline.ready()
 
+    def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
+        """Return the signals by which a domain is hung now."""
+        return self._pipeline.hung_signals(connection, uuid)
+
     def down(self) -> list[str]:
         """Name the connections that are down."""
         return self._pipeline.down()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from libvirt_lifecycle_exporter.cli.formatting import lasting, local, one_line, utc
-from libvirt_lifecycle_exporter.engine.incidents import OPENS, OPENS_ANY, Incident
+from libvirt_lifecycle_exporter.engine.incidents import OPENS, OPENS_ANY
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 Shown = TypeVar("Shown")
 

@@ -10,15 +10,15 @@ from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, SavedState
 from libvirt_lifecycle_exporter.engine.classify import Classifier
 from libvirt_lifecycle_exporter.engine.durations import OUTAGES, Duration, DurationTracker
 from libvirt_lifecycle_exporter.engine.explanations import Explanations
-from libvirt_lifecycle_exporter.engine.hangs import Hang, Hangs
-from libvirt_lifecycle_exporter.engine.incidents import Incident, Incidents
+from libvirt_lifecycle_exporter.engine.hangs import TELLS, Hang, Hangs
+from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.engine.pending_stops import PendingStops
-from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.record import Domain, DomainValues, Records
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.states import INACTIVE
-from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED, HUNG
 
 
@@ -44,15 +44,18 @@ class Requests:
 class Bookkeeping:
     """Keeps the books of one pipeline."""
 
-    def __init__(self, sink: Sink, inventory: Inventory, diagnosis: Classifier, hangs: Hangs) -> None:
+    def __init__(
+        self, sink: Sink, records: Records, inventory: Inventory, diagnosis: Classifier, hangs: Hangs
+    ) -> None:
         self._sink = sink
+        self._records = records
         self._inventory = inventory
         self._diagnosis = diagnosis
         self._hangs = hangs
-        self._causes = Explanations()
-        self._incidents = Incidents()
-        self._operations = DurationTracker()
-        self._stops = PendingStops()
+        self._causes = Explanations(records)
+        self._incidents = Incidents(records)
+        self._operations = DurationTracker(records)
+        self._stops = PendingStops(records)
         self.effects = ChangeBatch()
         """What has come up since the last ``harvest``."""
         self.wishes = Requests()
@@ -61,12 +64,13 @@ class Bookkeeping:
         """Take over the books from before a restart; the inventory has the domains already."""
         self._sink.restore(memory, now)
         for domain in memory.domains:
-            self._sink.show(domain.values())
+            self._sink.show(self._values(domain))
         self._hangs.restore(self._hanging(memory), memory.counts, now)
-        self._incidents.restore(memory.incidents, self._hangs.signals)
+        self._incidents.restore(memory.incidents)
         self._adopt_incidents(now)
         for domain in memory.domains:
-            self._note_hung(domain)
+            if self._hangs.signals(domain.connection, domain.uuid):
+                self._sink.show(self._values(domain))
 
     def shift(self, jump: float) -> None:
         """Let everything whose duration is measured follow a jump of the wall clock, in seconds."""
@@ -117,12 +121,14 @@ class Bookkeeping:
         for change in map(self._causes.explain, changes):
             domain = self._inventory.find(change.connection, change.uuid)
             run = domain
+            key = (change.connection, change.uuid)
             if change.event == "stopped":
-                key = (change.connection, change.uuid)
                 # A verdict may be given when the next run has begun already.
                 run = self._stops.before(key) or domain
                 self._note(change.connection, self._stops.counted(key))
             run_id = "" if run is None else run.run_id
+            hung = self._hangs.signals(*key)
+            more = self._hangs.see(change._replace(message=change.message or message))
             incident_id, incidents = self._incidents.take(change)
             whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
             if not whole.message and (change.event, change.reason) in EXPLAINED:
@@ -139,11 +145,8 @@ class Bookkeeping:
                 self._note_incidents(gone, removed=True)
             if domain is None:
                 self.effects.then(self._sink.retire, whole.connection, whole.name, whole.uuid, whole.at)
-            elif not domain.present:
-                self.effects.then(self._sink.show, domain.values())
-            more = self._hangs.see(whole)
-            if domain is not None:
-                self._note_hung(domain)
+            elif not domain.present or change.event in TELLS or self._hangs.signals(*key) != hung:
+                self.effects.then(self._sink.show, self._values(domain))
             self.count(more)
 
     def tell(self, update: Update, at: float) -> None:
@@ -155,24 +158,22 @@ class Bookkeeping:
         if domain.present:
             self._sink.admit(domain.connection, domain.name)
         self.effects.touch(domain)
-        self.effects.then(self._sink.show, domain.values())
+        self.effects.then(self._sink.show, self._values(domain))
         if update.left is not None:
             self._rename_incidents(domain, at)
 
     def lose(self, domain: Domain, at: float) -> None:
         """Drop a domain that left the view: that is no transition, and nobody will see how it goes on."""
-        key = (domain.connection, domain.uuid)
-        self.forget(domain)
-        for incident in self._incidents.removed(*key, at):
+        for incident in self._incidents.removed(domain.connection, domain.uuid, at):
             self.effects.incident(incident)
             self.effects.then(self._sink.incident, incident)
+        self.forget(domain)
         self.effects.then(self._sink.retire, domain.connection, domain.name, domain.uuid, at)
 
     def forget(self, domain: Domain) -> None:
-        """Let go of a domain."""
+        """Forget a domain."""
         self.effects.forget(domain)
-        for room in (self._diagnosis, self._operations, self._hangs):
-            room.forget(domain.connection, domain.uuid)
+        self._records.drop(domain.connection, domain.uuid)
 
     def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
@@ -186,12 +187,8 @@ class Bookkeeping:
             if one.kind == HUNG and domain is not None and domain.present and domain.state != INACTIVE:
                 yield Hang(one.connection, one.uuid, domain.name, one.opened_at)
 
-    def _note_hung(self, domain: Domain) -> None:
-        hung = self._hangs.signals(domain.connection, domain.uuid)
-        if hung != domain.hung:
-            domain.hung = hung
-            self._diagnosis.note_hung(domain.connection, domain.uuid, bool(hung))
-            self.effects.then(self._sink.show, domain.values())
+    def _values(self, domain: Domain) -> DomainValues:
+        return domain.values(self._hangs.signals(domain.connection, domain.uuid))
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:

@@ -6,10 +6,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.engine.durations import Duration
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.domain_filter import Scope
-from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import raw_detail
 from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
 

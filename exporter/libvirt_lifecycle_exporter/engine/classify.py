@@ -11,10 +11,10 @@ observation that is a transition comes out exactly once, in the order of its dom
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.engine.record import DomainRecord, Key, OpenVerdict, Records, RunObservations
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup, Observation
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -30,7 +30,7 @@ REBOOT_WINDOW = 0.5
 that a single guest reboot causes, two or three within milliseconds."""
 
 MEMORY = 65_536
-"""Domains of which a run, a reboot or an open verdict is remembered before the oldest is let go."""
+"""Open verdicts; when there are more, the oldest is given early."""
 
 ACTIVE: Final = frozenset({"running", "blocked", "paused", "pmsuspended", "crashed"})
 """States in which the emulator lives and has not been told to end."""
@@ -39,64 +39,45 @@ ARRIVING: Final = frozenset({("paused", "migration"), ("paused", "starting_up")}
 """The (state, reason) of a domain that is still coming in. The source is in the first one, too, but only
 for the last moments of its migration, and after it was seen to run."""
 
-Key = tuple[str, str]
-"""connection, uuid"""
-_Kept = TypeVar("_Kept")
+
+def _recall(run: RunObservations, state: str, reason: str) -> None:
+    """Take in what was known before: the run may be older than this process."""
+    if not (run.ran or run.arriving):
+        run.arriving = (state, reason) in ARRIVING
+        run.ran = state in ACTIVE and not run.arriving
+    if state == "shutdown":
+        run.told = run.told or "unknown"
 
 
-@dataclass(slots=True)
-class _Run:
-    """What is known of a domain's present run, from start to stop."""
-
-    newest: int = 0
-    """The order of the newest transition that told something."""
-    arriving: bool = False
-    """Whether it is an incoming migration that has not arrived."""
-    ran: bool = False
-    told: str = ""  # the last shutdown event's word
-    told_of: int = -1
-    """libvirt's number of the run that it was about."""
-    unfed: float | None = None  # when a watchdog switched it off
-    hung: bool = False
-
-    def recall(self, state: str, reason: str) -> None:
-        """Take in what was known before: the run may be older than this process."""
-        if not (self.ran or self.arriving):
-            self.arriving = (state, reason) in ARRIVING
-            self.ran = state in ACTIVE and not self.arriving
-        if state == "shutdown":
-            self.told = self.told or "unknown"
-
-
-def _started(run: _Run, change: Transition) -> None:
+def _started(run: RunObservations, change: Transition) -> None:
     if not 0 < change.domain_id == run.told_of:
         run.told = ""
     # Else it was terminated in its boot: libvirt may report the shutdown before the start.
     if change.reason != "wakeup":
         run.arriving = change.reason == "migrated"
         run.ran = not run.arriving
-        run.unfed, run.hung = None, False
+        run.unfed = None
 
 
-def _resumed(run: _Run, _: Transition) -> None:
+def _resumed(run: RunObservations, _: Transition) -> None:
     run.arriving, run.ran, run.told = False, True, ""
 
 
-def _halted(run: _Run, _: Transition) -> None:
+def _halted(run: RunObservations, _: Transition) -> None:
     # Only what runs is halted. A domain that was paused when it left is told to be so when it arrives.
     run.arriving, run.ran = False, True
 
 
-def _shut_down(run: _Run, change: Transition) -> None:
+def _shut_down(run: RunObservations, change: Transition) -> None:
     run.told, run.told_of = change.reason, change.domain_id
 
 
-def _barked(run: _Run, change: Transition) -> None:
+def _barked(run: RunObservations, change: Transition) -> None:
     if change.reason == "poweroff":
         run.unfed = change.at
 
 
-_TELLS: Final[Mapping[str, Callable[[_Run, Transition], None]]] = MappingProxyType(
+_TELLS: Final[Mapping[str, Callable[[RunObservations, Transition], None]]] = MappingProxyType(
     {
         "started": _started,
         "resumed": _resumed,
@@ -114,17 +95,18 @@ class Rule(NamedTuple):
     """How libvirt's word for a stop is read in the light of the run."""
 
     word: str
-    holds: Callable[[_Run, Transition], bool]
+    holds: Callable[[RunObservations, Transition, bool], bool]
+    """The run, the stop, and whether the domain is hung."""
     verdict: str
 
 
 AT_ONCE: Final = (
-    Rule("failed", lambda run, stop: _soon_after(run.unfed, stop.at), "hung"),
+    Rule("failed", lambda run, stop, _hung: _soon_after(run.unfed, stop.at), "hung"),
     # Whether the emulator died or was given up: the migration failed.
-    Rule("failed", lambda run, _: run.arriving, "failed"),
+    Rule("failed", lambda run, _stop, _hung: run.arriving, "failed"),
     # From libvirt 11 on its own way to end QEMU says "host" too, but then the stop has another word.
-    Rule("shutdown", lambda run, _: run.told == "host", "quit"),
-    Rule("destroyed", lambda run, _: run.hung, "hung"),
+    Rule("shutdown", lambda run, _stop, _hung: run.told == "host", "quit"),
+    Rule("destroyed", lambda _run, _stop, hung: hung, "hung"),
 )
 """The first rule that fits gives the verdict; a stop that none fits stays as sent, or is doubtful."""
 
@@ -144,24 +126,11 @@ DIAGNOSED: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
 """libvirt's pair -> every reason that it can come out with. All other pairs pass as sent."""
 
 
-class _Doubt(NamedTuple):
-    """A stop whose verdict is open, or a shutdown of a run whose start is not known yet."""
-
-    order: int
-    change: Transition
-    otherwise: str
-    """The verdict if no answer of libvirt proves one."""
-    since: float
-    """When it began to wait; Unix time, seconds. It follows jumps of the wall clock."""
-
-
 class Classifier:
     """Turns observations into transitions."""
 
-    def __init__(self) -> None:
-        self._runs: dict[Key, _Run] = {}
-        self._reboots: dict[Key, float] = {}
-        self._doubts: dict[Key, _Doubt] = {}
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
 
     def see(
         self, seen: Observation, change: Transition, state: str, reason: str, *, starts_later: bool = False
@@ -173,111 +142,110 @@ class Classifier:
         start is not known. It waits: if the next event proves that the start was missed, the start goes
         before it; if the next event is the start, libvirt's order stays.
         """
-        if seen.kind == "reboot" and self._is_echo(seen):
+        record = self._records.get(seen.connection, seen.uuid)
+        if seen.kind == "reboot" and _is_echo(record, seen):
             return []
-        key = (seen.connection, seen.uuid)
-        settled = self._settle(key, "")
+        settled = self._settle(record, "")
         if change.event == "stopped":
-            return settled + self._stopped(seen.order, change, state, reason)
+            return settled + self._stopped(record, seen.order, change, state, reason)
         if (tell := _TELLS.get(change.event)) is not None:
-            run = self._run(key)
-            run.recall(state, reason)
+            run = record.run = record.run or RunObservations()
+            _recall(run, state, reason)
             run.newest = seen.order
             tell(run, change)
         if starts_later:
-            return settled + self._wait(key, _Doubt(seen.order, change, change.reason, change.at))
+            return settled + self._wait(record, OpenVerdict(seen.order, change, change.reason, change.at))
         return [*settled, change]
 
     def learn(self, look: Lookup) -> list[Transition]:
-        """Return the transition whose verdict libvirt's answer gives, if one is open."""
-        key = (look.connection, look.uuid)
-        run, doubt = self._runs.get(key), self._doubts.get(key)
+        """Return the transition whose reason libvirt's answer proves, if one is open."""
+        record = self._records.find(look.connection, look.uuid)
+        if record is None:
+            return []
+        run, verdict = record.run, record.verdict
         if run is not None and run.arriving and look.began > run.newest and _has_arrived(look.facts):
             run.arriving, run.ran = False, True
-        if doubt is None or doubt.change.event != "stopped" or look.began <= doubt.order:
+        if verdict is None or verdict.change.event != "stopped" or look.began <= verdict.order:
             return []
-        return self._settle(key, _proven(look.facts))
+        return self._settle(record, _proven(look.facts))
 
     def tick(self, now: float) -> list[Transition]:
         """Return the transitions whose verdict has waited long enough (or since a time yet to come)."""
-        due = [key for key, doubt in self._doubts.items() if not 0 <= now - doubt.since < VERDICT_WAIT]
-        return [change for key in due for change in self._settle(key, "")]
+        due = [
+            record
+            for record in self._records.open_verdicts.values()
+            if record.verdict is not None and not 0 <= now - record.verdict.since < VERDICT_WAIT
+        ]
+        return [change for record in due for change in self._settle(record, "")]
 
     def shift(self, jump: float) -> None:
         """Follow a jump of the wall clock, in seconds."""
-        for key, doubt in self._doubts.items():
-            self._doubts[key] = doubt._replace(since=doubt.since + jump)
-        for key in self._reboots:
-            self._reboots[key] += jump
-        for run in self._runs.values():
-            if run.unfed is not None:
-                run.unfed += jump
+        for record in self._records:
+            if record.verdict is not None:
+                record.verdict = record.verdict._replace(since=record.verdict.since + jump)
+            if record.rebooted_at is not None:
+                record.rebooted_at += jump
+            if record.run is not None and record.run.unfed is not None:
+                record.run.unfed += jump
 
     def conclude(self, connection: str, uuid: str) -> list[Transition]:
-        """Return the transition whose verdict is open, if there is one: there will be no more evidence."""
-        return self._settle((connection, uuid), "")
+        """Return the transition whose verdict is open, if there is one: no more evidence will come."""
+        record = self._records.find(connection, uuid)
+        return [] if record is None else self._settle(record, "")
 
     def pending(self) -> frozenset[Key]:
-        """Name the domains, by connection and uuid, that have stopped and whose verdict is open."""
-        return frozenset(key for key, doubt in self._doubts.items() if doubt.change.event == "stopped")
-
-    def note_hung(self, connection: str, uuid: str, is_hung: bool) -> None:  # noqa: FBT001 - a state, not a switch
-        """Take in that a domain hangs, or does no longer."""
-        key = (connection, uuid)
-        if is_hung or key in self._runs:
-            self._run(key).hung = is_hung
+        """Return the keys of the domains that have stopped and whose verdict is open."""
+        return frozenset(
+            key
+            for key, record in self._records.open_verdicts.items()
+            if record.verdict is not None and record.verdict.change.event == "stopped"
+        )
 
     def forget(self, connection: str, uuid: str) -> None:
-        """Let go of what is known of a domain's run. A verdict that is open will still be told."""
-        self._runs.pop((connection, uuid), None)
-        self._reboots.pop((connection, uuid), None)
+        """Forget the observations of a domain's run. An open verdict is still given."""
+        record = self._records.find(connection, uuid)
+        if record is not None:
+            record.run = record.rebooted_at = None
 
-    def _stopped(self, order: int, stop: Transition, state: str, reason: str) -> list[Transition]:
-        key = (stop.connection, stop.uuid)
-        run = self._runs.pop(key, None) or _Run()
-        run.recall(state, reason)
+    def _stopped(
+        self, record: DomainRecord, order: int, stop: Transition, state: str, reason: str
+    ) -> list[Transition]:
+        run, record.run = record.run or RunObservations(), None
+        _recall(run, state, reason)
         for rule in AT_ONCE:
-            if rule.word == stop.reason and rule.holds(run, stop):
+            if rule.word == stop.reason and rule.holds(run, stop, bool(record.hung)):
                 return [stop._replace(reason=rule.verdict)]
         if stop.reason != DOUBTFUL:
             return [stop]
-        return self._wait(key, _Doubt(order, stop, _likely(run), stop.at))
+        return self._wait(record, OpenVerdict(order, stop, _likely(run), stop.at))
 
-    def _wait(self, key: Key, doubt: _Doubt) -> list[Transition]:
-        """Let a transition wait; return the one that has to go if there are too many."""
-        displaced = self._settle(next(iter(self._doubts)), "") if len(self._doubts) >= MEMORY else []
-        self._doubts[key] = doubt
+    def _wait(self, record: DomainRecord, verdict: OpenVerdict) -> list[Transition]:
+        """Open a verdict; return the transition that is displaced if too many are open."""
+        waiting = self._records.open_verdicts
+        displaced = self._settle(next(iter(waiting.values())), "") if len(waiting) >= MEMORY else []
+        self._records.set_verdict(record, verdict)
         return displaced
 
-    def _settle(self, key: Key, verdict: str) -> list[Transition]:
+    def _settle(self, record: DomainRecord, reason: str) -> list[Transition]:
         """Close an open verdict; where nothing is proven, by what is known of the run."""
-        doubt = self._doubts.pop(key, None)
-        return [] if doubt is None else [doubt.change._replace(reason=verdict or doubt.otherwise)]
-
-    def _run(self, key: Key) -> _Run:
-        run = self._runs.get(key)
-        if run is None:
-            run = _Run()
-            _remember(self._runs, key, run)
-        return run
-
-    def _is_echo(self, seen: Observation) -> bool:
-        """Tell whether a REBOOT belongs to a reboot that was counted already."""
-        key = (seen.connection, seen.uuid)
-        counted = self._reboots.pop(key, None)
-        # abs(): a clock that steps back must not turn every later reboot into an echo.
-        echo = counted is not None and abs(seen.at - counted) < REBOOT_WINDOW
-        _remember(self._reboots, key, counted if counted is not None and echo else seen.at)
-        return echo
+        verdict = record.verdict
+        if verdict is None:
+            return []
+        self._records.set_verdict(record, None)
+        return [verdict.change._replace(reason=reason or verdict.otherwise)]
 
 
-def _remember(memory: dict[Key, _Kept], key: Key, value: _Kept) -> None:
-    if len(memory) >= MEMORY:
-        del memory[next(iter(memory))]
-    memory[key] = value
+def _is_echo(record: DomainRecord, seen: Observation) -> bool:
+    """Return whether a REBOOT belongs to a reboot that was counted already."""
+    counted = record.rebooted_at
+    # abs(): a clock that steps back must not turn every later reboot into an echo.
+    if counted is not None and abs(seen.at - counted) < REBOOT_WINDOW:
+        return True
+    record.rebooted_at = seen.at
+    return False
 
 
-def _likely(run: _Run) -> str:
+def _likely(run: RunObservations) -> str:
     # libvirt's src/qemu/qemu_driver.c, processMonitorEOFEvent: when the monitor of an active domain closes
     # and no SHUTDOWN came over it, the emulator is taken for crashed; the event that goes out says FAILED.
     # After a SHUTDOWN it says SHUTDOWN: then a FAILED comes from elsewhere, and means what it says.

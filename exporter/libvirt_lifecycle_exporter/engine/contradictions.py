@@ -7,8 +7,8 @@ newer, whose event may be under way again.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
 
+from libvirt_lifecycle_exporter.engine.record import Contradiction, DomainRecord, Key, Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup
 
 GRACE = 1.0
@@ -16,59 +16,52 @@ GRACE = 1.0
 TURNS = 2
 """Turns of the event loop before libvirt is asked again."""
 
-Key = tuple[str, str]
-"""connection, uuid"""
-
-
-@dataclass(slots=True)
-class _Doubt:
-    newest: int
-    answer: Lookup
-    since: float
-    turn: int
-    asked: int | None = None
-
 
 class Contradictions:
-    """Remembers contradictions."""
+    """The contradictions under review; each is a field of its domain's record."""
 
-    def __init__(self) -> None:
-        self._doubts: dict[Key, _Doubt] = {}
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
 
     def confirm(self, look: Lookup, *, newest: int, now: float, turn: int) -> bool:
-        """Note an answer that contradicts what is known; True if it is to be believed now.
+        """Record an answer that contradicts what is known; return whether it is to be believed now.
 
         ``newest``: the order of the newest observation of the domain; after another one it is another
         contradiction. ``turn``: of the event loop.
         """
-        key = (look.connection, look.uuid)
-        doubt = self._doubts.get(key)
-        if doubt is None or doubt.newest != newest or _core(doubt.answer) != _core(look):
-            self._doubts[key] = _Doubt(newest, look, now, turn)
+        record = self._records.get(look.connection, look.uuid)
+        known = record.contradiction
+        if known is None or known.newest != newest or _core(known.answer) != _core(look):
+            record.contradiction = Contradiction(newest, look, now, turn)
+            self._records.under_review.setdefault(record.key, record)
             return False
-        if doubt.asked is None or look.began < doubt.asked:
+        if known.asked is None or look.began < known.asked:
             return False
-        del self._doubts[key]
+        self._clear(record)
         return True
 
     def pending(self, key: Key, newest: int) -> Lookup | None:
         """Return the answer that is not believed yet, if nothing newer was observed."""
-        doubt = self._doubts.get(key)
-        return doubt.answer if doubt is not None and doubt.newest == newest else None
+        record = self._records.find(*key)
+        known = record.contradiction if record is not None else None
+        return known.answer if known is not None and known.newest == newest else None
 
     def clear(self, key: Key) -> None:
         """Note that there is no contradiction (any more)."""
-        self._doubts.pop(key, None)
+        record = self._records.find(*key)
+        if record is not None:
+            self._clear(record)
 
     def clear_all(self, connection: str) -> None:
-        """Drop the contradictions of a connection: it is lost, and will be listed anew."""
-        for key in [key for key in self._doubts if key[0] == connection]:
-            del self._doubts[key]
+        """Drop the contradictions of a connection: it is lost, and will be listed again."""
+        for record in [one for one in self._records.under_review.values() if one.connection == connection]:
+            self._clear(record)
 
     def shift(self, jump: float) -> None:
         """Follow a jump of the wall clock, in seconds."""
-        for doubt in self._doubts.values():
-            doubt.since += jump
+        for record in self._records.under_review.values():
+            if record.contradiction is not None:
+                record.contradiction.since += jump
 
     def ask(self, order: int, now: float, turn: int) -> dict[str, list[str]]:
         """Return the domains, by connection, to ask libvirt about now, in the order in which they came up.
@@ -76,11 +69,16 @@ class Contradictions:
         ``order``: drawn for the question.
         """
         found: dict[str, list[str]] = defaultdict(list)
-        for (connection, uuid), doubt in self._doubts.items():
-            if now - doubt.since >= GRACE and turn - doubt.turn >= TURNS:
-                doubt.asked = doubt.asked or order
+        for (connection, uuid), record in self._records.under_review.items():
+            known = record.contradiction
+            if known is not None and now - known.since >= GRACE and turn - known.turn >= TURNS:
+                known.asked = known.asked or order
                 found[connection].append(uuid)
         return found
+
+    def _clear(self, record: DomainRecord) -> None:
+        record.contradiction = None
+        self._records.under_review.pop(record.key, None)
 
 
 def _core(look: Lookup) -> DomainFacts | None:

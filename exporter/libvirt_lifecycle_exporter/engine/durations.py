@@ -14,17 +14,14 @@ Outcomes:
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.incidents import CRASHED, FAILED, Incident
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.engine.incidents import CRASHED, FAILED
+from libvirt_lifecycle_exporter.engine.record import DomainRecord, Operation, Records
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 Pair = tuple[str, str]
-Key = tuple[str, str]
-"""connection, uuid"""
-_Kept = TypeVar("_Kept")
 
 ANY: Final = "*"
 """Stands for the reasons of an event that have no row of their own."""
@@ -59,26 +56,8 @@ OUTAGES: Final = frozenset({CRASHED, FAILED})
 BUCKETS: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 """Upper bounds in seconds: a pause for a snapshot is short, an outage may last for hours."""
 
-MEMORY: Final = 65_536
-"""Domains whose operations are remembered before the oldest are let go."""
-
-
-@dataclass(frozen=True, eq=False)
-class Course:
-    """How an operation begins, and with which outcome it ends."""
-
-    operation: str
-    begins: frozenset[Pair]
-    ends: Mapping[Pair, str]
-
-    def outcome(self, change: Transition) -> str | None:
-        """Return the outcome if ``change`` ends it."""
-        any_reason = self.ends.get((change.event, ANY))
-        return self.ends.get((change.event, change.reason), any_reason)
-
-
-COURSES: Final = (
-    Course(
+MEASURED: Final = (
+    Operation(
         "shutdown",
         frozenset({("shutdown", "guest"), ("shutdown", "finished")}),
         {
@@ -92,7 +71,7 @@ COURSES: Final = (
     ),
     # "host" is also how libvirt itself ends an emulator (from 11 on, for a save, a migration, a dump), or
     # how it says that one never came up. Only the stop tells.
-    Course(
+    Operation(
         "shutdown",
         frozenset({("shutdown", "host")}),
         {
@@ -104,7 +83,7 @@ COURSES: Final = (
         },
     ),
     # Saving, leaving and going back to a snapshot suspend the domain first; so, at times, does a panic.
-    Course(
+    Operation(
         "pause",
         frozenset({("suspended", "paused")}),
         {
@@ -122,7 +101,7 @@ COURSES: Final = (
         },
     ),
     # Of a domain that had been paused before, it is the time since then: events cannot tell the two apart.
-    Course(
+    Operation(
         "save",
         frozenset({("suspended", "paused"), ("shutdown", "host")}),
         {
@@ -132,7 +111,7 @@ COURSES: Final = (
             ("started", ANY): UNCOUNTED,
         },
     ),
-    Course(
+    Operation(
         "restore",
         frozenset({("started", "restored")}),
         {
@@ -144,7 +123,7 @@ COURSES: Final = (
         },
     ),
     # A domain that left paused arrives with suspended/paused.
-    Course(
+    Operation(
         "migrate_in",
         frozenset({("started", "migrated")}),
         {
@@ -158,7 +137,7 @@ COURSES: Final = (
     ),
     # The last part, in which the guest stands still here: nothing tells when the copying began. A migration
     # that broke in post-copy may be taken up again, and succeed.
-    Course(
+    Operation(
         "migrate_out",
         frozenset({("suspended", "migrated"), ("suspended", "postcopy")}),
         {
@@ -172,10 +151,10 @@ COURSES: Final = (
 )
 """Each operation but those of incidents and of hangs; one that begins in two ways has two rows."""
 
-BEGINS: Final[Mapping[Pair, tuple[Course, ...]]] = MappingProxyType(
+BEGINS: Final[Mapping[Pair, tuple[Operation, ...]]] = MappingProxyType(
     {
-        pair: tuple(course for course in COURSES if pair in course.begins)
-        for pair in {pair for course in COURSES for pair in course.begins}
+        pair: tuple(course for course in MEASURED if pair in course.begins)
+        for pair in {pair for operation in MEASURED for pair in operation.begins}
     }
 )
 """(event, reason) -> what it begins."""
@@ -201,87 +180,65 @@ class Duration(NamedTuple):
         return bisect_left(BUCKETS, self.seconds)
 
 
-@dataclass(slots=True)
-class _Hang:
-    since: float
-    signals: set[str]
-    """What does not answer now."""
-
-
 class DurationTracker:
-    """Measures the operations under way."""
+    """Measures the operations in progress, which are fields of their domain's record."""
 
-    def __init__(self) -> None:
-        self._under_way: dict[Key, dict[Course, float]] = {}
-        self._hangs: dict[Key, _Hang] = {}
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
 
     def take(self, change: Transition) -> list[Duration]:
-        """Return the operations that ``change`` ends, and note those that it begins."""
-        key = (change.connection, change.uuid)
-        ended = [*self._end(key, change), *self._hang(key, change)]
-        self._begin(key, change)
+        """Return the operations that ``change`` ends, and record those that it begins.
+
+        ``hangs`` has taken in the change before: which signals are hung is known.
+        """
+        record = self._records.get(change.connection, change.uuid)
+        ended = [*_end(record, change), *_hang(record, change)]
+        _begin(record, change)
         return ended if change.source != INFERRED else []
 
     def incident_closed(self, incident: Incident, *, removed: bool = False) -> list[Duration]:
-        """Return the outage that an incident was; ``removed``: the domain did not live to see its end."""
+        """Return the outage that an incident was; ``removed``: the domain was removed before its end."""
         if incident.kind not in OUTAGES or incident.closed_at is None:
             return []
         outcome = CANCELLED if removed else SUCCESS
         return [_duration(incident.connection, OUTAGE, outcome, incident.opened_at, incident.closed_at)]
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds: what is under way did not take longer for it."""
-        for under_way in self._under_way.values():
-            for course in under_way:
-                under_way[course] += jump
-        for hang in self._hangs.values():
-            hang.since += jump
+        """Follow a jump of the wall clock, in seconds: operations in progress did not take longer for it."""
+        for record in self._records:
+            for operation in record.operations:
+                record.operations[operation] += jump
+            if record.hang_began is not None:
+                record.hang_began += jump
 
-    def forget(self, connection: str, uuid: str) -> None:
-        """Let go of a domain."""
-        self._under_way.pop((connection, uuid), None)
-        self._hangs.pop((connection, uuid), None)
 
-    def _begin(self, key: Key, change: Transition) -> None:
-        begun = BEGINS.get((change.event, change.reason), ()) if change.source != INFERRED else ()
-        for course in begun:
-            under_way = _remembered(self._under_way, key, {})
-            if all(other.operation != course.operation for other in under_way):
-                under_way[course] = change.at
+def _begin(record: DomainRecord, change: Transition) -> None:
+    begun = BEGINS.get((change.event, change.reason), ()) if change.source != INFERRED else ()
+    for operation in begun:
+        if all(other.name != operation.name for other in record.operations):
+            record.operations[operation] = change.at
 
-    def _end(self, key: Key, change: Transition) -> Iterator[Duration]:
-        under_way = self._under_way.pop(key, {})
-        left = {}
-        for course, began in under_way.items():
-            outcome = course.outcome(change)
-            if outcome is None:
-                left[course] = began
-            elif outcome != UNCOUNTED:
-                yield _duration(change.connection, course.operation, outcome, began, change.at)
-        if left:
-            self._under_way[key] = left
 
-    def _hang(self, key: Key, change: Transition) -> Iterator[Duration]:
-        """One hang lasts from the first thing that does not answer until all do again."""
-        if change.event == "hung":
-            _remembered(self._hangs, key, _Hang(change.at, set())).signals.add(change.reason)
-        hang = self._hangs.get(key)
-        if hang is None:
-            return
-        if change.event == "recovered":
-            hang.signals.discard(change.reason)
-        outcome = HANG_ENDS.get(change.event)
-        if outcome is None or (change.event == "recovered" and hang.signals):
-            return
-        del self._hangs[key]
+def _end(record: DomainRecord, change: Transition) -> Iterator[Duration]:
+    for operation, began in list(record.operations.items()):
+        outcome = operation.outcome(change)
+        if outcome is None:
+            continue
+        del record.operations[operation]
         if outcome != UNCOUNTED:
-            yield _duration(change.connection, HANG, outcome, hang.since, change.at)
+            yield _duration(change.connection, operation.name, outcome, began, change.at)
 
 
-def _remembered(memory: dict[Key, _Kept], key: Key, new: _Kept) -> _Kept:
-    if key not in memory and len(memory) >= MEMORY:
-        del memory[next(iter(memory))]
-    return memory.setdefault(key, new)
+def _hang(record: DomainRecord, change: Transition) -> Iterator[Duration]:
+    """One hang lasts from the first signal until no signal is hung."""
+    if change.event == "hung" and record.hang_began is None:
+        record.hang_began = change.at
+    outcome = HANG_ENDS.get(change.event)
+    if outcome is None or record.hang_began is None or (change.event == "recovered" and record.hung):
+        return
+    began, record.hang_began = record.hang_began, None
+    if outcome != UNCOUNTED:
+        yield _duration(change.connection, HANG, outcome, began, change.at)
 
 
 def _duration(connection: str, operation: str, outcome: str, began: float, ended: float) -> Duration:

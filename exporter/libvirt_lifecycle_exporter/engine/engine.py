@@ -21,6 +21,7 @@ from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory
 from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import (
     ConnectionDown,
@@ -60,11 +61,13 @@ class Engine:
         self._memory = memory
         self._clock = clock if monitor is None else monitor.now
         self._draw_order = draw_order
-        self._diagnosis = Classifier()
-        self._inventory = Inventory()
-        self._hangs = Hangs(patience)
-        self._accounts = Bookkeeping(sink, self._inventory, self._diagnosis, self._hangs)
+        self._records = Records()
+        self._diagnosis = Classifier(self._records)
+        self._inventory = Inventory(self._records)
+        self._hangs = Hangs(patience, self._records)
+        self._accounts = Bookkeeping(sink, self._records, self._inventory, self._diagnosis, self._hangs)
         self._comparison = Reconciler(
+            self._records,
             self._accounts,
             self._inventory,
             self._diagnosis,
@@ -126,6 +129,10 @@ class Engine:
         """Tell whether at least one connection has been listed completely."""
         return self._watches.ready()
 
+    def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
+        """Return the signals by which a domain is hung now."""
+        return self._hangs.signals(connection, uuid)
+
     def down(self) -> list[str]:
         """Name the connections that are down."""
         return self._watches.down()
@@ -162,7 +169,7 @@ class Engine:
         now, accounts = self._clock(), self._accounts
         return (
             lambda: accounts.count(self._diagnosis.tick(now)),
-            lambda: accounts.count(self._hangs.tick(now, self._inventory.find)),
+            lambda: accounts.count(self._hangs.tick(now)),
             lambda: self._comparison.ask_again(now),
             lambda: self._forget(now - self._memory),
             lambda: accounts.effects.expired.extend(self._sink.expire(now)),
@@ -172,7 +179,7 @@ class Engine:
 
     def _forget(self, before: float) -> None:
         """Forget domains that were removed before a time."""
-        for domain in self._inventory.forget(before):
+        for domain in self._inventory.removed_before(before):
             self._accounts.forget(domain)
             self._sink.forget(domain.connection, domain.name)
 
@@ -243,7 +250,7 @@ class Engine:
         self._watches.listed(snapshot.connection, snapshot.at, self._accounts.effects)
 
     def _on_probed(self, probed: ProbeResults) -> None:
-        self._accounts.count(self._hangs.probed(probed, self._inventory.find))
+        self._accounts.count(self._hangs.probed(probed))
 
     def _on_host_seen(self, seen: HostIdentified) -> None:
         self._inventory.note_driver(seen.connection, seen.driver)

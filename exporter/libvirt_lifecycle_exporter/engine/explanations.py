@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.text import plain
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS, WATCHDOG_ACTIONS
@@ -17,9 +18,6 @@ FRESH: Final = 5.0
 
 MOST: Final = 4
 """Explanations of one effect that are told: when a file system is full, several disks may fail at once."""
-
-MEMORY: Final = 65_536
-"""Domains of which causes are remembered before the oldest is let go."""
 
 LEADS_TO: Final[Mapping[tuple[str, int], tuple[str, str]]] = MappingProxyType(
     {
@@ -34,34 +32,31 @@ _EFFECTS: Final = frozenset(LEADS_TO.values())
 _OVER: Final = "resumed"
 """After this event what was told before explains nothing. (A start tells nothing new: it is another id.)"""
 
-Key = tuple[str, str]
-"""connection, uuid"""
-
 
 class Explanations:
-    """Remembers what was told that may lead to a pause, until it does."""
+    """Finds the causes of a pause or stop among the events right before it."""
 
-    def __init__(self) -> None:
-        self._told: dict[Key, list[Transition]] = {}
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
 
     def explain(self, change: Transition) -> Transition:
-        """Return ``change``, with the words of its causes if it has none of its own."""
-        key = (change.connection, change.uuid)
+        """Return ``change``, with the messages of its causes if it has none of its own."""
         if (change.event, change.detail_code) in LEADS_TO:
-            self._remember(key, change)
-        elif change.event == _OVER:
-            self._told.pop(key, None)
-        elif (change.event, change.reason) in _EFFECTS:
-            told = self._told.pop(key, ())
-            words = dict.fromkeys(cause.message for cause in told if cause.message and _led(cause, change))
-            return change._replace(message=change.message or plain("; ".join([*words][-MOST:])))
-        return change
-
-    def _remember(self, key: Key, cause: Transition) -> None:
-        if key not in self._told and len(self._told) >= MEMORY:
-            del self._told[next(iter(self._told))]
-        told = [one for one in self._told.get(key, ()) if one.message != cause.message]
-        self._told[key] = [*told, cause][-2 * MOST :]
+            record = self._records.get(change.connection, change.uuid)
+            others = [one for one in record.causes if one.message != change.message]
+            record.causes = [*others, change][-2 * MOST :]
+            return change
+        is_effect = (change.event, change.reason) in _EFFECTS
+        if change.event != _OVER and not is_effect:
+            return change
+        known = self._records.find(change.connection, change.uuid)
+        if known is None or not known.causes:
+            return change
+        causes, known.causes = known.causes, []
+        if not is_effect:
+            return change
+        messages = dict.fromkeys(one.message for one in causes if one.message and _led(one, change))
+        return change._replace(message=change.message or plain("; ".join([*messages][-MOST:])))
 
 
 def _led(cause: Transition, effect: Transition) -> bool:

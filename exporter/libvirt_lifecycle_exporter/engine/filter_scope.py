@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter, Scope
 from libvirt_lifecycle_exporter.model.text import OTHER
+from libvirt_lifecycle_exporter.model.transitions import Incident
 
 Passes = Callable[[str], bool]
 """Whether a domain of this name is, or was, of interest."""

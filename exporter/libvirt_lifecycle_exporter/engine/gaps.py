@@ -8,21 +8,21 @@ arrive soon after it are still taken for the first ones after the gap.
 import math
 from typing import Final
 
+from libvirt_lifecycle_exporter.engine.record import NEVER, Certainty, Key, Records
+
 SETTLED: Final = 5.0
 """Seconds after an answer in which events may arrive that it has overtaken."""
 
-Key = tuple[str, str]
-"""connection, uuid; no uuid: of domains that are not known"""
-
 
 class Gaps:
-    """Remembers gaps."""
+    """The observation gaps of each connection, and which domains are certain again after them."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
         self._newest: dict[str, int] = {}
         """By connection: the order up to which events may have been missed."""
-        self._sure: dict[Key, tuple[int, float]] = {}
-        """The order from which on a domain is sure, and the time of the answer that said so."""
+        self._listed: dict[str, Certainty] = {}
+        """By connection: from when on its domains are completely known."""
 
     def note(self, connection: str, order: int) -> None:
         """Note that events of the connection may have been missed until now."""
@@ -31,28 +31,40 @@ class Gaps:
     def told(self, key: Key, order: int) -> None:
         """Note an event that tells how the domain is; ``order``: of its arrival."""
         if order > self._newest.get(key[0], 0):
-            self._sure[key] = order, -math.inf
+            self._records.get(*key).certain_since = order, -math.inf
 
     def answered(self, key: Key, began: int, at: float) -> None:
         """Note an answer that agrees with what is known; ``began``: the order at which libvirt was asked."""
-        newest = self._newest.get(key[0], 0)
-        if began > newest > self._sure.get(key, (0, 0.0))[0]:
-            self._sure[key] = began, at
+        record = self._records.get(*key)
+        if began > self._newest.get(key[0], 0) > record.certain_since[0]:
+            record.certain_since = began, at
+
+    def listed(self, connection: str, began: int, at: float) -> None:
+        """Note a complete listing; ``began``: the order at which libvirt was asked."""
+        if began > self._newest.get(connection, 0) > self._listed.get(connection, NEVER)[0]:
+            self._listed[connection] = began, at
 
     def adopted(self, key: Key) -> None:
         """Note that the domain is taken as it was found."""
-        self._sure[key] = self._newest.get(key[0], 0), -math.inf
+        self._records.get(*key).certain_since = self._newest.get(key[0], 0), -math.inf
 
     def may_hide(self, key: Key, at: float) -> bool:
-        """Tell whether something may have been missed before an event of that time; Unix time, seconds."""
-        order, since = self._sure.get(key, (0, -math.inf))
-        return self._newest.get(key[0], 0) > order or at <= since + SETTLED
+        """Return whether something may have been missed before an event of that time; Unix time, seconds."""
+        record = self._records.find(*key)
+        return self._is_open(key[0], NEVER if record is None else record.certain_since, at)
+
+    def may_hide_domains(self, connection: str, at: float) -> bool:
+        """Return whether domains may exist that were never listed; ``at``: Unix time, seconds."""
+        return self._is_open(connection, self._listed.get(connection, NEVER), at)
 
     def shift(self, jump: float) -> None:
         """Follow a jump of the wall clock, in seconds."""
-        for key, (order, since) in self._sure.items():
-            self._sure[key] = order, since + jump
+        for connection, (order, since) in self._listed.items():
+            self._listed[connection] = order, since + jump
+        for record in self._records:
+            order, since = record.certain_since
+            record.certain_since = order, since + jump
 
-    def forget(self, key: Key) -> None:
-        """Let go of a domain."""
-        self._sure.pop(key, None)
+    def _is_open(self, connection: str, certain_since: Certainty, at: float) -> bool:
+        order, since = certain_since
+        return self._newest.get(connection, 0) > order or at <= since + SETTLED

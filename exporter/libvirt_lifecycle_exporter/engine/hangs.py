@@ -13,8 +13,7 @@ says how long is long enough.
 What was open when the exporter ended is taken over as it was: the next answer says if it has recovered.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -23,16 +22,12 @@ from libvirt_lifecycle_exporter.engine.hang_signals import (
     JUDGES,
     PATIENT,
     VCPU,
-    Case,
     HangThresholds,
 )
-from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.record import Domain, DomainRecord, HangSignal, Records
 from libvirt_lifecycle_exporter.model.messages import Answer, Observation, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import HANG_SIGNALS, HUNG, RECOVERED
-
-Key = tuple[str, str]
-"""connection, uuid"""
 
 WATCHDOG: Final = "watchdog"
 
@@ -45,8 +40,9 @@ RESTARTS: Final = frozenset(
     {"started", "resumed", "suspended", "pmsuspended", "shutdown", "crashed", "rebooted", "stopped"}
 )
 """Events after which silence is counted from zero."""
-WAKES: Final = ("started", "wakeup")
-"""It began before: this is no other run."""
+ENDS: Final = frozenset({"stopped", "started"})
+"""Events that end a run, or begin another one (but for a wakeup)."""
+TELLS: Final = frozenset({HUNG, RECOVERED})
 HEALS: Final[Mapping[str, bool]] = MappingProxyType(
     {
         "rebooted": True,
@@ -78,73 +74,57 @@ class Hang(NamedTuple):
     """When its incident began."""
 
 
-@dataclass(slots=True)
-class _Patient:
-    """One domain."""
-
-    changed: float = 0.0
-    """When something happened to it that excuses silence before."""
-    cases: dict[str, Case] = field(default_factory=dict)
-
-    def case(self, signal: str) -> Case:
-        return self.cases.setdefault(signal, Case())
-
-
 class Hangs:
     """Decides who is hung."""
 
-    def __init__(self, patience: HangThresholds = PATIENT) -> None:
-        self._patience = patience
-        self._patients: dict[Key, _Patient] = {}
+    def __init__(self, thresholds: HangThresholds = PATIENT, records: Records | None = None) -> None:
+        self._thresholds = thresholds
+        self._records = records if records is not None else Records()
         self._up: dict[str, float | None] = {}
         """Since when each connection has been up; None: it is down."""
-        self._healing: set[Key] = set()
 
     def link(self, connection: str, at: float, *, up: bool) -> None:
-        """Take in that a connection is up, or down: silence meanwhile is its own."""
+        """Take in that a connection is up or down; silence while it is down proves nothing."""
         self._up[connection] = at if up else None
-        for (where, _), patient in self._patients.items():
-            if where == connection:
-                patient.changed = max(patient.changed, at)
-                for case in patient.cases.values():
-                    case.restart()
+        for record in self._records:
+            if record.connection == connection:
+                _restart(record, at)
 
-    def probed(self, probed: ProbeResults, find: Callable[[str, str], Domain | None]) -> list[Transition]:
-        """Return what the answers to probes mean; ``find``: what is known of a domain."""
+    def probed(self, probed: ProbeResults) -> list[Transition]:
+        """Return what the answers to probes mean."""
         since = self._up.get(probed.connection)
         if since is None:
             return []
         found: list[Transition] = []
         for answer in probed.answers:
-            domain = find(probed.connection, answer.uuid)
-            if domain is not None and domain.present:
-                found += self._judged(since, domain, probed, answer)
+            record = self._records.find(probed.connection, answer.uuid)
+            if record is not None and record.domain is not None and record.domain.present:
+                found += self._judged(since, record, record.domain, probed, answer)
         return found
 
     def see(self, change: Transition) -> list[Transition]:
         """Return what a transition of the domain means for its hangs; call it for every one that counts."""
-        key = (change.connection, change.uuid)
-        if change.event in ("stopped", "started") and (change.event, change.reason) != WAKES:
-            self._end(key, change.at)
-        patient = self._patients.get(key)
-        if patient is not None and change.event in RESTARTS:
-            patient.changed = max(patient.changed, change.at)
-            for case in patient.cases.values():
-                case.restart()
+        record = self._records.get(change.connection, change.uuid)
+        if change.event in ENDS and change.reason != "wakeup":
+            self._end(record, change)
+        elif change.event in TELLS:
+            _note(record, change)
+        if change.event in RESTARTS:
+            _restart(record, change.at)
         if change.event in HEALS:
-            return self._watchdog(key, change)
+            return self._watchdog(record, change)
         return []
 
     def agent(self, seen: Observation) -> list[Transition]:
         """Return what AGENT_LIFECYCLE means: a guest that closes the agent's channel is alive."""
-        patient = self._patients.get((seen.connection, seen.uuid))
-        case = patient.cases.get(GUEST_AGENT) if patient is not None else None
-        if case is None or seen.event == CONNECTED:
+        record = self._records.find(seen.connection, seen.uuid)
+        signal = record.hang_signals.get(GUEST_AGENT) if record is not None else None
+        if signal is None or seen.event == CONNECTED:
             return []
-        case.misses, case.trusted = 0, False
-        if case.hung_at is None:
+        signal.misses, signal.trusted = 0, False
+        if signal.hung_at is None:
             return []
-        case.hung_at = None
+        signal.hung_at = None
         why = "the guest has closed the agent's channel, and so it is alive"
         return [
             Transition(
@@ -162,18 +142,18 @@ class Hangs:
             )
         ]
 
-    def tick(self, now: float, find: Callable[[str, str], Domain | None]) -> list[Transition]:
-        """Return the guests that have run on for long enough after their watchdog ran out."""
+    def tick(self, now: float) -> list[Transition]:
+        """Return the guests that have run on for long enough after their watchdog fired."""
         found = []
-        for key in list(self._healing):
-            domain, case = find(*key), self._patients[key].cases[WATCHDOG]
-            if domain is None or case.healing is None or domain.state not in RUNS:
+        for record in list(self._records.healing.values()):
+            domain, signal = record.domain, record.hang_signals[WATCHDOG]
+            if domain is None or signal.healing is None or domain.state not in RUNS:
                 continue
-            case.healing = min(case.healing, now)  # the clock may have stepped back
-            if now - case.healing >= self._patience.watchdog:
-                why = f"the guest has run on for {now - case.healing:.0f} s"
-                case.hung_at = case.healing = None
-                self._healing.discard(key)
+            signal.healing = min(signal.healing, now)  # the clock may have stepped back
+            if now - signal.healing >= self._thresholds.watchdog:
+                why = f"the guest has run on for {now - signal.healing:.0f} s"
+                signal.hung_at = signal.healing = None
+                del self._records.healing[record.key]
                 found.append(_of(domain, RECOVERED, WATCHDOG, now, why))
         return found
 
@@ -182,87 +162,90 @@ class Hangs:
         for connection, since in self._up.items():
             if since is not None:
                 self._up[connection] = since + jump
-        for patient in self._patients.values():
-            patient.changed += jump
-            for case in patient.cases.values():
-                case.shift(jump)
+        for record in self._records:
+            record.silence_excused_until += jump
+            for signal in record.hang_signals.values():
+                signal.shift(jump)
 
     def restore(self, hangs: Iterable[Hang], counts: Counts, now: float) -> None:
-        """Take over the hangs that were open before a restart; ``counts``: what was counted, when last."""
+        """Load the hangs that were open before a restart; ``counts``: what was counted, when last."""
         for hang in hangs:
-            for signal in HANG_SIGNALS:
+            record = self._records.get(hang.connection, hang.uuid)
+            for name in HANG_SIGNALS:
                 where = (hang.connection, hang.name)
-                _, at = counts.get((*where, HUNG, signal), (0, 0.0))
-                _, over = counts.get((*where, RECOVERED, signal), (0, 0.0))
+                _, at = counts.get((*where, HUNG, name), (0, 0.0))
+                _, over = counts.get((*where, RECOVERED, name), (0, 0.0))
                 if at < hang.since or at <= over:
                     continue
-                case = self._patient((hang.connection, hang.uuid)).case(signal)
-                case.hung_at = case.since = at
-                if signal == WATCHDOG:
-                    # Whether it was reset meanwhile nobody knows; if it runs on, that will do.
-                    case.healing = now
-                    self._healing.add((hang.connection, hang.uuid))
+                signal = record.hang_signals.setdefault(name, HangSignal())
+                signal.hung_at = signal.since = at
+                if name == WATCHDOG:
+                    # It is not known whether the guest was reset meanwhile; that it runs on will do.
+                    signal.healing = now
+                    self._records.healing[record.key] = record
 
     def signals(self, connection: str, uuid: str) -> tuple[str, ...]:
         """Return the signals by which a domain is hung now."""
-        patient = self._patients.get((connection, uuid))
-        cases = patient.cases if patient is not None else {}
-        return tuple(signal for signal, case in cases.items() if case.hung_at is not None)
-
-    def forget(self, connection: str, uuid: str) -> None:
-        """Let go of a domain."""
-        self._patients.pop((connection, uuid), None)
-        self._healing.discard((connection, uuid))
+        record = self._records.find(connection, uuid)
+        return () if record is None else record.hung
 
     def _judged(
-        self, since: float, domain: Domain, probed: ProbeResults, answer: Answer
+        self, since: float, record: DomainRecord, domain: Domain, probed: ProbeResults, answer: Answer
     ) -> Iterator[Transition]:
-        key, at = (domain.connection, domain.uuid), probed.at
-        case = self._patient(key).case(probed.signal)
+        at = probed.at
+        signal = record.hang_signals.setdefault(probed.signal, HangSignal())
         excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED
         if excused and (answer.how != "answered" or probed.signal == VCPU):
             # Silence proves nothing now; an answer always does.
-            case.restart()
+            signal.restart()
             return
-        patient = self._patients[key]
         # min(): a message from right before a jump of the wall clock may have come after it.
-        patient.changed = min(patient.changed, at)
-        since = max(min(since, at), patient.changed)
-        why = JUDGES[probed.signal](case, answer, since, at, self._patience)
+        record.silence_excused_until = min(record.silence_excused_until, at)
+        since = max(min(since, at), record.silence_excused_until)
+        why = JUDGES[probed.signal](signal, answer, since, at, self._thresholds)
         if why is None:
             return
-        event = RECOVERED if case.hung_at is not None else HUNG
-        case.hung_at = at if event == HUNG else None
+        event = RECOVERED if signal.hung_at is not None else HUNG
+        signal.hung_at = at if event == HUNG else None
         yield _of(domain, event, probed.signal, at, why)
 
-    def _watchdog(self, key: Key, change: Transition) -> list[Transition]:
-        patient = self._patients.get(key)
+    def _watchdog(self, record: DomainRecord, change: Transition) -> list[Transition]:
         if change.event == WATCHDOG:
-            case = self._patient(key).case(WATCHDOG)
-            case.healing = None
-            if case.hung_at is not None:
+            signal = record.hang_signals.setdefault(WATCHDOG, HangSignal())
+            signal.healing = None
+            if signal.hung_at is not None:
                 return []
-            case.hung_at = case.since = change.at
-            self._healing.add(key)
+            signal.hung_at = signal.since = change.at
+            self._records.healing[record.key] = record
             return [change._replace(event=HUNG, reason=WATCHDOG, detail=WATCHDOG, detail_code=-1)]
-        case_now = patient.cases.get(WATCHDOG) if patient is not None else None
-        if case_now is not None and case_now.hung_at is not None:
-            case_now.healing = change.at if HEALS[change.event] else None
+        now = record.hang_signals.get(WATCHDOG)
+        if now is not None and now.hung_at is not None:
+            now.healing = change.at if HEALS[change.event] else None
         return []
 
-    def _end(self, key: Key, at: float) -> None:
-        """A run has ended; the verdict about that may come when the next has begun."""
-        patient = self._patients.get(key)
-        if patient is None:
-            return
-        for signal, case in list(patient.cases.items()):
-            if case.hung_at is None or case.hung_at <= at:
-                del patient.cases[signal]
-        if WATCHDOG not in patient.cases:
-            self._healing.discard(key)
+    def _end(self, record: DomainRecord, change: Transition) -> None:
+        """End the hangs of a run. The verdict about a stop may be given when the next run hangs already."""
+        for name, signal in list(record.hang_signals.items()):
+            if change.event == "started" or signal.hung_at is None or signal.hung_at <= change.at:
+                del record.hang_signals[name]
+        if WATCHDOG not in record.hang_signals:
+            self._records.healing.pop(record.key, None)
 
-    def _patient(self, key: Key) -> _Patient:
-        return self._patients.setdefault(key, _Patient())
+
+def _note(record: DomainRecord, change: Transition) -> None:
+    """Record a counted ``hung`` or ``recovered``; probes have recorded theirs already."""
+    signal = record.hang_signals.setdefault(change.reason, HangSignal())
+    if change.event == RECOVERED:
+        signal.hung_at = None
+    elif signal.hung_at is None:
+        signal.hung_at = change.at
+
+
+def _restart(record: DomainRecord, at: float) -> None:
+    """Measure silence from ``at``."""
+    record.silence_excused_until = max(record.silence_excused_until, at)
+    for signal in record.hang_signals.values():
+        signal.restart()
 
 
 def _of(domain: Domain, event: str, signal: str, at: float, why: str) -> Transition:

@@ -6,16 +6,15 @@ gone, never before it was opened. No clock, no I/O, no libvirt.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.engine.record import DomainRecord, Records
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
 
 Pair = tuple[str, str]
-Key = tuple[str, str]
-"""connection, uuid"""
 
 CRASHED: Final = "crashed"
 HUNG: Final = "hung"
@@ -63,54 +62,34 @@ DESCRIBES: Final = frozenset({"defined", "undefined"})
 """Events that are about the description, and so belong to no incident."""
 
 
-class Incident(NamedTuple):
-    """What an operator is told of: from the first evidence until all is well again."""
-
-    id: str
-    connection: str
-    uuid: str
-    name: str
-    kind: str
-    opened_at: float
-    """Unix time, seconds."""
-    closed_at: float | None
-    """None: it is open."""
-    cause: str
-    """``event/reason`` of the first evidence."""
-
-
 class Incidents:
     """Opens, joins and closes incidents."""
 
-    def __init__(self) -> None:
-        self._open: dict[Key, dict[str, Incident]] = {}
-        """Of each domain: by kind, in the order of opening."""
-        self._signals: dict[Key, set[str]] = {}
-        """What of each hung domain does not answer now."""
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
 
     def take(self, change: Transition) -> tuple[str, list[Incident]]:
         """Return the id of the incident that ``change`` belongs to, if any, and what it opened or closed."""
-        key = (change.connection, change.uuid)
-        self._watch(key, change)
+        record = self._records.get(change.connection, change.uuid)
         kind = _kind(change)
         if kind:
-            return self._evidence(key, kind, change)
-        of_domain = self._open.get(key)
+            return _evidence(record, kind, change)
+        of_domain = record.incidents
         if not of_domain or change.event in DESCRIBES:
             return "", []
         newest = next(reversed(of_domain.values()))
-        closed = [self._close(key, one, change.at) for one in self._healed(key, change)]
+        closed = [_close(record, one, change.at) for one in _healed(record, change)]
         return (closed[-1] if closed else newest).id, closed
 
     def removed(self, connection: str, uuid: str, at: float) -> list[Incident]:
         """Close what is open of a domain that is gone; return it."""
-        key = (connection, uuid)
-        self._signals.pop(key, None)
-        return [self._close(key, one, at) for one in list(self._open.get(key, {}).values())]
+        record = self._records.find(connection, uuid)
+        return [] if record is None else [_close(record, one, at) for one in list(record.incidents.values())]
 
     def rename(self, connection: str, uuid: str, name: str) -> list[tuple[Incident, Incident]]:
         """Let the open incidents of a domain follow its name; return each as it was and as it is now."""
-        of_domain = self._open.get((connection, uuid), {})
+        record = self._records.find(connection, uuid)
+        of_domain = {} if record is None else record.incidents
         renamed = [(one, one._replace(name=name)) for one in of_domain.values() if one.name != name]
         of_domain.update({new.kind: new for _, new in renamed})
         return renamed
@@ -118,69 +97,54 @@ class Incidents:
     def shift(self, jump: float, kinds: Collection[str]) -> list[Incident]:
         """Let the beginnings of open incidents follow a jump of the wall clock, in seconds; return them."""
         shifted = []
-        for of_domain in self._open.values():
-            for kind, one in of_domain.items():
+        for record in self._records:
+            for kind, one in record.incidents.items():
                 if kind in kinds:
-                    of_domain[kind] = one._replace(opened_at=one.opened_at + jump)
-                    shifted.append(of_domain[kind])
+                    record.incidents[kind] = one._replace(opened_at=one.opened_at + jump)
+                    shifted.append(record.incidents[kind])
         return shifted
 
-    def restore(self, incidents: Iterable[Incident], hung: Callable[[str, str], Iterable[str]]) -> None:
-        """Take in what was open when the exporter ended; ``hung``: what of a domain did not answer then."""
+    def restore(self, incidents: Iterable[Incident]) -> None:
+        """Load the incidents that were open when the exporter ended."""
         for one in incidents:
             if one.closed_at is None:
-                key = (one.connection, one.uuid)
-                self._open.setdefault(key, {})[one.kind] = one
-                signals = set(hung(*key))
-                if one.kind == HUNG and signals:
-                    self._signals[key] = signals
+                self._records.get(one.connection, one.uuid).incidents[one.kind] = one
 
     def open(self) -> list[Incident]:
         """Return those that are open, those of a domain together."""
-        return [one for of_domain in self._open.values() for one in of_domain.values()]
+        return [one for record in self._records for one in record.incidents.values()]
 
-    def _watch(self, key: Key, change: Transition) -> None:
-        if change.event == "hung":
-            self._signals.setdefault(key, set()).add(change.reason)
-        elif change.event == "recovered" and key in self._signals:
-            self._signals[key].discard(change.reason)
-            if not self._signals[key]:
-                del self._signals[key]
-        elif change.event in ("stopped", "started") and change.reason != "wakeup":
-            self._signals.pop(key, None)
 
-    def _evidence(self, key: Key, kind: str, change: Transition) -> tuple[str, list[Incident]]:
-        of_domain = self._open.setdefault(key, {})
-        known = of_domain.get(kind) or _explanation(of_domain, kind, change)
-        if known is not None:
-            return known.id, []
-        opened = _opened(change, kind)
-        of_domain[kind] = opened
-        return opened.id, [opened]
+def _evidence(record: DomainRecord, kind: str, change: Transition) -> tuple[str, list[Incident]]:
+    known = record.incidents.get(kind) or _explanation(record.incidents, kind, change)
+    if known is not None:
+        return known.id, []
+    opened = record.incidents[kind] = _opened(change, kind)
+    return opened.id, [opened]
 
-    def _healed(self, key: Key, change: Transition) -> list[Incident]:
-        return [one for one in self._open[key].values() if self._is_healed(key, one, change)]
 
-    def _is_healed(self, key: Key, one: Incident, change: Transition) -> bool:
-        pair = (change.event, change.reason)
-        if pair == LEAVES:
-            return True
-        if pair == REBOOTS:
-            return one.cause == CRASHLOADED
-        if one.kind == HUNG and key in self._signals:
-            # Pausing and resuming does not cure what does not answer.
-            return False
-        if change.event == "recovered":
-            return one.kind == HUNG
-        return change.event in HEALS and pair not in HEALS_NOT
+def _healed(record: DomainRecord, change: Transition) -> list[Incident]:
+    return [one for one in record.incidents.values() if _is_healed(record, one, change)]
 
-    def _close(self, key: Key, one: Incident, at: float) -> Incident:
-        of_domain = self._open[key]
-        del of_domain[one.kind]
-        if not of_domain:
-            del self._open[key]
-        # max(): the clock may have stepped back meanwhile.
-        return one._replace(closed_at=max(at, one.opened_at))
+
+def _is_healed(record: DomainRecord, one: Incident, change: Transition) -> bool:
+    pair = (change.event, change.reason)
+    if pair == LEAVES:
+        return True
+    if pair == REBOOTS:
+        return one.cause == CRASHLOADED
+    if one.kind == HUNG and record.hung:
+        # Pausing and resuming does not cure what does not answer.
+        return False
+    if change.event == "recovered":
+        return one.kind == HUNG
+    return change.event in HEALS and pair not in HEALS_NOT
+
+
+def _close(record: DomainRecord, one: Incident, at: float) -> Incident:
+    del record.incidents[one.kind]
+    # max(): the clock may have stepped back meanwhile.
+    return one._replace(closed_at=max(at, one.opened_at))
 
 
 def incident_id(connection: str, uuid: str, kind: str, opened_at: float) -> str:

@@ -12,10 +12,9 @@ from libvirt_lifecycle_exporter.engine.changes import (
     TracedTransition,
 )
 from libvirt_lifecycle_exporter.engine.durations import Duration
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
-from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
 
 
 class Sink(Protocol):

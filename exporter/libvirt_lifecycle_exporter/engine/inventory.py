@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.engine.gaps import Gaps
 from libvirt_lifecycle_exporter.engine.inference import is_telling, missed, missed_before
-from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.record import Domain, Records
 from libvirt_lifecycle_exporter.engine.run_identity import merged
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Lookup
 from libvirt_lifecycle_exporter.model.states import AFTER_EVENT, INACTIVE, state_after
@@ -43,47 +43,44 @@ class Update(NamedTuple):
 class Inventory:
     """The domains of all connections."""
 
-    def __init__(self) -> None:
-        self._domains: dict[tuple[str, str], Domain] = {}
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
         self._listed: dict[str, Callable[[str], bool]] = {}
         """Of which names all domains of a connection are known, if any."""
         self._drivers: dict[str, str] = {}
         """The driver behind each connection."""
-        self._gaps = Gaps()
+        self._gaps = Gaps(self._records)
 
     def find(self, connection: str, uuid: str) -> Domain | None:
         """Return what is known of a domain."""
-        return self._domains.get((connection, uuid))
+        record = self._records.find(connection, uuid)
+        return None if record is None else record.domain
 
     def all(self) -> list[Domain]:
         """Return all domains, those that are gone and not yet forgotten too."""
-        return list(self._domains.values())
+        return [record.domain for record in self._records if record.domain is not None]
 
     def of(self, connection: str) -> list[Domain]:
         """Return the domains of one connection."""
-        return [domain for domain in self._domains.values() if domain.connection == connection]
+        return [domain for domain in self.all() if domain.connection == connection]
 
     def restore(self, domains: Iterable[Domain], listed: Mapping[str, Callable[[str], bool]]) -> None:
         """Take over what was known before a restart; ``listed``: of which names it was all there was."""
-        self._domains.update({(domain.connection, domain.uuid): domain for domain in domains})
+        for domain in domains:
+            self._records.enter(domain)
         self._listed.update(listed)
 
     def covers(self, connection: str, uuid: str, name: str) -> bool:
         """Tell whether a domain found under this name, had it been there before, would be known."""
-        known = self._domains.get((connection, uuid))
+        known = self.find(connection, uuid)
         if known is not None and known.present:
             name = known.name
         return connection in self._listed and self._listed[connection](name)
 
-    def drop(self, domain: Domain) -> None:
-        """Let go of a domain."""
-        del self._domains[domain.connection, domain.uuid]
-        self._gaps.forget((domain.connection, domain.uuid))
-
     def note_listed(self, connection: str, began: int, at: float) -> None:
         """Note that all domains of the connection are known; ``began``: the order at which it was asked."""
         self._listed[connection] = lambda _: True
-        self._gaps.answered((connection, ""), began, at)
+        self._gaps.listed(connection, began, at)
 
     def note_gap(self, connection: str, order: int) -> None:
         """Note that events of the connection may have been missed until now."""
@@ -100,9 +97,9 @@ class Inventory:
     def missed_before(self, change: Transition) -> list[tuple[str, str]]:
         """Return the pairs that must have happened, unseen, between what is known and this event."""
         key = (change.connection, change.uuid)
-        domain = self._domains.get(key)
+        domain = self.find(*key)
         if domain is None or not domain.present:
-            hidden = self._is_covered(change) and self._gaps.may_hide((change.connection, ""), change.at)
+            hidden = self._is_covered(change) and self._gaps.may_hide_domains(change.connection, change.at)
             return missed_before(None, change) if hidden else []
         hidden = self._gaps.may_hide(key, change.at) or (domain.rising and change.event != "shutdown")
         driver = self._drivers.get(change.connection, "")
@@ -111,7 +108,7 @@ class Inventory:
     def apply(self, change: Transition, order: int) -> Update:
         """Take in a transition, named in libvirt's own words."""
         changes: list[InventoryChange] = []
-        domain = self._domains.get((change.connection, change.uuid))
+        domain = self.find(change.connection, change.uuid)
         if domain is None or not domain.present:
             domain = self._arrive(change, changes, domain)
         domain.newest = order
@@ -135,13 +132,13 @@ class Inventory:
     def adopt(self, connection: str, facts: DomainFacts, at: float) -> Update:
         """Take in a domain that was there before anybody looked."""
         changes: list[InventoryChange] = []
-        domain = self._domains.get((connection, facts.uuid))
+        domain = self.find(connection, facts.uuid)
         if domain is None or not domain.present:
             domain = Domain(connection, facts.uuid, facts.name, facts.state, facts.reason, at)
             domain.run_id = (
                 "" if facts.state == INACTIVE else hashlib.sha256(facts.uuid.encode()).hexdigest()[:16]
             )
-            self._domains[connection, facts.uuid] = domain
+            self._records.enter(domain)
         elif domain.origin_open and not facts.persistent:
             changes.append(ADDED_STARTED)
         domain.origin_open = domain.rising = False
@@ -191,18 +188,13 @@ class Inventory:
     def shift(self, jump: float) -> None:
         """Follow a jump of the wall clock, in seconds."""
         self._gaps.shift(jump)
-        for domain in self._domains.values():
+        for domain in self.all():
             if not domain.present:
                 domain.removed_at += jump
 
-    def forget(self, before: float) -> list[Domain]:
-        """Drop and return the domains that were removed before ``before`` (Unix time, seconds)."""
-        old = [
-            domain for domain in self._domains.values() if not domain.present and domain.removed_at < before
-        ]
-        for domain in old:
-            self.drop(domain)
-        return old
+    def removed_before(self, before: float) -> list[Domain]:
+        """Return the domains that were removed before ``before`` (Unix time, seconds)."""
+        return [domain for domain in self.all() if not domain.present and domain.removed_at < before]
 
     def _is_covered(self, change: Transition) -> bool:
         return change.connection in self._listed and self._listed[change.connection](change.name)
@@ -238,7 +230,7 @@ class Inventory:
         """A transition of a domain that is not known, or had gone."""
         domain = Domain(change.connection, change.uuid, change.name, INACTIVE, "unknown", change.at)
         domain.details = former.details if former else None
-        self._domains[change.connection, change.uuid] = domain
+        self._records.enter(domain)
         self._gaps.adopted((change.connection, change.uuid))
         if change.event == "defined":
             if change.detail != "renamed":

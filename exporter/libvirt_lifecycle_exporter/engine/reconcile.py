@@ -11,6 +11,7 @@ from libvirt_lifecycle_exporter.engine.contradictions import Contradictions
 from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
 from libvirt_lifecycle_exporter.engine.inference import UNKNOWN, at_first_sight, came_before, is_in_between
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
+from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import HostIdentified, Listing, Lookup
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -30,6 +31,7 @@ class Reconciler:
 
     def __init__(
         self,
+        records: Records,
         accounts: Bookkeeping,
         inventory: Inventory,
         diagnosis: Classifier,
@@ -47,7 +49,7 @@ class Reconciler:
         self._turns = turns
         self._clock = clock
         self._draw_order = draw_order
-        self._doubts = Contradictions()
+        self._doubts = Contradictions(records)
 
     def gap(self, connection: str) -> None:
         """Take in that the connection was lost, or is up again: something may have been missed until now."""
@@ -140,7 +142,6 @@ class Reconciler:
         domain = self._inventory.find(look.connection, look.uuid)
         if domain is None or self._is_stale(look):
             return
-        self._inventory.drop(domain)
         self._doubts.clear((look.connection, look.uuid))
         self._accounts.lose(domain, look.at)
 

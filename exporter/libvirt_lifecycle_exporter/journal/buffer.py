@@ -9,8 +9,7 @@ from collections import deque
 from typing import Final
 
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch
-from libvirt_lifecycle_exporter.engine.incidents import Incident
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType, NoneType
 from typing import Any, Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.spans import Span
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.journal.damage import (
     INCIDENT_KINDS,
     TRANSITION_KINDS,
@@ -25,6 +24,7 @@ from libvirt_lifecycle_exporter.journal.damage import (
 from libvirt_lifecycle_exporter.journal.history_query import Passes, Selection, spelled
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry, entry_from, incident_from
 from libvirt_lifecycle_exporter.journal.schema import VERSION
+from libvirt_lifecycle_exporter.model.transitions import Incident
 
 _OLDEST: Final = 1  # the version from which on the history is as it is now
 PAGE: Final = 1000

@@ -3,10 +3,9 @@
 import json
 from typing import Any, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt, RunEvidence
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
 TRANSITION = Transition._fields

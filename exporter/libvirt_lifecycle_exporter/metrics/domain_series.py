@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from libvirt_lifecycle_exporter.engine.changes import INCIDENT, TracedTransition
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.metrics.exposition import Family, Page, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.metrics.families import (
@@ -28,6 +27,7 @@ from libvirt_lifecycle_exporter.metrics.families import (
 )
 from libvirt_lifecycle_exporter.metrics.platform_metadata import PLATFORM_METAS, platform_meta, platform_of
 from libvirt_lifecycle_exporter.model.states import CONNECTION_DOWN, SHOWN_STATES, UNKNOWN
+from libvirt_lifecycle_exporter.model.transitions import Incident
 from libvirt_lifecycle_exporter.model.vocabulary import INCIDENT_KINDS, alert_pairs
 
 Pair = tuple[str, str]

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from libvirt_lifecycle_exporter.engine.changes import CountKey, Name, SavedState, TotalKey, TracedTransition
 from libvirt_lifecycle_exporter.engine.durations import Duration
-from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionSeries
 from libvirt_lifecycle_exporter.metrics.domain_series import EXEMPLIFIED, Counted, DomainSeries, Pair
@@ -20,7 +19,7 @@ from libvirt_lifecycle_exporter.metrics.exposition import render
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
 from libvirt_lifecycle_exporter.metrics.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.model.text import OTHER
-from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
 
 
 class MetricsStore:

@@ -1,4 +1,4 @@
-"""What is counted: transitions of a domain, and changes of the set of domains."""
+"""What is counted: transitions, changes of the inventory, incidents. Times are Unix time in seconds."""
 
 from typing import NamedTuple
 
@@ -34,3 +34,18 @@ class InventoryChange(NamedTuple):
     """``added`` or ``removed``."""
     reason: str
     """added: ``started`` or ``defined``; removed: ``shutdown`` or ``undefined``."""
+
+
+class Incident(NamedTuple):
+    """A problem of a domain, from the first evidence until the domain runs normally again."""
+
+    id: str
+    connection: str
+    uuid: str
+    name: str
+    kind: str
+    opened_at: float
+    closed_at: float | None
+    """None: the incident is open."""
+    cause: str
+    """``event/reason`` of the first evidence."""
