@@ -3,8 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, CountKey, SavedState, TotalKey
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Incident

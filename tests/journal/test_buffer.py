@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, IncidentOpened
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.buffer import HistoryBuffer
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Incident
@@ -132,7 +133,8 @@ def history_of(unit: str, number: int) -> ChangeBatch:
         return batch([transition(number)._replace(uuid=text, name=f"n{text}", run_id=f"r{text}")])
     effects = ChangeBatch()
     if unit == "incidents":
-        effects.incident(Incident(text, HERE, f"u{text}", f"n{text}", "crashed", AT + number, None, "c"))
+        incident = Incident(text, HERE, f"u{text}", f"n{text}", "crashed", AT + number, None, "c")
+        effects.add(IncidentOpened(incident, incident.name))
     else:
         effects.messages.append((HERE, text, AT + number, f"m{text}"))
     return effects

@@ -10,7 +10,6 @@ import pytest
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.coverage import LONGEST_UNPROVEN, Coverage
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
-from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from tests.journal.driver import Driver
@@ -31,9 +30,7 @@ NOBODY = "http://127.0.0.1:9"
 
 
 def watches(monitor: ClockMonitor) -> Coverage:
-    return Coverage(
-        [HERE], MetricsStore((HERE,), series_limit=10, series_ttl=900, signals=()), monitor=monitor
-    )
+    return Coverage([HERE], monitor=monitor)
 
 
 def unobserved(effects: ChangeBatch) -> float:

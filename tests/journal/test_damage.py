@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, HistoryBatch, TracedTransition
+from libvirt_lifecycle_exporter.engine.changes import (
+    ChangeBatch,
+    HistoryBatch,
+    TracedTransition,
+    TransitionCounted,
+)
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.disabled import DisabledJournal
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
@@ -275,7 +281,7 @@ def test_value_that_cannot_be_written_costs_its_own_row(
     good, unwritable = transition(0), transition(1)._replace(message=bad)  # type: ignore[arg-type]
     for _ in range(2):
         effects = ChangeBatch()
-        effects.count(good)
+        effects.add(TransitionCounted(good, good.name))
         effects.transitions.append(unwritable)
         writer.give(effects)
     assert messages(path) == ["0", "0"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder

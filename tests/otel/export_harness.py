@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from libvirt_lifecycle_exporter.config.telemetry import telemetry
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
@@ -74,7 +75,7 @@ class ExportHarness:
     def send(self, changes: Iterable[Transition]) -> None:
         effects = ChangeBatch()
         for change in changes:
-            effects.count(change)
+            effects.add(TransitionCounted(change, change.name))
         self.journal.append(effects)
 
     def tend(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.changes import CountKey, SavedState, TotalKey
+from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope

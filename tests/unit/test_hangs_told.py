@@ -1,6 +1,6 @@
 """Hangs through the whole pipeline: counted, shown, journalled once, and taken over after a restart."""
 
-from libvirt_lifecycle_exporter.engine.changes import SavedState
+from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, ProbeResults
 from tests.unit.rig import Rig

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.changes import SavedState
+from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.model.messages import (
     ConnectionDown,
     ConnectionUp,

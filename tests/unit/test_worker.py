@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp, DomainDetails
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot

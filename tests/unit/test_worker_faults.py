@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter

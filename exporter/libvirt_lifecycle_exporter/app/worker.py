@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from libvirt_lifecycle_exporter.engine.changes import SavedState
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
 from libvirt_lifecycle_exporter.engine.engine import Engine
 from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, HangThresholds
 from libvirt_lifecycle_exporter.engine.interfaces import RequestReceiver, Sink, StateWriter
+from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, observations
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Message
@@ -179,7 +179,12 @@ class Worker:
         if effects:
             with self._threads.guard(WORKER):
                 self._journal.append(effects)
-        effects.show(lambda error: self._threads.report(WORKER, error))
+        for change in effects.changes:
+            # One change that cannot be shown does not stop the others.
+            try:
+                self._sink.apply(change)
+            except Exception as error:  # noqa: BLE001 - see the invariant above
+                self._threads.report(WORKER, error)
         for traced in effects.traced:
             with self._threads.guard(WORKER):
                 self._sink.exemplify(traced)

@@ -6,7 +6,19 @@ Law: what is counted goes into ``effects`` once, for the journal, and is shown w
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.changes import (
+    ChangeBatch,
+    DomainUpdated,
+    DurationObserved,
+    IncidentClosed,
+    IncidentOpened,
+    IncidentRenamed,
+    IncidentShifted,
+    InventoryChanged,
+    NameReleased,
+    RawEventCounted,
+    TransitionCounted,
+)
 from libvirt_lifecycle_exporter.engine.classify import Classifier
 from libvirt_lifecycle_exporter.engine.durations import OUTAGES, Duration, DurationTracker
 from libvirt_lifecycle_exporter.engine.explanations import Explanations
@@ -16,6 +28,7 @@ from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.engine.pending_stops import PendingStops
 from libvirt_lifecycle_exporter.engine.record import Domain, DomainValues, Records
+from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
@@ -82,7 +95,7 @@ class Bookkeeping:
     def shift_outages(self, jump: float) -> None:
         """Let the incidents that count as outages follow a jump of the wall clock, in seconds."""
         for incident in self._incidents.shift(jump, OUTAGES):
-            self.effects.incidents[incident.id] = incident
+            self.effects.add(IncidentShifted(incident))
 
     def written(self) -> tuple[list[Domain], list[Incident]]:
         """Return the domains and the open incidents as they are fit to be written."""
@@ -109,8 +122,7 @@ class Bookkeeping:
 
     def raw(self, change: Transition) -> None:
         """Count libvirt's own words."""
-        self.effects.raw(change)
-        self.effects.then(self._sink.raw, change.connection, change.event, change.detail)
+        self.effects.add(RawEventCounted(change.connection, change.event, change.detail))
 
     def stops(self, domain: Domain) -> None:
         """Note how a domain is before it stops."""
@@ -136,17 +148,16 @@ class Bookkeeping:
             if domain is not None:
                 self.effects.touch(domain)
             place = self._sink.place(whole)
-            self.effects.count(whole, place)
-            self.effects.then(self._sink.count, whole, place)
+            self.effects.add(TransitionCounted(whole, place))
             self._took(self._operations.take(whole))
             self._note_incidents(incidents)
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
             if domain is None:
-                self.effects.then(self._sink.retire, whole.connection, whole.name, whole.uuid, whole.at)
+                self.effects.add(NameReleased(whole.connection, whole.name, whole.uuid, whole.at))
             elif not domain.present or change.event in TELLS or self._hangs.signals(*key) != hung:
-                self.effects.then(self._sink.show, self._values(domain))
+                self.effects.add(DomainUpdated(self._values(domain)))
             self.count(more)
 
     def tell(self, update: Update, at: float) -> None:
@@ -154,21 +165,20 @@ class Bookkeeping:
         domain = update.domain
         self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
-            self.effects.then(self._sink.retire, domain.connection, update.left, domain.uuid, at)
+            self.effects.add(NameReleased(domain.connection, update.left, domain.uuid, at))
         if domain.present:
             self._sink.admit(domain.connection, domain.name)
         self.effects.touch(domain)
-        self.effects.then(self._sink.show, self._values(domain))
+        self.effects.add(DomainUpdated(self._values(domain)))
         if update.left is not None:
             self._rename_incidents(domain, at)
 
     def lose(self, domain: Domain, at: float) -> None:
         """Drop a domain that left the view: that is no transition, and nobody will see how it goes on."""
         for incident in self._incidents.removed(domain.connection, domain.uuid, at):
-            self.effects.incident(incident)
-            self.effects.then(self._sink.incident, incident)
+            self.effects.add(IncidentClosed(incident))
         self.forget(domain)
-        self.effects.then(self._sink.retire, domain.connection, domain.name, domain.uuid, at)
+        self.effects.add(NameReleased(domain.connection, domain.name, domain.uuid, at))
 
     def forget(self, domain: Domain) -> None:
         """Forget a domain."""
@@ -177,8 +187,7 @@ class Bookkeeping:
 
     def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
-            self.effects.note(connection, change)
-            self.effects.then(self._sink.note, connection, change)
+            self.effects.add(InventoryChanged(connection, change))
 
     def _hanging(self, memory: SavedState) -> Iterator[Hang]:
         """The hangs that were open and may be still; what is off hangs no longer."""
@@ -192,10 +201,11 @@ class Bookkeeping:
 
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
-            is_open = incident.closed_at is None
-            place = self._sink.admit(incident.connection, incident.name) if is_open else ""
-            self.effects.incident(incident, place)
-            self.effects.then(self._sink.incident, incident, place)
+            if incident.closed_at is None:
+                place = self._sink.admit(incident.connection, incident.name)
+                self.effects.add(IncidentOpened(incident, place))
+            else:
+                self.effects.add(IncidentClosed(incident))
             self._took(self._operations.incident_closed(incident, removed=removed))
 
     def _adopt_incidents(self, now: float) -> None:
@@ -212,12 +222,9 @@ class Bookkeeping:
     def _rename_incidents(self, domain: Domain, at: float) -> None:
         """Show the open incidents of a renamed domain under its new name; they are counted already."""
         for old, new in self._incidents.rename(domain.connection, domain.uuid, domain.name):
-            self.effects.incidents[new.id] = new
-            self.effects.then(self._sink.incident, old._replace(closed_at=at))
             place = self._sink.admit(domain.connection, domain.name)
-            self.effects.then(self._sink.incident, new, place, 0)
+            self.effects.add(IncidentRenamed(old, new, place, at))
 
     def _took(self, durations: Iterable[Duration]) -> None:
         for duration in durations:
-            self.effects.took(duration)
-            self.effects.then(self._sink.took, duration)
+            self.effects.add(DurationObserved(duration))

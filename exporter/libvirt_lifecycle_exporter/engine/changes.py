@@ -1,31 +1,145 @@
-"""What a batch of messages comes to: collected, written to the journal at once, then shown in order."""
+"""What processing messages changed: one list of typed changes for each batch of messages.
+
+The journal writes a ``ChangeBatch``; after the commit, metrics applies the same list. Nothing is recorded a
+second time in another form: the sums that the journal adds to its counters are derived as changes are added.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.engine.durations import Duration
-from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.model.domain_filter import Scope
+from libvirt_lifecycle_exporter.engine.record import Domain, DomainValues
+from libvirt_lifecycle_exporter.engine.saved_state import INCIDENT, CountKey, HostRecord, Name, TotalKey
+from libvirt_lifecycle_exporter.model.domain_filter import Scope  # noqa: TC001 - one way of importing
 from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import raw_detail
-from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
-
-TotalKey = tuple[str, str, str, str]
-"""connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
+from libvirt_lifecycle_exporter.runtime.clock import ClockRecord  # noqa: TC001 - one way of importing
 
 
-TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation", "host_reboot")
+class TransitionCounted(NamedTuple):
+    """A transition happened."""
+
+    transition: Transition
+    counted_as: str
+    """The domain name under which it is counted: its own, or ``_other``."""
 
 
-CountKey = tuple[str, str, str, str]
-"""connection, the name under which it is shown, event, reason; or ``INCIDENT`` and its kind"""
+class RawEventCounted(NamedTuple):
+    """libvirt sent a lifecycle event, in libvirt's own words."""
 
-INCIDENT = "incident"
+    connection: str
+    event: str
+    detail: str
 
-Name = tuple[str, str]
-"""connection, domain's name"""
+
+class DomainUpdated(NamedTuple):
+    """What is exported of a domain changed."""
+
+    values: DomainValues
+
+
+class NameReleased(NamedTuple):
+    """A domain no longer has this name."""
+
+    connection: str
+    name: str
+    uuid: str
+    at: float
+    """Unix time, seconds."""
+
+
+class IncidentOpened(NamedTuple):
+    incident: Incident
+    counted_as: str
+    """The domain name under which it is counted: its own, or ``_other``."""
+
+
+class IncidentClosed(NamedTuple):
+    incident: Incident
+
+
+class IncidentRenamed(NamedTuple):
+    """The domain of an open incident was renamed. The incident is not counted again."""
+
+    old: Incident
+    new: Incident
+    counted_as: str
+    at: float
+    """Unix time, seconds."""
+
+
+class IncidentShifted(NamedTuple):
+    """The wall clock jumped: an open incident began at another time than was recorded."""
+
+    incident: Incident
+
+
+class DurationObserved(NamedTuple):
+    duration: Duration
+
+
+class InventoryChanged(NamedTuple):
+    """A domain was added or removed."""
+
+    connection: str
+    change: InventoryChange
+
+
+class ConnectionChanged(NamedTuple):
+    """A connection is up or down."""
+
+    connection: str
+    is_up: bool
+
+
+class Reconnected(NamedTuple):
+    """A lost connection was opened again."""
+
+    connection: str
+
+
+class UnobservedTimeAdded(NamedTuple):
+    """Events of a connection may have been missed for this long."""
+
+    connection: str
+    seconds: float
+
+
+class ObservationChanged(NamedTuple):
+    """The states of a connection's domains became unknown, or are known again."""
+
+    connection: str
+    unknown_since: float | None
+    """Unix time, seconds; None: they are known."""
+
+
+class HostRebooted(NamedTuple):
+    """The host of a connection was found to have rebooted."""
+
+    connection: str
+    at: float
+    """Unix time, seconds."""
+
+
+Change = (
+    TransitionCounted
+    | RawEventCounted
+    | DomainUpdated
+    | NameReleased
+    | IncidentOpened
+    | IncidentClosed
+    | IncidentRenamed
+    | IncidentShifted
+    | DurationObserved
+    | InventoryChanged
+    | ConnectionChanged
+    | Reconnected
+    | UnobservedTimeAdded
+    | ObservationChanged
+    | HostRebooted
+)
 
 
 class TracedTransition(NamedTuple):
@@ -35,51 +149,6 @@ class TracedTransition(NamedTuple):
     change: Transition
     trace_id: str
     span_id: str
-
-
-class HostRecord(NamedTuple):
-    """The host behind a connection."""
-
-    boot_id: str
-    """Of the boot that it was last seen on."""
-    rebooted_at: float
-    """When the exporter last found that the host had rebooted; Unix time, seconds; 0: never."""
-
-
-class SavedState(NamedTuple):
-    """Everything that outlives a restart but the history."""
-
-    counts: dict[CountKey, tuple[int, float]]
-    """How often, and when last."""
-    totals: dict[TotalKey, float]
-    domains: list[Domain]
-    watched_until: dict[str, float]
-    incidents: list[Incident]
-    """Those that are open."""
-    folded: frozenset[Name] = frozenset()
-    """Domains that found no room for series of their own."""
-    scopes: Mapping[str, Scope] = MappingProxyType({})
-    """By connection: the filter with which it was listed."""
-    hosts: Mapping[str, HostRecord] = MappingProxyType({})
-    """By connection: the host, where its boot can be identified."""
-    clock: ClockRecord | None = None
-    """Wall clock against steady clock."""
-
-    def only(self, connections: Container[str]) -> "SavedState":
-        """Return what concerns these connections."""
-        return SavedState(
-            {key: count for key, count in self.counts.items() if key[0] in connections},
-            {key: count for key, count in self.totals.items() if key[0] in connections},
-            [domain for domain in self.domains if domain.connection in connections],
-            {name: until for name, until in self.watched_until.items() if name in connections},
-            [incident for incident in self.incidents if incident.connection in connections],
-            frozenset(name for name in self.folded if name[0] in connections),
-            {name: scope for name, scope in self.scopes.items() if name in connections},
-            {name: host for name, host in self.hosts.items() if name in connections},
-        )
-
-
-NOTHING = SavedState({}, {}, [], {}, [])
 
 
 class HistoryBatch(NamedTuple):
@@ -95,31 +164,33 @@ class HistoryBatch(NamedTuple):
 
 
 class ChangeBatch:
-    """Filled by the worker while it takes in a batch."""
+    """The changes of one batch of messages; the worker thread fills it."""
 
     def __init__(self) -> None:
+        self.changes: list[Change] = []
+        """All changes, in order."""
         self.transitions: list[Transition] = []
         self.counts: dict[CountKey, tuple[int, float]] = {}
-        """What the counters of domains grow by, and when last."""
+        """By how much the counters of domains grow, and the newest time; Unix time, seconds."""
         self.totals: dict[TotalKey, float] = defaultdict(float)
-        """What the totals grow by."""
+        """By how much the totals of connections grow."""
         self.domains: dict[tuple[str, str], Domain] = {}
-        """Domains about which something new is known."""
+        """The domains whose row is to be written, by connection and uuid."""
         self.incidents: dict[str, Incident] = {}
-        """Incidents that were opened or closed, by id."""
+        """The incidents that were opened, closed or changed, by id."""
         self.opened: list[Incident] = []
         self.messages: list[tuple[str, str, float, str]] = []
         """connection, uuid, since when, evidence: for transitions that were written without any."""
         self.forgotten: list[Domain] = []
-        """Domains that are long gone, or out of view; before anything new became known."""
+        """Domains that are forgotten, before anything new became known."""
         self.expired: list[Name] = []
-        """Whose series have left, before anything was counted."""
+        """Names whose series expired, before anything was counted."""
         self.folded: dict[Name, bool] = {}
-        """Who has no series any more (because of the limit), and who has now."""
+        """Names that lost their own series to the series limit (True), or got some (False)."""
         self.watched_until: dict[str, float] = {}
-        """Until when nothing was missed on a connection; Unix time, seconds."""
+        """Until when no event of a connection was missed; Unix time, seconds."""
         self.traced: list[TracedTransition] = []
-        """What the journal says of the transitions that it took, if anything is traced."""
+        """Set by the journal: the spans of the transitions that it wrote, if spans are recorded."""
         self.scopes: dict[str, Scope] = {}
         """Connections that were listed with another filter than before."""
         self.hosts: dict[str, HostRecord] = {}
@@ -128,9 +199,9 @@ class ChangeBatch:
         """Wall clock against steady clock, if that changed."""
         self.clock_jump = 0.0
         """Seconds that the wall clock jumped, before anything was counted."""
-        self._shown: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def __bool__(self) -> bool:
+        """Return whether there is anything to write."""
         return bool(
             self.transitions
             or self.totals
@@ -147,55 +218,89 @@ class ChangeBatch:
             or self.clock_jump
         )
 
-    def count(self, change: Transition, place: str = "") -> None:
-        """A transition happened; ``place``: the name under which it is shown, if that is another."""
-        self.transitions.append(change)
-        self._grow((change.connection, place or change.name, change.event, change.reason), change.at)
-        self.totals[change.connection, "event", change.event, change.reason] += 1
-
-    def raw(self, sent: Transition) -> None:
-        """Count libvirt's own pair; a free-form word is counted as ``other``."""
-        self.totals[sent.connection, "raw", sent.event, raw_detail(sent.event, sent.detail)] += 1
-
-    def incident(self, incident: Incident, place: str = "") -> None:
-        """An incident was opened or closed; ``place`` as for transitions."""
-        self.incidents[incident.id] = incident
-        if incident.closed_at is None:
-            self.opened.append(incident)
-            key = (incident.connection, place or incident.name, INCIDENT, incident.kind)
-            self._grow(key, incident.opened_at)
-
-    def took(self, duration: Duration) -> None:
-        """An operation came to an end."""
-        what = f"{duration.operation}/{duration.outcome}"
-        self.totals[duration.connection, "operation", what, str(duration.bucket)] += 1
-        self.totals[duration.connection, "operation", what, "sum"] += duration.seconds
-
-    def note(self, connection: str, change: InventoryChange) -> None:
-        """A domain came to exist, or ceased to."""
-        self.totals[connection, "inventory", change.change, change.reason] += 1
+    def add(self, change: Change) -> None:
+        """Add a change, and to the sums that follow from it."""
+        self.changes.append(change)
+        derive = _DERIVED.get(type(change))
+        if derive is not None:
+            derive(self, change)
 
     def touch(self, domain: Domain) -> None:
-        """Something new is known about a domain."""
+        """Have a domain's row written."""
         self.domains[domain.connection, domain.uuid] = domain
 
     def forget(self, domain: Domain) -> None:
-        """A domain is of no interest any more."""
+        """Have a domain's row deleted."""
         self.domains.pop((domain.connection, domain.uuid), None)
         self.forgotten.append(domain)
 
-    def then(self, show: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - of the callable
-        """Call this once the journal has it all."""
-        self._shown.append((show, arguments))
-
-    def _grow(self, key: CountKey, at: float) -> None:
+    def grow(self, key: CountKey, at: float) -> None:
+        """Let a counter of a domain grow by one."""
         self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, at)
 
-    def show(self, on_error: Callable[[Exception], None]) -> None:
-        """Call what waits for the journal, in order; one callback that fails does not stop the others."""
-        shown, self._shown = self._shown, []
-        for show, arguments in shown:
-            try:
-                show(*arguments)
-            except Exception as error:  # noqa: BLE001 - reported by the caller
-                on_error(error)
+
+def _transition(batch: ChangeBatch, change: TransitionCounted) -> None:
+    counted = change.transition
+    batch.transitions.append(counted)
+    batch.grow((counted.connection, change.counted_as, counted.event, counted.reason), counted.at)
+    batch.totals[counted.connection, "event", counted.event, counted.reason] += 1
+
+
+def _raw_event(batch: ChangeBatch, change: RawEventCounted) -> None:
+    batch.totals[change.connection, "raw", change.event, raw_detail(change.event, change.detail)] += 1
+
+
+def _incident_opened(batch: ChangeBatch, change: IncidentOpened) -> None:
+    incident = change.incident
+    batch.incidents[incident.id] = incident
+    batch.opened.append(incident)
+    batch.grow((incident.connection, change.counted_as, INCIDENT, incident.kind), incident.opened_at)
+
+
+def _incident(batch: ChangeBatch, change: IncidentClosed | IncidentShifted) -> None:
+    batch.incidents[change.incident.id] = change.incident
+
+
+def _incident_renamed(batch: ChangeBatch, change: IncidentRenamed) -> None:
+    batch.incidents[change.new.id] = change.new
+
+
+def _duration(batch: ChangeBatch, change: DurationObserved) -> None:
+    duration = change.duration
+    what = f"{duration.operation}/{duration.outcome}"
+    batch.totals[duration.connection, "operation", what, str(duration.bucket)] += 1
+    batch.totals[duration.connection, "operation", what, "sum"] += duration.seconds
+
+
+def _inventory(batch: ChangeBatch, change: InventoryChanged) -> None:
+    batch.totals[change.connection, "inventory", change.change.change, change.change.reason] += 1
+
+
+def _reconnected(batch: ChangeBatch, change: Reconnected) -> None:
+    batch.totals[change.connection, "reconnect", "", ""] += 1
+
+
+def _unobserved(batch: ChangeBatch, change: UnobservedTimeAdded) -> None:
+    batch.totals[change.connection, "unobserved", "", ""] += change.seconds
+
+
+def _host_rebooted(batch: ChangeBatch, change: HostRebooted) -> None:
+    batch.totals[change.connection, "host_reboot", "", ""] += 1
+
+
+_DERIVED: Mapping[type, Callable[[ChangeBatch, Any], None]] = MappingProxyType(
+    {
+        TransitionCounted: _transition,
+        RawEventCounted: _raw_event,
+        IncidentOpened: _incident_opened,
+        IncidentClosed: _incident,
+        IncidentShifted: _incident,
+        IncidentRenamed: _incident_renamed,
+        DurationObserved: _duration,
+        InventoryChanged: _inventory,
+        Reconnected: _reconnected,
+        UnobservedTimeAdded: _unobserved,
+        HostRebooted: _host_rebooted,
+    }
+)
+"""Change -> how the sums of its batch grow."""

@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
-from libvirt_lifecycle_exporter.engine.interfaces import Sink
+from libvirt_lifecycle_exporter.engine.changes import (
+    ChangeBatch,
+    ConnectionChanged,
+    ObservationChanged,
+    Reconnected,
+    UnobservedTimeAdded,
+)
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 
@@ -65,12 +70,10 @@ class Coverage:
     def __init__(
         self,
         connections: Iterable[str],
-        sink: Sink,
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
         """``monitor``: None: the wall clock is believed."""
-        self._sink = sink
         self._grace = grace
         self._monitor = monitor
         self._watches = {name: _Watch() for name in connections}
@@ -108,22 +111,20 @@ class Coverage:
             self._note(connection, at, effects)
         if watch.up and watch.gap is not None:
             if watch.gap.is_shown:
-                effects.then(self._sink.set_unobserved, connection, None)
+                effects.add(ObservationChanged(connection, None))
             watch.gap = None
 
     def found(self, link: ConnectionUp, effects: ChangeBatch) -> None:
         """A connection is open, and its callbacks are registered."""
         watch = self._watches[link.connection]
         if watch.lost:
-            effects.totals[link.connection, "reconnect", "", ""] += 1
-            effects.then(self._sink.reconnect, link.connection)
+            effects.add(Reconnected(link.connection))
         watch.up, watch.lost = True, False
         if watch.until:
             blind = self._blind(watch, link.at)
-            effects.totals[link.connection, "unobserved", "", ""] += blind
-            effects.then(self._sink.blind, link.connection, blind)
+            effects.add(UnobservedTimeAdded(link.connection, blind))
         self._note(link.connection, link.at, effects)
-        effects.then(self._show, link.connection)
+        effects.add(ConnectionChanged(link.connection, is_up=True))
 
     def shift(self, jump: float, effects: ChangeBatch) -> None:
         """Follow a jump of the wall clock, in seconds."""
@@ -150,7 +151,7 @@ class Coverage:
             self._open_gap(link.connection, link.at)
             watch.lost = True
         watch.up = False
-        effects.then(self._show, link.connection)
+        effects.add(ConnectionChanged(link.connection, is_up=False))
 
     def show_unknown(self, effects: ChangeBatch) -> None:
         """Show the states of the domains as unknown where a connection has been down for too long."""
@@ -159,7 +160,7 @@ class Coverage:
             gap = watch.gap
             if gap is not None and not gap.is_shown and now >= gap.due:
                 gap.is_shown = True
-                effects.then(self._sink.set_unobserved, name, gap.since)
+                effects.add(ObservationChanged(name, gap.since))
 
     def note(self, now: float, effects: ChangeBatch) -> None:
         """Note, now and then, that nothing was missed until now."""
@@ -178,6 +179,3 @@ class Coverage:
         watch = self._watches[connection]
         if watch.gap is None:
             watch.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)
-
-    def _show(self, connection: str) -> None:
-        self._sink.link(connection, up=self._watches[connection].up)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping, Requests
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Classifier
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Coverage, Grace
 from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
@@ -22,6 +22,7 @@ from libvirt_lifecycle_exporter.engine.inventory import Inventory
 from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
 from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import (
     ConnectionDown,
@@ -76,8 +77,8 @@ class Engine:
             clock=self._clock,
             draw_order=draw_order,
         )
-        self._watches = Coverage(connections, sink, grace, monitor)
-        self._hosts = HostReboots(sink)
+        self._watches = Coverage(connections, grace, monitor)
+        self._hosts = HostReboots()
         self._monitor = monitor
         self._clock_record: ClockRecord | None = None
         self._lost: dict[str, int] = {}

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, IncidentClosed
 from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter, Scope
 from libvirt_lifecycle_exporter.model.text import OTHER
 from libvirt_lifecycle_exporter.model.transitions import Incident
@@ -86,7 +87,7 @@ class FilterScope:
                 effects.forget(domain)
         for one in left.incidents:
             # Nobody will see how it ends.
-            effects.incidents[one.id] = one._replace(closed_at=max(at, one.opened_at))
+            effects.add(IncidentClosed(one._replace(closed_at=max(at, one.opened_at))))
         effects.folded.update(dict.fromkeys(left.folded, False))
         others = {domain.connection for domain in self._left.domains}
         others |= {incident.connection for incident in self._left.incidents}

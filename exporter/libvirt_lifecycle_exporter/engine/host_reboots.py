@@ -6,16 +6,15 @@ domain that was running has stopped.
 
 from collections.abc import Mapping
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HostRecord
-from libvirt_lifecycle_exporter.engine.interfaces import Sink
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HostRebooted
+from libvirt_lifecycle_exporter.engine.saved_state import HostRecord
 from libvirt_lifecycle_exporter.model.messages import HostIdentified
 
 
 class HostReboots:
     """The host behind each connection, as far as it is known."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self) -> None:
         self._records: dict[str, HostRecord] = {}
 
     def restore(self, records: Mapping[str, HostRecord]) -> None:
@@ -37,6 +36,5 @@ class HostReboots:
         record = HostRecord(seen.boot_id, seen.at if is_rebooted else before.rebooted_at)
         self._records[seen.connection] = effects.hosts[seen.connection] = record
         if is_rebooted:
-            effects.totals[seen.connection, "host_reboot", "", ""] += 1
-            effects.then(self._sink.host_rebooted, seen.connection, seen.at)
+            effects.add(HostRebooted(seen.connection, seen.at))
         return is_rebooted

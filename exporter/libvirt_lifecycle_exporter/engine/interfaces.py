@@ -3,45 +3,54 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from libvirt_lifecycle_exporter.engine.changes import (
-    ChangeBatch,
-    CountKey,
-    Name,
-    SavedState,
-    TotalKey,
-    TracedTransition,
-)
-from libvirt_lifecycle_exporter.engine.durations import Duration
+from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch, TracedTransition
 from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
-from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 
 class Sink(Protocol):
-    """What the worker tells."""
+    """The metrics, as the engine and the worker use them."""
 
-    def admit(self, connection: str, name: str) -> str: ...
-    def place(self, change: Transition) -> str: ...
-    def count(self, change: Transition, place: str = "") -> None: ...
-    def exemplify(self, traced: TracedTransition) -> None: ...
-    def raw(self, connection: str, event: str, detail: str) -> None: ...
-    def note(self, connection: str, change: InventoryChange) -> None: ...
-    def link(self, connection: str, *, up: bool) -> None: ...
-    def set_unobserved(self, connection: str, since: float | None) -> None: ...
-    def incident(self, incident: Incident, place: str = "", more: int = 1) -> None: ...
-    def took(self, duration: Duration) -> None: ...
-    def reconnect(self, connection: str) -> None: ...
-    def host_rebooted(self, connection: str, at: float) -> None: ...
-    def blind(self, connection: str, seconds: float) -> None: ...
-    def show(self, domain: DomainValues) -> None: ...
-    def retire(self, connection: str, name: str, uuid: str, at: float) -> None: ...
-    def forget(self, connection: str, name: str) -> None: ...
-    def shift(self, jump: float) -> None: ...
-    def expire(self, now: float) -> list[tuple[str, str]]: ...
-    def restore(self, memory: SavedState, now: float) -> None: ...
-    def folded(self) -> frozenset[Name]: ...
-    def folded_lately(self) -> dict[Name, bool]: ...
-    def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]: ...
+    def apply(self, change: Change) -> None:
+        """Take in a change that the journal has written."""
+
+    def exemplify(self, traced: TracedTransition) -> None:
+        """Name the span of a transition that was applied, for its exemplar."""
+
+    def admit(self, connection: str, name: str) -> str:
+        """Reserve series for a domain; return the name that it is counted under: its own, or ``_other``."""
+
+    def place(self, change: Transition) -> str:
+        """Reserve series for a transition; return the name that it is counted under."""
+
+    def show(self, domain: DomainValues) -> None:
+        """Show a restored domain."""
+
+    def incident(self, incident: Incident, place: str = "", more: int = 1) -> None:
+        """Show a restored incident; ``more``: 0: it is counted already."""
+
+    def forget(self, connection: str, name: str) -> None:
+        """Forget a domain that was removed long ago."""
+
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+
+    def expire(self, now: float) -> list[tuple[str, str]]:
+        """Remove the series whose time has come; return their (connection, name). ``now``: Unix time."""
+
+    def restore(self, memory: SavedState, now: float) -> None:
+        """Load the counters from before a restart; ``now``: Unix time, seconds."""
+
+    def folded(self) -> frozenset[Name]:
+        """Return the domains that have no series of their own."""
+
+    def folded_lately(self) -> dict[Name, bool]:
+        """Return the domains that lost their own series (True) or got some (False) since the last call."""
+
+    def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
+        """Return all counters of domains (count, newest time) and totals of connections."""
 
 
 class StateWriter(Protocol):

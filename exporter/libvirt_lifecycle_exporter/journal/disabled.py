@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from libvirt_lifecycle_exporter.engine.changes import NOTHING, ChangeBatch, SavedState
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ their counters again. So what is beyond the extent of a run is never changed by 
 
 from collections.abc import Container
 
-from libvirt_lifecycle_exporter.engine.changes import SavedState
+from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.text import OTHER
 

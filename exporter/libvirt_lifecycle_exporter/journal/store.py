@@ -14,13 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import (
-    NOTHING,
-    ChangeBatch,
-    HistoryBatch,
-    SavedState,
-    TracedTransition,
-)
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch, TracedTransition
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
 from libvirt_lifecycle_exporter.journal import damage, tables
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES, HistoryBuffer
 from libvirt_lifecycle_exporter.journal.damage import Damaged

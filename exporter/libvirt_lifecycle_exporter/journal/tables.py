@@ -11,16 +11,10 @@ from functools import partial
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from libvirt_lifecycle_exporter.engine.changes import INCIDENT as COUNTED_INCIDENT
-from libvirt_lifecycle_exporter.engine.changes import (
-    TOTAL_KINDS,
-    ChangeBatch,
-    HistoryBatch,
-    HostRecord,
-    SavedState,
-    TracedTransition,
-)
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch, TracedTransition
 from libvirt_lifecycle_exporter.engine.incidents import KINDS
+from libvirt_lifecycle_exporter.engine.saved_state import INCIDENT as COUNTED_INCIDENT
+from libvirt_lifecycle_exporter.engine.saved_state import TOTAL_KINDS, HostRecord, SavedState
 from libvirt_lifecycle_exporter.journal.damage import (
     INCIDENT_KINDS,
     Damaged,

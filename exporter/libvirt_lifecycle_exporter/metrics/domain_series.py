@@ -6,8 +6,9 @@ Law: a page only formats what it was told; it decides nothing.
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from libvirt_lifecycle_exporter.engine.changes import INCIDENT, TracedTransition
+from libvirt_lifecycle_exporter.engine.changes import TracedTransition
 from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.engine.saved_state import INCIDENT
 from libvirt_lifecycle_exporter.metrics.exposition import Family, Page, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.metrics.families import (
     DOMAIN_FAMILIES,

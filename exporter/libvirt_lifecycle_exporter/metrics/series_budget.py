@@ -7,7 +7,7 @@ for all that had some. ``_other`` alone is not asked for its room.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from libvirt_lifecycle_exporter.engine.changes import Name
+from libvirt_lifecycle_exporter.engine.saved_state import Name
 from libvirt_lifecycle_exporter.metrics.domain_series import DomainSeries, Pair
 from libvirt_lifecycle_exporter.model.states import SHOWN_STATES
 from libvirt_lifecycle_exporter.model.vocabulary import INCIDENT_KINDS, alert_pairs

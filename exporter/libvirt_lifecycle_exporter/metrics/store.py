@@ -7,12 +7,33 @@ knows it, and stays so over a restart. Writing (the worker) and reading (scrapes
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
 
-from libvirt_lifecycle_exporter.engine.changes import CountKey, Name, SavedState, TotalKey, TracedTransition
+from libvirt_lifecycle_exporter.engine.changes import (
+    Change,
+    ConnectionChanged,
+    DomainUpdated,
+    DurationObserved,
+    HostRebooted,
+    IncidentClosed,
+    IncidentOpened,
+    IncidentRenamed,
+    IncidentShifted,
+    InventoryChanged,
+    NameReleased,
+    ObservationChanged,
+    RawEventCounted,
+    Reconnected,
+    TracedTransition,
+    TransitionCounted,
+    UnobservedTimeAdded,
+)
 from libvirt_lifecycle_exporter.engine.durations import Duration
 from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionSeries
 from libvirt_lifecycle_exporter.metrics.domain_series import EXEMPLIFIED, Counted, DomainSeries, Pair
 from libvirt_lifecycle_exporter.metrics.exposition import render
@@ -71,6 +92,10 @@ class MetricsStore:
             return change.name
         with self._lock:
             return self._place(change)
+
+    def apply(self, change: Change) -> None:
+        """Take in a change that the journal has written."""
+        _APPLY[type(change)](self, change)
 
     def count(self, change: Transition, place: str = "") -> None:
         """Count a transition; ``place``: what was answered when it was asked for."""
@@ -317,3 +342,30 @@ class MetricsStore:
         elif page.expires is None:
             # max(): the time stamp may be from right before a jump of the wall clock.
             page.expires = max(at, self._now) + self._ttl
+
+
+def _rename_incident(store: MetricsStore, change: IncidentRenamed) -> None:
+    store.incident(change.old._replace(closed_at=change.at))
+    store.incident(change.new, change.counted_as, more=0)
+
+
+_APPLY: Mapping[type, Callable[[MetricsStore, Any], None]] = MappingProxyType(
+    {
+        TransitionCounted: lambda store, change: store.count(*change),
+        RawEventCounted: lambda store, change: store.raw(*change),
+        DomainUpdated: lambda store, change: store.show(change.values),
+        NameReleased: lambda store, change: store.retire(*change),
+        IncidentOpened: lambda store, change: store.incident(*change),
+        IncidentClosed: lambda store, change: store.incident(change.incident),
+        IncidentRenamed: _rename_incident,
+        IncidentShifted: lambda _store, _change: None,
+        DurationObserved: lambda store, change: store.took(change.duration),
+        InventoryChanged: lambda store, change: store.note(*change),
+        ConnectionChanged: lambda store, change: store.link(change.connection, up=change.is_up),
+        Reconnected: lambda store, change: store.reconnect(change.connection),
+        UnobservedTimeAdded: lambda store, change: store.blind(*change),
+        ObservationChanged: lambda store, change: store.set_unobserved(*change),
+        HostRebooted: lambda store, change: store.host_rebooted(*change),
+    }
+)
+"""Change -> what it changes in the store."""

@@ -1,0 +1,70 @@
+"""Everything that outlives a restart but the history: the journal restores it, engine and metrics load it."""
+
+from collections.abc import Container, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from libvirt_lifecycle_exporter.engine.record import Domain
+from libvirt_lifecycle_exporter.model.domain_filter import Scope
+from libvirt_lifecycle_exporter.model.transitions import Incident
+from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
+
+TotalKey = tuple[str, str, str, str]
+"""connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
+
+
+TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation", "host_reboot")
+
+
+CountKey = tuple[str, str, str, str]
+"""connection, the name under which it is shown, event, reason; or ``INCIDENT`` and its kind"""
+
+INCIDENT = "incident"
+
+Name = tuple[str, str]
+"""connection, domain's name"""
+
+
+class HostRecord(NamedTuple):
+    """The host behind a connection."""
+
+    boot_id: str
+    """Of the boot that it was last seen on."""
+    rebooted_at: float
+    """When the exporter last found that the host had rebooted; Unix time, seconds; 0: never."""
+
+
+class SavedState(NamedTuple):
+    """Everything that outlives a restart but the history."""
+
+    counts: dict[CountKey, tuple[int, float]]
+    """How often, and when last."""
+    totals: dict[TotalKey, float]
+    domains: list[Domain]
+    watched_until: dict[str, float]
+    incidents: list[Incident]
+    """Those that are open."""
+    folded: frozenset[Name] = frozenset()
+    """Domains that found no room for series of their own."""
+    scopes: Mapping[str, Scope] = MappingProxyType({})
+    """By connection: the filter with which it was listed."""
+    hosts: Mapping[str, HostRecord] = MappingProxyType({})
+    """By connection: the host, where its boot can be identified."""
+    clock: ClockRecord | None = None
+    """Wall clock against steady clock."""
+
+    def only(self, connections: Container[str]) -> "SavedState":
+        """Return what concerns these connections."""
+        return SavedState(
+            {key: count for key, count in self.counts.items() if key[0] in connections},
+            {key: count for key, count in self.totals.items() if key[0] in connections},
+            [domain for domain in self.domains if domain.connection in connections],
+            {name: until for name, until in self.watched_until.items() if name in connections},
+            [incident for incident in self.incidents if incident.connection in connections],
+            frozenset(name for name in self.folded if name[0] in connections),
+            {name: scope for name, scope in self.scopes.items() if name in connections},
+            {name: host for name, host in self.hosts.items() if name in connections},
+        )
+
+
+NOTHING = SavedState({}, {}, [], {}, [])
