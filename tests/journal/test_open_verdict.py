@@ -93,9 +93,9 @@ def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
         clock=lambda: 1000.0,
         draw_order=orders.__next__,
     )
-    pipeline.take(snapshot(facts("web")))
-    pipeline.take(lifecycle("suspended", "paused"))
+    pipeline.process(snapshot(facts("web")))
+    pipeline.process(lifecycle("suspended", "paused"))
     pipeline.settle()
-    effects, _ = pipeline.harvest()
-    pipeline.take(lifecycle("stopped", "destroyed"))
+    effects, _ = pipeline.collect()
+    pipeline.process(lifecycle("stopped", "destroyed"))
     assert [domain.state for domain in effects.domains.values()] == ["paused"]

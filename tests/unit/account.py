@@ -36,8 +36,8 @@ class Account:
             self.at += 3600
             change = happened(pair, at=self.at, action=action)
             if change.event != "watchdog":  # its own signal is another test's subject
-                self.hangs.see(change)
-            belongs, incidents = self.incidents.take(change)
+                self.hangs.apply(change)
+            belongs, incidents = self.incidents.apply(change)
             self.ids.append(belongs)
             self.note(incidents)
         return self

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
-from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.states import state_after
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -42,8 +42,8 @@ def words(changes: Iterable[Transition]) -> list[str]:
 
 def see(diagnosis: Classifier, seen: Observation, state: str = "", reason: str = "") -> list[Transition]:
     """As the pipeline does."""
-    change = named(seen)
-    return [] if change is None else diagnosis.see(seen, change, state, reason)
+    change = translate(seen)
+    return [] if change is None else diagnosis.classify(seen, change, state, reason)
 
 
 class Scene:
@@ -64,7 +64,7 @@ class Scene:
             told = see(self.diagnosis, seen, *self.state)
             self.told += told
             for change in told:
-                self.hangs.see(change)
+                self.hangs.apply(change)
             self.state = state_after(*pair.split("/")) or self.state
         return self
 
@@ -73,7 +73,7 @@ class Scene:
         return self
 
     def asks(self, found: DomainFacts | None) -> "Scene":
-        self.told += self.diagnosis.learn(look("web", found))
+        self.told += self.diagnosis.apply_lookup(look("web", found))
         return self
 
     def waits(self, seconds: float = VERDICT_WAIT) -> "Scene":

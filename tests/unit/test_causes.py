@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MOST, Explanations
-from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
@@ -56,8 +56,10 @@ def test_watchdog_with_poweroff_is_the_reason_of_the_stop() -> None:
 
 
 def test_as_diagnosis_names_them() -> None:
-    error = named(observation("io_error_reason", PAUSE, word="enospc")._replace(subject="/images/web.qcow2"))
-    barked = named(observation("watchdog", WATCHDOG_ACTIONS.index("pause")))
+    error = translate(
+        observation("io_error_reason", PAUSE, word="enospc")._replace(subject="/images/web.qcow2")
+    )
+    barked = translate(observation("watchdog", WATCHDOG_ACTIONS.index("pause")))
     assert error is not None
     assert barked is not None
     assert message(error, paused()) == FULL

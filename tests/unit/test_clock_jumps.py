@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT
+from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS
 from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, Message, ProbeResults
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
@@ -145,5 +145,5 @@ def test_watchdog_recovery_is_not_changed_by_a_jump(jump: float) -> None:
     rig.jump(jump)
     rig.wait(5)
     assert "recovered" not in dict(rig.found())
-    rig.wait(PATIENT.watchdog)
+    rig.wait(DEFAULT_THRESHOLDS.watchdog)
     assert "recovered" in dict(rig.found())

@@ -84,11 +84,11 @@ class Fed:
             self.tell(see(self.diagnosis, seen, *second))
         elif what == "learn" and isinstance(second, int):
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
-            self.tell(self.diagnosis.learn(look(name, found, began=order() - second)))
+            self.tell(self.diagnosis.apply_lookup(look(name, found, began=order() - second)))
         elif what == "hung":
             set_hung(self.records, f"uuid-{name}", *(["vcpu"] if first else []), connection=HERE)
         elif what == "forget":
-            self.diagnosis.forget(HERE, f"uuid-{name}")
+            self.diagnosis.forget_run(HERE, f"uuid-{name}")
         else:
             self.tell(see(self.diagnosis, observation("job_completed", name=name, at=self.at)))
 

@@ -95,7 +95,7 @@ class TestMigration:
         scene = Scene("running", "booted")
         began = order()
         scene.sees("stopped/migrated", "started/migrated")
-        scene.diagnosis.learn(look("web", facts(state="running", reason="booted"), began=began))
+        scene.diagnosis.apply_lookup(look("web", facts(state="running", reason="booted"), began=began))
         assert scene.sees("stopped/failed").last == "stopped/failed"
 
     @pytest.mark.parametrize("before", [(), ("shutdown/host",)])

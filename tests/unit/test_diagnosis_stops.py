@@ -75,14 +75,14 @@ class TestDoubt:
         began = order()
         scene.sees("stopped/failed")
         early = look("web", facts(state="shutoff", reason="failed"), began=began)
-        assert scene.diagnosis.learn(early) == []
+        assert scene.diagnosis.apply_lookup(early) == []
         assert scene.asks(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
 
     def test_an_answer_about_another_domain_is_none(self) -> None:
         scene = running().sees("stopped/failed")
-        assert scene.diagnosis.learn(look("db", GONE)) == []
+        assert scene.diagnosis.apply_lookup(look("db", GONE)) == []
         elsewhere = Lookup(order(), 1.0, "lxc:///system", "uuid-web", None, None)
-        assert scene.diagnosis.learn(elsewhere) == []
+        assert scene.diagnosis.apply_lookup(elsewhere) == []
 
     def test_an_answer_that_overtakes_the_next_start_proves_nothing(self) -> None:
         scene = running().sees("stopped/failed").asks(facts(state="running", reason="booted"))
@@ -129,7 +129,7 @@ class TestDoubt:
 
     def test_to_be_forgotten_drops_no_verdict(self) -> None:
         scene = running().sees("stopped/failed")
-        scene.diagnosis.forget(HERE, "uuid-web")
+        scene.diagnosis.forget_run(HERE, "uuid-web")
         assert scene.diagnosis.pending()
         assert scene.waits().last == "stopped/crashed"
 

@@ -95,8 +95,10 @@ def test_a_guest_that_closes_the_channel_is_alive() -> None:
     for _ in range(3):
         ward.answer("guest_agent", "silent", 5)
     assert ward.signals == ("guest_agent",)
-    assert ward.take(ward.hangs.agent(observation("agent_lifecycle", 1, 2, at=ward.now))) == []
-    assert ward.take(ward.hangs.agent(observation("agent_lifecycle", 2, 2, at=ward.now))) == SPEAKS
+    assert ward.take(ward.hangs.apply_agent_event(observation("agent_lifecycle", 1, 2, at=ward.now))) == []
+    assert (
+        ward.take(ward.hangs.apply_agent_event(observation("agent_lifecycle", 2, 2, at=ward.now))) == SPEAKS
+    )
     for _ in range(5):
         assert ward.answer("guest_agent", "silent", 5) == []
 

@@ -87,10 +87,10 @@ def test_what_libvirt_does_with_a_job_under_way_is_no_silence() -> None:
 def test_nothing_is_concluded_while_the_connection_is_down_nor_from_before_it_came_back() -> None:
     ward = Ward()
     ward.emulator(14)
-    ward.hangs.link(HERE, ward.now, up=False)
+    ward.hangs.set_connection(HERE, ward.now, up=False)
     ward.later(60)
     assert ward.emulator(74) == []
-    ward.hangs.link(HERE, ward.now, up=True)
+    ward.hangs.set_connection(HERE, ward.now, up=True)
     ward.later(1)
     assert ward.emulator(75) == []
     ward.later(13)
@@ -101,9 +101,9 @@ def test_nothing_is_concluded_while_the_connection_is_down_nor_from_before_it_ca
 
 def test_a_hang_outlives_a_loss_of_the_connection() -> None:
     ward = hung(Ward())
-    ward.hangs.link(HERE, ward.now, up=False)
+    ward.hangs.set_connection(HERE, ward.now, up=False)
     ward.later(5)
-    ward.hangs.link(HERE, ward.now, up=True)
+    ward.hangs.set_connection(HERE, ward.now, up=True)
     assert ward.emulator(3) == []
     assert ward.signals == ("emulator",)
     assert ward.emulator(None) == WELL
@@ -128,7 +128,7 @@ def test_another_run_is_another_matter(end: str) -> None:
 def test_a_late_verdict_about_the_last_run_says_nothing_of_this_one() -> None:
     ward = hung(Ward())
     stop = transition("stopped", "crashed", at=ward.now - 100)
-    assert ward.hangs.see(stop) == []
+    assert ward.hangs.apply(stop) == []
     assert ward.signals == ("emulator",)
 
 
@@ -145,7 +145,9 @@ def test_who_is_not_known_or_gone_is_not_hung() -> None:
     ward.emulator(100)
     ward.later(1)
     assert ward.emulator(101) == []
-    found = ward.hangs.probed(ProbeResults(1.0, HERE, "emulator", (Answer("nobody", "silent", 99.0),)))
+    found = ward.hangs.evaluate_probes(
+        ProbeResults(1.0, HERE, "emulator", (Answer("nobody", "silent", 99.0),))
+    )
     assert found == []
 
 

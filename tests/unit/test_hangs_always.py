@@ -62,17 +62,17 @@ class Life:
         if what == "happens":
             event, reason, state = first
             change = transition(event, reason, at=ward.now)
-            self.incidents.take(change)
+            self.incidents.apply(change)
             if state:
                 ward.domain.enter(state, reason, ward.now)
             if event in ("stopped", "started"):
                 self.open.clear()
-            ward.take(ward.hangs.see(change))
+            ward.take(ward.hangs.apply(change))
         elif what == "agent":
-            ward.take(ward.hangs.agent(observation("agent_lifecycle", first, at=ward.now)))
+            ward.take(ward.hangs.apply_agent_event(observation("agent_lifecycle", first, at=ward.now)))
         elif what == "link":
             self.up = bool(first)
-            ward.hangs.link(HERE, ward.now, up=self.up)
+            ward.hangs.set_connection(HERE, ward.now, up=self.up)
         elif what == "later":
             ward.later(first)
         elif what == "restart":
@@ -94,7 +94,7 @@ class Life:
         count, _ = self.counts.get((HERE, "web", change.event, change.reason), (0, 0.0))
         self.counts[HERE, "web", change.event, change.reason] = (count + 1, change.at)
         was_open = {one.kind for one in self.incidents.open()}
-        _, opened = self.incidents.take(change)
+        _, opened = self.incidents.apply(change)
         if is_hung and "hung" in was_open:
             assert not opened, "one incident a hang"
 
@@ -111,7 +111,7 @@ class Life:
             for key, (count, _) in self.counts.items()
         }
         ward.hangs.restore(hangs, counts, ward.now)
-        ward.hangs.link(HERE, ward.now, up=self.up)
+        ward.hangs.set_connection(HERE, ward.now, up=self.up)
         self.incidents = Incidents(ward.records)
         self.incidents.restore(open_incidents)
 

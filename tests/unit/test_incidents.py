@@ -132,14 +132,14 @@ def test_an_io_error_with_which_the_domain_runs_on_is_no_incident(action: str) -
 
 
 def test_an_io_error_with_an_action_from_the_future_is_none() -> None:
-    assert Incidents().take(happened("io_error/enospc")._replace(detail_code=99)) == ("", [])
+    assert Incidents().apply(happened("io_error/enospc")._replace(detail_code=99)) == ("", [])
 
 
 def test_a_host_that_shuts_its_guests_down_is_no_burst() -> None:
     incidents = Incidents()
     for number in range(10):
         for pair in ("shutdown/guest", "stopped/shutdown"):
-            assert incidents.take(happened(pair, name=f"vm-{number}")) == ("", [])
+            assert incidents.apply(happened(pair, name=f"vm-{number}")) == ("", [])
 
 
 def test_it_says_what_of_whom_since_when_and_why() -> None:

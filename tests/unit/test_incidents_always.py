@@ -44,7 +44,7 @@ def test_whatever_happens_incidents_are_opened_and_closed_once_and_in_this_order
             told = incidents.removed(HERE, f"uuid-{name}", at)
             assert all(one.closed_at is not None for one in told)
         else:
-            belongs, told = incidents.take(happened(what, at=at, name=name, action=action))
+            belongs, told = incidents.apply(happened(what, at=at, name=name, action=action))
             assert belongs in {"", *before, *(one.id for one in told)}
             assert belongs or not told
         for one in told:

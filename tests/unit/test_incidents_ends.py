@@ -74,15 +74,15 @@ def test_what_hung_of_a_removed_domain_says_nothing_of_the_next_one() -> None:
 
 def test_a_clock_that_steps_back_closes_nothing_before_it_was_opened() -> None:
     incidents = Incidents()
-    incidents.take(happened("stopped/crashed", at=5000.0))
-    assert [one.closed_at for one in incidents.take(happened("started/booted", at=1000.0))[1]] == [5000.0]
+    incidents.apply(happened("stopped/crashed", at=5000.0))
+    assert [one.closed_at for one in incidents.apply(happened("started/booted", at=1000.0))[1]] == [5000.0]
 
 
 def test_incidents_of_other_domains_are_their_own() -> None:
     incidents = Incidents()
-    incidents.take(happened("stopped/crashed", name="web"))
-    assert incidents.take(happened("started/booted", name="db")) == ("", [])
-    assert incidents.take(happened("stopped/crashed")._replace(connection="lxc:///system"))[1]
+    incidents.apply(happened("stopped/crashed", name="web"))
+    assert incidents.apply(happened("started/booted", name="db")) == ("", [])
+    assert incidents.apply(happened("stopped/crashed")._replace(connection="lxc:///system"))[1]
     assert len(incidents.open()) == 2
 
 

@@ -31,8 +31,8 @@ class Tracker(DurationTracker):
         self._hangs = Hangs(records=self.records)
 
     def take(self, change: Transition) -> list[Duration]:
-        self._hangs.see(change)
-        return super().take(change)
+        self._hangs.apply(change)
+        return super().apply(change)
 
 
 def figures(*pairs: str, source: str = "callback") -> Figures:
@@ -42,7 +42,7 @@ def figures(*pairs: str, source: str = "callback") -> Figures:
     for number, pair in enumerate(pairs):
         event, _, reason = pair.partition("/")
         change = transition(event, reason, at=1000.0 + 10 * number)._replace(source=source)
-        told += operations.take(change)
+        told += operations.apply(change)
     return [(one.operation, one.outcome, one.seconds) for one in told]
 
 
@@ -189,37 +189,37 @@ def test_nothing_lasts_beyond_a_stop() -> None:
 def test_what_was_only_inferred_has_no_duration() -> None:
     assert figures("suspended/paused", "resumed/unpaused", source="reconcile") == []
     operations = Tracker()
-    operations.take(transition("suspended", "paused")._replace(source="reconcile"))
-    assert operations.take(transition("resumed", "unpaused")) == []
-    operations.take(transition("suspended", "paused"))
-    assert operations.take(transition("resumed", "unknown")._replace(source="reconcile")) == []
-    assert operations.take(transition("stopped", "destroyed")) == []
+    operations.apply(transition("suspended", "paused")._replace(source="reconcile"))
+    assert operations.apply(transition("resumed", "unpaused")) == []
+    operations.apply(transition("suspended", "paused"))
+    assert operations.apply(transition("resumed", "unknown")._replace(source="reconcile")) == []
+    assert operations.apply(transition("stopped", "destroyed")) == []
 
 
 def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
     operations = Tracker()
-    operations.take(transition("suspended", "paused", at=5000.0))
-    assert operations.take(transition("resumed", "unpaused", at=1000.0)) == [
+    operations.apply(transition("suspended", "paused", at=5000.0))
+    assert operations.apply(transition("resumed", "unpaused", at=1000.0)) == [
         Duration(HERE, "pause", "success", 0.0)
     ]
 
 
 def test_domains_are_told_apart() -> None:
     operations = Tracker()
-    operations.take(transition("suspended", "paused", name="web"))
-    assert operations.take(transition("resumed", "unpaused", name="db")) == []
+    operations.apply(transition("suspended", "paused", name="web"))
+    assert operations.apply(transition("resumed", "unpaused", name="db")) == []
     elsewhere = transition("resumed", "unpaused", name="web", connection="lxc:///system")
-    assert operations.take(elsewhere) == []
-    assert operations.take(transition("resumed", "unpaused", name="web"))
+    assert operations.apply(elsewhere) == []
+    assert operations.apply(transition("resumed", "unpaused", name="web"))
 
 
 def test_to_be_forgotten_ends_it_without_a_figure() -> None:
     operations = Tracker()
-    operations.take(transition("suspended", "paused"))
-    operations.take(transition("hung", "vcpu"))
+    operations.apply(transition("suspended", "paused"))
+    operations.apply(transition("hung", "vcpu"))
     operations.records.drop(HERE, "uuid-web")
-    assert operations.take(transition("resumed", "unpaused")) == []
-    assert operations.take(transition("recovered", "vcpu")) == []
+    assert operations.apply(transition("resumed", "unpaused")) == []
+    assert operations.apply(transition("recovered", "vcpu")) == []
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ def test_to_be_forgotten_ends_it_without_a_figure() -> None:
 def test_operations_of_unlisted_domains_are_bounded(begin: str, end: str) -> None:
     operations = Tracker(Records(max_unlisted=10))
     for number in range(30):
-        operations.take(transition(*begin.split("/"), name=f"vm-{number}"))
-    newest = [operations.take(transition(*end.split("/"), name=f"vm-{number}")) for number in range(20, 30)]
+        operations.apply(transition(*begin.split("/"), name=f"vm-{number}"))
+    newest = [operations.apply(transition(*end.split("/"), name=f"vm-{number}")) for number in range(20, 30)]
     assert all(newest)
-    assert operations.take(transition(*end.split("/"), name="vm-0")) == []
+    assert operations.apply(transition(*end.split("/"), name="vm-0")) == []
     assert len(operations.records) == 10
 
 
@@ -269,7 +269,7 @@ def test_whatever_happens_durations_are_of_the_telemetry_contract_and_no_more_th
     operations, at, begun, told = Tracker(), 1e9, 0, 0
     for (event, reason), name, pause, source in steps:
         at += pause
-        durations = operations.take(transition(event, reason, name=name, at=at)._replace(source=source))
+        durations = operations.apply(transition(event, reason, name=name, at=at)._replace(source=source))
         begun += len(BEGINS.get((event, reason), ())) + (event == "hung")
         told += len(durations)
         assert len({one.operation for one in durations}) == len(durations)

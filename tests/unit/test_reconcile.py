@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.inference import is_in_between, missed, missed_before
+from libvirt_lifecycle_exporter.engine.inference import infer_missed, infer_missed_before, is_transient
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.messages import DomainFacts
 from libvirt_lifecycle_exporter.model.states import STATE_REASONS
@@ -77,32 +77,32 @@ def found(
     ],
 )
 def test_what_must_have_happened(before: Domain | None, now: DomainFacts | None, pairs: list[Pair]) -> None:
-    assert missed(before, now) == pairs
+    assert infer_missed(before, now) == pairs
 
 
 def test_a_reason_that_an_event_only_made_likely_contradicts_nothing() -> None:
     likely = known("shutoff", "failed")
     likely.confirmed = False
-    assert missed(likely, found("shutoff", "crashed", number=-1)) == []
+    assert infer_missed(likely, found("shutoff", "crashed", number=-1)) == []
 
 
 def test_a_domain_that_libvirt_is_busy_with_says_nothing_yet() -> None:
-    assert is_in_between(found("paused", "starting_up"))
-    assert not is_in_between(found("paused", "user"))
-    assert not is_in_between(None)
+    assert is_transient(found("paused", "starting_up"))
+    assert not is_transient(found("paused", "user"))
+    assert not is_transient(None)
 
 
 def test_a_rename_is_two_transitions() -> None:
     renamed = found("shutoff", "destroyed")._replace(name="www")
     pairs = [("undefined", "renamed"), ("defined", "renamed")]
-    assert missed(known("shutoff", "destroyed"), renamed) == pairs
+    assert infer_missed(known("shutoff", "destroyed"), renamed) == pairs
 
 
 def test_what_is_gone_is_not_missed_twice() -> None:
     gone = known()
     gone.present = False
-    assert missed(gone, None) == []
-    assert missed(gone, found()) == [("defined", "added"), ("started", "booted")]
+    assert infer_missed(gone, None) == []
+    assert infer_missed(gone, found()) == [("defined", "added"), ("started", "booted")]
 
 
 ALL_STATES = [
@@ -113,13 +113,13 @@ ALL_STATES = [
 @pytest.mark.parametrize(("state", "reason"), ALL_STATES)
 def test_reasons_are_never_invented(state: str, reason: str) -> None:
     for before in ALL_STATES:
-        for event, why in missed(known(*before), found(state, reason)):
+        for event, why in infer_missed(known(*before), found(state, reason)):
             assert why == "unknown" or why in REASONS[event]
 
 
 @pytest.mark.parametrize(("state", "reason"), ALL_STATES)
 def test_the_same_state_proves_nothing(state: str, reason: str) -> None:
-    assert missed(known(state, reason), found(state, reason)) == []
+    assert infer_missed(known(state, reason), found(state, reason)) == []
 
 
 OFF, RUNNING = known("shutoff", "destroyed", number=-1), known()
@@ -165,7 +165,7 @@ HALTED = known("paused", "user")
 def test_what_must_have_happened_before_an_event(
     before: Domain | None, event: str, number: int, pairs: list[Pair]
 ) -> None:
-    assert missed_before(before, transition(*event.split("/"))._replace(domain_id=number)) == pairs
+    assert infer_missed_before(before, transition(*event.split("/"))._replace(domain_id=number)) == pairs
 
 
 EVENT_PAIRS = [(event, reason) for event, reasons in REASONS.items() for reason in reasons]
@@ -176,13 +176,13 @@ def test_what_is_missed_before_an_event_never_has_an_invented_reason(pair: Pair)
     for before in ALL_STATES:
         for number in (-1, 1, 2):
             change = transition(*pair)._replace(domain_id=number)
-            assert all(why == "unknown" for _, why in missed_before(known(*before), change))
+            assert all(why == "unknown" for _, why in infer_missed_before(known(*before), change))
 
 
 def test_a_domain_that_is_booting_is_known_to_have_begun() -> None:
     booting = known("shutoff", "unknown", number=-1)
     booting.rising = True
     began_and_ended = [("started", "unknown"), ("stopped", "destroyed")]
-    assert missed(booting, found("shutoff", "destroyed", number=-1)) == began_and_ended
+    assert infer_missed(booting, found("shutoff", "destroyed", number=-1)) == began_and_ended
     booting.persistent = False
-    assert missed(booting, None) == [("started", "unknown"), ("stopped", "unknown")]
+    assert infer_missed(booting, None) == [("started", "unknown"), ("stopped", "unknown")]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.inference import missed, missed_before
+from libvirt_lifecycle_exporter.engine.inference import infer_missed, infer_missed_before
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.run_identity import is_another_run
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, RunEvidence
@@ -77,15 +77,15 @@ def test_unconfirmed_reason_proves_nothing() -> None:
 
 
 def test_another_process_is_a_stop_and_a_start() -> None:
-    assert missed(known(process_start=100), found(process_start=200), "QEMU") == STOP_AND_START
+    assert infer_missed(known(process_start=100), found(process_start=200), "QEMU") == STOP_AND_START
 
 
 @pytest.mark.parametrize("driver", ["LXC", "BHYVE"])
 def test_reboot_that_changes_the_id_proves_no_run(driver: str) -> None:
     before, now = known(domain_id=100, cpu_time=900), found(domain_id=200, cpu_time=1)
-    assert missed(before, now, driver) == []
+    assert infer_missed(before, now, driver) == []
     event = transition("stopped", "shutdown")._replace(domain_id=200)
-    assert missed_before(before, event, driver) == []
+    assert infer_missed_before(before, event, driver) == []
 
 
 @pytest.mark.parametrize("driver", ["TEST", "Xen", "", "a future driver"])

@@ -27,13 +27,13 @@ class Ward:
     def __post_init__(self) -> None:
         self.records.enter(self.domain)
         self.hangs = Hangs(PATIENCE, self.records)
-        self.hangs.link(HERE, 0.0, up=True)
+        self.hangs.set_connection(HERE, 0.0, up=True)
 
     def take(self, changes: list[Transition]) -> Told:
         """As the pipeline does: what comes out goes in again."""
         self.told += changes
         for change in changes:
-            self.take(self.hangs.see(change))
+            self.take(self.hangs.apply(change))
         return [(change.event, change.reason) for change in changes]
 
     def later(self, seconds: float) -> Told:
@@ -42,7 +42,7 @@ class Ward:
 
     def answer(self, signal: str, how: str, seconds: float = 0.0, *, by: str = "", ran: int = 0) -> Told:
         answers = (Answer(self.domain.uuid, how, seconds, by, ran),)
-        return self.take(self.hangs.probed(ProbeResults(self.now, HERE, signal, answers)))
+        return self.take(self.hangs.evaluate_probes(ProbeResults(self.now, HERE, signal, answers)))
 
     def emulator(self, seconds: float | None) -> Told:
         """For how long the monitor has been waited for; None: it answers."""
@@ -51,7 +51,7 @@ class Ward:
         )
 
     def happens(self, event: str, reason: str) -> Told:
-        found = self.hangs.see(transition(event, reason, at=self.now))
+        found = self.hangs.apply(transition(event, reason, at=self.now))
         return self.take(found)
 
     @property

@@ -130,7 +130,7 @@ class App:
             memory=settings.series_ttl,
             turns=LOOP.turns,
             monitor=self._clock,
-            patience=HangThresholds(
+            thresholds=HangThresholds(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
             threads=self.threads,
@@ -229,9 +229,9 @@ class App:
             probe.stop()
         for connection in self._connections:
             connection.stop()
-        patience = time.monotonic() + deadline.share(0.25)
+        thresholds = time.monotonic() + deadline.share(0.25)
         for connection in self._connections:
-            if not connection.join(max(0.0, patience - time.monotonic())):
+            if not connection.join(max(0.0, thresholds - time.monotonic())):
                 log.info("connection %s did not stop in time; abandoned", connection.label)
         self._worker.stop(deadline.share(0.5))
         if self._delivery is not None:

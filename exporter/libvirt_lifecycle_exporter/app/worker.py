@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
 from libvirt_lifecycle_exporter.engine.engine import Engine
-from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, HangThresholds
+from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
 from libvirt_lifecycle_exporter.engine.interfaces import RequestReceiver, Sink, StateWriter
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, observations
@@ -46,7 +46,7 @@ class Worker:
         memory: float,
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
-        patience: HangThresholds = PATIENT,
+        thresholds: HangThresholds = DEFAULT_THRESHOLDS,
         threads: ThreadRegistry | None = None,
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
@@ -65,7 +65,7 @@ class Worker:
             turns=turns,
             clock=clock,
             draw_order=message_queue.next_order,
-            patience=patience,
+            thresholds=thresholds,
             grace=grace,
             monitor=monitor,
         )
@@ -126,7 +126,7 @@ class Worker:
             self._pipeline.note_gaps(self._inbox.lost)
         for message in batch:
             try:
-                self._pipeline.take(message)
+                self._pipeline.process(message)
             except Exception as error:  # noqa: BLE001 - see the invariant above
                 self._lose(message, error)
         self._finish()
@@ -139,7 +139,7 @@ class Worker:
             self._pipeline.observe_clock()
         steps: tuple[Callable[[], None], ...] = ()
         with self._threads.guard(WORKER):
-            steps = self._pipeline.due()
+            steps = self._pipeline.periodic_steps()
         for step in steps:
             with self._threads.guard(WORKER):
                 step()
@@ -175,22 +175,22 @@ class Worker:
         """Write what came up, then show it, then ask for what is not known."""
         with self._threads.guard(WORKER):
             self._pipeline.settle()
-        effects, wishes = self._pipeline.harvest()
-        if effects:
+        batch, requests = self._pipeline.collect()
+        if batch:
             with self._threads.guard(WORKER):
-                self._journal.append(effects)
-        for change in effects.changes:
+                self._journal.append(batch)
+        for change in batch.changes:
             # One change that cannot be shown does not stop the others.
             try:
                 self._sink.apply(change)
             except Exception as error:  # noqa: BLE001 - see the invariant above
                 self._threads.report(WORKER, error)
-        for traced in effects.traced:
+        for traced in batch.traced:
             with self._threads.guard(WORKER):
                 self._sink.exemplify(traced)
-        for connection in wishes.snapshots:
+        for connection in requests.snapshots:
             with self._threads.guard(WORKER):
                 self._askers[connection].want_snapshot()
-        for connection, looks in wishes.looks.items():
+        for connection, looks in requests.looks.items():
             with self._threads.guard(WORKER):
                 self._askers[connection].want_looks(looks)

@@ -1,6 +1,6 @@
 """What is counted: each transition with its run, its incident and its words, and what follows from it.
 
-Law: what is counted goes into ``effects`` once, for the journal, and is shown when that has been written.
+Law: what is counted goes into ``batch`` once, for the journal, and is shown when that has been written.
 """
 
 from collections import defaultdict
@@ -58,20 +58,20 @@ class Bookkeeping:
     """Keeps the books of one pipeline."""
 
     def __init__(
-        self, sink: Sink, records: Records, inventory: Inventory, diagnosis: Classifier, hangs: Hangs
+        self, sink: Sink, records: Records, inventory: Inventory, classifier: Classifier, hangs: Hangs
     ) -> None:
         self._sink = sink
         self._records = records
         self._inventory = inventory
-        self._diagnosis = diagnosis
+        self._classifier = classifier
         self._hangs = hangs
         self._causes = Explanations(records)
         self._incidents = Incidents(records)
         self._operations = DurationTracker(records)
         self._stops = PendingStops(records)
-        self.effects = ChangeBatch()
+        self.batch = ChangeBatch()
         """What has come up since the last ``harvest``."""
-        self.wishes = Requests()
+        self.requests = Requests()
 
     def restore(self, memory: SavedState, now: float) -> None:
         """Take over the books from before a restart; the inventory has the domains already."""
@@ -87,7 +87,7 @@ class Bookkeeping:
 
     def shift(self, jump: float) -> None:
         """Let everything whose duration is measured follow a jump of the wall clock, in seconds."""
-        self._diagnosis.shift(jump)
+        self._classifier.shift(jump)
         self._hangs.shift(jump)
         self._operations.shift(jump)
         self.shift_outages(jump)
@@ -95,7 +95,7 @@ class Bookkeeping:
     def shift_outages(self, jump: float) -> None:
         """Let the incidents that count as outages follow a jump of the wall clock, in seconds."""
         for incident in self._incidents.shift(jump, OUTAGES):
-            self.effects.add(IncidentShifted(incident))
+            self.batch.add(IncidentShifted(incident))
 
     def written(self) -> tuple[list[Domain], list[Incident]]:
         """Return the domains and the open incidents as they are fit to be written."""
@@ -103,26 +103,26 @@ class Bookkeeping:
 
     def settle(self) -> None:
         """Make what has come up fit to be written; before ``harvest``."""
-        pending = self._diagnosis.pending()
+        pending = self._classifier.pending()
         for (connection, _), changes in self._stops.settle(pending):
             self._note(connection, changes)
-        for key, domain in self.effects.domains.items():
+        for key, domain in self.batch.domains.items():
             # Whatever removed the domain. While a verdict is open, its evidence is still to come.
             if not domain.present and key not in pending:
                 self._note_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
-        for domain in self._stops.written(self.effects.domains.values()):
-            self.effects.touch(domain)
-        self.effects.folded.update(self._sink.folded_lately())
+        for domain in self._stops.written(self.batch.domains.values()):
+            self.batch.touch(domain)
+        self.batch.folded.update(self._sink.folded_lately())
 
-    def harvest(self) -> tuple[ChangeBatch, Requests]:
+    def collect(self) -> tuple[ChangeBatch, Requests]:
         """Return what has come up since the last time, and what is to be asked. Raises nothing."""
-        effects, wishes = self.effects, self.wishes
-        self.effects, self.wishes = ChangeBatch(), Requests()
-        return effects, wishes
+        batch, requests = self.batch, self.requests
+        self.batch, self.requests = ChangeBatch(), Requests()
+        return batch, requests
 
     def raw(self, change: Transition) -> None:
         """Count libvirt's own words."""
-        self.effects.add(RawEventCounted(change.connection, change.event, change.detail))
+        self.batch.add(RawEventCounted(change.connection, change.event, change.detail))
 
     def stops(self, domain: Domain) -> None:
         """Note how a domain is before it stops."""
@@ -140,24 +140,24 @@ class Bookkeeping:
                 self._note(change.connection, self._stops.counted(key))
             run_id = "" if run is None else run.run_id
             hung = self._hangs.signals(*key)
-            more = self._hangs.see(change._replace(message=change.message or message))
-            incident_id, incidents = self._incidents.take(change)
+            more = self._hangs.apply(change._replace(message=change.message or message))
+            incident_id, incidents = self._incidents.apply(change)
             whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
             if not whole.message and (change.event, change.reason) in EXPLAINED:
-                self.wishes.explain(change)
+                self.requests.explain(change)
             if domain is not None:
-                self.effects.touch(domain)
+                self.batch.touch(domain)
             place = self._sink.place(whole)
-            self.effects.add(TransitionCounted(whole, place))
-            self._took(self._operations.take(whole))
+            self.batch.add(TransitionCounted(whole, place))
+            self._took(self._operations.apply(whole))
             self._note_incidents(incidents)
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
             if domain is None:
-                self.effects.add(NameReleased(whole.connection, whole.name, whole.uuid, whole.at))
+                self.batch.add(NameReleased(whole.connection, whole.name, whole.uuid, whole.at))
             elif not domain.present or change.event in TELLS or self._hangs.signals(*key) != hung:
-                self.effects.add(DomainUpdated(self._values(domain)))
+                self.batch.add(DomainUpdated(self._values(domain)))
             self.count(more)
 
     def tell(self, update: Update, at: float) -> None:
@@ -165,29 +165,29 @@ class Bookkeeping:
         domain = update.domain
         self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
-            self.effects.add(NameReleased(domain.connection, update.left, domain.uuid, at))
+            self.batch.add(NameReleased(domain.connection, update.left, domain.uuid, at))
         if domain.present:
             self._sink.admit(domain.connection, domain.name)
-        self.effects.touch(domain)
-        self.effects.add(DomainUpdated(self._values(domain)))
+        self.batch.touch(domain)
+        self.batch.add(DomainUpdated(self._values(domain)))
         if update.left is not None:
             self._rename_incidents(domain, at)
 
     def lose(self, domain: Domain, at: float) -> None:
         """Drop a domain that left the view: that is no transition, and nobody will see how it goes on."""
         for incident in self._incidents.removed(domain.connection, domain.uuid, at):
-            self.effects.add(IncidentClosed(incident))
+            self.batch.add(IncidentClosed(incident))
         self.forget(domain)
-        self.effects.add(NameReleased(domain.connection, domain.name, domain.uuid, at))
+        self.batch.add(NameReleased(domain.connection, domain.name, domain.uuid, at))
 
     def forget(self, domain: Domain) -> None:
         """Forget a domain."""
-        self.effects.forget(domain)
+        self.batch.forget(domain)
         self._records.drop(domain.connection, domain.uuid)
 
     def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
-            self.effects.add(InventoryChanged(connection, change))
+            self.batch.add(InventoryChanged(connection, change))
 
     def _hanging(self, memory: SavedState) -> Iterator[Hang]:
         """The hangs that were open and may be still; what is off hangs no longer."""
@@ -203,9 +203,9 @@ class Bookkeeping:
         for incident in incidents:
             if incident.closed_at is None:
                 place = self._sink.admit(incident.connection, incident.name)
-                self.effects.add(IncidentOpened(incident, place))
+                self.batch.add(IncidentOpened(incident, place))
             else:
-                self.effects.add(IncidentClosed(incident))
+                self.batch.add(IncidentClosed(incident))
             self._took(self._operations.incident_closed(incident, removed=removed))
 
     def _adopt_incidents(self, now: float) -> None:
@@ -223,8 +223,8 @@ class Bookkeeping:
         """Show the open incidents of a renamed domain under its new name; they are counted already."""
         for old, new in self._incidents.rename(domain.connection, domain.uuid, domain.name):
             place = self._sink.admit(domain.connection, domain.name)
-            self.effects.add(IncidentRenamed(old, new, place, at))
+            self.batch.add(IncidentRenamed(old, new, place, at))
 
     def _took(self, durations: Iterable[Duration]) -> None:
         for duration in durations:
-            self.effects.add(DurationObserved(duration))
+            self.batch.add(DurationObserved(duration))

@@ -132,7 +132,7 @@ class Classifier:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def see(
+    def classify(
         self, seen: Observation, change: Transition, state: str, reason: str, *, starts_later: bool = False
     ) -> list[Transition]:
         """Return what ``seen`` brings to an end: open verdicts, and the transition that it is evidence of.
@@ -157,7 +157,7 @@ class Classifier:
             return settled + self._wait(record, OpenVerdict(seen.order, change, change.reason, change.at))
         return [*settled, change]
 
-    def learn(self, look: Lookup) -> list[Transition]:
+    def apply_lookup(self, look: Lookup) -> list[Transition]:
         """Return the transition whose reason libvirt's answer proves, if one is open."""
         record = self._records.find(look.connection, look.uuid)
         if record is None:
@@ -188,7 +188,7 @@ class Classifier:
             if record.run is not None and record.run.unfed is not None:
                 record.run.unfed += jump
 
-    def conclude(self, connection: str, uuid: str) -> list[Transition]:
+    def close_verdict(self, connection: str, uuid: str) -> list[Transition]:
         """Return the transition whose verdict is open, if there is one: no more evidence will come."""
         record = self._records.find(connection, uuid)
         return [] if record is None else self._settle(record, "")
@@ -201,7 +201,7 @@ class Classifier:
             if record.verdict is not None and record.verdict.change.event == "stopped"
         )
 
-    def forget(self, connection: str, uuid: str) -> None:
+    def forget_run(self, connection: str, uuid: str) -> None:
         """Forget the observations of a domain's run. An open verdict is still given."""
         record = self._records.find(connection, uuid)
         if record is not None:

@@ -76,62 +76,62 @@ class Coverage:
         """``monitor``: None: the wall clock is believed."""
         self._grace = grace
         self._monitor = monitor
-        self._watches = {name: _Watch() for name in connections}
+        self._coverage = {name: _Watch() for name in connections}
 
     def names(self) -> frozenset[str]:
         """Name the connections."""
-        return frozenset(self._watches)
+        return frozenset(self._coverage)
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
-        return any(watch.listed for watch in self._watches.values())
+        return any(watch.listed for watch in self._coverage.values())
 
     def down(self) -> list[str]:
         """Name the connections that are down."""
-        return [name for name, watch in self._watches.items() if not watch.up]
+        return [name for name, watch in self._coverage.items() if not watch.up]
 
     def restore(self, until: Mapping[str, float]) -> None:
         """Take over until when each was watched before a restart."""
         for name, moment in until.items():
-            watch = self._watches[name]
+            watch = self._coverage[name]
             watch.until = moment
             watch.steady = self._monitor.steady_of(moment) if self._monitor is not None else None
             self._open_gap(name, moment)
 
     def until(self) -> dict[str, float]:
         """Return until when each was watched."""
-        return {name: watch.until for name, watch in self._watches.items() if watch.until}
+        return {name: watch.until for name, watch in self._coverage.items() if watch.until}
 
-    def listed(self, connection: str, at: float, effects: ChangeBatch) -> None:
+    def listed(self, connection: str, at: float, batch: ChangeBatch) -> None:
         """Note that all domains of a connection are known."""
-        watch = self._watches[connection]
+        watch = self._coverage[connection]
         watch.listed = True
         # The last answer of a connection that is lost by now does not tell of the time since.
         if watch.up or not watch.until:
-            self._note(connection, at, effects)
+            self._note(connection, at, batch)
         if watch.up and watch.gap is not None:
             if watch.gap.is_shown:
-                effects.add(ObservationChanged(connection, None))
+                batch.add(ObservationChanged(connection, None))
             watch.gap = None
 
-    def found(self, link: ConnectionUp, effects: ChangeBatch) -> None:
+    def found(self, link: ConnectionUp, batch: ChangeBatch) -> None:
         """A connection is open, and its callbacks are registered."""
-        watch = self._watches[link.connection]
+        watch = self._coverage[link.connection]
         if watch.lost:
-            effects.add(Reconnected(link.connection))
+            batch.add(Reconnected(link.connection))
         watch.up, watch.lost = True, False
         if watch.until:
             blind = self._blind(watch, link.at)
-            effects.add(UnobservedTimeAdded(link.connection, blind))
-        self._note(link.connection, link.at, effects)
-        effects.add(ConnectionChanged(link.connection, is_up=True))
+            batch.add(UnobservedTimeAdded(link.connection, blind))
+        self._note(link.connection, link.at, batch)
+        batch.add(ConnectionChanged(link.connection, is_up=True))
 
-    def shift(self, jump: float, effects: ChangeBatch) -> None:
+    def shift(self, jump: float, batch: ChangeBatch) -> None:
         """Follow a jump of the wall clock, in seconds."""
-        for name, watch in self._watches.items():
+        for name, watch in self._coverage.items():
             if watch.until:
                 watch.until += jump
-                effects.watched_until[name] = watch.until
+                batch.watched_until[name] = watch.until
 
     def _blind(self, watch: _Watch, at: float) -> float:
         """Return the seconds until ``at`` in which events could have been missed."""
@@ -143,39 +143,39 @@ class Coverage:
         elapsed = self._monitor.steady() - watch.steady
         return blind if abs(blind - elapsed) <= LAG else elapsed
 
-    def lost(self, link: ConnectionDown, effects: ChangeBatch) -> None:
+    def lost(self, link: ConnectionDown, batch: ChangeBatch) -> None:
         """A connection is lost, or could not be opened."""
-        watch = self._watches[link.connection]
+        watch = self._coverage[link.connection]
         if watch.up:
-            self._note(link.connection, link.at, effects)
+            self._note(link.connection, link.at, batch)
             self._open_gap(link.connection, link.at)
             watch.lost = True
         watch.up = False
-        effects.add(ConnectionChanged(link.connection, is_up=False))
+        batch.add(ConnectionChanged(link.connection, is_up=False))
 
-    def show_unknown(self, effects: ChangeBatch) -> None:
+    def show_unknown(self, batch: ChangeBatch) -> None:
         """Show the states of the domains as unknown where a connection has been down for too long."""
         now = self._grace.monotonic()
-        for name, watch in self._watches.items():
+        for name, watch in self._coverage.items():
             gap = watch.gap
             if gap is not None and not gap.is_shown and now >= gap.due:
                 gap.is_shown = True
-                effects.add(ObservationChanged(name, gap.since))
+                batch.add(ObservationChanged(name, gap.since))
 
-    def note(self, now: float, effects: ChangeBatch) -> None:
+    def note(self, now: float, batch: ChangeBatch) -> None:
         """Note, now and then, that nothing was missed until now."""
-        for name, watch in self._watches.items():
+        for name, watch in self._coverage.items():
             if watch.up and watch.listed and abs(now - watch.until) >= NOTED:
-                self._note(name, now, effects)
+                self._note(name, now, batch)
 
-    def _note(self, connection: str, moment: float, effects: ChangeBatch) -> None:
-        watch = self._watches[connection]
+    def _note(self, connection: str, moment: float, batch: ChangeBatch) -> None:
+        watch = self._coverage[connection]
         # What was there before the first listing is not new: until that is written, nothing was watched.
         if watch.listed or watch.until:
-            watch.until = effects.watched_until[connection] = moment
+            watch.until = batch.watched_until[connection] = moment
             watch.steady = self._monitor.steady() if self._monitor is not None else None
 
     def _open_gap(self, connection: str, at: float) -> None:
-        watch = self._watches[connection]
+        watch = self._coverage[connection]
         if watch.gap is None:
             watch.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)

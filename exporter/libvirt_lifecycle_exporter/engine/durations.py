@@ -9,7 +9,7 @@ Outcomes:
     success     it came to the end it was begun for
     failed      it came to another end, which nobody asked for
     cancelled   somebody thought better of it: the domain runs on, or was stopped otherwise
-    timeout     somebody lost patience with it, and destroyed the domain
+    timeout     somebody lost thresholds with it, and destroyed the domain
 """
 
 from bisect import bisect_left
@@ -186,7 +186,7 @@ class DurationTracker:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def take(self, change: Transition) -> list[Duration]:
+    def apply(self, change: Transition) -> list[Duration]:
         """Return the operations that ``change`` ends, and record those that it begins.
 
         ``hangs`` has taken in the change before: which signals are hung is known.

@@ -1,4 +1,4 @@
-"""What each message means: diagnosis, inventory, reconcile and incidents brought together.
+"""What each message means: classifier, inventory, reconcile and incidents brought together.
 
 No thread, no clock of its own, no file: what it comes to is collected in ``ChangeBatch``, and somebody else
 writes and shows it.
@@ -14,15 +14,15 @@ from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Classifier
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Coverage, Grace
 from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
-from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, HangThresholds
+from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.host_reboots import HostReboots
 from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory
-from libvirt_lifecycle_exporter.engine.naming import named
 from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
+from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import (
     ConnectionDown,
@@ -52,83 +52,83 @@ class Engine:
         turns: Callable[[], int],
         clock: Callable[[], float],
         draw_order: Callable[[], int],
-        patience: HangThresholds = PATIENT,
+        thresholds: HangThresholds = DEFAULT_THRESHOLDS,
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
         """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
         self._sink = sink
-        self._view = FilterScope(names)
+        self._filter_scope = FilterScope(names)
         self._memory = memory
         self._clock = clock if monitor is None else monitor.now
         self._draw_order = draw_order
         self._records = Records()
-        self._diagnosis = Classifier(self._records)
+        self._classifier = Classifier(self._records)
         self._inventory = Inventory(self._records)
-        self._hangs = Hangs(patience, self._records)
-        self._accounts = Bookkeeping(sink, self._records, self._inventory, self._diagnosis, self._hangs)
-        self._comparison = Reconciler(
+        self._hangs = Hangs(thresholds, self._records)
+        self._bookkeeping = Bookkeeping(sink, self._records, self._inventory, self._classifier, self._hangs)
+        self._reconciler = Reconciler(
             self._records,
-            self._accounts,
+            self._bookkeeping,
             self._inventory,
-            self._diagnosis,
-            self._view,
+            self._classifier,
+            self._filter_scope,
             turns=turns,
             clock=self._clock,
             draw_order=draw_order,
         )
-        self._watches = Coverage(connections, grace, monitor)
-        self._hosts = HostReboots()
+        self._coverage = Coverage(connections, grace, monitor)
+        self._host_reboots = HostReboots()
         self._monitor = monitor
         self._clock_record: ClockRecord | None = None
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             Observation: self._on_observation,
-            Listing: self._on_snapshot,
-            Lookup: self._comparison.look,
-            HostIdentified: self._on_host_seen,
-            ConnectionUp: self._on_link_up,
-            ConnectionDown: self._on_link_down,
-            ProbeResults: self._on_probed,
+            Listing: self._on_listing,
+            Lookup: self._reconciler.apply_lookup,
+            HostIdentified: self._on_host_identified,
+            ConnectionUp: self._on_connection_up,
+            ConnectionDown: self._on_connection_down,
+            ProbeResults: self._on_probe_results,
         }
 
     def restore(self, memory: SavedState) -> None:
         """Take over what was known before a restart; before ``start``."""
         jump = self._restore_clock(memory)
-        here = self._view.restore(memory.only(self._watches.names()))
-        self._inventory.restore(here.domains, self._view.before(here))
+        here = self._filter_scope.restore(memory.only(self._coverage.names()))
+        self._inventory.restore(here.domains, self._filter_scope.before(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
-        self._accounts.restore(here, self._clock())
+        self._bookkeeping.restore(here, self._clock())
         watched_until = {name: moment + jump for name, moment in here.watched_until.items()}
-        self._watches.restore(watched_until)
+        self._coverage.restore(watched_until)
         if jump:
-            self._accounts.effects.watched_until.update(watched_until)
+            self._bookkeeping.batch.watched_until.update(watched_until)
             self._inventory.shift(jump)
-            self._accounts.shift_outages(jump)
-            self._accounts.effects.clock_jump = jump
-        self._hosts.restore(here.hosts)
+            self._bookkeeping.shift_outages(jump)
+            self._bookkeeping.batch.clock_jump = jump
+        self._host_reboots.restore(here.hosts)
 
     def remember(self) -> SavedState:
         """Say everything that is to outlive a restart, as it is now."""
         counts, totals = self._sink.counted()
-        domains, incidents = self._accounts.written()
-        return self._view.remember(
+        domains, incidents = self._bookkeeping.written()
+        return self._filter_scope.remember(
             SavedState(
                 counts,
                 totals,
                 domains,
-                self._watches.until(),
+                self._coverage.until(),
                 incidents,
                 self._sink.folded(),
-                hosts=self._hosts.records(),
+                hosts=self._host_reboots.records(),
                 clock=self._clock_record,
             )
         )
 
     def ready(self) -> bool:
         """Tell whether at least one connection has been listed completely."""
-        return self._watches.ready()
+        return self._coverage.ready()
 
     def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
         """Return the signals by which a domain is hung now."""
@@ -136,7 +136,7 @@ class Engine:
 
     def down(self) -> list[str]:
         """Name the connections that are down."""
-        return self._watches.down()
+        return self._coverage.down()
 
     def note_gaps(self, lost: Mapping[str, int]) -> None:
         """Take in up to which order, by connection, observations got lost."""
@@ -153,35 +153,35 @@ class Engine:
         if self._monitor is None:
             return
         if jump := self._monitor.take_jump():
-            self._accounts.shift(jump)
-            self._comparison.shift(jump)
+            self._bookkeeping.shift(jump)
+            self._reconciler.shift(jump)
             self._inventory.shift(jump)
-            self._watches.shift(jump, self._accounts.effects)
+            self._coverage.shift(jump, self._bookkeeping.batch)
             self._sink.shift(jump)
-            self._accounts.effects.clock_jump += jump
+            self._bookkeeping.batch.clock_jump += jump
         self._note_clock(self._monitor)
 
-    def take(self, message: Message) -> None:
+    def process(self, message: Message) -> None:
         """Take in one message."""
         self._handlers[type(message)](message)
 
-    def due(self) -> tuple[Callable[[], None], ...]:
+    def periodic_steps(self) -> tuple[Callable[[], None], ...]:
         """Return the periodic steps; the caller runs them all, also if one of them fails."""
-        now, accounts = self._clock(), self._accounts
+        now, bookkeeping = self._clock(), self._bookkeeping
         return (
-            lambda: accounts.count(self._diagnosis.tick(now)),
-            lambda: accounts.count(self._hangs.tick(now)),
-            lambda: self._comparison.ask_again(now),
+            lambda: bookkeeping.count(self._classifier.tick(now)),
+            lambda: bookkeeping.count(self._hangs.tick(now)),
+            lambda: self._reconciler.request_again(now),
             lambda: self._forget(now - self._memory),
-            lambda: accounts.effects.expired.extend(self._sink.expire(now)),
-            lambda: self._watches.note(now, accounts.effects),
-            lambda: self._watches.show_unknown(accounts.effects),
+            lambda: bookkeeping.batch.expired.extend(self._sink.expire(now)),
+            lambda: self._coverage.note(now, bookkeeping.batch),
+            lambda: self._coverage.show_unknown(bookkeeping.batch),
         )
 
     def _forget(self, before: float) -> None:
         """Forget domains that were removed before a time."""
         for domain in self._inventory.removed_before(before):
-            self._accounts.forget(domain)
+            self._bookkeeping.forget(domain)
             self._sink.forget(domain.connection, domain.name)
 
     def _restore_clock(self, memory: SavedState) -> float:
@@ -197,73 +197,73 @@ class Engine:
     def _note_clock(self, monitor: ClockMonitor) -> None:
         record = monitor.record()
         if record.differs(self._clock_record):
-            self._clock_record = self._accounts.effects.clock = record
+            self._clock_record = self._bookkeeping.batch.clock = record
 
     def conclude(self) -> None:
         """Give the verdicts that are open: there will be no more evidence."""
-        self._accounts.count(self._diagnosis.tick(float("inf")))
+        self._bookkeeping.count(self._classifier.tick(float("inf")))
 
     def settle(self) -> None:
         """Make what has come up fit to be written; before ``harvest``."""
-        self._accounts.settle()
+        self._bookkeeping.settle()
 
-    def harvest(self) -> tuple[ChangeBatch, Requests]:
+    def collect(self) -> tuple[ChangeBatch, Requests]:
         """Return what has come up since the last time, and what is to be asked. Raises nothing."""
-        return self._accounts.harvest()
+        return self._bookkeeping.collect()
 
     def _on_observation(self, seen: Observation) -> None:
-        if not self._view.passes(seen.name):
+        if not self._filter_scope.passes(seen.name):
             return
-        accounts = self._accounts
-        accounts.wishes.look(seen.connection, seen.uuid)
-        change = named(seen)
+        bookkeeping = self._bookkeeping
+        bookkeeping.requests.look(seen.connection, seen.uuid)
+        change = translate(seen)
         if change is not None:
             self._on_change(seen, change)
         elif (known := self._inventory.find(seen.connection, seen.uuid)) is not None:
             known.newest = seen.order
         if seen.kind == "agent_lifecycle":
-            accounts.count(self._hangs.agent(seen))
+            bookkeeping.count(self._hangs.apply_agent_event(seen))
 
     def _on_change(self, seen: Observation, change: Transition) -> None:
         """``change``: what was seen, in libvirt's own words."""
-        accounts = self._accounts
+        bookkeeping = self._bookkeeping
         is_move = seen.kind == LIFECYCLE
-        bridged = is_move and self._comparison.bridge(change, seen.order)
+        bridged = is_move and self._reconciler.infer_before(change, seen.order)
         known = self._inventory.find(seen.connection, seen.uuid)
         is_known = known is not None and known.present and not bridged
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
-        accounts.raw(change)
+        bookkeeping.raw(change)
         starts_later = False
         if is_move:
             if change.event == "stopped" and known is not None:
-                accounts.stops(known)
+                bookkeeping.stops(known)
                 if change.reason == DOUBTFUL:
-                    accounts.wishes.explain(change._replace(name=known.name, domain_id=known.domain_id))
+                    bookkeeping.requests.explain(change._replace(name=known.name, domain_id=known.domain_id))
             update = self._inventory.apply(change, seen.order)
-            accounts.tell(update, seen.at)
+            bookkeeping.tell(update, seen.at)
             starts_later = change.event == "shutdown" and update.domain.is_ending(change.domain_id)
         elif known is not None:
             known.newest = seen.order
-        accounts.count(self._diagnosis.see(seen, change, state, reason, starts_later=starts_later))
+        bookkeeping.count(self._classifier.classify(seen, change, state, reason, starts_later=starts_later))
 
-    def _on_snapshot(self, snapshot: Listing) -> None:
-        self._comparison.snapshot(snapshot)
-        self._watches.listed(snapshot.connection, snapshot.at, self._accounts.effects)
+    def _on_listing(self, snapshot: Listing) -> None:
+        self._reconciler.apply_listing(snapshot)
+        self._coverage.listed(snapshot.connection, snapshot.at, self._bookkeeping.batch)
 
-    def _on_probed(self, probed: ProbeResults) -> None:
-        self._accounts.count(self._hangs.probed(probed))
+    def _on_probe_results(self, probed: ProbeResults) -> None:
+        self._bookkeeping.count(self._hangs.evaluate_probes(probed))
 
-    def _on_host_seen(self, seen: HostIdentified) -> None:
+    def _on_host_identified(self, seen: HostIdentified) -> None:
         self._inventory.note_driver(seen.connection, seen.driver)
-        if self._hosts.update(seen, self._accounts.effects):
-            self._comparison.host_rebooted(seen)
+        if self._host_reboots.update(seen, self._bookkeeping.batch):
+            self._reconciler.host_rebooted(seen)
 
-    def _on_link_up(self, link: ConnectionUp) -> None:
-        self._watches.found(link, self._accounts.effects)
-        self._comparison.gap(link.connection)
-        self._hangs.link(link.connection, link.at, up=True)
+    def _on_connection_up(self, link: ConnectionUp) -> None:
+        self._coverage.found(link, self._bookkeeping.batch)
+        self._reconciler.note_gap(link.connection)
+        self._hangs.set_connection(link.connection, link.at, up=True)
 
-    def _on_link_down(self, link: ConnectionDown) -> None:
-        self._hangs.link(link.connection, link.at, up=False)
-        self._watches.lost(link, self._accounts.effects)
-        self._comparison.gap(link.connection)
+    def _on_connection_down(self, link: ConnectionDown) -> None:
+        self._hangs.set_connection(link.connection, link.at, up=False)
+        self._coverage.lost(link, self._bookkeeping.batch)
+        self._reconciler.note_gap(link.connection)

@@ -77,18 +77,18 @@ class FilterScope:
         """Tell whether the domain was in view before a restart, and then not."""
         return (connection, uuid) in self._gone
 
-    def listed(self, connection: str, at: float, found: Collection[str], effects: ChangeBatch) -> None:
+    def listed(self, connection: str, at: float, found: Collection[str], batch: ChangeBatch) -> None:
         """Note that all domains in view are known now: ``found``, by uuid. The others are dropped."""
         if self._scopes.get(connection) != self._scope:
-            self._scopes[connection] = effects.scopes[connection] = self._scope
+            self._scopes[connection] = batch.scopes[connection] = self._scope
         left = self._left.only([connection])
         for domain in left.domains:
             if domain.uuid not in found:
-                effects.forget(domain)
+                batch.forget(domain)
         for one in left.incidents:
             # Nobody will see how it ends.
-            effects.add(IncidentClosed(one._replace(closed_at=max(at, one.opened_at))))
-        effects.folded.update(dict.fromkeys(left.folded, False))
+            batch.add(IncidentClosed(one._replace(closed_at=max(at, one.opened_at))))
+        batch.folded.update(dict.fromkeys(left.folded, False))
         others = {domain.connection for domain in self._left.domains}
         others |= {incident.connection for incident in self._left.incidents}
         others |= {name[0] for name in self._left.folded}

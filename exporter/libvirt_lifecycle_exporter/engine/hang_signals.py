@@ -37,12 +37,12 @@ class HangThresholds(NamedTuple):
     """In which no virtual CPU has run."""
 
 
-PATIENT: Final = HangThresholds()
+DEFAULT_THRESHOLDS: Final = HangThresholds()
 """As the documentation has it."""
 
 
 def _emulator(
-    signal: HangSignal, answer: Answer, since: float, at: float, patience: HangThresholds
+    signal: HangSignal, answer: Answer, since: float, at: float, thresholds: HangThresholds
 ) -> str | None:
     if answer.how == "answered":
         signal.seen = 0.0
@@ -52,7 +52,7 @@ def _emulator(
     began = at - answer.seconds
     if not signal.seen or abs(began - signal.since) > SAME_WAIT:
         signal.seen, signal.since = at, began
-    if at - max(began, since) < patience.emulator or at - signal.seen < CONFIRM:
+    if at - max(began, since) < thresholds.emulator or at - signal.seen < CONFIRM:
         return None
     return f"its monitor has not answered for {answer.seconds:.0f} s, held by {answer.by or 'somebody'}"
 
@@ -76,9 +76,9 @@ def _agent(
 
 
 def _vcpu(
-    signal: HangSignal, answer: Answer, since: float, at: float, patience: HangThresholds
+    signal: HangSignal, answer: Answer, since: float, at: float, thresholds: HangThresholds
 ) -> str | None:
-    window = patience.vcpu
+    window = thresholds.vcpu
     if answer.how != "answered":
         signal.restart()
         return None

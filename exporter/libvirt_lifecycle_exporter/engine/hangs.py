@@ -18,9 +18,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.engine.hang_signals import (
+    DEFAULT_THRESHOLDS,
     GUEST_AGENT,
     JUDGES,
-    PATIENT,
     VCPU,
     HangThresholds,
 )
@@ -77,20 +77,22 @@ class Hang(NamedTuple):
 class Hangs:
     """Decides who is hung."""
 
-    def __init__(self, thresholds: HangThresholds = PATIENT, records: Records | None = None) -> None:
+    def __init__(
+        self, thresholds: HangThresholds = DEFAULT_THRESHOLDS, records: Records | None = None
+    ) -> None:
         self._thresholds = thresholds
         self._records = records if records is not None else Records()
         self._up: dict[str, float | None] = {}
         """Since when each connection has been up; None: it is down."""
 
-    def link(self, connection: str, at: float, *, up: bool) -> None:
+    def set_connection(self, connection: str, at: float, *, up: bool) -> None:
         """Take in that a connection is up or down; silence while it is down proves nothing."""
         self._up[connection] = at if up else None
         for record in self._records:
             if record.connection == connection:
                 _restart(record, at)
 
-    def probed(self, probed: ProbeResults) -> list[Transition]:
+    def evaluate_probes(self, probed: ProbeResults) -> list[Transition]:
         """Return what the answers to probes mean."""
         since = self._up.get(probed.connection)
         if since is None:
@@ -102,7 +104,7 @@ class Hangs:
                 found += self._judged(since, record, record.domain, probed, answer)
         return found
 
-    def see(self, change: Transition) -> list[Transition]:
+    def apply(self, change: Transition) -> list[Transition]:
         """Return what a transition of the domain means for its hangs; call it for every one that counts."""
         record = self._records.get(change.connection, change.uuid)
         if change.event in ENDS and change.reason != "wakeup":
@@ -115,7 +117,7 @@ class Hangs:
             return self._watchdog(record, change)
         return []
 
-    def agent(self, seen: Observation) -> list[Transition]:
+    def apply_agent_event(self, seen: Observation) -> list[Transition]:
         """Return what AGENT_LIFECYCLE means: a guest that closes the agent's channel is alive."""
         record = self._records.find(seen.connection, seen.uuid)
         signal = record.hang_signals.get(GUEST_AGENT) if record is not None else None

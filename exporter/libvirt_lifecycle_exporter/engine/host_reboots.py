@@ -25,7 +25,7 @@ class HostReboots:
         """Return what must outlive a restart."""
         return dict(self._records)
 
-    def update(self, seen: HostIdentified, effects: ChangeBatch) -> bool:
+    def update(self, seen: HostIdentified, batch: ChangeBatch) -> bool:
         """Record the boot; return whether the host was rebooted since it was last seen."""
         if not seen.boot_id:
             return False
@@ -34,7 +34,7 @@ class HostReboots:
             return False
         is_rebooted = before.boot_id != ""
         record = HostRecord(seen.boot_id, seen.at if is_rebooted else before.rebooted_at)
-        self._records[seen.connection] = effects.hosts[seen.connection] = record
+        self._records[seen.connection] = batch.hosts[seen.connection] = record
         if is_rebooted:
-            effects.add(HostRebooted(seen.connection, seen.at))
+            batch.add(HostRebooted(seen.connection, seen.at))
         return is_rebooted

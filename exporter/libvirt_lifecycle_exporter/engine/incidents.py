@@ -68,7 +68,7 @@ class Incidents:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def take(self, change: Transition) -> tuple[str, list[Incident]]:
+    def apply(self, change: Transition) -> tuple[str, list[Incident]]:
         """Return the id of the incident that ``change`` belongs to, if any, and what it opened or closed."""
         record = self._records.get(change.connection, change.uuid)
         kind = _kind(change)

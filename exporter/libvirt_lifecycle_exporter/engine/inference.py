@@ -83,12 +83,12 @@ IN_BETWEEN: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_d
 start, or the way back to a snapshot, takes seconds on a busy host."""
 
 
-def is_in_between(found: DomainFacts | None) -> bool:
+def is_transient(found: DomainFacts | None) -> bool:
     """Tell whether an answer says nothing yet."""
     return found is not None and (found.state, found.reason) in IN_BETWEEN
 
 
-def at_first_sight(found: DomainFacts | None) -> DomainFacts | None:
+def first_facts(found: DomainFacts | None) -> DomainFacts | None:
     """Return what is sure of a domain of which nothing was known: one that is being started is still off."""
     if found is None or (found.state, found.reason) != ("paused", "starting_up"):
         return found
@@ -96,7 +96,7 @@ def at_first_sight(found: DomainFacts | None) -> DomainFacts | None:
     return off if found.persistent else None
 
 
-def missed(known: Domain | None, found: DomainFacts | None, driver: str = "") -> list[Pair]:
+def infer_missed(known: Domain | None, found: DomainFacts | None, driver: str = "") -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between the two, in order.
 
     ``known`` is None for a domain that was not there; ``found`` is None for one that is not there now.
@@ -197,12 +197,12 @@ _HALTED: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
 """Reasons for being paused that only a resumption, or the end, leads out of."""
 
 
-def is_telling(change: Transition) -> bool:
+def determines_state(change: Transition) -> bool:
     """Tell whether a domain's state is sure after this event, whatever was missed before it."""
     return change.event in (*_WITHIN, "started") and (change.event, change.detail) not in _ALONE
 
 
-def missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:
+def infer_missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between what is known and this event.
 
     To be asked only where something may have been missed. ``known`` is None for a domain that was not there.
@@ -223,7 +223,7 @@ def missed_before(known: Domain | None, change: Transition, driver: str = "") ->
     return []
 
 
-def came_before(found: DomainFacts | None, change: Transition) -> bool:
+def precedes(found: DomainFacts | None, change: Transition) -> bool:
     """Tell whether an answer is surely about the time before this event: one may overtake it."""
     is_off = found is None or found.state == INACTIVE
     if change.event in ("started", "resumed"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.engine.gaps import Gaps
-from libvirt_lifecycle_exporter.engine.inference import is_telling, missed, missed_before
+from libvirt_lifecycle_exporter.engine.inference import determines_state, infer_missed, infer_missed_before
 from libvirt_lifecycle_exporter.engine.record import Domain, Records
 from libvirt_lifecycle_exporter.engine.run_identity import merged
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Lookup
@@ -90,20 +90,20 @@ class Inventory:
         """Note which driver answers on the connection."""
         self._drivers[connection] = driver
 
-    def missed(self, connection: str, uuid: str, found: DomainFacts | None) -> list[tuple[str, str]]:
+    def infer_missed(self, connection: str, uuid: str, found: DomainFacts | None) -> list[tuple[str, str]]:
         """Return the pairs that must have happened, unseen, between what is known and this answer."""
-        return missed(self.find(connection, uuid), found, self._drivers.get(connection, ""))
+        return infer_missed(self.find(connection, uuid), found, self._drivers.get(connection, ""))
 
-    def missed_before(self, change: Transition) -> list[tuple[str, str]]:
+    def infer_missed_before(self, change: Transition) -> list[tuple[str, str]]:
         """Return the pairs that must have happened, unseen, between what is known and this event."""
         key = (change.connection, change.uuid)
         domain = self.find(*key)
         if domain is None or not domain.present:
             hidden = self._is_covered(change) and self._gaps.may_hide_domains(change.connection, change.at)
-            return missed_before(None, change) if hidden else []
+            return infer_missed_before(None, change) if hidden else []
         hidden = self._gaps.may_hide(key, change.at) or (domain.rising and change.event != "shutdown")
         driver = self._drivers.get(change.connection, "")
-        return missed_before(domain, change, driver) if hidden else []
+        return infer_missed_before(domain, change, driver) if hidden else []
 
     def apply(self, change: Transition, order: int) -> Update:
         """Take in a transition, named in libvirt's own words."""
@@ -114,7 +114,7 @@ class Inventory:
         domain.newest = order
         left = domain.name if domain.name != change.name else None
         domain.name = change.name
-        if is_telling(change):
+        if determines_state(change):
             self._gaps.told((change.connection, change.uuid), order)
         self._move(domain, change)
         if change.event == "defined":
@@ -206,7 +206,7 @@ class Inventory:
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
-            is_sure = is_telling(change) or domain.origin_open
+            is_sure = determines_state(change) or domain.origin_open
             if change.event == "shutdown" and (domain.rising or not is_sure):
                 # That it began is told last, or was missed; or it never did.
                 domain.ending = change.domain_id

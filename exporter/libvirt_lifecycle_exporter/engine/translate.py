@@ -13,7 +13,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
 )
 
 
-def named(seen: Observation) -> Transition | None:
+def translate(seen: Observation) -> Transition | None:
     """Return the transition in libvirt's own words; None for what is no transition."""
     if seen.kind == LIFECYCLE:
         event, reason = lifecycle_pair(seen.event, seen.detail)
