@@ -30,7 +30,7 @@ class Tracker(DurationTracker):
         super().__init__(self.records)
         self._hangs = Hangs(records=self.records)
 
-    def take(self, change: Transition) -> list[Duration]:
+    def apply(self, change: Transition) -> list[Duration]:
         self._hangs.apply(change)
         return super().apply(change)
 

@@ -1,4 +1,4 @@
-"""The composition root: builds the rooms from the settings, runs them, shuts them down."""
+"""The composition root: builds all parts from the settings, starts them and stops them."""
 
 import faulthandler
 import logging
@@ -45,9 +45,9 @@ from libvirt_lifecycle_exporter.web.server import Server, bind
 log = logging.getLogger(__name__)
 
 _STALLED = 30.0
-"""Seconds without a heartbeat after which the event loop is taken to be stuck."""
+"""Seconds without a heartbeat after which the event loop counts as stalled."""
 _TURN = 0.25
-"""Seconds between looks whether a signal has come."""
+"""Seconds between checks for a signal."""
 _STOP_WITHIN = 1.7
 """Seconds from the signal until all parts have ended or are abandoned: the process must end within 2 s."""
 
@@ -58,11 +58,11 @@ class App:
     def __init__(
         self, settings: Settings, sockets: list[socket.socket], entrance: AccessControl | None = None
     ) -> None:
-        """``entrance``: None: open to all."""
+        """``entrance``: the web configuration; None: no TLS and no users."""
         entrance = entrance or AccessControl()
         self._over = threading.Event()
         self._asked_at: float | None = None
-        """When the process was asked to stop; monotonic clock, seconds. None: it was not."""
+        """When a stop was requested; monotonic, seconds. None: it was not."""
         self.threads = entrance.threads
         self._asked_to_reload = False
         self._entrance = entrance
@@ -159,7 +159,7 @@ class App:
         )
 
     def trouble(self) -> str | None:
-        """Say what is wrong with the process itself, if anything."""
+        """Return what is wrong with the process, in one sentence; None if nothing is."""
         if not self._worker.is_alive():
             return "the worker has ended"
         ended = self.threads.ended()
@@ -169,15 +169,15 @@ class App:
         return f"the libvirt event loop has not turned for {silence:.0f} s" if silence > _STALLED else None
 
     def ready(self) -> bool:
-        """Tell whether at least one connection has been listed."""
+        """Return whether at least one connection has been listed."""
         return self._worker.ready()
 
     def down(self) -> list[str]:
-        """Name the connections that are down."""
+        """Return the names of the connections that are down."""
         return self._worker.down()
 
     def status(self) -> str:
-        """Say in a line how it is."""
+        """Return the status in one line."""
         down = self.down()
         if down:
             return f"listening, but not to {', '.join(down)}"
@@ -188,7 +188,7 @@ class App:
         return self._sink.total(connection, pairs)
 
     def start(self) -> None:
-        """Begin: first who listens, then who speaks."""
+        """Start all parts: consumers before producers."""
         LOOP.start(self.threads)
         self._worker.restore(self._journal.restore())
         self._worker.start()
@@ -203,26 +203,26 @@ class App:
             probe.start()
 
     def wait(self) -> None:
-        """Wait until it is asked to stop or the web server has ended."""
-        # With a limit: a signal that comes just before the wait interrupts nothing, and would be forgotten.
+        """Wait until a stop is requested or the web server has ended."""
+        # With a time limit: a signal right before the wait does not interrupt it.
         while self._asked_at is None and not self._over.wait(_TURN):
             if self._asked_to_reload:
                 self._asked_to_reload = False
                 self._entrance.reload()
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        """Ask it to stop; usable as a signal handler: it takes no lock, which the interrupted may hold."""
+        """Request a stop. Safe in a signal handler: it takes no lock."""
         self._asked_at = time.monotonic()
 
     def ask_to_reload(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        """Ask it to read the web configuration again; usable as a signal handler."""
+        """Request a reload of the web configuration. Safe in a signal handler."""
         self._asked_to_reload = True
 
     def stop(self) -> None:
-        """End all parts, in the order in which data flows, before one common deadline.
+        """Stop all parts, in the order in which data flows, before one common deadline.
 
-        A part that does not end in its share of the time is abandoned. The worker gets the largest share: it
-        processes what the queue holds.
+        A part that does not stop in its share of the time is abandoned. The worker gets the largest share: it
+        processes what is queued.
         """
         deadline = Deadline(self._asked_at or time.monotonic(), _STOP_WITHIN)
         for probe in self._probes:
@@ -238,7 +238,7 @@ class App:
             self._delivery.stop(deadline.share(0.5))
         if self._keeper is not None:
             self._keeper.stop(deadline.share(0.5))
-        # SQLite waits for the disk as it closes; what is committed is safe without.
+        # SQLite waits for the disk when it closes; committed transactions are safe without that.
         closing = threading.Thread(target=self._journal.close, name="journal-close", daemon=True)
         closing.start()
         closing.join(deadline.share(0.5))
@@ -246,7 +246,7 @@ class App:
 
 
 def _sockets(settings: Settings) -> list[socket.socket]:
-    """Bind the addresses, or take what systemd has bound."""
+    """Bind the addresses, or take the sockets that systemd passed."""
     if settings.web_systemd_socket:
         return activated_sockets(os.environ, pid=os.getpid())
     return [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
@@ -275,7 +275,7 @@ def run(
         status=app.status,
         threads=app.threads,
     )
-    # A watchdog ends a process by SIGABRT: then the log says where each thread was.
+    # systemd's watchdog ends a process by SIGABRT; this writes the stack of each thread to the log.
     faulthandler.enable()
     app.start()
     names = [f"systemd's socket {bound.getsockname()}" for bound in sockets]

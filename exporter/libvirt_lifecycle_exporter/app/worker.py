@@ -1,9 +1,8 @@
-"""The thread that runs the pipeline: takes messages, writes the journal, tells the sink, asks for more.
+"""The worker thread: takes messages from the queue, runs the engine, writes the journal, updates the metrics.
 
-Law: what happened is in the journal before it is shown. Nothing here blocks but waiting for messages.
-
-Invariant: no exception ends this thread or stops the step after the one that raised. It is reported to the
-thread registry; where a message was lost, that is counted and a new snapshot is requested.
+Invariants: what happened is in the journal before it is exported. The thread blocks only while it waits for
+messages. No exception ends it, or skips the step after the one that raised: the exception is reported to the
+thread registry, and a message that could not be processed is counted and replaced by a new listing.
 """
 
 import logging
@@ -26,14 +25,14 @@ log = logging.getLogger(__name__)
 
 _BATCH = 1000
 _TICK = 0.25
-"""Seconds; a verdict, a second question and the journal's mending wait for it."""
+"""Seconds between runs of the periodic steps."""
 _GATHER = 0.002
-"""Seconds of rest after more than one message. libvirt's binding lets go of the interpreter lock several
-times per callback; a worker that snatches it each time makes every event cost two thread switches."""
+"""Seconds to sleep after a batch of more than one message. libvirt's binding releases the interpreter lock
+several times per callback; a worker that takes it each time makes every event cost two thread switches."""
 
 
 class Worker:
-    """Owns the pipeline."""
+    """Owns the engine."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class Worker:
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
-        """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
+        """Create the worker. Arguments as for ``engine.Engine``."""
         self._threads = threads or ThreadRegistry()
         self._inbox = message_queue
         self._sink = sink
@@ -70,22 +69,22 @@ class Worker:
             monitor=monitor,
         )
         self._in_hand: list[Message] = []
-        """Messages that were taken from the queue and are not yet written."""
+        """Messages that were taken from the queue and are not written yet."""
         self._stopping = threading.Event()
         self._stop_by = float("inf")
         self._thread = SupervisedThread(self._threads, WORKER, "worker", self._run, self._stopping)
 
     def restore(self, memory: SavedState) -> None:
-        """Take over what was known before a restart; before ``start``."""
+        """Load what was known before a restart. Call it before ``start``."""
         with self._threads.guard(WORKER):
             self._pipeline.restore(memory)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, timeout: float) -> int:
-        """Process what is queued, for ``timeout`` seconds at most, then end.
+        """Process what is queued, for at most ``timeout`` seconds, and end the thread.
 
         Return the number of observations that are lost; they are counted and logged.
         """
@@ -100,11 +99,11 @@ class Worker:
         return lost
 
     def is_alive(self) -> bool:
-        """Tell whether the pipeline runs."""
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     def ready(self) -> bool:
-        """Tell whether at least one connection has been listed completely."""
+        """Return whether at least one connection has been listed completely."""
         return self._pipeline.ready()
 
     def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
@@ -112,16 +111,16 @@ class Worker:
         return self._pipeline.hung_signals(connection, uuid)
 
     def down(self) -> list[str]:
-        """Name the connections that are down."""
+        """Return the names of the connections that are down."""
         return self._pipeline.down()
 
     def work(self, timeout: float = 0.0) -> int:
-        """Take in what is queued (wait up to ``timeout`` seconds for it); return how many messages it was."""
+        """Process what is queued; wait for it at most ``timeout`` seconds. Return the number of messages."""
         batch = self._inbox.take(_BATCH, timeout)
         self._in_hand = batch
         with self._threads.guard(WORKER):
             self._pipeline.observe_clock()
-        # Read after the batch was taken: what is in it and newer than a loss was put after it.
+        # After taking the batch: a message in it that is newer than a loss was queued after it.
         with self._threads.guard(WORKER):
             self._pipeline.note_gaps(self._inbox.lost)
         for message in batch:
@@ -134,7 +133,7 @@ class Worker:
         return len(batch)
 
     def tick(self) -> None:
-        """Do what is due."""
+        """Run the periodic steps."""
         with self._threads.guard(WORKER):
             self._pipeline.observe_clock()
         steps: tuple[Callable[[], None], ...] = ()
@@ -148,7 +147,7 @@ class Worker:
             self._journal.tend(self._pipeline.remember)
 
     def _lose(self, message: Message, error: Exception) -> None:
-        """Count a message that could not be processed, and request a snapshot in its place."""
+        """Count a message that could not be processed, and request a listing in its place."""
         self._threads.report(WORKER, error)
         self._inbox.lose(message.connection, "worker_error")
         with self._threads.guard(WORKER):
@@ -172,7 +171,7 @@ class Worker:
         return time.monotonic() < self._stop_by
 
     def _finish(self) -> None:
-        """Write what came up, then show it, then ask for what is not known."""
+        """Write the changes, apply them to the metrics, then send the requests."""
         with self._threads.guard(WORKER):
             self._pipeline.settle()
         batch, requests = self._pipeline.collect()
@@ -180,7 +179,7 @@ class Worker:
             with self._threads.guard(WORKER):
                 self._journal.append(batch)
         for change in batch.changes:
-            # One change that cannot be shown does not stop the others.
+            # One change that cannot be applied does not stop the others.
             try:
                 self._sink.apply(change)
             except Exception as error:  # noqa: BLE001 - see the invariant above

@@ -1,6 +1,6 @@
-"""What is counted: each transition with its run, its incident and its words, and what follows from it.
+"""Counts transitions: adds run, incident and message to each one, and everything that follows from it.
 
-Law: what is counted goes into ``batch`` once, for the journal, and is shown when that has been written.
+Invariant: every change is added to ``batch`` once.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED, HUNG
 
 
 class Requests:
-    """What is to be asked of libvirt."""
+    """Requests to libvirt."""
 
     def __init__(self) -> None:
         self.looks: dict[str, dict[str, EvidenceRequest | None]] = defaultdict(dict)
@@ -45,17 +45,17 @@ class Requests:
         """Connections to list anew."""
 
     def look(self, connection: str, uuid: str) -> None:
-        """Ask for a look at a domain."""
+        """Request a lookup of a domain."""
         self.looks[connection].setdefault(uuid, None)
 
     def explain(self, change: Transition) -> None:
-        """Ask for a look at a domain, and why this happened to it."""
+        """Request a lookup of a domain, and evidence for what happened to it."""
         subject = EvidenceRequest(change.name, change.domain_id, change.event, change.reason, change.at)
         self.looks[change.connection][change.uuid] = subject
 
 
 class Bookkeeping:
-    """Keeps the books of one pipeline."""
+    """Collects the changes of one engine."""
 
     def __init__(
         self, sink: Sink, records: Records, inventory: Inventory, classifier: Classifier, hangs: Hangs
@@ -74,7 +74,7 @@ class Bookkeeping:
         self.requests = Requests()
 
     def restore(self, memory: SavedState, now: float) -> None:
-        """Take over the books from before a restart; the inventory has the domains already."""
+        """Load the state from before a restart. The inventory has been restored."""
         self._sink.restore(memory, now)
         for domain in memory.domains:
             self._sink.show(self._values(domain))
@@ -86,28 +86,28 @@ class Bookkeeping:
                 self._sink.show(self._values(domain))
 
     def shift(self, jump: float) -> None:
-        """Let everything whose duration is measured follow a jump of the wall clock, in seconds."""
+        """Adjust all measured times to a jump of the wall clock, in seconds."""
         self._classifier.shift(jump)
         self._hangs.shift(jump)
         self._operations.shift(jump)
         self.shift_outages(jump)
 
     def shift_outages(self, jump: float) -> None:
-        """Let the incidents that count as outages follow a jump of the wall clock, in seconds."""
+        """Adjust the incidents that count as outages to a jump of the wall clock, in seconds."""
         for incident in self._incidents.shift(jump, OUTAGES):
             self.batch.add(IncidentShifted(incident))
 
     def written(self) -> tuple[list[Domain], list[Incident]]:
-        """Return the domains and the open incidents as they are fit to be written."""
+        """Return the domains and the open incidents as the journal must have them."""
         return self._stops.written(self._inventory.all()), self._incidents.open()
 
     def settle(self) -> None:
-        """Make what has come up fit to be written; before ``harvest``."""
+        """Complete the batch. Call it before ``collect``."""
         pending = self._classifier.pending()
         for (connection, _), changes in self._stops.settle(pending):
             self._note(connection, changes)
         for key, domain in self.batch.domains.items():
-            # Whatever removed the domain. While a verdict is open, its evidence is still to come.
+            # While a verdict is open, its evidence is still to come.
             if not domain.present and key not in pending:
                 self._note_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
         for domain in self._stops.written(self.batch.domains.values()):
@@ -115,21 +115,21 @@ class Bookkeeping:
         self.batch.folded.update(self._sink.folded_lately())
 
     def collect(self) -> tuple[ChangeBatch, Requests]:
-        """Return what has come up since the last time, and what is to be asked. Raises nothing."""
+        """Return the changes and the requests since the last call. Raises nothing."""
         batch, requests = self.batch, self.requests
         self.batch, self.requests = ChangeBatch(), Requests()
         return batch, requests
 
     def raw(self, change: Transition) -> None:
-        """Count libvirt's own words."""
+        """Count an event under libvirt's own names."""
         self.batch.add(RawEventCounted(change.connection, change.event, change.detail))
 
     def stops(self, domain: Domain) -> None:
-        """Note how a domain is before it stops."""
+        """Record a domain as it is before it stops."""
         self._note(domain.connection, self._stops.begin(domain))
 
     def count(self, changes: Iterable[Transition], message: str = "") -> None:
-        """Count transitions; ``message``: why, for those that do not say so themselves."""
+        """Count transitions. ``message``: evidence for those without a message of their own."""
         for change in map(self._causes.explain, changes):
             domain = self._inventory.find(change.connection, change.uuid)
             run = domain
@@ -161,7 +161,7 @@ class Bookkeeping:
             self.count(more)
 
     def tell(self, update: Update, at: float) -> None:
-        """Show what changed of a domain."""
+        """Record a changed domain. ``at``: Unix time, seconds."""
         domain = update.domain
         self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
@@ -174,7 +174,7 @@ class Bookkeeping:
             self._rename_incidents(domain, at)
 
     def lose(self, domain: Domain, at: float) -> None:
-        """Drop a domain that left the view: that is no transition, and nobody will see how it goes on."""
+        """Drop a domain that the filter no longer passes. That is no transition."""
         for incident in self._incidents.removed(domain.connection, domain.uuid, at):
             self.batch.add(IncidentClosed(incident))
         self.forget(domain)
@@ -190,7 +190,7 @@ class Bookkeeping:
             self.batch.add(InventoryChanged(connection, change))
 
     def _hanging(self, memory: SavedState) -> Iterator[Hang]:
-        """The hangs that were open and may be still; what is off hangs no longer."""
+        """Yield the hangs that were open. A domain that is shut off is not hung."""
         for one in memory.incidents:
             domain = self._inventory.find(one.connection, one.uuid)
             if one.kind == HUNG and domain is not None and domain.present and domain.state != INACTIVE:
@@ -209,7 +209,7 @@ class Bookkeeping:
             self._took(self._operations.incident_closed(incident, removed=removed))
 
     def _adopt_incidents(self, now: float) -> None:
-        """Show the restored incidents; close those of domains that do not exist: nothing else would."""
+        """Show the restored incidents; close those of domains that no longer exist."""
         for one in self._incidents.open():
             domain = self._inventory.find(one.connection, one.uuid)
             if domain is None or not domain.present:
@@ -220,7 +220,7 @@ class Bookkeeping:
                 self._rename_incidents(domain, now)
 
     def _rename_incidents(self, domain: Domain, at: float) -> None:
-        """Show the open incidents of a renamed domain under its new name; they are counted already."""
+        """Move the open incidents of a renamed domain to its new name. They are counted already."""
         for old, new in self._incidents.rename(domain.connection, domain.uuid, domain.name):
             place = self._sink.admit(domain.connection, domain.name)
             self.batch.add(IncidentRenamed(old, new, place, at))

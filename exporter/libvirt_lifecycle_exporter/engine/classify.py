@@ -1,13 +1,16 @@
-"""Pure: what was seen, and when, becomes what it means.
+"""Decides the reason of a transition: what libvirt reported, read in the light of the domain's run.
 
-Law: no clock, no I/O, no libvirt; the same values in the same order give the same transitions. Each
-observation that is a transition comes out exactly once, in the order of its domain, never more than
-``VERDICT_WAIT`` and a tick late. libvirt's own word stays in ``detail``; ``reason`` is the verdict.
+libvirt's own reason stays in ``detail``; ``reason`` is the verdict. Most transitions pass as sent. A stop for
+which a rule of ``AT_ONCE`` holds gets the rule's reason. A stop that libvirt calls ``DOUBTFUL`` waits for
+evidence::
 
-                       +-- a rule of AT_ONCE fits, or no doubt --------------------> Transition
-    Observation --name-+
-                       +-- DOUBTFUL: open until a look (PROVEN), the domain's next
-                           transition or the end of the wait (what the run tells) --> Transition
+                             +-- a rule of AT_ONCE holds, or the reason is clear ----------> Transition
+    Observation --translate--+
+                             +-- DOUBTFUL: until a lookup proves a reason (PROVEN),
+                                 the next transition, or VERDICT_WAIT has passed ----------> Transition
+
+Invariants: the same values in the same order give the same transitions. Each transition comes out exactly
+once, in the order of its domain, at most ``VERDICT_WAIT`` and one tick late.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +26,7 @@ VERDICT_WAIT = 1.5
 """Seconds that a verdict waits for evidence. Ticks at most 0.5 s apart keep it within 2 s."""
 
 UNFED_WINDOW = 5.0
-"""Seconds in which a stop is the work of the watchdog whose action is poweroff: QEMU quits at once."""
+"""Seconds after a watchdog with action poweroff in which it explains a stop: QEMU quits at once."""
 
 REBOOT_WINDOW = 0.5
 """Seconds in which further REBOOT events belong to the same reboot: QEMU sends one for each reset
@@ -33,7 +36,7 @@ MEMORY = 65_536
 """Open verdicts; when there are more, the oldest is given early."""
 
 ACTIVE: Final = frozenset({"running", "blocked", "paused", "pmsuspended", "crashed"})
-"""States in which the emulator lives and has not been told to end."""
+"""States in which the emulator runs and was not told to quit."""
 
 ARRIVING: Final = frozenset({("paused", "migration"), ("paused", "starting_up")})
 """The (state, reason) of a domain that is still coming in. The source is in the first one, too, but only
@@ -41,7 +44,7 @@ for the last moments of its migration, and after it was seen to run."""
 
 
 def _recall(run: RunObservations, state: str, reason: str) -> None:
-    """Take in what was known before: the run may be older than this process."""
+    """Add what was known before: the run may be older than this process."""
     if not (run.ran or run.arriving):
         run.arriving = (state, reason) in ARRIVING
         run.ran = state in ACTIVE and not run.arriving
@@ -52,7 +55,7 @@ def _recall(run: RunObservations, state: str, reason: str) -> None:
 def _started(run: RunObservations, change: Transition) -> None:
     if not 0 < change.domain_id == run.told_of:
         run.told = ""
-    # Else it was terminated in its boot: libvirt may report the shutdown before the start.
+    # Otherwise it was terminated during boot: libvirt may report the shutdown before the start.
     if change.reason != "wakeup":
         run.arriving = change.reason == "migrated"
         run.ran = not run.arriving
@@ -64,7 +67,7 @@ def _resumed(run: RunObservations, _: Transition) -> None:
 
 
 def _halted(run: RunObservations, _: Transition) -> None:
-    # Only what runs is halted. A domain that was paused when it left is told to be so when it arrives.
+    # Only a running domain is halted. An incoming domain that was paused at the source reports a pause.
     run.arriving, run.ran = False, True
 
 
@@ -88,11 +91,11 @@ _TELLS: Final[Mapping[str, Callable[[RunObservations, Transition], None]]] = Map
         "watchdog": _barked,
     }
 )
-"""Event -> what it tells of the run. A stop ends the run; the others tell nothing."""
+"""Event -> what it changes in the observations of the run. A stop ends the run."""
 
 
 class Rule(NamedTuple):
-    """How libvirt's word for a stop is read in the light of the run."""
+    """When a stop with libvirt's reason ``word`` gets another reason."""
 
     word: str
     holds: Callable[[RunObservations, Transition, bool], bool]
@@ -102,19 +105,19 @@ class Rule(NamedTuple):
 
 AT_ONCE: Final = (
     Rule("failed", lambda run, stop, _hung: _soon_after(run.unfed, stop.at), "hung"),
-    # Whether the emulator died or was given up: the migration failed.
+    # Whether the emulator crashed or was stopped: the migration failed.
     Rule("failed", lambda run, _stop, _hung: run.arriving, "failed"),
-    # From libvirt 11 on its own way to end QEMU says "host" too, but then the stop has another word.
+    # libvirt 11 sends "host" also when it ends QEMU itself, but then the stop has another reason.
     Rule("shutdown", lambda run, _stop, _hung: run.told == "host", "quit"),
     Rule("destroyed", lambda _run, _stop, hung: hung, "hung"),
 )
-"""The first rule that fits gives the verdict; a stop that none fits stays as sent, or is doubtful."""
+"""The first rule that holds decides. Otherwise the stop stays as sent, or is doubtful."""
 
 DOUBTFUL: Final = "failed"
-"""The one word for a stop that libvirt uses both for what it gave up and for what died on it."""
+"""The only reason of a stop that libvirt uses both for a domain that it stopped and for a crash."""
 
 PROVEN: Final[Mapping[str, str]] = MappingProxyType({"crashed": "crashed", "failed": "failed"})
-"""Why libvirt says that the domain is shut off -> the verdict. Other answers prove nothing."""
+"""libvirt's reason for being shut off -> the verdict. Other answers prove nothing."""
 
 DIAGNOSED: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
     {
@@ -123,11 +126,11 @@ DIAGNOSED: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
         ("stopped", "destroyed"): frozenset({"destroyed", "hung"}),
     }
 )
-"""libvirt's pair -> every reason that it can come out with. All other pairs pass as sent."""
+"""libvirt's (event, reason) -> every reason that it can get here. All other pairs pass as sent."""
 
 
 class Classifier:
-    """Turns observations into transitions."""
+    """Decides the reasons of transitions."""
 
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
@@ -135,12 +138,12 @@ class Classifier:
     def classify(
         self, seen: Observation, change: Transition, state: str, reason: str, *, starts_later: bool = False
     ) -> list[Transition]:
-        """Return what ``seen`` brings to an end: open verdicts, and the transition that it is evidence of.
+        """Return the transitions that an observation completes: an open verdict, and its own transition.
 
-        ``change``: the same in libvirt's own words (``naming``); ``state``, ``reason``: what was known of the
-        domain before it; empty if nothing was. ``starts_later``: ``change`` is the shutdown of a run whose
-        start is not known. It waits: if the next event proves that the start was missed, the start goes
-        before it; if the next event is the start, libvirt's order stays.
+        ``change``: the observation, translated. ``state``, ``reason``: of the domain before it; empty if they
+        are not known. ``starts_later``: ``change`` is the shutdown of a run whose start is not known. It
+        waits: if the next event proves that the start was missed, the start is counted before it; if the next
+        event is the start, libvirt's order stays.
         """
         record = self._records.get(seen.connection, seen.uuid)
         if seen.kind == "reboot" and _is_echo(record, seen):
@@ -170,7 +173,7 @@ class Classifier:
         return self._settle(record, _proven(look.facts))
 
     def tick(self, now: float) -> list[Transition]:
-        """Return the transitions whose verdict has waited long enough (or since a time yet to come)."""
+        """Return the transitions whose verdict has waited long enough, or since a time in the future."""
         due = [
             record
             for record in self._records.open_verdicts.values()
@@ -238,7 +241,7 @@ class Classifier:
 def _is_echo(record: DomainRecord, seen: Observation) -> bool:
     """Return whether a REBOOT belongs to a reboot that was counted already."""
     counted = record.rebooted_at
-    # abs(): a clock that steps back must not turn every later reboot into an echo.
+    # abs(): after the clock has stepped back, later reboots must still be counted.
     if counted is not None and abs(seen.at - counted) < REBOOT_WINDOW:
         return True
     record.rebooted_at = seen.at

@@ -1,9 +1,9 @@
-"""Pure: contradictions between what is known and what libvirt answers, and when they are believed.
+"""Contradictions between what is known and what libvirt answers, and when they are accepted.
 
-Law: an answer can overtake the event that explains it. So a contradiction is believed only if it is still
-there in an answer to a question that was asked a while later, and after the event loop had turned: what
-libvirt had sent by then has been taken in. Still there means the very same: another answer is about something
-newer, whose event may be under way again.
+An answer can overtake the event that explains it. So a contradiction is accepted only if libvirt gives
+exactly the same answer to a second request, sent ``GRACE`` seconds and ``TURNS`` turns of the event loop
+later: by then every event that libvirt had sent has been processed. Another answer is a new contradiction,
+whose event may still be on its way.
 """
 
 from collections import defaultdict
@@ -12,9 +12,9 @@ from libvirt_lifecycle_exporter.engine.record import Contradiction, DomainRecord
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup
 
 GRACE = 1.0
-"""Seconds before libvirt is asked again about a contradiction."""
+"""Seconds until a contradiction is requested again."""
 TURNS = 2
-"""Turns of the event loop before libvirt is asked again."""
+"""Turns of the event loop until a contradiction is requested again."""
 
 
 class Contradictions:
@@ -24,10 +24,10 @@ class Contradictions:
         self._records = records if records is not None else Records()
 
     def confirm(self, look: Lookup, *, newest: int, now: float, turn: int) -> bool:
-        """Record an answer that contradicts what is known; return whether it is to be believed now.
+        """Record an answer that contradicts what is known; return whether it is accepted now.
 
         ``newest``: the order of the newest observation of the domain; after another one it is another
-        contradiction. ``turn``: of the event loop.
+        contradiction. ``now``: Unix time, seconds. ``turn``: how often the event loop has turned.
         """
         record = self._records.get(look.connection, look.uuid)
         known = record.contradiction
@@ -41,13 +41,13 @@ class Contradictions:
         return True
 
     def pending(self, key: Key, newest: int) -> Lookup | None:
-        """Return the answer that is not believed yet, if nothing newer was observed."""
+        """Return the answer that waits for confirmation, if nothing newer was observed."""
         record = self._records.find(*key)
         known = record.contradiction if record is not None else None
         return known.answer if known is not None and known.newest == newest else None
 
     def clear(self, key: Key) -> None:
-        """Note that there is no contradiction (any more)."""
+        """Drop the contradiction of a domain, if there is one."""
         record = self._records.find(*key)
         if record is not None:
             self._clear(record)
@@ -64,9 +64,9 @@ class Contradictions:
                 record.contradiction.since += jump
 
     def ask(self, order: int, now: float, turn: int) -> dict[str, list[str]]:
-        """Return the domains, by connection, to ask libvirt about now, in the order in which they came up.
+        """Return the UUIDs of the domains to request again now, by connection.
 
-        ``order``: drawn for the question.
+        ``order``: the place of the request in the order of arrival.
         """
         found: dict[str, list[str]] = defaultdict(list)
         for (connection, uuid), record in self._records.under_review.items():
@@ -82,5 +82,5 @@ class Contradictions:
 
 
 def _core(look: Lookup) -> DomainFacts | None:
-    """Return what no event tells left out."""
+    """Return the facts that events report."""
     return None if look.facts is None else look.facts._replace(autostart=False)

@@ -1,7 +1,7 @@
-"""Pure: until when each connection was watched, and how long it was not.
+"""Coverage: until when each connection was observed without a gap, and how long it was not observed.
 
-Law: time in which events could have been missed is counted once: from the last moment that nothing was
-missed to the moment when callbacks were registered again, whether the connection was away or the exporter.
+Invariant: unobserved time is counted once, from the last moment without a gap to the registration of the
+callbacks, whether the connection or the exporter was down.
 """
 
 import time
@@ -20,18 +20,18 @@ from libvirt_lifecycle_exporter.model.messages import ConnectionDown, Connection
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 
 NOTED = 1.0
-"""Seconds between notes of until when a connection was watched."""
+"""Seconds between two records of until when a connection was observed."""
 LAG: Final = 5.0
 """Seconds by which the steady clock may differ from time stamps taken before a message was queued."""
 LONGEST_UNPROVEN: Final = 7 * 86_400.0
-"""Seconds of unobserved time that are believed of the wall clock alone, across a reboot of the host."""
+"""The most unobserved seconds that the wall clock alone can prove, across a reboot of the host."""
 
 
 class Grace(NamedTuple):
     """How long a connection may be down before the states of its domains are unknown."""
 
     seconds: float = 30.0
-    """Long enough to hide a restart of the daemon."""
+    """Long enough for a restart of the daemon."""
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -53,19 +53,19 @@ class _Gap:
 class _Watch:
     up: bool = False
     lost: bool = False
-    """It was up, and is to be opened again."""
+    """Whether it was up and is being reopened."""
     listed: bool = False
-    """By this process."""
+    """Whether this process has listed it."""
     until: float = 0.0
-    """Until when nothing was missed; 0: it was never watched."""
+    """Until when nothing was missed; Unix time, seconds; 0: it was never observed."""
     gap: _Gap | None = None
-    """Set while the domains are not observed, though they were before."""
+    """The current gap, if its domains were observed before."""
     steady: float | None = None
     """The steady clock at that time; None: on another boot of the host, or not known."""
 
 
 class Coverage:
-    """The connections, and since when they are watched."""
+    """The coverage of all connections."""
 
     def __init__(
         self,
@@ -73,25 +73,25 @@ class Coverage:
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
-        """``monitor``: None: the wall clock is believed."""
+        """``monitor``: detects jumps of the wall clock; None: the wall clock is trusted."""
         self._grace = grace
         self._monitor = monitor
         self._coverage = {name: _Watch() for name in connections}
 
     def names(self) -> frozenset[str]:
-        """Name the connections."""
+        """Return the names of the connections."""
         return frozenset(self._coverage)
 
     def ready(self) -> bool:
-        """Tell whether at least one connection has been listed completely."""
+        """Return whether at least one connection has been listed completely."""
         return any(watch.listed for watch in self._coverage.values())
 
     def down(self) -> list[str]:
-        """Name the connections that are down."""
+        """Return the names of the connections that are down."""
         return [name for name, watch in self._coverage.items() if not watch.up]
 
     def restore(self, until: Mapping[str, float]) -> None:
-        """Take over until when each was watched before a restart."""
+        """Load until when each connection was observed before a restart."""
         for name, moment in until.items():
             watch = self._coverage[name]
             watch.until = moment
@@ -99,14 +99,14 @@ class Coverage:
             self._open_gap(name, moment)
 
     def until(self) -> dict[str, float]:
-        """Return until when each was watched."""
+        """Return until when each connection was observed; Unix time, seconds."""
         return {name: watch.until for name, watch in self._coverage.items() if watch.until}
 
     def listed(self, connection: str, at: float, batch: ChangeBatch) -> None:
-        """Note that all domains of a connection are known."""
+        """Record a complete listing. ``at``: Unix time, seconds."""
         watch = self._coverage[connection]
         watch.listed = True
-        # The last answer of a connection that is lost by now does not tell of the time since.
+        # An answer of a connection that is lost meanwhile says nothing about the time since.
         if watch.up or not watch.until:
             self._note(connection, at, batch)
         if watch.up and watch.gap is not None:
@@ -115,7 +115,7 @@ class Coverage:
             watch.gap = None
 
     def found(self, link: ConnectionUp, batch: ChangeBatch) -> None:
-        """A connection is open, and its callbacks are registered."""
+        """Record that a connection is open and its callbacks are registered."""
         watch = self._coverage[link.connection]
         if watch.lost:
             batch.add(Reconnected(link.connection))
@@ -134,7 +134,7 @@ class Coverage:
                 batch.watched_until[name] = watch.until
 
     def _blind(self, watch: _Watch, at: float) -> float:
-        """Return the seconds until ``at`` in which events could have been missed."""
+        """Return the seconds until ``at`` in which events may have been missed."""
         blind = max(0.0, at - watch.until)
         if self._monitor is None:
             return blind
@@ -144,7 +144,7 @@ class Coverage:
         return blind if abs(blind - elapsed) <= LAG else elapsed
 
     def lost(self, link: ConnectionDown, batch: ChangeBatch) -> None:
-        """A connection is lost, or could not be opened."""
+        """Record that a connection was lost or could not be opened."""
         watch = self._coverage[link.connection]
         if watch.up:
             self._note(link.connection, link.at, batch)
@@ -154,7 +154,7 @@ class Coverage:
         batch.add(ConnectionChanged(link.connection, is_up=False))
 
     def show_unknown(self, batch: ChangeBatch) -> None:
-        """Show the states of the domains as unknown where a connection has been down for too long."""
+        """Make the states of domains unknown if their connection has been down for too long."""
         now = self._grace.monotonic()
         for name, watch in self._coverage.items():
             gap = watch.gap
@@ -163,14 +163,14 @@ class Coverage:
                 batch.add(ObservationChanged(name, gap.since))
 
     def note(self, now: float, batch: ChangeBatch) -> None:
-        """Note, now and then, that nothing was missed until now."""
+        """Record, about once a second, that nothing was missed until now."""
         for name, watch in self._coverage.items():
             if watch.up and watch.listed and abs(now - watch.until) >= NOTED:
                 self._note(name, now, batch)
 
     def _note(self, connection: str, moment: float, batch: ChangeBatch) -> None:
         watch = self._coverage[connection]
-        # What was there before the first listing is not new: until that is written, nothing was watched.
+        # Domains that existed before the first listing are not new; observation begins with that listing.
         if watch.listed or watch.until:
             watch.until = batch.watched_until[connection] = moment
             watch.steady = self._monitor.steady() if self._monitor is not None else None

@@ -1,15 +1,14 @@
-"""Pure: transitions become durations: how long what libvirt did took.
+"""Durations of operations, outages and hangs, measured between transitions.
 
-Law: a duration is measured between two transitions that libvirt told of itself. What was only inferred
-(source ``reconcile``) has no time of its own: it ends what is under way, without a figure. No clock, no
-I/O, no libvirt.
+Both transitions must have been observed. An inferred one (source ``reconcile``) has no time of its own: it
+ends an operation without a duration.
 
 Outcomes:
 
-    success     it came to the end it was begun for
-    failed      it came to another end, which nobody asked for
-    cancelled   somebody thought better of it: the domain runs on, or was stopped otherwise
-    timeout     somebody lost thresholds with it, and destroyed the domain
+    success     the operation reached its goal
+    failed      the operation ended otherwise, unintentionally
+    cancelled   the domain runs on, or was stopped otherwise, on request
+    timeout     the domain was destroyed while the operation was in progress
 """
 
 from bisect import bisect_left
@@ -24,7 +23,7 @@ from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 Pair = tuple[str, str]
 
 ANY: Final = "*"
-"""Stands for the reasons of an event that have no row of their own."""
+"""Any reason without a row of its own."""
 
 SUCCESS: Final = "success"
 FAILED_OUTCOME: Final = "failed"
@@ -32,10 +31,10 @@ CANCELLED: Final = "cancelled"
 TIMEOUT: Final = "timeout"
 OUTCOMES: Final = (SUCCESS, FAILED_OUTCOME, CANCELLED, TIMEOUT)
 UNCOUNTED: Final = ""
-"""It ended, and was not what it looked like: there is no figure."""
+"""The operation turned out to be another one: no duration."""
 
 INFERRED: Final = "reconcile"
-"""The source of a transition that nobody saw."""
+"""The source of an inferred transition."""
 
 OUTAGE: Final = "outage"
 HANG: Final = "hang"
@@ -48,7 +47,7 @@ EXPECTED: Final[tuple[Pair, ...]] = (
     (OUTAGE, CANCELLED),
     (HANG, FAILED_OUTCOME),
 )
-"""The (operation, outcome) that start at 0, as pairs do: increase() of a series born at 1 is 0."""
+"""The (operation, outcome) pairs that start at 0: increase() of a series that starts at 1 is 0."""
 
 OUTAGES: Final = frozenset({CRASHED, FAILED})
 """Kinds of incident in which the domain does not run."""
@@ -69,8 +68,8 @@ MEASURED: Final = (
             ("started", ANY): UNCOUNTED,
         },
     ),
-    # "host" is also how libvirt itself ends an emulator (from 11 on, for a save, a migration, a dump), or
-    # how it says that one never came up. Only the stop tells.
+    # libvirt sends "host" also when it ends an emulator itself (from 11 on, for a save, a migration, a
+    # dump), or when one never started. Only the stop distinguishes them.
     Operation(
         "shutdown",
         frozenset({("shutdown", "host")}),
@@ -82,7 +81,7 @@ MEASURED: Final = (
             ("started", ANY): UNCOUNTED,
         },
     ),
-    # Saving, leaving and going back to a snapshot suspend the domain first; so, at times, does a panic.
+    # Saving, migrating and reverting to a snapshot suspend the domain first; so does a panic, at times.
     Operation(
         "pause",
         frozenset({("suspended", "paused")}),
@@ -100,7 +99,7 @@ MEASURED: Final = (
             ("started", ANY): UNCOUNTED,
         },
     ),
-    # Of a domain that had been paused before, it is the time since then: events cannot tell the two apart.
+    # For a domain that was paused before, it is the time since then: events cannot distinguish the two.
     Operation(
         "save",
         frozenset({("suspended", "paused"), ("shutdown", "host")}),
@@ -122,7 +121,7 @@ MEASURED: Final = (
             ("started", ANY): UNCOUNTED,
         },
     ),
-    # A domain that left paused arrives with suspended/paused.
+    # A domain that was paused at the source arrives with suspended/paused.
     Operation(
         "migrate_in",
         frozenset({("started", "migrated")}),
@@ -135,8 +134,8 @@ MEASURED: Final = (
             ("started", ANY): UNCOUNTED,
         },
     ),
-    # The last part, in which the guest stands still here: nothing tells when the copying began. A migration
-    # that broke in post-copy may be taken up again, and succeed.
+    # The last part, in which the guest is paused here: no event reports when copying began. A migration
+    # that failed in post-copy may be resumed, and succeed.
     Operation(
         "migrate_out",
         frozenset({("suspended", "migrated"), ("suspended", "postcopy")}),
@@ -149,7 +148,7 @@ MEASURED: Final = (
         },
     ),
 )
-"""Each operation but those of incidents and of hangs; one that begins in two ways has two rows."""
+"""Every operation except outages and hangs; one that begins in two ways has two rows."""
 
 BEGINS: Final[Mapping[Pair, tuple[Operation, ...]]] = MappingProxyType(
     {
@@ -157,13 +156,13 @@ BEGINS: Final[Mapping[Pair, tuple[Operation, ...]]] = MappingProxyType(
         for pair in {pair for operation in MEASURED for pair in operation.begins}
     }
 )
-"""(event, reason) -> what it begins."""
+"""(event, reason) -> the operations that it begins."""
 
 
 HANG_ENDS: Final[Mapping[str, str]] = MappingProxyType(
     {"recovered": SUCCESS, "stopped": FAILED_OUTCOME, "started": UNCOUNTED}
 )
-"""Event -> how a hang ends: by itself, by a stop, or unseen."""
+"""Event -> the outcome of a hang."""
 
 
 class Duration(NamedTuple):
@@ -176,7 +175,7 @@ class Duration(NamedTuple):
 
     @property
     def bucket(self) -> int:
-        """The place in ``BUCKETS`` (or behind them) that it falls into."""
+        """The index of its bucket in ``BUCKETS``; their number for the last one, +Inf."""
         return bisect_left(BUCKETS, self.seconds)
 
 
@@ -189,7 +188,7 @@ class DurationTracker:
     def apply(self, change: Transition) -> list[Duration]:
         """Return the operations that ``change`` ends, and record those that it begins.
 
-        ``hangs`` has taken in the change before: which signals are hung is known.
+        ``hangs`` must have processed the change before.
         """
         record = self._records.get(change.connection, change.uuid)
         ended = [*_end(record, change), *_hang(record, change)]
@@ -242,5 +241,5 @@ def _hang(record: DomainRecord, change: Transition) -> Iterator[Duration]:
 
 
 def _duration(connection: str, operation: str, outcome: str, began: float, ended: float) -> Duration:
-    # A clock that stepped back must not make a negative one of it.
+    # After a step back of the clock, a duration must not be negative.
     return Duration(connection, operation, outcome, max(0.0, ended - began))

@@ -1,9 +1,9 @@
-"""What each message means: classifier, inventory, reconcile and incidents brought together.
+"""The engine: processes the messages from libvirt, in order, and collects what they change.
 
-No thread, no clock of its own, no file: what it comes to is collected in ``ChangeBatch``, and somebody else
-writes and shows it.
+One handler for each type of message (``Engine._handlers``) calls the parts of this package. The results are a
+``ChangeBatch``, which the worker writes and applies, and ``Requests``, which it sends to the connections.
 
-Law: a message changes what is known, or nothing; what is counted is counted once.
+Invariant: a message changes what is known, or nothing; what is counted is counted once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +40,7 @@ from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor, ClockRecord
 
 
 class Engine:
-    """Takes messages in; the worker's thread owns it."""
+    """Processes messages. Owned by the worker thread."""
 
     def __init__(
         self,
@@ -56,7 +56,12 @@ class Engine:
         grace: Grace = GRACE,
         monitor: ClockMonitor | None = None,
     ) -> None:
-        """``memory``: seconds that a removed domain is remembered; ``turns``: of the libvirt event loop."""
+        """Create an engine without any domains.
+
+        ``memory``: seconds for which a removed domain is remembered. ``turns``: returns how often the libvirt
+        event loop has turned. ``clock``: Unix time, seconds; ``monitor``, if given, is used instead.
+        ``draw_order``: returns the next place in the order of arrival.
+        """
         self._sink = sink
         self._filter_scope = FilterScope(names)
         self._memory = memory
@@ -93,7 +98,7 @@ class Engine:
         }
 
     def restore(self, memory: SavedState) -> None:
-        """Take over what was known before a restart; before ``start``."""
+        """Load what was known before a restart. Call it before the first message."""
         jump = self._restore_clock(memory)
         here = self._filter_scope.restore(memory.only(self._coverage.names()))
         self._inventory.restore(here.domains, self._filter_scope.before(here))
@@ -110,7 +115,7 @@ class Engine:
         self._host_reboots.restore(here.hosts)
 
     def remember(self) -> SavedState:
-        """Say everything that is to outlive a restart, as it is now."""
+        """Return the current state, as far as it must outlive a restart."""
         counts, totals = self._sink.counted()
         domains, incidents = self._bookkeeping.written()
         return self._filter_scope.remember(
@@ -127,7 +132,7 @@ class Engine:
         )
 
     def ready(self) -> bool:
-        """Tell whether at least one connection has been listed completely."""
+        """Return whether at least one connection has been listed completely."""
         return self._coverage.ready()
 
     def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
@@ -135,20 +140,20 @@ class Engine:
         return self._hangs.signals(connection, uuid)
 
     def down(self) -> list[str]:
-        """Name the connections that are down."""
+        """Return the names of the connections that are down."""
         return self._coverage.down()
 
     def note_gaps(self, lost: Mapping[str, int]) -> None:
-        """Take in up to which order, by connection, observations got lost."""
+        """Record lost observations. ``lost``: by connection, the order up to which some were lost."""
         if lost != self._lost:
             self._lost = dict(lost)
             for connection, order in self._lost.items():
                 self._inventory.note_gap(connection, order)
 
     def observe_clock(self) -> None:
-        """Let everything that will be compared with later times follow a jump of the wall clock.
+        """Adjust every stored time that is compared with later times if the wall clock has jumped.
 
-        Call it before messages are taken in: they may have been stamped after the jump.
+        Call it before processing messages: their times may be from after the jump.
         """
         if self._monitor is None:
             return
@@ -162,11 +167,11 @@ class Engine:
         self._note_clock(self._monitor)
 
     def process(self, message: Message) -> None:
-        """Take in one message."""
+        """Process one message."""
         self._handlers[type(message)](message)
 
     def periodic_steps(self) -> tuple[Callable[[], None], ...]:
-        """Return the periodic steps; the caller runs them all, also if one of them fails."""
+        """Return the periodic steps. The caller runs all of them, also if one raises."""
         now, bookkeeping = self._clock(), self._bookkeeping
         return (
             lambda: bookkeeping.count(self._classifier.tick(now)),
@@ -185,7 +190,7 @@ class Engine:
             self._sink.forget(domain.connection, domain.name)
 
     def _restore_clock(self, memory: SavedState) -> float:
-        """Continue the observation of the clock; return the jump since the exporter ended, in seconds."""
+        """Resume monitoring the clock; return the jump since the exporter ended, in seconds."""
         if self._monitor is None:
             return 0.0
         self._clock_record = memory.clock
@@ -200,15 +205,15 @@ class Engine:
             self._clock_record = self._bookkeeping.batch.clock = record
 
     def conclude(self) -> None:
-        """Give the verdicts that are open: there will be no more evidence."""
+        """Close all open verdicts: no more evidence will come."""
         self._bookkeeping.count(self._classifier.tick(float("inf")))
 
     def settle(self) -> None:
-        """Make what has come up fit to be written; before ``harvest``."""
+        """Complete the batch. Call it before ``collect``."""
         self._bookkeeping.settle()
 
     def collect(self) -> tuple[ChangeBatch, Requests]:
-        """Return what has come up since the last time, and what is to be asked. Raises nothing."""
+        """Return the changes and the requests since the last call. Raises nothing."""
         return self._bookkeeping.collect()
 
     def _on_observation(self, seen: Observation) -> None:
@@ -225,7 +230,7 @@ class Engine:
             bookkeeping.count(self._hangs.apply_agent_event(seen))
 
     def _on_change(self, seen: Observation, change: Transition) -> None:
-        """``change``: what was seen, in libvirt's own words."""
+        """Process a transition. ``change``: the observation, translated."""
         bookkeeping = self._bookkeeping
         is_move = seen.kind == LIFECYCLE
         bridged = is_move and self._reconciler.infer_before(change, seen.order)

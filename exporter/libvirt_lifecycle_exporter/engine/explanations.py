@@ -1,7 +1,6 @@
-"""Pure: what libvirt tells right before a pause says why it paused.
+"""Explains a pause or stop by the events that libvirt sent right before it.
 
-Law: words are lent once, to the same run, while they are fresh; nothing but ``message`` is ever changed.
-No clock, no I/O, no libvirt.
+Invariants: a cause explains one effect, of the same run, within ``FRESH`` seconds. Only ``message`` changes.
 """
 
 from collections.abc import Mapping
@@ -14,10 +13,11 @@ from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS, WATCHDOG_ACTIONS
 
 FRESH: Final = 5.0
-"""Seconds from a cause to its effect at most: libvirt tells both from one message of the emulator."""
+"""The longest time from a cause to its effect, seconds: libvirt sends both for one message of the
+emulator."""
 
 MOST: Final = 4
-"""Explanations of one effect that are told: when a file system is full, several disks may fail at once."""
+"""The most causes in one message: on a full file system, several disks may fail at once."""
 
 LEADS_TO: Final[Mapping[tuple[str, int], tuple[str, str]]] = MappingProxyType(
     {
@@ -26,11 +26,11 @@ LEADS_TO: Final[Mapping[tuple[str, int], tuple[str, str]]] = MappingProxyType(
         ("watchdog", WATCHDOG_ACTIONS.index("poweroff")): ("stopped", "hung"),
     }
 )
-"""Event and the action that libvirt says it takes -> the event and reason that it does take."""
+"""(event, number of the action) -> the (event, reason) that follows."""
 
 _EFFECTS: Final = frozenset(LEADS_TO.values())
 _OVER: Final = "resumed"
-"""After this event what was told before explains nothing. (A start tells nothing new: it is another id.)"""
+"""After this event, earlier events explain nothing. (A start needs no row: it has another id.)"""
 
 
 class Explanations:

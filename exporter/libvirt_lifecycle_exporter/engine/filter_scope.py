@@ -1,8 +1,9 @@
-"""Pure: which domains are in view, and which were when their connection was last listed.
+"""Which domains the filter passes now, and passed when their connection was last listed.
 
-Law: to come into view, or to leave it, is no transition. What comes in is taken in as at a first sight; what
-has left is shown no more, its state is dropped with the next listing of its connection, and its counters stay
-where they are. Until that listing nothing is decided: a filter that is set right before it has cost nothing.
+A change of the filter is no transition. A domain that the filter passes only now is taken over as in a first
+listing. A domain that it no longer passes is not exported; its state is dropped with the next listing of its
+connection, and its counters stay in the journal. Until that listing nothing is dropped, so correcting a wrong
+filter in time costs nothing.
 """
 
 import re
@@ -17,24 +18,24 @@ from libvirt_lifecycle_exporter.model.text import OTHER
 from libvirt_lifecycle_exporter.model.transitions import Incident
 
 Passes = Callable[[str], bool]
-"""Whether a domain of this name is, or was, of interest."""
+"""Returns whether the filter passes, or passed, a domain name."""
 
 
 class FilterScope:
-    """What the filter lets through, now and before a restart."""
+    """The domains that the filter passes, now and before a restart."""
 
     def __init__(self, names: DomainFilter) -> None:
         self.passes: Final[Passes] = names.passes
         self._scope = names.scope
         self._scopes: dict[str, Scope] = {}
-        """Of each connection: of its last listing."""
+        """By connection: the filter at its last listing."""
         self._left: SavedState = NOTHING
-        """What is out of view and was not before."""
+        """The state of domains that the filter passed before and does not now."""
         self._gone: frozenset[tuple[str, str]] = frozenset()
-        """The domains of it: connection, uuid."""
+        """The keys of those domains: connection, uuid."""
 
     def restore(self, memory: SavedState) -> SavedState:
-        """Take over what was before a restart; return what of it is in view."""
+        """Load the state from before a restart; return the part that the filter passes."""
         self._scopes = dict(memory.scopes)
         gone = self._gone = frozenset(
             (domain.connection, domain.uuid) for domain in memory.domains if not self.passes(domain.name)
@@ -56,7 +57,7 @@ class FilterScope:
         )
 
     def before(self, memory: SavedState) -> Mapping[str, Passes]:
-        """Tell, for each connection that was listed, of which names all domains were known."""
+        """Return, for each listed connection, whether all domains with a given name were known."""
         known = {(domain.connection, domain.name) for domain in memory.domains}
         return {
             connection: _passes(memory.scopes.get(connection))
@@ -65,7 +66,7 @@ class FilterScope:
         }
 
     def remember(self, memory: SavedState) -> SavedState:
-        """Return it with what is to outlive a restart although it is out of view."""
+        """Add the state of the domains that the filter does not pass, which outlives a restart too."""
         return memory._replace(
             domains=[*memory.domains, *self._left.domains],
             incidents=[*memory.incidents, *self._left.incidents],
@@ -74,11 +75,11 @@ class FilterScope:
         )
 
     def has_left(self, connection: str, uuid: str) -> bool:
-        """Tell whether the domain was in view before a restart, and then not."""
+        """Return whether the filter passed the domain before a restart and does not now."""
         return (connection, uuid) in self._gone
 
     def listed(self, connection: str, at: float, found: Collection[str], batch: ChangeBatch) -> None:
-        """Note that all domains in view are known now: ``found``, by uuid. The others are dropped."""
+        """Record a listing and drop the domains that are not in it. ``found``: UUIDs; ``at``: Unix time."""
         if self._scopes.get(connection) != self._scope:
             self._scopes[connection] = batch.scopes[connection] = self._scope
         left = self._left.only([connection])
@@ -86,7 +87,7 @@ class FilterScope:
             if domain.uuid not in found:
                 batch.forget(domain)
         for one in left.incidents:
-            # Nobody will see how it ends.
+            # The end of the incident will not be observed.
             batch.add(IncidentClosed(one._replace(closed_at=max(at, one.opened_at))))
         batch.folded.update(dict.fromkeys(left.folded, False))
         others = {domain.connection for domain in self._left.domains}
@@ -100,5 +101,5 @@ def _passes(scope: Scope | None) -> Passes | None:
     try:
         return None if scope is None else DomainFilter(*scope).passes
     except re.error:
-        # Python may read an expression otherwise than when it was written down.
+        # Another Python version may reject an expression that was valid when it was stored.
         return None

@@ -1,8 +1,8 @@
-"""Pure: of which domains something may have been missed, and since when no more.
+"""Observation gaps: for which domains events may have been missed.
 
-Law: after a gap a domain is sure again when one of its own events told how it is, or an answer that was asked
-for after the gap. An answer can overtake events, and agree by chance with what they will say: those that
-arrive soon after it are still taken for the first ones after the gap.
+After a gap, the state of a domain is certain again when one of its events determines it, or when an answer
+that was requested after the gap agrees with it. An answer can overtake events, and agree by chance: events
+that arrive within ``SETTLED`` seconds of an answer still count as the first ones after the gap.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final
 from libvirt_lifecycle_exporter.engine.record import NEVER, Certainty, Key, Records
 
 SETTLED: Final = 5.0
-"""Seconds after an answer in which events may arrive that it has overtaken."""
+"""Seconds after an answer in which events that it has overtaken may arrive."""
 
 
 class Gaps:
@@ -25,27 +25,27 @@ class Gaps:
         """By connection: from when on its domains are completely known."""
 
     def note(self, connection: str, order: int) -> None:
-        """Note that events of the connection may have been missed until now."""
+        """Record that events of the connection may have been missed up to ``order``."""
         self._newest[connection] = max(order, self._newest.get(connection, 0))
 
     def told(self, key: Key, order: int) -> None:
-        """Note an event that tells how the domain is; ``order``: of its arrival."""
+        """Record an event that determines the state of a domain; ``order``: of its arrival."""
         if order > self._newest.get(key[0], 0):
             self._records.get(*key).certain_since = order, -math.inf
 
     def answered(self, key: Key, began: int, at: float) -> None:
-        """Note an answer that agrees with what is known; ``began``: the order at which libvirt was asked."""
+        """Record an answer that agrees with what is known; ``began``: the order of the request."""
         record = self._records.get(*key)
         if began > self._newest.get(key[0], 0) > record.certain_since[0]:
             record.certain_since = began, at
 
     def listed(self, connection: str, began: int, at: float) -> None:
-        """Note a complete listing; ``began``: the order at which libvirt was asked."""
+        """Record a complete listing; ``began``: the order of the request."""
         if began > self._newest.get(connection, 0) > self._listed.get(connection, NEVER)[0]:
             self._listed[connection] = began, at
 
     def adopted(self, key: Key) -> None:
-        """Note that the domain is taken as it was found."""
+        """Record that a domain was taken over as it was found."""
         self._records.get(*key).certain_since = self._newest.get(key[0], 0), -math.inf
 
     def may_hide(self, key: Key, at: float) -> bool:

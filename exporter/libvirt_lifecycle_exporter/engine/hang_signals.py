@@ -1,7 +1,8 @@
-"""Pure: for how long has a domain been silent to one signal, and is that long enough?
+"""When a domain is hung by one signal: one function for each signal whose probes are evaluated.
 
-Law: each judge gets one signal's signal, one answer and since when silence counts, and says why the domain is
-hung or has recovered, in words; None where nothing has changed. It never says the same twice in a row.
+Each function gets the state of the signal, one answer, since when silence counts, the time of the answer
+(both Unix time, seconds) and the thresholds. It returns the message of a ``hung`` or ``recovered``
+transition, or None if nothing changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,29 +17,29 @@ GUEST_AGENT: Final = "guest_agent"
 VCPU: Final = "vcpu"
 
 MISSES: Final = 3
-"""Pings in a row that a guest agent must miss."""
+"""Consecutive pings that a guest agent must miss."""
 CONFIRM: Final = 1.0
-"""Seconds between the two answers of libvirt that must agree on who has been waiting for a monitor: a daemon
-that was frozen tells, for a moment, of long waits that are over."""
+"""Seconds between the two answers of libvirt that must agree on how long a client has waited for a monitor: a
+daemon that was frozen briefly reports long waits that are over."""
 SAME_WAIT: Final = 1.0
-"""Seconds by which the beginning of one and the same wait may seem to differ."""
+"""Seconds by which two measurements of the beginning of one wait may differ."""
 SAMPLES: Final = 3
-"""Looks at the virtual CPUs in a window; a longer gap between them starts it anew."""
+"""Samples of the virtual CPUs in a window; a longer gap between samples restarts the window."""
 
 
 class HangThresholds(NamedTuple):
-    """What it takes to be called hung, or recovered; seconds."""
+    """How long each signal must last; seconds."""
 
     emulator: float = 15.0
-    """That somebody has waited for the monitor."""
+    """How long a client has waited for the monitor."""
     watchdog: float = 30.0
-    """That a guest has run on since it was reset or resumed."""
+    """How long the guest must run after a reset or resume to have recovered."""
     vcpu: float = 60.0
-    """In which no virtual CPU has run."""
+    """How long no virtual CPU has run."""
 
 
 DEFAULT_THRESHOLDS: Final = HangThresholds()
-"""As the documentation has it."""
+"""The documented defaults."""
 
 
 def _emulator(
@@ -97,7 +98,7 @@ def _vcpu(
 
 
 def _stirs(signal: HangSignal, at: float, window: float) -> str | None:
-    """Once is what a dead guest does, too, when its timer wakes it now and then; twice is life."""
+    """A stalled guest may run once when a timer fires; running twice in a window means that it recovered."""
     before, signal.stirred = signal.stirred, at
     if before is None or at - before > window:
         return None
@@ -112,4 +113,4 @@ def _again(who: str, signal: HangSignal, at: float) -> str:
 Judge = Callable[[HangSignal, Answer, float, float, HangThresholds], str | None]
 
 JUDGES: Final[Mapping[str, Judge]] = MappingProxyType({EMULATOR: _emulator, GUEST_AGENT: _agent, VCPU: _vcpu})
-"""By signal: who judges the answers to its probes."""
+"""By signal: the function that evaluates an answer."""

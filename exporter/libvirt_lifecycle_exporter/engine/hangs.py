@@ -1,16 +1,17 @@
-"""Pure: probes become ``hung`` and ``recovered``: is this domain hung, by which signal, since when, and why?
+"""Hang detection: probe results and transitions become ``hung`` and ``recovered``.
 
-Law: for each domain and signal ``hung`` and ``recovered`` take turns, ``hung`` first. Silence counts only as
-long as it has no other excuse: the domain runs (``EXCUSED``), nothing has happened to it meanwhile, and its
-connection has been up. What libvirt does not answer proves nothing; no clock, no I/O, no libvirt. ``silence``
-says how long is long enough.
+This module decides that a domain is hung. Silence counts only while nothing else explains it: the domain runs
+(and is not ``EXCUSED``), nothing has happened to it since, and its connection has been up. A probe that
+libvirt could not run proves nothing. ``hang_signals`` decides how long is long enough::
 
-                 silent                 silent for long enough, seen twice
-    well -----------------> suspected ------------------------------------> hung
-     ^  <- answered, excused -'                                              |
-     '------------------------------- answered (recovered), or the run ends -'
+                  silent                   silent for long enough, measured twice
+    normal -----------------> suspected ------------------------------------------> hung
+      ^  <- answered, excused --'                                                    |
+      '--------------------------------------- answered (recovered), or the run ends -'
 
-What was open when the exporter ended is taken over as it was: the next answer says if it has recovered.
+Invariant: for each domain and signal, ``hung`` and ``recovered`` alternate, ``hung`` first. A hang that was
+open when the exporter ended stays open after the restart; the next answer decides whether the domain
+recovered.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,13 +34,13 @@ WATCHDOG: Final = "watchdog"
 
 RUNS: Final = frozenset({"running", "blocked"})
 EXCUSED: Final = frozenset({("running", "postcopy"), ("running", "postcopy_failed")})
-"""Paused by the user, for a save, a dump, a snapshot or a migration, shutting down: all are states of their
-own. Of those that run, excused are the ones whose memory is still elsewhere."""
+"""Running domains whose silence proves nothing: part of their memory is still on another host. Pauses and
+shutdowns are states of their own."""
 
 RESTARTS: Final = frozenset(
     {"started", "resumed", "suspended", "pmsuspended", "shutdown", "crashed", "rebooted", "stopped"}
 )
-"""Events after which silence is counted from zero."""
+"""Events after which silence is measured from zero."""
 ENDS: Final = frozenset({"stopped", "started"})
 """Events that end a run, or begin another one (but for a wakeup)."""
 TELLS: Final = frozenset({HUNG, RECOVERED})
@@ -54,14 +55,14 @@ HEALS: Final[Mapping[str, bool]] = MappingProxyType(
         "crashed": False,
     }
 )
-"""Event -> whether a guest whose watchdog ran out is on its way to be well again."""
+"""Event -> whether a guest whose watchdog fired may recover after it."""
 
 CONNECTED: Final = 1
-"""virConnectDomainEventAgentLifecycleState: the guest holds its end of the agent's channel open."""
+"""virConnectDomainEventAgentLifecycleState: the guest has the channel of its agent open."""
 
 
 Counts = Mapping[tuple[str, str, str, str], tuple[int, float]]
-"""(connection, domain's name, event, reason) -> how often, and when last"""
+"""(connection, domain name, event, reason) -> count, newest time (Unix time, seconds)"""
 
 
 class Hang(NamedTuple):
@@ -71,11 +72,11 @@ class Hang(NamedTuple):
     uuid: str
     name: str
     since: float
-    """When its incident began."""
+    """When its incident began; Unix time, seconds."""
 
 
 class Hangs:
-    """Decides who is hung."""
+    """Decides which domains are hung."""
 
     def __init__(
         self, thresholds: HangThresholds = DEFAULT_THRESHOLDS, records: Records | None = None
@@ -86,14 +87,14 @@ class Hangs:
         """Since when each connection has been up; None: it is down."""
 
     def set_connection(self, connection: str, at: float, *, up: bool) -> None:
-        """Take in that a connection is up or down; silence while it is down proves nothing."""
+        """Record that a connection is up or down; silence while it is down proves nothing."""
         self._up[connection] = at if up else None
         for record in self._records:
             if record.connection == connection:
                 _restart(record, at)
 
     def evaluate_probes(self, probed: ProbeResults) -> list[Transition]:
-        """Return what the answers to probes mean."""
+        """Return the transitions that the answers to probes prove."""
         since = self._up.get(probed.connection)
         if since is None:
             return []
@@ -105,7 +106,7 @@ class Hangs:
         return found
 
     def apply(self, change: Transition) -> list[Transition]:
-        """Return what a transition of the domain means for its hangs; call it for every one that counts."""
+        """Apply a transition, and return those that follow from it. Call it for every counted transition."""
         record = self._records.get(change.connection, change.uuid)
         if change.event in ENDS and change.reason != "wakeup":
             self._end(record, change)
@@ -118,7 +119,7 @@ class Hangs:
         return []
 
     def apply_agent_event(self, seen: Observation) -> list[Transition]:
-        """Return what AGENT_LIFECYCLE means: a guest that closes the agent's channel is alive."""
+        """Apply AGENT_LIFECYCLE: a guest that closes the channel of its agent is alive."""
         record = self._records.find(seen.connection, seen.uuid)
         signal = record.hang_signals.get(GUEST_AGENT) if record is not None else None
         if signal is None or seen.event == CONNECTED:
@@ -145,7 +146,7 @@ class Hangs:
         ]
 
     def tick(self, now: float) -> list[Transition]:
-        """Return the guests that have run on for long enough after their watchdog fired."""
+        """Return ``recovered`` for guests that have run long enough after their watchdog fired."""
         found = []
         for record in list(self._records.healing.values()):
             domain, signal = record.domain, record.hang_signals[WATCHDOG]
@@ -170,7 +171,7 @@ class Hangs:
                 signal.shift(jump)
 
     def restore(self, hangs: Iterable[Hang], counts: Counts, now: float) -> None:
-        """Load the hangs that were open before a restart; ``counts``: what was counted, when last."""
+        """Load the hangs that were open before a restart. ``counts``: the restored counters."""
         for hang in hangs:
             record = self._records.get(hang.connection, hang.uuid)
             for name in HANG_SIGNALS:
@@ -182,7 +183,7 @@ class Hangs:
                 signal = record.hang_signals.setdefault(name, HangSignal())
                 signal.hung_at = signal.since = at
                 if name == WATCHDOG:
-                    # It is not known whether the guest was reset meanwhile; that it runs on will do.
+                    # It is not known whether the guest was reset meanwhile, so it may recover by running.
                     signal.healing = now
                     self._records.healing[record.key] = record
 
@@ -198,7 +199,7 @@ class Hangs:
         signal = record.hang_signals.setdefault(probed.signal, HangSignal())
         excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED
         if excused and (answer.how != "answered" or probed.signal == VCPU):
-            # Silence proves nothing now; an answer always does.
+            # Silence proves nothing now; an answer does.
             signal.restart()
             return
         # min(): a message from right before a jump of the wall clock may have come after it.
@@ -226,7 +227,7 @@ class Hangs:
         return []
 
     def _end(self, record: DomainRecord, change: Transition) -> None:
-        """End the hangs of a run. The verdict about a stop may be given when the next run hangs already."""
+        """End the hangs of a run. The verdict of a stop may come when the next run is hung already."""
         for name, signal in list(record.hang_signals.items()):
             if change.event == "started" or signal.hung_at is None or signal.hung_at <= change.at:
                 del record.hang_signals[name]

@@ -1,7 +1,6 @@
-"""Pure: which boot of its host each connection was last seen on, and when a reboot was found.
+"""The boot id of each connection's host, and reboots of the host.
 
-The kernel draws a new boot id at each boot. Another boot id therefore proves that every
-domain that was running has stopped.
+The kernel creates a new boot id at each boot. A changed boot id proves that every running domain has stopped.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Pure: transitions become incidents: what happened becomes what it means.
+"""Incidents: the problems that transitions are evidence of.
 
-Law: one open incident at the most for each domain and kind; one cause opens one. A migration, a planned
-stop or a destroy opens none. What was opened is closed once, when the domain runs healthily again or is
-gone, never before it was opened. No clock, no I/O, no libvirt.
+Invariants: a domain has at most one open incident of each kind, and one cause opens one incident. A
+migration, a planned stop or a destroy opens none. An incident is closed once, when the domain runs normally
+again or is removed, and never before it was opened.
 """
 
 import hashlib
@@ -34,42 +34,42 @@ OPENS: Final[Mapping[Pair, str]] = MappingProxyType(
         ("resumed", "postcopy_failed"): FAILED,
     }
 )
-"""(event, reason) -> the kind of incident that it is evidence of."""
+"""(event, reason) -> the kind of incident."""
 
 OPENS_ANY: Final[Mapping[str, str]] = MappingProxyType({"crashed": CRASHED, "hung": HUNG})
-"""The same for events that are evidence whatever their reason."""
+"""Event, whatever its reason -> the kind of incident."""
 
 HEALS: Final = frozenset({"started", "resumed"})
-"""Events after which the domain runs."""
+"""Events that close incidents: the domain runs."""
 
 HEALS_NOT: Final = frozenset({("started", "migrated"), ("resumed", "postcopy_failed")})
-"""Those of them after which it does not run yet: coming in, or with half of its memory elsewhere."""
+"""Exceptions: the domain is still arriving, or part of its memory is on another host."""
 
 LEAVES: Final = ("stopped", "migrated")
-"""It goes on elsewhere: nothing is open here any more."""
+"""The domain runs on another host; this closes all incidents."""
 
 REBOOTS: Final = ("rebooted", "reset")
 CRASHLOADED: Final = "crashed/crashloaded"
-"""The guest's own crash kernel ran, and ends with a reboot; nothing else will tell of it."""
+"""The guest's crash kernel runs and ends with a reboot; no other event follows."""
 
 CONSEQUENCES: Final[Mapping[str, str]] = MappingProxyType({HUNG: CRASHED})
-"""Kind -> the kind whose open incident explains it: a guest that panicked answers nobody."""
+"""Kind -> the kind whose open incident explains it: a guest that panicked does not answer probes."""
 
 ENDS_OF: Final[Mapping[Pair, str]] = MappingProxyType({("stopped", "crashed"): "hung/emulator"})
-"""(event, reason) -> the cause of an open incident that it puts an end to: what hangs gets killed."""
+"""(event, reason) -> the cause of an open incident that explains it: hung domains get killed."""
 
 DESCRIBES: Final = frozenset({"defined", "undefined"})
-"""Events that are about the description, and so belong to no incident."""
+"""Events about the definition of a domain belong to no incident."""
 
 
 class Incidents:
-    """Opens, joins and closes incidents."""
+    """Opens and closes incidents."""
 
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
     def apply(self, change: Transition) -> tuple[str, list[Incident]]:
-        """Return the id of the incident that ``change`` belongs to, if any, and what it opened or closed."""
+        """Return the id of the incident of ``change`` ("" if none), and the incidents it opened or closed."""
         record = self._records.get(change.connection, change.uuid)
         kind = _kind(change)
         if kind:
@@ -82,12 +82,12 @@ class Incidents:
         return (closed[-1] if closed else newest).id, closed
 
     def removed(self, connection: str, uuid: str, at: float) -> list[Incident]:
-        """Close what is open of a domain that is gone; return it."""
+        """Close and return the open incidents of a removed domain."""
         record = self._records.find(connection, uuid)
         return [] if record is None else [_close(record, one, at) for one in list(record.incidents.values())]
 
     def rename(self, connection: str, uuid: str, name: str) -> list[tuple[Incident, Incident]]:
-        """Let the open incidents of a domain follow its name; return each as it was and as it is now."""
+        """Rename the open incidents of a domain; return each before and after."""
         record = self._records.find(connection, uuid)
         of_domain = {} if record is None else record.incidents
         renamed = [(one, one._replace(name=name)) for one in of_domain.values() if one.name != name]
@@ -95,7 +95,7 @@ class Incidents:
         return renamed
 
     def shift(self, jump: float, kinds: Collection[str]) -> list[Incident]:
-        """Let the beginnings of open incidents follow a jump of the wall clock, in seconds; return them."""
+        """Adjust the beginning of open incidents to a jump of the wall clock, in seconds; return them."""
         shifted = []
         for record in self._records:
             for kind, one in record.incidents.items():
@@ -111,7 +111,7 @@ class Incidents:
                 self._records.get(one.connection, one.uuid).incidents[one.kind] = one
 
     def open(self) -> list[Incident]:
-        """Return those that are open, those of a domain together."""
+        """Return the open incidents, those of one domain together."""
         return [one for record in self._records for one in record.incidents.values()]
 
 
@@ -134,7 +134,7 @@ def _is_healed(record: DomainRecord, one: Incident, change: Transition) -> bool:
     if pair == REBOOTS:
         return one.cause == CRASHLOADED
     if one.kind == HUNG and record.hung:
-        # Pausing and resuming does not cure what does not answer.
+        # Pausing and resuming does not end a hang.
         return False
     if change.event == "recovered":
         return one.kind == HUNG
@@ -155,7 +155,7 @@ def incident_id(connection: str, uuid: str, kind: str, opened_at: float) -> str:
 def _kind(change: Transition) -> str:
     """Return the kind of incident that a transition is evidence of; "" if none."""
     if change.event == "io_error":
-        # The domain that is told of the error, or that is told nothing, runs on.
+        # With any other action the domain runs on.
         return IO_ERROR if change.detail_code == IO_ERROR_ACTIONS.index("pause") else ""
     return OPENS.get((change.event, change.reason)) or OPENS_ANY.get(change.event, "")
 

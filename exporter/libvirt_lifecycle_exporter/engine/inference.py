@@ -1,8 +1,8 @@
-"""Pure: last known state + what libvirt says now, or tells next -> the transitions that were missed.
+"""Infers missed transitions from the last known state and libvirt's next answer or event.
 
-Law: totals are exact and causes are never invented. A transition comes out only where the two states
-prove that it happened, with the reason that libvirt itself now gives, else ``unknown``. What libvirt forgot
-(inactive reasons fall back to unknown when the daemon restarts) proves nothing.
+Invariant: counts are exact and reasons are never invented. A transition is inferred only if the two states
+prove it. Its reason is the one that libvirt now reports, else ``unknown``. What libvirt forgets proves
+nothing (reasons of inactive domains become unknown when the daemon restarts).
 """
 
 from collections.abc import Mapping
@@ -79,17 +79,17 @@ _ENTERED: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
 
 
 IN_BETWEEN: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_down")})
-"""States of a domain that libvirt is busy with. They pass, and the events that tell of it are yet to come: a
-start, or the way back to a snapshot, takes seconds on a busy host."""
+"""Transient states of a domain that libvirt is working on; the events are still to come. A start, or
+reverting to a snapshot, takes seconds on a busy host."""
 
 
 def is_transient(found: DomainFacts | None) -> bool:
-    """Tell whether an answer says nothing yet."""
+    """Return whether an answer is about a transient state and says nothing yet."""
     return found is not None and (found.state, found.reason) in IN_BETWEEN
 
 
 def first_facts(found: DomainFacts | None) -> DomainFacts | None:
-    """Return what is sure of a domain of which nothing was known: one that is being started is still off."""
+    """Return the facts of a domain that was not known before: one that is starting is still shut off."""
     if found is None or (found.state, found.reason) != ("paused", "starting_up"):
         return found
     off = found._replace(state=INACTIVE, reason=UNKNOWN, domain_id=-1)
@@ -100,7 +100,7 @@ def infer_missed(known: Domain | None, found: DomainFacts | None, driver: str = 
     """Return the (event, reason) pairs that must have happened between the two, in order.
 
     ``known`` is None for a domain that was not there; ``found`` is None for one that is not there now.
-    ``driver``: of the connection; what proves another run depends on it (``runs``).
+    ``driver``: of the connection; what proves another run depends on it (``run_identity``).
     """
     if known is None or not known.present:
         return [] if found is None else _appeared(found)
@@ -143,7 +143,7 @@ def _lived(known: Domain, found: DomainFacts, driver: str) -> list[Pair]:
     if not was and not now:
         return _while_off(known, found.reason)
     if not was:
-        # Its shutdown may have been told, and not believed: it was not known to run.
+        # Its shutdown may have been reported already, when it was not known to run.
         return _began(found, "shutdown" if known.is_ending(found.domain_id) else "running")
     if not now:
         return [("stopped", STOPPED.get(found.reason, UNKNOWN))]
@@ -153,30 +153,30 @@ def _lived(known: Domain, found: DomainFacts, driver: str) -> list[Pair]:
 
 
 def _while_off(known: Domain, after: str) -> list[Pair]:
-    """Off then and off now: another reason is another end, and so another beginning."""
+    """Shut off before and now: another reason means another end, and so another start."""
     if known.rising:
         return [("started", UNKNOWN), ("stopped", STOPPED.get(after, UNKNOWN))]
     if not known.confirmed or known.reason == after or after not in STOPPED:
         return []
-    # A start that failed never was one.
+    # A failed start is no start.
     return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]
 
 
 def _began(found: DomainFacts, since: str = "running") -> list[Pair]:
-    """A run that nobody saw begin; ``since``: the state that was told of it."""
+    """A run whose start was missed; ``since``: the last reported state of it."""
     if (found.state, found.reason) == ("paused", "starting_up"):
-        # Not yet: libvirt will say so when it has.
+        # Not yet: libvirt sends an event when it has started.
         return []
     if found.state == "running":
         return [("started", STARTED.get(found.reason, UNKNOWN))]
     if (found.state, found.reason) == ("paused", "migration"):
-        # It is arriving; or it ran, and is leaving.
+        # It is arriving; or it ran, and is migrating away.
         return [("started", UNKNOWN)]
     return [("started", UNKNOWN), *_moved(since, found)]
 
 
 def _moved(before: str, found: DomainFacts) -> list[Pair]:
-    """One state of a run to another."""
+    """From one state of a run to another."""
     if found.state == before:
         return []
     if found.state == "running":
@@ -188,26 +188,26 @@ def _moved(before: str, found: DomainFacts) -> list[Pair]:
 
 
 _WITHIN: Final = frozenset({"suspended", "stopped", "shutdown", "crashed", "pmsuspended"})
-"""Events that only a domain which has begun can send."""
+"""Events that only a started domain can send."""
 _ALONE: Final = frozenset({("shutdown", "host")})
-"""... but libvirt 11 sends it also for an incoming migration that was refused, which never began."""
+"""Exception: libvirt 11 sends it also for an incoming migration that was refused."""
 _HALTS_ON: Final = frozenset({"migrated", "postcopy", "postcopy_failed", "guest_shutdown"})
-"""Reasons of a suspension that a domain may send which is paused already."""
+"""Reasons of a suspension that a paused domain may send."""
 _HALTED: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
-"""Reasons for being paused that only a resumption, or the end, leads out of."""
+"""Reasons for a pause that ends only with a resumption or a stop."""
 
 
 def determines_state(change: Transition) -> bool:
-    """Tell whether a domain's state is sure after this event, whatever was missed before it."""
+    """Return whether this event determines the state of the domain, whatever was missed before it."""
     return change.event in (*_WITHIN, "started") and (change.event, change.detail) not in _ALONE
 
 
 def infer_missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:
     """Return the (event, reason) pairs that must have happened between what is known and this event.
 
-    To be asked only where something may have been missed. ``known`` is None for a domain that was not there.
-    Only the beginnings and ends of runs are proven, and the end of a pause; not the beginning of one: a boot,
-    too, is told as a resumption first.
+    Call it only where something may have been missed. ``known`` is None for a domain that was not there. Only
+    starts and ends of runs are proved, and the end of a pause; not the beginning of a pause: a boot, too, is
+    reported as a resumption first.
     """
     within = change.event in _WITHIN or (change.event, change.detail) == ("started", "wakeup")
     if known is None or not known.present or known.state == INACTIVE:
@@ -224,7 +224,7 @@ def infer_missed_before(known: Domain | None, change: Transition, driver: str = 
 
 
 def precedes(found: DomainFacts | None, change: Transition) -> bool:
-    """Tell whether an answer is surely about the time before this event: one may overtake it."""
+    """Return whether an answer is certainly from before this event: an event may overtake an answer."""
     is_off = found is None or found.state == INACTIVE
     if change.event in ("started", "resumed"):
         return is_off

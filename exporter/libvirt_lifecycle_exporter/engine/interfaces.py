@@ -1,4 +1,4 @@
-"""What the pipeline talks to, as it sees it: implemented by sinks, journal and sources, and by the tests."""
+"""Protocols of what the engine and the worker use: metrics, journal, connections."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -54,14 +54,14 @@ class Sink(Protocol):
 
 
 class StateWriter(Protocol):
-    """The journal, or what stands in its place."""
+    """The journal, or its replacement when it is disabled."""
 
     def append(self, batch: ChangeBatch) -> None: ...
     def tend(self, now: Callable[[], SavedState]) -> None: ...
 
 
 class RequestReceiver(Protocol):
-    """Whom the worker asks for more: a connection."""
+    """A connection, as the worker sends requests to it."""
 
     def want_snapshot(self) -> None: ...
     def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None: ...

@@ -1,11 +1,10 @@
-"""Pure: what is known of every domain. Transitions change it; answers of libvirt refine it.
+"""Identity and state of every domain. Transitions change them; libvirt's answers refine them.
 
-Law: only a transition changes a state, a name or what exists, so that whatever is shown was counted.
-Answers that contradict what is known are ``reconcile``'s business; they come back here as transitions.
-No clock, no I/O, no libvirt.
+Invariant: only a transition changes a state, a name, or which domains exist, so everything that is exported
+was counted. For an answer that contradicts what is known, ``reconcile`` applies the missed transitions here.
 
-The RFC asked to tell a transient domain from a persistent one by ADDED started/defined and REMOVED
-shutdown/undefined; that is decided here.
+libvirt's 2008 RFC distinguishes transient from persistent domains by ADDED started/defined and REMOVED
+shutdown/undefined. That is decided here.
 """
 
 import hashlib
@@ -32,12 +31,12 @@ shutdown/host for an incoming migration that was refused."""
 
 
 class Update(NamedTuple):
-    """What a transition changed."""
+    """What a transition changed of a domain."""
 
     domain: Domain
     changes: list[InventoryChange]
     left: str | None
-    """The name that the domain no longer goes by."""
+    """The name that the domain no longer has."""
 
 
 class Inventory:
@@ -46,18 +45,18 @@ class Inventory:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
         self._listed: dict[str, Callable[[str], bool]] = {}
-        """Of which names all domains of a connection are known, if any."""
+        """By connection: whether all domains with a given name are known."""
         self._drivers: dict[str, str] = {}
         """The driver behind each connection."""
         self._gaps = Gaps(self._records)
 
     def find(self, connection: str, uuid: str) -> Domain | None:
-        """Return what is known of a domain."""
+        """Return a domain; None if it is not known."""
         record = self._records.find(connection, uuid)
         return None if record is None else record.domain
 
     def all(self) -> list[Domain]:
-        """Return all domains, those that are gone and not yet forgotten too."""
+        """Return all domains, also those that were removed and are not yet forgotten."""
         return [record.domain for record in self._records if record.domain is not None]
 
     def of(self, connection: str) -> list[Domain]:
@@ -65,37 +64,40 @@ class Inventory:
         return [domain for domain in self.all() if domain.connection == connection]
 
     def restore(self, domains: Iterable[Domain], listed: Mapping[str, Callable[[str], bool]]) -> None:
-        """Take over what was known before a restart; ``listed``: of which names it was all there was."""
+        """Load the domains from before a restart.
+
+        ``listed``: by connection, whether all domains of a given name were known.
+        """
         for domain in domains:
             self._records.enter(domain)
         self._listed.update(listed)
 
     def covers(self, connection: str, uuid: str, name: str) -> bool:
-        """Tell whether a domain found under this name, had it been there before, would be known."""
+        """Return whether a domain with this name would be known if it had existed before."""
         known = self.find(connection, uuid)
         if known is not None and known.present:
             name = known.name
         return connection in self._listed and self._listed[connection](name)
 
     def note_listed(self, connection: str, began: int, at: float) -> None:
-        """Note that all domains of the connection are known; ``began``: the order at which it was asked."""
+        """Record a complete listing. ``began``: the order at which it was requested; ``at``: Unix time."""
         self._listed[connection] = lambda _: True
         self._gaps.listed(connection, began, at)
 
     def note_gap(self, connection: str, order: int) -> None:
-        """Note that events of the connection may have been missed until now."""
+        """Record that events of the connection may have been missed up to ``order``."""
         self._gaps.note(connection, order)
 
     def note_driver(self, connection: str, driver: str) -> None:
-        """Note which driver answers on the connection."""
+        """Record the driver behind the connection."""
         self._drivers[connection] = driver
 
     def infer_missed(self, connection: str, uuid: str, found: DomainFacts | None) -> list[tuple[str, str]]:
-        """Return the pairs that must have happened, unseen, between what is known and this answer."""
+        """Return the (event, reason) pairs that must have happened between what is known and this answer."""
         return infer_missed(self.find(connection, uuid), found, self._drivers.get(connection, ""))
 
     def infer_missed_before(self, change: Transition) -> list[tuple[str, str]]:
-        """Return the pairs that must have happened, unseen, between what is known and this event."""
+        """Return the (event, reason) pairs that must have happened between what is known and this event."""
         key = (change.connection, change.uuid)
         domain = self.find(*key)
         if domain is None or not domain.present:
@@ -106,7 +108,7 @@ class Inventory:
         return infer_missed_before(domain, change, driver) if hidden else []
 
     def apply(self, change: Transition, order: int) -> Update:
-        """Take in a transition, named in libvirt's own words."""
+        """Apply a transition with libvirt's own reason."""
         changes: list[InventoryChange] = []
         domain = self.find(change.connection, change.uuid)
         if domain is None or not domain.present:
@@ -130,7 +132,7 @@ class Inventory:
         return Update(domain, changes, left)
 
     def adopt(self, connection: str, facts: DomainFacts, at: float) -> Update:
-        """Take in a domain that was there before anybody looked."""
+        """Take over a domain that existed before the first listing."""
         changes: list[InventoryChange] = []
         domain = self.find(connection, facts.uuid)
         if domain is None or not domain.present:
@@ -151,30 +153,30 @@ class Inventory:
         return Update(domain, changes, left)
 
     def depart(self, domain: Domain, at: float) -> list[InventoryChange]:
-        """Take in that a domain which was never listed is gone."""
+        """Remove a domain that was never listed."""
         _leave(domain, at)
         return [REMOVED_SHUTDOWN] if domain.state == INACTIVE and domain.origin_open else []
 
     @staticmethod
     def align(domain: Domain, facts: DomainFacts, at: float) -> None:
-        """Enter the state in which it was found, once all that led there is told."""
+        """Enter the state that libvirt reports, after the missed transitions were applied."""
         if domain.state != facts.state:
             domain.enter(facts.state, facts.reason, at)
 
     def agree(self, domain: Domain, look: Lookup) -> bool:
-        """Take in an answer that contradicts nothing; tell if anything is new."""
+        """Apply an answer that contradicts nothing; return whether anything changed."""
         self._gaps.answered((look.connection, look.uuid), look.began, look.at)
         if look.facts is not None:
             return self.refine(domain, look.facts, look.details)
         if not domain.present:
             return False
-        # An event named it, and it never came to be more than that.
+        # An event named a domain that never existed.
         _leave(domain, look.at)
         return True
 
     @staticmethod
     def refine(domain: Domain, facts: DomainFacts, details: DomainDetails | None) -> bool:
-        """Take in what no event tells of a domain in a state that is known; tell if anything is new."""
+        """Apply the facts that no event contains; return whether anything changed."""
         before = _answered(domain)
         domain.reason, domain.confirmed = facts.reason, True
         domain.persistent = facts.persistent
@@ -208,17 +210,17 @@ class Inventory:
         if domain.state == INACTIVE != after[0]:
             is_sure = determines_state(change) or domain.origin_open
             if change.event == "shutdown" and (domain.rising or not is_sure):
-                # That it began is told last, or was missed; or it never did.
+                # The start is reported later, or was missed; or the domain never started.
                 domain.ending = change.domain_id
                 return
             if not is_sure:
-                # It is about to begin, and that will be told; or it never does.
+                # The domain is starting, and an event will say so; or it never starts.
                 domain.rising, domain.ending, domain.run_id = True, -1, run_id(change)
                 return
             if not domain.rising:
                 domain.run_id = run_id(change)
         if change.event in ("started", "stopped"):
-            # What identified one run says nothing about the next.
+            # What identifies one run says nothing about the next run.
             domain.run_evidence = NO_EVIDENCE
         if change.event == "started" and domain.is_ending(change.domain_id):
             after = ENDING
@@ -227,7 +229,7 @@ class Inventory:
         domain.domain_id = change.domain_id
 
     def _arrive(self, change: Transition, changes: list[InventoryChange], former: Domain | None) -> Domain:
-        """A transition of a domain that is not known, or had gone."""
+        """Create a domain for a transition of a domain that is not known or was removed."""
         domain = Domain(change.connection, change.uuid, change.name, INACTIVE, "unknown", change.at)
         domain.details = former.details if former else None
         self._records.enter(domain)
@@ -245,7 +247,7 @@ class Inventory:
 
 
 def _answered(domain: Domain) -> tuple[object, ...]:
-    """Return what only answers tell."""
+    """Return the facts that only answers contain."""
     return (
         domain.reason,
         domain.confirmed,

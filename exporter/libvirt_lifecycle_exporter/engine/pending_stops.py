@@ -1,7 +1,7 @@
-"""Pure: stops of which it is still open why: how the domain was before, and what the stop changed.
+"""Stops whose verdict is open: the domain before the stop, and the inventory changes that belong to it.
 
-Law: what is written fits together. Until the verdict is given, the journal has the state before the stop and
-has counted no removal: should the exporter die now, comparing states finds both again, once.
+Invariant: what is written is consistent. Until the verdict is given, the journal has the state before the
+stop and has not counted a removal. If the exporter is killed now, the next listing proves both again, once.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -12,7 +12,7 @@ from libvirt_lifecycle_exporter.model.transitions import InventoryChange
 
 
 class PendingStops:
-    """What was before each stop of the batch, and for longer while its verdict is open."""
+    """The stops of the current batch, and earlier ones with an open verdict."""
 
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
@@ -22,19 +22,19 @@ class PendingStops:
         """Records with ``held_changes``: of this batch, or with an open verdict."""
 
     def begin(self, domain: Domain) -> list[InventoryChange]:
-        """Record how a domain is before it stops; return what was held, which is part of that."""
+        """Record a domain before it stops; return the held changes, which happened before."""
         record = self._records.get(domain.connection, domain.uuid)
         record.before_stop = replace(domain)
         self._stopped[record.key] = record
         return self.counted(record.key)
 
     def before(self, key: Key) -> Domain | None:
-        """Return how the domain was before its newest stop."""
+        """Return the domain before its newest stop; None if that is written."""
         record = self._records.find(*key)
         return record.before_stop if record is not None else None
 
     def hold(self, key: Key, changes: list[InventoryChange]) -> list[InventoryChange]:
-        """Return those of the changes that are to be counted now; the others wait for the stop."""
+        """Return the changes to count now; the others wait for the stop."""
         if not changes:
             return changes
         record = self._records.get(*key)
@@ -43,7 +43,7 @@ class PendingStops:
         return [] if record.before_stop is not None else self.counted(key)
 
     def counted(self, key: Key) -> list[InventoryChange]:
-        """Note that the stop is counted; return what waited for it."""
+        """Record that the stop is counted; return the changes that waited for it."""
         record = self._holding.pop(key, None)
         if record is None:
             return []
@@ -51,12 +51,12 @@ class PendingStops:
         return held
 
     def settle(self, pending: Collection[Key]) -> Iterator[tuple[Key, list[InventoryChange]]]:
-        """Close the stops whose verdict is not ``pending``; return what still waited for them."""
+        """Close the stops whose verdict is not ``pending``; yield the changes that still waited."""
         for key in self._holding.keys() - pending:
             yield key, self.counted(key)
         for key in self._stopped.keys() - pending:
             self._stopped.pop(key).before_stop = None
 
     def written(self, domains: Iterable[Domain]) -> list[Domain]:
-        """Return copies, fit to be written: they may have to wait for it, and the domains live on."""
+        """Return copies for the journal, which may write them later."""
         return [replace(self.before((one.connection, one.uuid)) or one) for one in domains]

@@ -1,6 +1,8 @@
-"""What libvirt answers, compared with what is known: agreed, doubted, believed.
+"""Compares libvirt's answers (listings and lookups) with what is known, and counts missed transitions.
 
-Law: as in ``reconcile`` and ``doubts``: what is believed is counted first and known after.
+An answer that contradicts what is known is accepted once it is confirmed (``contradictions``).
+
+Invariant: missed transitions are counted first; then the answer refines what is known.
 """
 
 from collections.abc import Callable
@@ -17,17 +19,17 @@ from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
 _EVIDENCE_FOR = 5.0
-"""Seconds before an answer in which what happened may be explained by the evidence that came with it."""
+"""Seconds before an answer in which a transition may be explained by the evidence of that answer."""
 MANY = 10
-"""Domains in doubt from which on a new listing costs less than a look at each."""
+"""Domains under review from which on one listing costs less than a lookup for each."""
 
 
 HOST_REBOOTED = "host rebooted"
-"""The message of a stop that a reboot of the host proves."""
+"""The message of a stop that is proved by a reboot of the host."""
 
 
 class Reconciler:
-    """Takes in answers, and events that contradict what is known."""
+    """Processes answers, and events that contradict what is known."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class Reconciler:
         clock: Callable[[], float],
         draw_order: Callable[[], int],
     ) -> None:
-        """``turns``: of the libvirt event loop."""
+        """``turns``: returns how often the libvirt event loop has turned. ``clock``: Unix time, seconds."""
         self._bookkeeping = bookkeeping
         self._inventory = inventory
         self._classifier = classifier
@@ -52,27 +54,27 @@ class Reconciler:
         self._contradictions = Contradictions(records)
 
     def note_gap(self, connection: str) -> None:
-        """Take in that the connection was lost, or is up again: something may have been missed until now."""
+        """Record that events of the connection may have been missed until now."""
         self._contradictions.clear_all(connection)
         self._inventory.note_gap(connection, self._draw_order())
 
     def infer_before(self, change: Transition, order: int) -> bool:
-        """Count what must have happened, unseen, before this; tell if there was anything."""
+        """Count what must have happened before this event; return whether there was anything."""
         if not self._inventory.infer_missed_before(change):
             return False
         key = (change.connection, change.uuid)
         known = self._inventory.find(*key)
         answer = self._contradictions.pending(key, known.newest if known is not None else 0)
         if answer is not None and precedes(answer.facts, change):
-            # Had its event been on its way, it would have come before this one.
+            # An event that explains the answer would have arrived before this event.
             self._accept(answer, order)
         for event, reason in self._inventory.infer_missed_before(change):
             self._infer(change._replace(event=event, reason=reason), order)
         return True
 
     def host_rebooted(self, seen: HostIdentified) -> None:
-        """Count the end of every run: none outlives the host."""
-        # Whatever began between the boot and now was missed, also of a domain whose stop is counted here.
+        """Count the end of every run: no run outlives the host."""
+        # Events between the boot and now were missed, also those of domains whose stop is counted here.
         self._inventory.note_gap(seen.connection, seen.order)
         for domain in self._inventory.of(seen.connection):
             if not domain.present or (domain.state == INACTIVE and not domain.rising):
@@ -84,11 +86,11 @@ class Reconciler:
             self._infer(stop, seen.order)
 
     def apply_listing(self, snapshot: Listing) -> None:
-        """Take in a complete listing."""
+        """Process a complete listing."""
         wanted = {facts.uuid: facts for facts in snapshot.domains if self._filter_scope.passes(facts.name)}
         connection, found = snapshot.connection, {facts.uuid: facts for facts in snapshot.domains}
         known = [domain.uuid for domain in self._inventory.of(connection) if domain.present]
-        # First those that are gone, then those that may have another name now: others may bear theirs.
+        # Removed domains first, then renamed ones: another domain may have their name now.
         gone = [uuid for uuid in known if uuid not in wanted]
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
             self._apply_facts(Lookup(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
@@ -99,7 +101,7 @@ class Reconciler:
                 self._bookkeeping.requests.look(connection, domain.uuid)
 
     def apply_lookup(self, look: Lookup) -> None:
-        """Take in an answer about one domain."""
+        """Process an answer about one domain."""
         if look.facts is not None and not self._filter_scope.passes(look.facts.name):
             self._drop_filtered(look)
             return
@@ -115,7 +117,7 @@ class Reconciler:
         self._contradictions.shift(jump)
 
     def request_again(self, now: float) -> None:
-        """Ask about what is in doubt, when it is time."""
+        """Request the domains with a contradiction again, when it is time."""
         for connection, uuids in self._contradictions.ask(self._draw_order(), now, self._turns()).items():
             if len(uuids) > MANY:
                 self._bookkeeping.requests.snapshots.add(connection)
@@ -123,13 +125,13 @@ class Reconciler:
                 self._bookkeeping.requests.looks[connection].update(dict.fromkeys(uuids))
 
     def _is_comparable(self, look: Lookup) -> bool:
-        """Tell whether the domain would be known by now, had it been there before."""
+        """Return whether the domain would be known if it had existed before."""
         name = look.facts.name if look.facts is not None else ""
         was_there = self._filter_scope.has_left(look.connection, look.uuid)
         return not was_there and self._inventory.covers(look.connection, look.uuid, name)
 
     def _apply_facts(self, look: Lookup) -> None:
-        """Take in what a listing says of one domain."""
+        """Process what a listing says about one domain."""
         if look.facts is not None and not self._filter_scope.passes(look.facts.name):
             self._drop_filtered(look)
         elif self._is_comparable(look):
@@ -138,7 +140,7 @@ class Reconciler:
             self._adopt(look)
 
     def _drop_filtered(self, look: Lookup) -> None:
-        """Drop a domain that got a name of no interest: that was told, or nobody saw it."""
+        """Drop a domain whose new name the filter does not pass."""
         domain = self._inventory.find(look.connection, look.uuid)
         if domain is None or self._is_stale(look):
             return
@@ -146,7 +148,7 @@ class Reconciler:
         self._bookkeeping.lose(domain, look.at)
 
     def _is_stale(self, look: Lookup) -> bool:
-        """Tell whether something newer is known than this answer; then libvirt is asked again."""
+        """Return whether something newer than this answer is known; then request the domain again."""
         domain = self._inventory.find(look.connection, look.uuid)
         if domain is None or domain.newest <= look.began:
             return False
@@ -154,7 +156,7 @@ class Reconciler:
         return True
 
     def _adopt(self, look: Lookup) -> None:
-        """Take in a domain of the first listing ever: what was before nobody knows."""
+        """Take over a domain of the first listing. What happened before is not known."""
         if self._is_stale(look):
             return
         domain, facts = self._inventory.find(look.connection, look.uuid), first_facts(look.facts)
@@ -164,7 +166,7 @@ class Reconciler:
             self._bookkeeping.tell(Update(domain, self._inventory.depart(domain, look.at), None), look.at)
 
     def _compare(self, look: Lookup) -> None:
-        """Take in an answer about one domain: it refines what is known, or proves what was missed."""
+        """Process an answer that refines what is known, or proves what was missed."""
         if is_transient(look.facts) or self._is_stale(look):
             return
         key = (look.connection, look.uuid)
@@ -182,7 +184,7 @@ class Reconciler:
             self._bookkeeping.tell(Update(known, [], None), look.at)
 
     def _accept(self, look: Lookup, order: int) -> None:
-        """Count what must have happened unseen before this answer."""
+        """Count what must have happened before this answer."""
         key = (look.connection, look.uuid)
         domain = self._inventory.find(*key)
         old = look.facts if domain is None else domain
@@ -190,7 +192,7 @@ class Reconciler:
         if old is None or who is None:
             return
         for event, reason in self._inventory.infer_missed(*key, look.facts):
-            # A rename is told under both names.
+            # A rename is counted under both names.
             name = old.name if (event, reason) == ("undefined", "renamed") else who.name
             self._infer(
                 Transition(look.at, *key, name, who.domain_id, event, reason, reason, -1, "reconcile"),
@@ -201,22 +203,22 @@ class Reconciler:
             self._inventory.align(domain, look.facts, look.at)
 
     def _infer(self, change: Transition, order: int) -> None:
-        """Count what nobody saw."""
+        """Count a transition that was not observed."""
         whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
         known = self._inventory.find(change.connection, change.uuid)
         if known is not None and whole.domain_id <= 0 < known.ending:
-            # What has stopped has no number. After a shutdown, it is the same run that has.
+            # A stopped domain has no id. After a shutdown event, it is that run that stopped.
             whole = whole._replace(domain_id=known.ending)
         is_ending = known is not None and known.is_ending(whole.domain_id)
         waiting = self._classifier.close_verdict(change.connection, change.uuid)
         if is_ending and whole.event == "started":
-            # What waits is the shutdown of this very run, which began before that.
+            # The open verdict is the shutdown of this run, which began before that.
             whole = whole._replace(at=min([whole.at, *(one.at for one in waiting)]))
         else:
             self._bookkeeping.count(waiting)
             waiting = []
         self._bookkeeping.tell(self._inventory.apply(whole, order), whole.at)
         if whole.event in ("started", "stopped") and not is_ending:
-            # What was seen of one run says nothing about another.
+            # Observations of one run say nothing about another run.
             self._classifier.forget_run(whole.connection, whole.uuid)
         self._bookkeeping.count([whole, *waiting])

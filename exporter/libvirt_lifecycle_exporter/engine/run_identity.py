@@ -1,8 +1,8 @@
-"""Pure: which facts prove that an active domain is in another run than the one that is known.
+"""Which facts prove that an active domain is in another run than the known one.
 
 libvirt numbers domains from 1 again after a host reboot, and after a daemon restart while no domain runs. So
-an equal id proves nothing, and the other facts decide. Only a proof counts: a fact that is not known, or that
-can change within one run, proves nothing.
+an equal id proves nothing, and other facts decide. A fact that is unknown, or that can change within one run,
+proves nothing.
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def is_another_id(known: Domain, domain_id: int, driver: str) -> bool:
 
 
 def merged(known: RunEvidence, found: RunEvidence) -> RunEvidence:
-    """Return what is known of a run after an answer: what the answer leaves open stays as it was."""
+    """Return the evidence after an answer; unknown facts keep their previous value."""
     return RunEvidence(found.process_start or known.process_start, found.cpu_time or known.cpu_time)
 
 

@@ -1,4 +1,4 @@
-"""Everything that outlives a restart but the history: the journal restores it, engine and metrics load it."""
+"""What outlives a restart, besides the history: the journal restores it, engine and metrics load it."""
 
 from collections.abc import Container, Mapping
 from types import MappingProxyType
@@ -10,51 +10,51 @@ from libvirt_lifecycle_exporter.model.transitions import Incident
 from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
 
 TotalKey = tuple[str, str, str, str]
-"""connection, kind, what, reason; ``sinks.connection_page`` says which kinds there are."""
+"""connection, kind, what, reason; ``metrics.connection_series`` lists the kinds."""
 
 
 TOTAL_KINDS = ("event", "raw", "inventory", "reconnect", "unobserved", "operation", "host_reboot")
 
 
 CountKey = tuple[str, str, str, str]
-"""connection, the name under which it is shown, event, reason; or ``INCIDENT`` and its kind"""
+"""connection, name that it is counted under, event, reason; or ``INCIDENT`` and the kind of incident"""
 
 INCIDENT = "incident"
 
 Name = tuple[str, str]
-"""connection, domain's name"""
+"""connection, domain name"""
 
 
 class HostRecord(NamedTuple):
     """The host behind a connection."""
 
     boot_id: str
-    """Of the boot that it was last seen on."""
+    """The boot id when it was last seen."""
     rebooted_at: float
     """When the exporter last found that the host had rebooted; Unix time, seconds; 0: never."""
 
 
 class SavedState(NamedTuple):
-    """Everything that outlives a restart but the history."""
+    """The state that outlives a restart, without the history."""
 
     counts: dict[CountKey, tuple[int, float]]
-    """How often, and when last."""
+    """Count and newest time; Unix time, seconds."""
     totals: dict[TotalKey, float]
     domains: list[Domain]
     watched_until: dict[str, float]
     incidents: list[Incident]
-    """Those that are open."""
+    """The open incidents."""
     folded: frozenset[Name] = frozenset()
-    """Domains that found no room for series of their own."""
+    """Domains without series of their own, because of the series limit."""
     scopes: Mapping[str, Scope] = MappingProxyType({})
-    """By connection: the filter with which it was listed."""
+    """By connection: the filter at its last listing."""
     hosts: Mapping[str, HostRecord] = MappingProxyType({})
-    """By connection: the host, where its boot can be identified."""
+    """By connection: its host, where the boot id is known."""
     clock: ClockRecord | None = None
     """Wall clock against steady clock."""
 
     def only(self, connections: Container[str]) -> "SavedState":
-        """Return what concerns these connections."""
+        """Return the part about these connections."""
         return SavedState(
             {key: count for key, count in self.counts.items() if key[0] in connections},
             {key: count for key, count in self.totals.items() if key[0] in connections},

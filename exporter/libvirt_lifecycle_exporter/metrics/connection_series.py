@@ -1,7 +1,7 @@
-"""What is shown of one connection, and of all its domains together.
+"""The series of one connection, and of all its domains together. Only formats; decides nothing.
 
-Law: a page only formats what it was told; it decides nothing. Its totals go by kind, the same as in the
-journal: ``event``, ``raw``, ``inventory``, ``reconnect``, ``unobserved``, ``host_reboot``, ``operation``.
+Totals have the same kinds as in the journal: ``event``, ``raw``, ``inventory``, ``reconnect``,
+``unobserved``, ``host_reboot``, ``operation``.
 """
 
 from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
@@ -26,14 +26,14 @@ from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, COUNTED_PAIRS
 Pair = tuple[str, str]
 
 NO_PAIR: Pair = ("", "")
-"""Where a kind has but one total."""
+"""The pair of kinds that have only one total."""
 
 SUM = "sum"
-"""The place of an operation's seconds, beside those of its buckets."""
+"""The key of the sum of seconds, beside those of the buckets."""
 
 
 class _Kind(NamedTuple):
-    """How one kind is shown: the family, the pairs that start at 0, the names of the labels."""
+    """How a kind of total is exported: the family, the pairs that start at 0, the label names."""
 
     family: Family
     zeros: tuple[Pair, ...]
@@ -83,7 +83,7 @@ class ConnectionSeries(Page):
         self._writers[OPERATIONS.name] = self._write_operations
 
     def add(self, kind: str, pair: Pair = NO_PAIR, more: float = 1) -> None:
-        """Let a total grow."""
+        """Increase a total."""
         totals = self._totals[kind]
         if kind == "raw":
             pair = (pair[0], raw_detail(*pair))
@@ -91,7 +91,7 @@ class ConnectionSeries(Page):
         self.touch(_BITS[kind])
 
     def took(self, duration: Duration) -> None:
-        """Count an operation's duration."""
+        """Observe the duration of an operation."""
         what = f"{duration.operation}/{duration.outcome}"
         self.add("operation", (what, str(duration.bucket)))
         self.add("operation", (what, SUM), duration.seconds)
@@ -106,7 +106,7 @@ class ConnectionSeries(Page):
         self.touch(_LAST_HOST_REBOOT)
 
     def restore(self, kind: str, pair: Pair, total: float) -> None:
-        """Take over a total from before a restart; a journal of an older release has free-form words."""
+        """Add a total from before a restart. Journals of older releases contain free-form details."""
         self.add(kind, pair, total)
 
     def total(self, kind: str, pair: Pair) -> int:
@@ -114,7 +114,7 @@ class ConnectionSeries(Page):
         return int(self._totals[kind].get(pair, 0))
 
     def totals(self) -> dict[tuple[str, str, str], float]:
-        """Return what outlives a restart, by kind and pair."""
+        """Return the totals that outlive a restart, by kind and pair."""
         return {
             (kind, *pair): total
             for kind, totals in self._totals.items()

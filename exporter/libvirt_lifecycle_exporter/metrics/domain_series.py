@@ -1,7 +1,4 @@
-"""What is shown of one domain.
-
-Law: a page only formats what it was told; it decides nothing.
-"""
+"""The series of one domain name. Only formats; decides nothing."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -52,7 +49,7 @@ _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
 class DomainSeries(Page):
-    """One ``domain`` label value of one connection; several domains may bear the name in turn."""
+    """One ``domain`` label value of one connection; several domains may have the name in turn."""
 
     __slots__ = (
         "_bearers",
@@ -75,9 +72,9 @@ class DomainSeries(Page):
     def __init__(
         self, connection: str, name: str, *, signals: tuple[str, ...] = (), is_own: bool = True
     ) -> None:
-        """``signals``: of hangs, those that are switched on.
+        """Create the series. ``signals``: the hang signals that are enabled.
 
-        ``is_own``: whether it is of one domain, not of those that have none of their own.
+        ``is_own``: False for ``_other``, which stands for all domains without series of their own.
         """
         super().__init__(len(DOMAIN_FAMILIES) + 1)
         self._signals = signals
@@ -108,7 +105,7 @@ class DomainSeries(Page):
         """When all its series leave, if the domain is gone; Unix time, seconds."""
 
     def again(self, pair: Pair, at: float) -> bool:
-        """Count a pair that was counted before; False if it was not. The hot path."""
+        """Count a pair that was counted before; return whether it was. This is the hot path."""
         if pair not in self.last:
             return False
         self.counts[pair] += 1
@@ -117,13 +114,13 @@ class DomainSeries(Page):
         return True
 
     def first(self, pair: Pair, at: float) -> None:
-        """Count a pair for the first time: this brings series."""
+        """Count a pair for the first time; this creates series."""
         self.counts[pair] = 1
         self.last[pair] = at
         self.touch(_COUNTED)
 
     def exemplify(self, traced: TracedTransition) -> bool:
-        """Name the span that the newest transition of a pair is on; False if it was not counted here."""
+        """Set the exemplar of a pair; return whether the pair is counted here."""
         change = traced.change
         pair = (change.event, change.reason)
         if pair not in self.last:
@@ -134,7 +131,7 @@ class DomainSeries(Page):
         return True
 
     def opens(self, incident: Incident, more: int) -> None:
-        """Show that an incident is open; ``more``: how many it is more than before."""
+        """Record an open incident. ``more``: by how much it increases the counter."""
         kind = incident.kind
         self.incidents[kind] = self.incidents.get(kind, 0) + more
         if more or kind not in self.began:
@@ -143,12 +140,12 @@ class DomainSeries(Page):
         self.touch(_INCIDENTS)
 
     def closes(self, incident: Incident) -> None:
-        """Show that an incident is over, if it is shown here."""
+        """Record a closed incident, if it was opened here."""
         self.opened.get(incident.kind, set()).discard(incident.id)
         self.touch(_INCIDENTS)
 
     def restore(self, counts: Mapping[Pair, Counted]) -> None:
-        """Take over counts from before a restart, on top of what is here."""
+        """Add the counts from before a restart."""
         for (event, reason), (count, at) in counts.items():
             if event == INCIDENT:
                 self.incidents[reason] = self.incidents.get(reason, 0) + count
@@ -160,48 +157,48 @@ class DomainSeries(Page):
         self.touch(_COUNTED | _INCIDENTS)
 
     def counted(self) -> dict[Pair, Counted]:
-        """Return what outlives a restart."""
+        """Return the counts that outlive a restart."""
         pairs = {pair: (self.counts[pair], at) for pair, at in self.last.items()}
-        # None is counted here of an incident that began under another name.
+        # An incident that began under another name is not counted here.
         counted = {kind: at for kind, at in self.began.items() if self.incidents[kind]}
         return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in counted.items()}
 
     def show(self, domain: DomainValues) -> None:
-        """Show what is known of a domain with this name. The newest domain with the name wins."""
+        """Set what is exported of a domain with this name. The newest domain with the name wins."""
         if domain.present:
             self._bearers = {uuid: one for uuid, one in self._bearers.items() if one.present}
         elif any(uuid != domain.uuid for uuid in self._bearers):
-            # Another domain has the name by now.
+            # Another domain has the name now.
             self.withdraw(domain.uuid)
             return
         self._bearers[domain.uuid] = domain
         self._refresh()
 
     def withdraw(self, uuid: str) -> None:
-        """Stop showing a domain that no longer has this name."""
+        """Remove a domain that no longer has this name."""
         if self._bearers.pop(uuid, None) is not None:
             self._refresh()
 
     @property
     def is_taken(self) -> bool:
-        """Whether a domain that is present has this name."""
+        """Whether an existing domain has this name."""
         return self._domain is not None and self._domain.present
 
     def _refresh(self) -> None:
         domain = self._domain = next(reversed(self._bearers.values()), None)
         self.touch(_FACTS)
-        # state set, its reason, since, meta; whether it is hung; and the platform's.
+        # the state set, its reason, since, meta; the hang signals; the platform's metadata
         platform = domain is not None and platform_of(domain) is not None
         self.facts = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
 
     def set_unobserved(self, since: float | None) -> None:
-        """Show the state as unknown since then (Unix time, seconds); None: show the last known state."""
+        """Set the state to unknown since then (Unix time, seconds); None: to the last known state."""
         self._unobserved = since
         self.touch(_STATES)
 
     @property
     def series(self) -> int:
-        """How many series it has."""
+        """The number of series."""
         return len(self.counts) + len(self.last) + self.facts + 2 * len(self.incidents) + len(self.began)
 
     def write(self, family: int) -> str:

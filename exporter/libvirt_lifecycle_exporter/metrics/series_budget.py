@@ -1,7 +1,7 @@
-"""SeriesBudget for the series of domains: how many there may be, who was promised some, who found none.
+"""The series limit: how many series exist, how many are reserved, and which domains got none.
 
-Law: what is promised is kept free until it is needed, so that the limit holds and a restart finds room again
-for all that had some. ``_other`` alone is not asked for its room.
+Invariant: reserved series are kept free until they are created, so the limit holds and all series fit again
+after a restart. Only ``_other`` is exempt from the limit.
 """
 
 from collections.abc import Iterator
@@ -13,42 +13,42 @@ from libvirt_lifecycle_exporter.model.states import SHOWN_STATES
 from libvirt_lifecycle_exporter.model.vocabulary import INCIDENT_KINDS, alert_pairs
 
 _FACTS = len(SHOWN_STATES) + 4
-"""Series that tell of a domain: state, reason, since, meta, the platform's; each hang signal is one more."""
+"""Series about the state of a domain: state, reason, since, meta, platform; plus one for each hang signal."""
 _PAIR = 2
-"""Series that a new (event, reason) of a domain brings: the counter and its newest time."""
+"""Series of a new (event, reason) of a domain: the counter and its newest time."""
 _ANY_TIME: Pair = ("", "")
-"""Stands for what is known of a domain, and its incidents."""
+"""Stands for the state of a domain, and its incidents."""
 
 
 class SeriesBudget:
-    """Keeps the account of series."""
+    """Counts existing and reserved series."""
 
     def __init__(self, limit: int, signals: tuple[str, ...] = ()) -> None:
-        """``signals``: of hangs, those that are switched on."""
+        """``limit``: the most series. ``signals``: the hang signals that are enabled."""
         self._limit = limit
         self._facts = _FACTS + len(signals)
         self._page = len(alert_pairs(signals)) + self._facts + 3 * len(INCIDENT_KINDS)
-        """Series that a new domain brings, or may bring any time; admission asks for this much room."""
+        """Series that a new domain has, or may get at any time."""
         self._promised = 0
         self.series = 0
-        """Series there are now."""
+        """The number of existing series."""
         self.limited = 0
-        """Domains and pairs that found no room."""
+        """The number of domains and pairs that were refused series."""
         self.folded: set[Name] = set()
         """Domains that have no series of their own."""
         self._folded_lately: dict[Name, bool] = {}
         self._refused: set[tuple[str, ...]] = set()
-        """Domains, and pairs of domains that have some, that were refused series since the exporter began."""
+        """Domains, and pairs of domains with series, that were refused series since the exporter started."""
 
     @contextmanager
     def growing(self, page: DomainSeries) -> Iterator[None]:
-        """Take note of the series that a page gets in this block."""
+        """Count the series that are created in this block."""
         before = page.series
         yield
         self.series += page.series - before
 
     def admits(self, name: Name) -> bool:
-        """Tell whether there is room for another domain."""
+        """Return whether the limit allows another domain."""
         admitted = self._has(self._page)
         self.fold(name, is_folded=not admitted)
         if not admitted:
@@ -56,20 +56,20 @@ class SeriesBudget:
         return admitted
 
     def takes_back(self, page: DomainSeries) -> bool:
-        """Tell whether there is room for a page as it was before a restart."""
+        """Return whether the limit allows the series of a domain from before a restart."""
         if not self._has(page.series):
             return False
         self.series += page.series
         return True
 
     def reserve(self, page: DomainSeries) -> None:
-        """Promise a domain all that it may show any time."""
+        """Reserve all series that a domain may need at any time."""
         more = self._facts - page.facts + len(INCIDENT_KINDS) - len(page.began)
         self.keep(page, _ANY_TIME)
         self._promise(page, _ANY_TIME, more)
 
     def takes(self, name: Name, page: DomainSeries, pair: Pair) -> bool:
-        """Tell whether a pair has series on the page of a domain, or is to have some."""
+        """Return whether a pair of a domain has series, or may get some; reserve them."""
         if pair in page.last or pair in page.promised:
             return True
         if not self._has(_PAIR):
@@ -79,17 +79,17 @@ class SeriesBudget:
         return True
 
     def keep(self, page: DomainSeries, pair: Pair) -> None:
-        """Keep a promise: the series come now."""
+        """Release a reservation: the series are created now."""
         self._promised -= page.promised.pop(pair, 0)
 
     def leave(self, name: Name, page: DomainSeries) -> None:
-        """Take back all room of a page that ends."""
+        """Release all series of a domain that expires."""
         self.series -= page.series
         self._promised -= sum(page.promised.values())
         self._refused = {what for what in self._refused if what[:2] != name}
 
     def fold(self, name: Name, *, is_folded: bool) -> None:
-        """Note that a domain has no series of its own, or that it has some, or needs none any more."""
+        """Record whether a domain lacks series of its own because of the limit."""
         if (name in self.folded) == is_folded:
             return
         self._folded_lately[name] = is_folded
@@ -100,7 +100,7 @@ class SeriesBudget:
             self._refused.discard(name)
 
     def folded_lately(self) -> dict[Name, bool]:
-        """Return what ``fold`` changed since this was asked last."""
+        """Return what ``fold`` changed since the last call."""
         lately, self._folded_lately = self._folded_lately, {}
         return lately
 

@@ -1,8 +1,10 @@
-"""The Prometheus sink: all series of domains and connections, their birth, limit and end.
+"""All series of domains and connections: creation, limit, expiry and rendering.
 
-Law: a domain's series come together and leave together; what is over the limit is counted under
-``domain="_other"``, never lost. Where something will be counted is said beforehand, so that the journal
-knows it, and stays so over a restart. Writing (the worker) and reading (scrapes) may overlap.
+Invariants: the series of a domain are created together and removed together. What exceeds the limit is
+counted under ``domain="_other"`` and never lost. ``place`` decides the name that a transition is counted
+under before the journal is written, so the counters are the same after a restart.
+
+Threads: the worker writes, scrapes read; a lock protects both.
 """
 
 import threading
@@ -44,7 +46,7 @@ from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChan
 
 
 class MetricsStore:
-    """Holds what /metrics says about domains and connections."""
+    """The series about domains and connections."""
 
     def __init__(
         self,
@@ -54,8 +56,8 @@ class MetricsStore:
         series_ttl: float,
         signals: tuple[str, ...] = (),
     ) -> None:
-        """``series_ttl``: seconds that a removed domain's series stay; ``signals``: of hangs, those that are
-        switched on.
+        """``series_limit``: the most series about domains. ``series_ttl``: seconds for which the series of a
+        removed domain stay. ``signals``: the hang signals that are enabled.
         """
         self._lock = threading.Lock()
         self._signals = signals
@@ -70,23 +72,23 @@ class MetricsStore:
 
     @property
     def series(self) -> int:
-        """How many series about domains there are now."""
+        """The number of series about domains."""
         return self._room.series
 
     @property
     def series_limited(self) -> int:
-        """How many domains and pairs were refused series of their own."""
+        """The number of domains and pairs that got no series of their own because of the limit."""
         return self._room.limited
 
     def admit(self, connection: str, name: str) -> str:
-        """Make room for a domain; return the name under which it is shown, which may be ``_other``."""
-        if (connection, name) in self._pages:  # by the one thread that writes, and so without the lock
+        """Reserve series for a domain; return the name that it is counted under: its own, or ``_other``."""
+        if (connection, name) in self._pages:  # only this thread writes, so no lock is needed
             return name
         with self._lock:
             return OTHER if self._admit(connection, name) is None else name
 
     def place(self, change: Transition) -> str:
-        """Make room for a transition; return the name under which it is to be counted."""
+        """Reserve series for a transition; return the name that it is counted under."""
         page = self._pages.get((change.connection, change.name))
         if page is not None and (change.event, change.reason) in page.last:
             return change.name
@@ -98,7 +100,7 @@ class MetricsStore:
         _APPLY[type(change)](self, change)
 
     def count(self, change: Transition, place: str = "") -> None:
-        """Count a transition; ``place``: what was answered when it was asked for."""
+        """Count a transition. ``place``: the name that ``place`` returned for it."""
         pair = (change.event, change.reason)
         with self._lock:
             self._connections[change.connection].add("event", pair)
@@ -109,17 +111,17 @@ class MetricsStore:
                     page.first(pair, change.at)
 
     def exemplify(self, traced: TracedTransition) -> None:
-        """Name the span of a transition that was counted."""
+        """Set the exemplar of a counted transition."""
         change = traced.change
         with self._lock:
-            # Under its own name, or where it was counted for want of room.
+            # The name that it was counted under: its own, or _other because of the limit.
             for name in (change.name, OTHER):
                 page = self._pages.get((change.connection, name))
                 if page is not None and page.exemplify(traced):
                     return
 
     def raw(self, connection: str, event: str, detail: str) -> None:
-        """Count what libvirt sent, in its own words."""
+        """Count an event under libvirt's own names."""
         with self._lock:
             self._connections[connection].add("raw", (event, detail))
 
@@ -129,7 +131,7 @@ class MetricsStore:
             return sum(self._connections[connection].total("event", pair) for pair in pairs)
 
     def restore(self, memory: SavedState, now: float) -> None:
-        """Take over the counters from before a restart; the names nobody bears any more leave in time."""
+        """Load the counters from before a restart. Names that no domain has expire in time."""
         counts: dict[Name, dict[Pair, Counted]] = defaultdict(dict)
         for (connection, name, event, reason), counted in memory.counts.items():
             counts[connection, name][event, reason] = counted
@@ -139,7 +141,7 @@ class MetricsStore:
                 (domain.connection, domain.name): domain.values()
                 for domain in sorted(memory.domains, key=lambda domain: domain.present)
             }
-            # What is folded comes last, if at all: it had to wait before, too.
+            # Domains without series of their own come last: they had none before the restart either.
             own = [*counts, *(key for key in bearers if key not in counts and key not in memory.folded)]
             for key in own:
                 if key[1] != OTHER and self._comes_back(key, counts.get(key, {}), bearers.get(key), now):
@@ -154,7 +156,7 @@ class MetricsStore:
                 self._connections[connection].set_host_reboot(host.rebooted_at)
 
     def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
-        """Return all counters as they are."""
+        """Return all counters."""
         with self._lock:
             counts = {
                 (*name, *pair): counted
@@ -169,15 +171,15 @@ class MetricsStore:
         return counts, totals
 
     def folded(self) -> frozenset[Name]:
-        """Name the domains that have no series of their own."""
+        """Return the domains that have no series of their own."""
         return frozenset(self._room.folded)
 
     def folded_lately(self) -> dict[Name, bool]:
-        """Name those that have none any more, or have some again, since this was asked last."""
+        """Return the domains that lost their series (True) or got some (False) since the last call."""
         return self._room.folded_lately()
 
     def incident(self, incident: Incident, place: str = "", more: int = 1) -> None:
-        """Show that an incident was opened or closed; ``more``: how many it is more if it is open."""
+        """Record an opened or closed incident. ``more``: by how much an opened one increases the counter."""
         with self._lock:
             if incident.closed_at is None:
                 page = self._page(incident.connection, place or incident.name)
@@ -192,24 +194,24 @@ class MetricsStore:
                     found.closes(incident)
 
     def took(self, duration: Duration) -> None:
-        """Count how long an operation took."""
+        """Observe the duration of an operation."""
         with self._lock:
             self._connections[duration.connection].took(duration)
 
     def reconnect(self, connection: str) -> None:
-        """Count that a lost connection was opened again."""
+        """Count a reconnect."""
         with self._lock:
             self._connections[connection].add("reconnect")
 
     def host_rebooted(self, connection: str, at: float) -> None:
-        """Count a reboot of the host; ``at``: when it was found; Unix time, seconds."""
+        """Count a reboot of the host. ``at``: when it was found; Unix time, seconds."""
         with self._lock:
             page = self._connections[connection]
             page.add("host_reboot")
             page.set_host_reboot(at)
 
     def blind(self, connection: str, seconds: float) -> None:
-        """Count time in which events could have been missed."""
+        """Add time in which events may have been missed; seconds."""
         with self._lock:
             self._connections[connection].add("unobserved", more=seconds)
 
@@ -219,12 +221,12 @@ class MetricsStore:
             self._connections[connection].add("inventory", (change.change, change.reason))
 
     def link(self, connection: str, *, up: bool) -> None:
-        """Show that a connection is up or down."""
+        """Set whether a connection is up."""
         with self._lock:
             self._connections[connection].link(up=up)
 
     def set_unobserved(self, connection: str, since: float | None) -> None:
-        """Show the states of a connection's domains as unknown since then; None: as last known."""
+        """Set the states of a connection's domains to unknown since then; None: to the last known states."""
         with self._lock:
             if since is None:
                 self._unobserved.pop(connection, None)
@@ -235,7 +237,7 @@ class MetricsStore:
                     page.set_unobserved(since)
 
     def show(self, domain: DomainValues) -> None:
-        """Show what is known of a domain now; start the end of its series if it is gone."""
+        """Set what is exported of a domain. The series of a removed domain begin to expire."""
         key = (domain.connection, domain.name)
         with self._lock:
             page = self._admit(*key) if domain.present else self._pages.get(key)
@@ -244,7 +246,7 @@ class MetricsStore:
                     page.show(domain)
 
     def retire(self, connection: str, name: str, uuid: str, at: float) -> None:
-        """Stop showing a domain under a name that it no longer has; start the end of the name's series."""
+        """Remove a domain from a name that it no longer has. The series of the name begin to expire."""
         with self._lock:
             self._room.fold((connection, name), is_folded=False)
             page = self._pages.get((connection, name))
@@ -253,12 +255,12 @@ class MetricsStore:
                     page.withdraw(uuid)
 
     def forget(self, connection: str, name: str) -> None:
-        """Let go of a domain that is long gone."""
+        """Forget a domain that was removed long ago."""
         with self._lock:
             self._room.fold((connection, name), is_folded=False)
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds: series stay for as long as they would have."""
+        """Adjust expiry to a jump of the wall clock, in seconds."""
         with self._lock:
             self._now += jump
             for page in self._pages.values():
@@ -266,7 +268,7 @@ class MetricsStore:
                     page.expires += jump
 
     def expire(self, now: float) -> list[tuple[str, str]]:
-        """Let the series leave whose time has come; return their (connection, name)."""
+        """Remove the expired series; return their (connection, name). ``now``: Unix time, seconds."""
         with self._lock:
             self._now = now
             over = [
@@ -277,7 +279,7 @@ class MetricsStore:
         return over
 
     def render(self, *, openmetrics: bool) -> str:
-        """Write everything in one of the two formats (without OpenMetrics' EOF)."""
+        """Render everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
             exemplified = {DOMAIN_FAMILIES.index(EVENTS): EXEMPLIFIED} if openmetrics else {}
             pages = self._pages.values()
@@ -286,7 +288,7 @@ class MetricsStore:
         return "".join(parts)
 
     def _page(self, connection: str, name: str) -> DomainSeries:
-        """Return a page, a new one if there is none."""
+        """Return the series of a name; create them if there are none."""
         page = self._pages.get((connection, name))
         if page is None:
             page = self._pages[connection, name] = self._new_page(connection, name)
@@ -299,7 +301,7 @@ class MetricsStore:
         return page
 
     def _admit(self, connection: str, name: str) -> DomainSeries | None:
-        """Return the page of a domain, a new one if the limit allows."""
+        """Return the series of a domain; create them if the limit allows."""
         page = self._pages.get((connection, name))
         if page is None and self._room.admits((connection, name)):
             page = self._page(connection, name)
@@ -314,7 +316,7 @@ class MetricsStore:
     def _comes_back(
         self, name: Name, counts: dict[Pair, Counted], domain: DomainValues | None, now: float
     ) -> bool:
-        """Show a domain as before a restart; False if there is less room than there was."""
+        """Create the series of a domain as before a restart; return whether the limit allows it."""
         page = self._new_page(*name)
         page.restore(counts)
         if domain is not None:
@@ -328,7 +330,7 @@ class MetricsStore:
 
     @contextmanager
     def _changing(self, page: DomainSeries, at: float) -> Iterator[None]:
-        """Account for what a page shows of its domain; the page expires if no domain has its name.
+        """Update the number of series around a change; the series expire if no domain has their name.
 
         ``at``: when the domain left the name; Unix time, seconds.
         """
