@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Listing, Lookup, Observation
 from tests.unit.exporter_model import Clock, Exporter
+from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.seen import HERE, lifecycle
-from tests.unit.test_prometheus_sink import EVENTS, value
 
 ROOM = 1_000_000
 """In the queue."""

@@ -11,8 +11,8 @@ from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Listing
 from tests.journal.life import Life, crashed
 from tests.journal.values import asides
+from tests.unit.exposition_reader import names, value
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
-from tests.unit.test_prometheus_sink import names, value
 
 ONLY_WEB = DomainFilter("web.*")
 WEB, DB = facts("web"), facts("db")

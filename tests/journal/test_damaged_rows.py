@@ -28,9 +28,9 @@ from libvirt_lifecycle_exporter.otel.encoding import Encoder
 from libvirt_lifecycle_exporter.otel.resource import resources
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
+from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.rig import Asked
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, value
 
 TEXT, INTEGER, REAL = "TEXT", "INTEGER", "REAL"
 DAMAGE: Final = {

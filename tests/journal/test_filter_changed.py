@@ -8,8 +8,8 @@ import pytest
 
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from tests.journal.life import Life, crashed
+from tests.unit.exposition_reader import names, value
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
-from tests.unit.test_prometheus_sink import names, value
 
 ALL, NO_DB, ONLY_WEB = DomainFilter(), DomainFilter(".*", "db.*"), DomainFilter("web.*")
 WEB, DB = facts("web"), facts("db")

@@ -4,9 +4,9 @@ import pytest
 
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, HostIdentified, RunEvidence
 from tests.journal.life import Life
+from tests.unit.exposition_reader import value
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, order, snapshot
-from tests.unit.test_prometheus_sink import value
 
 REBOOTS = "libvirt_connection_host_reboots_total"
 LAST_REBOOT = "libvirt_connection_last_host_reboot_timestamp_seconds"

@@ -9,8 +9,8 @@ import pytest
 
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Observation
 from tests.journal.life import Life
+from tests.unit.exposition_reader import samples
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
-from tests.unit.test_prometheus_sink import samples
 
 OPEN = "libvirt_domain_incident_open"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from tests.journal.life import Life
+from tests.unit.exposition_reader import EVENTS, names, value
 from tests.unit.seen import facts, lifecycle, look, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, names, value
 
 NO_DB = DomainFilter(".*", "db.*")
 WEB = facts("web")

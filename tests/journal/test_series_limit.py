@@ -15,8 +15,8 @@ from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import Observation
 from tests.journal.life import Life
 from tests.unit.exporter_model import FOR_EVER
+from tests.unit.exposition_reader import EVENTS, Samples, names, samples, value
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, Samples, names, samples, value
 
 NAMES = ("vm-c", "vm-a", "vm-d", "vm-b", "vm-e")
 """Not in the order of the alphabet, in which a journal has them."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT
 from libvirt_lifecycle_exporter.model.states import AFTER_ANY
 from tests.unit.exporter_model import counted
+from tests.unit.exposition_reader import value
 from tests.unit.seen import HERE
-from tests.unit.test_prometheus_sink import value
 
 if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.model.transitions import Transition
     from tests.unit.hypervisor_stage import Happened
-    from tests.unit.test_model import Libvirt
+    from tests.unit.test_exporter_model import Libvirt
 
 
 def check_figures(machine: Libvirt) -> None:

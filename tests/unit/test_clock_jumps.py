@@ -6,10 +6,10 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS
 from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, Message, ProbeResults
+from tests.unit.exposition_reader import EVENTS, value
+from tests.unit.fake_clocks import Clocks
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
-from tests.unit.test_clock import Clocks
-from tests.unit.test_prometheus_sink import EVENTS, value
 
 DAY, HOUR = 86_400.0, 3600.0
 JUMPS: Final = pytest.mark.parametrize("jump", [40 * DAY, -2 * HOUR])

@@ -46,7 +46,7 @@ def rows(rig: Rig) -> list[str]:
         (RUNNING, ["resumed/unpaused"], ["resumed/unpaused"]),
     ],
 )
-def test_after_a_blink_what_must_have_been_is_told_before_what_is_seen(
+def test_missed_events_are_counted_before_the_next_event(
     before: DomainFacts, events: list[str], told: list[str]
 ) -> None:
     rig = rig_of(snapshot(before))
@@ -68,14 +68,14 @@ def test_without_a_gap_an_odd_order_of_events_proves_nothing() -> None:
     assert rows(rig) == ["stopped/destroyed"]
 
 
-def test_an_answer_ends_the_gap_for_all_that_it_cannot_have_overtaken() -> None:
+def test_answer_ends_the_gap_for_later_events() -> None:
     rig = rig_of(snapshot(OFF))
     blink(rig)
     rig.feed(snapshot(OFF), seen("stopped/destroyed")._replace(at=1010.0))
     assert rows(rig) == ["stopped/destroyed"]
 
 
-def test_an_answer_may_agree_by_chance_with_an_event_that_is_under_way() -> None:
+def test_answer_may_agree_by_chance_with_a_late_event() -> None:
     """It was stopped unseen; the daemon began to number anew, and what was found is the next run already."""
     rig = rig_of(snapshot(RUNNING))
     blink(rig)
@@ -90,9 +90,7 @@ def test_an_answer_may_agree_by_chance_with_an_event_that_is_under_way() -> None
         (facts("web", "paused", "user")._replace(domain_id=7), ["started/booted", "suspended/paused"]),
     ],
 )
-def test_an_answer_that_has_overtaken_the_event_is_not_counted_before_it(
-    found: DomainFacts, events: list[str]
-) -> None:
+def test_answer_that_overtakes_its_event_counts_nothing(found: DomainFacts, events: list[str]) -> None:
     rig = rig_of(snapshot(RUNNING))
     blink(rig)
     rig.feed(snapshot(found), *(seen(event, 7) for event in events))
@@ -130,7 +128,7 @@ def test_a_boot_whose_end_alone_was_heard_is_a_boot() -> None:
     assert rows(rig) == ["resumed/unpaused", "started/unknown", "stopped/destroyed"]
 
 
-def test_an_unknown_domain_that_ends_has_begun_if_something_may_have_been_missed() -> None:
+def test_stop_of_an_unknown_domain_after_a_gap_implies_a_start() -> None:
     rig = rig_of(snapshot())
     blink(rig)
     rig.feed(seen("stopped/destroyed"))
@@ -147,7 +145,7 @@ def test_what_libvirt_refused_to_take_in_leaves_nothing_behind() -> None:
     assert not rig.notebook.domains[HERE, "uuid-web"].present
 
 
-def test_a_domain_that_is_found_arriving_has_started_and_is_not_suspended() -> None:
+def test_domain_found_arriving_has_started() -> None:
     rig = rig_of(snapshot(OFF))
     arriving = facts("web", "paused", "migration")
     for _ in range(2):
@@ -159,7 +157,7 @@ def test_a_domain_that_is_found_arriving_has_started_and_is_not_suspended() -> N
     assert rows(rig) == ["started/unknown", "resumed/migrated"]
 
 
-def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_along() -> None:
+def test_resume_before_first_listing_implies_no_start() -> None:
     rig = Rig()
     rig.feed(ConnectionUp(1.0, HERE), seen("resumed/unpaused"), snapshot(RUNNING, began=0))
     for _ in range(2):
@@ -168,7 +166,7 @@ def test_a_domain_that_is_resumed_before_the_first_listing_may_have_run_all_alon
     assert rows(rig) == ["resumed/unpaused"]
 
 
-def test_a_domain_that_boots_before_the_first_listing_has_not_stopped() -> None:
+def test_boot_before_first_listing_implies_no_stop() -> None:
     rig = Rig()
     rig.feed(ConnectionUp(1.0, HERE), seen("resumed/unpaused"), seen("started/booted"), snapshot(RUNNING))
     assert rows(rig) == ["resumed/unpaused", "started/booted"]
@@ -183,9 +181,7 @@ def test_a_domain_that_boots_before_the_first_listing_has_not_stopped() -> None:
         (["started/migrated"], ["started/migrated"]),
     ],
 )
-def test_a_domain_that_is_found_and_not_believed_yet_began_before_what_is_told_of_it(
-    events: list[str], told: list[str]
-) -> None:
+def test_unconfirmed_start_is_counted_before_the_next_event(events: list[str], told: list[str]) -> None:
     """Had the event of its start been on its way, it would have come first."""
     rig = rig_of(snapshot())
     blink(rig)

@@ -21,7 +21,7 @@ def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(action: str) -> 
 
 
 @pytest.mark.parametrize("cure", ["rebooted/reset", "resumed/unpaused"])
-def test_it_has_recovered_when_it_was_reset_or_resumed_and_has_run_on(cure: str) -> None:
+def test_guest_recovers_after_reset_or_resume_when_it_runs(cure: str) -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
     ward.later(5)
@@ -180,7 +180,7 @@ def restored(**last: float) -> Ward:
     return ward
 
 
-def test_a_hang_that_was_open_is_taken_over_and_ends_with_the_next_answer() -> None:
+def test_restored_hang_ends_with_the_next_answer() -> None:
     ward = restored(hung_emulator=100.0)
     assert ward.signals == ("emulator",)
     assert ward.emulator(950) == []
@@ -195,7 +195,7 @@ def test_only_what_was_still_open_is_taken_over() -> None:
     assert restored().signals == ()
 
 
-def test_a_guest_whose_watchdog_ran_out_before_the_restart_has_to_run_on() -> None:
+def test_restored_watchdog_hang_ends_after_running() -> None:
     ward = restored(hung_watchdog=100.0)
     assert ward.later(29) == []
     assert ward.later(1) == CURED

@@ -9,7 +9,7 @@ from tests.unit.seen import HERE, transition
 from tests.unit.ward import HUNG, WELL, Ward, hung
 
 
-def test_an_emulator_that_leaves_its_monitor_unanswered_is_hung_until_it_answers() -> None:
+def test_emulator_is_hung_until_its_monitor_answers() -> None:
     ward = hung(Ward())
     ward.later(27)
     assert ward.emulator(42) == []
@@ -21,7 +21,7 @@ def test_an_emulator_that_leaves_its_monitor_unanswered_is_hung_until_it_answers
     assert (first.source, first.detail_code, first.domain_id) == ("probe", -1, 7)
 
 
-def test_one_answer_of_libvirt_is_not_believed_however_long_the_wait_it_tells_of() -> None:
+def test_one_silent_answer_is_not_enough() -> None:
     """A daemon that was frozen says so for a moment."""
     ward = Ward()
     assert ward.emulator(100) == []
@@ -84,7 +84,7 @@ def test_what_libvirt_does_with_a_job_under_way_is_no_silence() -> None:
         ward.later(10)
 
 
-def test_nothing_is_concluded_while_the_connection_is_down_nor_from_before_it_came_back() -> None:
+def test_silence_while_disconnected_proves_nothing() -> None:
     ward = Ward()
     ward.emulator(14)
     ward.hangs.set_connection(HERE, ward.now, up=False)
@@ -125,7 +125,7 @@ def test_another_run_is_another_matter(end: str) -> None:
     assert ward.emulator(None) == []
 
 
-def test_a_late_verdict_about_the_last_run_says_nothing_of_this_one() -> None:
+def test_late_verdict_of_the_last_run_changes_nothing() -> None:
     ward = hung(Ward())
     stop = transition("stopped", "crashed", at=ward.now - 100)
     assert ward.hangs.apply(stop) == []

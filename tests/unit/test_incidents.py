@@ -127,7 +127,7 @@ def test_what_was_meant_to_be_is_no_incident(pairs: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("action", ["none", "report"])
-def test_an_io_error_with_which_the_domain_runs_on_is_no_incident(action: str) -> None:
+def test_io_error_of_a_running_domain_is_no_incident(action: str) -> None:
     assert Account().takes("io_error/enospc", action=action).opened == []
 
 

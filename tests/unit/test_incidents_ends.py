@@ -32,7 +32,7 @@ def test_a_domain_paused_for_its_disk_that_crashes_has_two() -> None:
 
 
 @pytest.mark.parametrize("evidence", ["hung/guest_agent", "watchdog/poweroff", "suspended/watchdog"])
-def test_a_guest_that_panicked_and_answers_nobody_is_not_hung_as_well(evidence: str) -> None:
+def test_panicked_guest_opens_no_hang_incident(evidence: str) -> None:
     told = account("crashed/panicked", evidence)
     assert told.kinds == ["crashed"]
     assert told.ids[0] == told.ids[1]
@@ -66,13 +66,13 @@ def test_a_removed_domain_has_no_open_incidents() -> None:
     assert len(told.closed) == 3
 
 
-def test_what_hung_of_a_removed_domain_says_nothing_of_the_next_one() -> None:
+def test_hang_of_a_removed_domain_is_forgotten() -> None:
     told = account("hung/vcpu").is_removed().takes("suspended/watchdog", "resumed/unpaused")
     assert told.kinds == ["hung", "hung"]
     assert told.still_open == []
 
 
-def test_a_clock_that_steps_back_closes_nothing_before_it_was_opened() -> None:
+def test_incident_never_closes_before_it_was_opened() -> None:
     incidents = Incidents()
     incidents.apply(happened("stopped/crashed", at=5000.0))
     assert [one.closed_at for one in incidents.apply(happened("started/booted", at=1000.0))[1]] == [5000.0]

@@ -42,19 +42,19 @@ def web(inventory: Inventory) -> Domain:
     return found
 
 
-def test_a_transient_domain_is_added_by_its_start_and_removed_by_its_end(inventory: Inventory) -> None:
+def test_transient_domain_is_added_and_removed_by_its_run(inventory: Inventory) -> None:
     assert live(inventory, *BOOT) == [ADDED_STARTED]
     assert live(inventory, ("shutdown", "guest"), ("stopped", "shutdown")) == [REMOVED_SHUTDOWN]
     assert not web(inventory).present
 
 
-def test_a_persistent_domain_is_added_and_removed_by_its_definition(inventory: Inventory) -> None:
+def test_persistent_domain_is_added_and_removed_by_definition(inventory: Inventory) -> None:
     assert live(inventory, ("defined", "added")) == [ADDED_DEFINED]
     assert live(inventory, *BOOT, ("stopped", "destroyed"), *BOOT, ("stopped", "crashed")) == []
     assert live(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
 
 
-def test_a_domain_undefined_while_running_ends_as_a_transient_one(inventory: Inventory) -> None:
+def test_domain_undefined_while_running_becomes_transient(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     assert live(inventory, ("undefined", "removed")) == []
     assert web(inventory).present
@@ -76,7 +76,7 @@ def test_a_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
     assert new.domain is old.domain
 
 
-def test_a_migration_in_adds_and_a_migration_out_removes_a_transient_domain(inventory: Inventory) -> None:
+def test_migration_adds_and_removes_a_transient_domain(inventory: Inventory) -> None:
     assert live(inventory, ("started", "migrated"), ("resumed", "migrated")) == [ADDED_STARTED]
     assert live(inventory, ("stopped", "migrated")) == [REMOVED_SHUTDOWN]
 
@@ -100,14 +100,14 @@ def test_an_early_event_of_a_persistent_domain_adds_nothing() -> None:
     assert inventory.adopt(HERE, facts("web"), 1000.0).changes == []
 
 
-def test_an_early_event_of_a_transient_domain_adds_it_once_it_is_known_to_be_one() -> None:
+def test_early_event_adds_a_transient_domain_later() -> None:
     inventory = Inventory()
     assert live(inventory, *BOOT) == []
     assert inventory.adopt(HERE, facts("web", persistent=False), 1000.0).changes == [ADDED_STARTED]
     assert live(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
 
 
-def test_a_transient_domain_that_was_there_before_and_ends_before_the_listing_is_removed() -> None:
+def test_transient_domain_that_ends_before_the_listing_is_removed() -> None:
     inventory = Inventory()
     assert live(inventory, ("stopped", "destroyed")) == []
     assert inventory.depart(web(inventory), 1000.0) == [REMOVED_SHUTDOWN]
@@ -170,7 +170,7 @@ def test_what_is_long_gone_is_forgotten(inventory: Inventory) -> None:
     assert [domain.name for domain in inventory.removed_before(1003.0)] == ["web", "other"]
 
 
-def test_what_seemed_to_be_gone_before_the_first_listing_is_there_if_it_is_listed() -> None:
+def test_listed_domain_exists_despite_earlier_events() -> None:
     """It ran, and its definition was removed; what ran before anybody looked was not known."""
     inventory = Inventory()
     live(inventory, ("undefined", "removed"))

@@ -103,7 +103,7 @@ def test_start_that_an_answer_proves_goes_before_the_shutdown() -> None:
     assert rows(rig)[3:] == ["stopped/quit"]
 
 
-def test_start_of_a_run_that_is_found_ended_goes_before_the_shutdown() -> None:
+def test_missed_start_is_counted_before_the_shutdown() -> None:
     """The stop is missed as well."""
     rig = restarted()
     rig.feed(seen(RESUMED), seen(TERMINATED), look("web", OFF))

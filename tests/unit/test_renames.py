@@ -15,9 +15,9 @@ from libvirt_lifecycle_exporter.model.messages import (
     Nova,
     Observation,
 )
+from tests.unit.exposition_reader import samples, value
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
-from tests.unit.test_prometheus_sink import samples, value
 
 STATE = "libvirt_domain_state"
 OPEN = "libvirt_domain_incident_open"

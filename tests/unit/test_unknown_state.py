@@ -4,9 +4,9 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
+from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, value
 
 STATE = "libvirt_domain_state"
 REASON = "libvirt_domain_state_reason"

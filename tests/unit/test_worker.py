@@ -4,9 +4,9 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp, DomainDetails
+from tests.unit.exposition_reader import EVENTS, names, samples, value
 from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, names, samples, value
 
 
 def test_a_transition_is_counted_and_looked_into() -> None:
@@ -17,7 +17,7 @@ def test_a_transition_is_counted_and_looked_into() -> None:
     assert set(rig.asked.looks) == {"uuid-web"}
 
 
-def test_a_verdict_waits_for_libvirts_answer_and_the_state_does_not() -> None:
+def test_open_verdict_delays_the_count_but_not_the_state() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
     assert value(rig.sink, "libvirt_domain_state", domain="web", state="shutoff") == 1
@@ -31,7 +31,7 @@ def test_a_verdict_waits_for_libvirts_answer_and_the_state_does_not() -> None:
     assert [(change.reason, change.detail) for change in rig.notebook.transitions] == [("crashed", "failed")]
 
 
-def test_while_a_verdict_is_open_the_journal_keeps_the_state_before() -> None:
+def test_journal_keeps_the_old_state_while_a_verdict_is_open() -> None:
     """So that a crash of the exporter in between finds the stop again, by comparing."""
     rig = Rig()
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
@@ -63,7 +63,7 @@ def test_an_answer_that_overtakes_its_event_is_not_counted_twice() -> None:
 
 
 @pytest.mark.parametrize("who", ["host", "guest"])
-def test_a_domain_that_is_told_to_end_before_it_is_told_to_have_begun_is_ending(who: str) -> None:
+def test_shutdown_reported_before_the_start_is_kept(who: str) -> None:
     """libvirt tells of a start last: of an emulator that got SIGTERM meanwhile, too. It may take its time."""
     rig = Rig()
     rig.feed(snapshot(facts("web", "shutoff", "unknown")))
@@ -78,7 +78,7 @@ def test_a_domain_that_is_told_to_end_before_it_is_told_to_have_begun_is_ending(
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before its end is told", "after"])
-def test_a_shutdown_that_was_told_is_not_found_again_with_the_start_that_was_missed(*, before: bool) -> None:
+def test_reported_shutdown_is_not_inferred_again(*, before: bool) -> None:
     """Nobody heard it start, so a shutdown/host may be any; then libvirt says this run is shutting down."""
     rig = Rig()
     rig.feed(snapshot(facts("web", "shutoff", "unknown")))
@@ -129,7 +129,7 @@ def test_a_rename_that_nobody_saw_is_told_under_both_names() -> None:
     assert value(rig.sink, EVENTS, domain="www", event="defined", reason="renamed") == 1
 
 
-def test_after_a_restart_counters_go_on_and_what_happened_meanwhile_is_found() -> None:
+def test_counters_continue_after_a_restart() -> None:
     before = Rig()
     before.feed(
         ConnectionUp(1000.0, HERE), snapshot(facts("web"), facts("db")), lifecycle("suspended", "paused")
@@ -162,7 +162,7 @@ def test_time_without_a_connection_is_counted_as_unobserved() -> None:
     assert value(rig.sink, "libvirt_connection_reconnects_total") == 1
 
 
-def test_the_last_answer_of_a_lost_connection_shortens_no_blind_time() -> None:
+def test_late_answer_does_not_shorten_unobserved_time() -> None:
     rig = Rig()
     rig.feed(
         ConnectionUp(1000.0, HERE), snapshot(), ConnectionDown(1001.0, HERE, "lost"), snapshot(at=1005.0)
@@ -221,7 +221,7 @@ def test_removed_domains_are_forgotten_by_all_rooms_in_time() -> None:
     assert names(rig.sink) == set()
 
 
-def test_a_renamed_domain_leaves_its_old_series_and_keeps_its_counts_apart() -> None:
+def test_renamed_domain_gets_series_of_its_own() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", "shutoff")))
     rig.feed(

@@ -16,9 +16,9 @@ from libvirt_lifecycle_exporter.model.messages import EvidenceRequest, Message
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 from tests.lab.waiting import until
+from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.rig import Asked, Notebook
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, value
 
 
 class Faults:

@@ -8,18 +8,14 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from libvirt_lifecycle_exporter.engine.durations import EXPECTED
 from libvirt_lifecycle_exporter.engine.inventory import REMOVED_SHUTDOWN
-from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
 from libvirt_lifecycle_exporter.metrics.platform_metadata import PLATFORM_METAS
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 from libvirt_lifecycle_exporter.model.text import clean
 from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS
+from tests.unit.exposition_reader import EVENTS, domain, names, samples, value
 from tests.unit.seen import HERE, transition
-
-EVENTS = "libvirt_domain_lifecycle_events_total"
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
 
 PLATFORMS = {
     "openstack": DomainDetails("kvm", "", Nova(*[""] * 6)),
@@ -32,26 +28,6 @@ def sink(series_limit: int = 1000) -> MetricsStore:
     return MetricsStore((HERE,), series_limit=series_limit, series_ttl=900)
 
 
-def domain(name: str = "web", *, uuid: str = "", state: str = "running", present: bool = True) -> Domain:
-    removed_at = 0.0 if present else 1000.0
-    return Domain(
-        HERE, uuid or f"uuid-{name}", name, state, "booted", 5.5, present=present, removed_at=removed_at
-    )
-
-
-def samples(shown: MetricsStore) -> Samples:
-    families = list(text_families(shown.render(openmetrics=False)))
-    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
-
-
-def value(shown: MetricsStore, name: str, **labels: str) -> float | None:
-    return samples(shown).get((name, frozenset({"connection": HERE, **labels}.items())))
-
-
-def names(shown: MetricsStore) -> set[str]:
-    return {dict(labels).get("domain", "") for _, labels in samples(shown)} - {""}
-
-
 def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
     shown = sink()
     shown.show(domain().values())
@@ -60,7 +36,7 @@ def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
     assert value(shown, EVENTS, domain="web", event="started", reason="booted") is None
 
 
-def test_a_connection_starts_with_zeros_for_the_operations_to_be_expected() -> None:
+def test_expected_operations_start_at_zero() -> None:
     shown = sink()
     for operation, outcome in EXPECTED:
         which = {"operation": operation, "outcome": outcome}
@@ -70,7 +46,7 @@ def test_a_connection_starts_with_zeros_for_the_operations_to_be_expected() -> N
         assert value(shown, f"{OPERATIONS.name}_sum", **which) == 0
 
 
-def test_a_connection_starts_with_zeros_for_every_pair_and_is_down() -> None:
+def test_connection_starts_down_with_zeros_for_every_pair() -> None:
     shown = sink()
     for event, reason in ALL_PAIRS:
         assert value(shown, "libvirt_connection_lifecycle_events_total", event=event, reason=reason) == 0
@@ -79,7 +55,7 @@ def test_a_connection_starts_with_zeros_for_every_pair_and_is_down() -> None:
     assert value(shown, "libvirt_domain_inventory_changes_total", change="removed", reason="shutdown") == 0
 
 
-def test_a_transition_is_counted_for_the_domain_and_the_connection() -> None:
+def test_transition_is_counted_for_domain_and_connection() -> None:
     shown = sink()
     for at in (10.25, 20.5):
         shown.count(transition("stopped", "crashed", at=at))
@@ -101,7 +77,7 @@ def test_exactly_one_state_is_set() -> None:
     assert len(states) == 9
 
 
-def test_a_state_from_the_future_is_in_the_reason_and_no_state_is_set() -> None:
+def test_unknown_state_is_exported_as_reason_only() -> None:
     shown = sink()
     shown.show(domain(state="unknown_8").values())
     assert value(shown, "libvirt_domain_state_reason", domain="web", state="unknown_8", reason="booted") == 1
@@ -175,7 +151,7 @@ def test_reconnects_do_not_count_the_first_connect() -> None:
     assert value(shown, "libvirt_connection_reconnects_total") == 1
 
 
-def test_series_of_a_removed_domain_leave_together_after_their_time() -> None:
+def test_series_of_a_removed_domain_expire_together() -> None:
     shown = sink()
     shown.show(domain().values())
     shown.count(transition("stopped", "destroyed"))

@@ -106,7 +106,7 @@ def test_what_did_not_lead_to_it_is_not_told(told: tuple[Transition, ...]) -> No
     assert message(*told) == ""
 
 
-def test_a_boot_that_is_told_late_does_not_wipe_out_the_first_error() -> None:
+def test_late_boot_event_keeps_the_first_error() -> None:
     """Every boot says resumed before started; a fast guest can write in between."""
     boot = transition("started", "booted")
     assert message(transition("resumed", "unpaused"), io_error(), boot, paused()) == FULL
@@ -148,7 +148,7 @@ CHANGES = st.builds(
 
 
 @given(st.lists(CHANGES, max_size=40))
-def test_nothing_but_the_words_of_a_pause_is_changed_and_they_are_of_its_run(told: list[Transition]) -> None:
+def test_only_the_message_of_a_pause_changes(told: list[Transition]) -> None:
     causes = Explanations()
     for number, change in enumerate(told):
         explained = causes.explain(change)

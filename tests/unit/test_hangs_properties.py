@@ -118,7 +118,7 @@ class Life:
 
 @settings(max_examples=400)
 @given(st.lists(STEPS, max_size=40))
-def test_whatever_the_order_nobody_is_hung_with_an_excuse_and_hung_and_recovered_take_turns(
+def test_hung_and_recovered_alternate_in_any_order(
     steps: list[tuple[str, Any, Any]],
 ) -> None:
     life = Life()

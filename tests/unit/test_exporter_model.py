@@ -299,7 +299,7 @@ def test_an_answer_about_something_newer_proves_nothing_yet() -> None:
     assert rig.notebook.pairs("callback") == [("stopped", "destroyed")]
 
 
-def test_a_transient_domain_that_was_starting_at_the_first_listing_and_never_ran_counts_nothing() -> None:
+def test_transient_domain_that_never_ran_counts_nothing() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", "paused", "starting_up", persistent=False)))
     for _ in range(2):

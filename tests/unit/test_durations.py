@@ -240,7 +240,7 @@ def incident(kind: str, closed_at: float | None) -> Incident:
 
 
 @pytest.mark.parametrize("kind", ["crashed", "failed"])
-def test_an_incident_in_which_the_domain_did_not_run_is_an_outage(kind: str) -> None:
+def test_incident_without_a_running_domain_is_an_outage(kind: str) -> None:
     closed = incident(kind, 1060.0)
     assert Tracker().incident_closed(closed) == [Duration(HERE, "outage", "success", 60.0)]
     assert Tracker().incident_closed(closed, removed=True) == [Duration(HERE, "outage", "cancelled", 60.0)]
@@ -263,7 +263,7 @@ STEP = st.tuples(
 
 
 @given(st.lists(STEP, max_size=60))
-def test_whatever_happens_durations_are_of_the_telemetry_contract_and_no_more_than_were_begun(
+def test_durations_keep_the_contract_in_any_order(
     steps: list[tuple[tuple[str, str], str, float, str]],
 ) -> None:
     operations, at, begun, told = Tracker(), 1e9, 0, 0

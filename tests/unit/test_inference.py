@@ -80,7 +80,7 @@ def test_what_must_have_happened(before: Domain | None, now: DomainFacts | None,
     assert infer_missed(before, now) == pairs
 
 
-def test_a_reason_that_an_event_only_made_likely_contradicts_nothing() -> None:
+def test_unconfirmed_reason_contradicts_nothing() -> None:
     likely = known("shutoff", "failed")
     likely.confirmed = False
     assert infer_missed(likely, found("shutoff", "crashed", number=-1)) == []
@@ -172,7 +172,7 @@ EVENT_PAIRS = [(event, reason) for event, reasons in REASONS.items() for reason 
 
 
 @pytest.mark.parametrize("pair", EVENT_PAIRS)
-def test_what_is_missed_before_an_event_never_has_an_invented_reason(pair: Pair) -> None:
+def test_missed_events_never_have_an_invented_reason(pair: Pair) -> None:
     for before in ALL_STATES:
         for number in (-1, 1, 2):
             change = transition(*pair)._replace(domain_id=number)

@@ -25,7 +25,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=60), st.lists(st.sampled_from((-50.0, 0.001, 1.0, 3600.0)), min_size=60))
-def test_whatever_happens_incidents_are_opened_and_closed_once_and_in_this_order(
+def test_incidents_open_and_close_once_in_any_order(
     steps: list[tuple[str, str, str]], pauses: list[float]
 ) -> None:
     incidents, at = Incidents(), 1e9

@@ -8,7 +8,7 @@ def look(began: int, connection: str = "here") -> Lookup:
     return Lookup(began, 0.0, connection, "u", None, None)
 
 
-def test_a_contradiction_is_believed_only_when_asked_again_after_a_while_and_two_turns() -> None:
+def test_contradiction_needs_a_second_answer_after_two_turns() -> None:
     doubts = Contradictions()
     assert not doubts.confirm(look(10), newest=5, now=100.0, turn=7)
     assert doubts.ask(11, 100.9, 20) == {}

@@ -3,9 +3,9 @@
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, ProbeResults
+from tests.unit.exposition_reader import EVENTS, domain, value
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, observation, snapshot
-from tests.unit.test_prometheus_sink import EVENTS, domain, value
 
 HUNG = "libvirt_domain_hung"
 OPEN = "libvirt_domain_incident_open"
@@ -59,7 +59,7 @@ def test_a_hang_is_counted_and_is_an_incident_until_it_recovers() -> None:
     assert "" not in ids
 
 
-def test_a_hung_domain_that_is_destroyed_was_stopped_for_hanging_and_is_hung_no_longer() -> None:
+def test_destroying_a_hung_domain_is_counted_as_stopped_hung() -> None:
     one = rig()
     one.hang()
     one.feed(lifecycle("stopped", "destroyed", at=one.now))
@@ -68,7 +68,7 @@ def test_a_hung_domain_that_is_destroyed_was_stopped_for_hanging_and_is_hung_no_
     assert one.shown("libvirt_domain_incidents_total", kind="hung") == 1
 
 
-def test_one_that_has_recovered_before_it_is_destroyed_was_destroyed() -> None:
+def test_destroying_a_recovered_domain_is_counted_as_destroyed() -> None:
     one = rig()
     one.hang()
     one.probe("answered")

@@ -96,11 +96,11 @@ class TestDoubt:
         assert running().sees("shutdown/guest", "stopped/failed").asks(GONE).last == "stopped/failed"
         assert Scene("shutdown", "user").sees("stopped/failed").waits().last == "stopped/failed"
 
-    def test_of_a_domain_that_was_never_seen_to_run_libvirts_word_is_kept(self) -> None:
+    def test_reason_stays_for_a_domain_that_never_ran(self) -> None:
         assert Scene("", "").sees("stopped/failed").waits().last == "stopped/failed"
         assert Scene().sees("stopped/failed").asks(GONE).last == "stopped/failed"
 
-    def test_of_a_domain_that_was_never_seen_to_run_libvirt_knows_better(self) -> None:
+    def test_answer_decides_for_a_domain_that_never_ran(self) -> None:
         crashed = facts(state="shutoff", reason="crashed")
         assert Scene("", "").sees("stopped/failed").asks(crashed).last == "stopped/crashed"
 
@@ -133,9 +133,7 @@ class TestDoubt:
         assert scene.diagnosis.pending()
         assert scene.waits().last == "stopped/crashed"
 
-    def test_verdicts_beyond_the_bound_are_given_early_and_not_dropped(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_too_many_open_verdicts_are_given_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MEMORY", 10)
         diagnosis, told = Classifier(), []
         for number in range(30):
@@ -180,7 +178,7 @@ class TestShutdown:
         """libvirt 11.3: shutdown/host alone."""
         assert Scene("", "").sees("shutdown/host", *BOOT, "stopped/shutdown").last == "stopped/shutdown"
 
-    def test_stopped_by_the_guest_for_its_shutdown_is_still_told_by_the_host(self) -> None:
+    def test_pause_during_shutdown_keeps_the_reason_quit(self) -> None:
         """libvirt 11.10 may send suspended/guest_shutdown between the two."""
         scene = running().sees("shutdown/host", "suspended/guest_shutdown", "stopped/shutdown")
         assert scene.last == "stopped/quit"
