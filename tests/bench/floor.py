@@ -63,7 +63,7 @@ def whole(journal: str) -> Counted:
     )
     app = App(settings, sockets=[])
     app.start()
-    while not app.ready():
+    while not app.is_ready():
         time.sleep(0.01)
     return lambda: app.counted(URI, PAIRS)
 

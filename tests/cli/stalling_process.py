@@ -1,4 +1,4 @@
-"""The exporter, in which signals stall libvirt's event loop (SIGUSR1) and let it go on (SIGUSR2)."""
+"""The exporter with signals that stall libvirt's event loop (SIGUSR1) and resume it (SIGUSR2)."""
 
 import signal
 import sys
@@ -8,15 +8,15 @@ import libvirt
 
 from libvirt_lifecycle_exporter.cli.main import main
 
-go_on = threading.Event()
+resume = threading.Event()
 
 
 def stall(timer: int, _: object) -> None:
     libvirt.virEventRemoveTimeout(timer)
-    print("here it stands still", file=sys.stderr, flush=True)
-    go_on.wait()
+    print("event loop stalled", file=sys.stderr, flush=True)
+    resume.wait()
 
 
 signal.signal(signal.SIGUSR1, lambda _number, _frame: libvirt.virEventAddTimeout(0, stall, None))
-signal.signal(signal.SIGUSR2, lambda _number, _frame: go_on.set())
+signal.signal(signal.SIGUSR2, lambda _number, _frame: resume.set())
 main()

@@ -95,7 +95,7 @@ def test_check_reads_the_web_configuration(tmp_path: Path) -> None:
     asked = ("check", "--libvirt.uri", "test:///default", "--web.config.file", str(file))
     assert f"--web.config.file {file}: well (no TLS; users: 1)\n" in run(*asked).stdout
     file.write_text("basic_auth_users: {alice: plain}")
-    assert 'what stands beside "alice" is no bcrypt hash' in refused(run(*asked), 2)
+    assert 'the value of user "alice" is not a bcrypt hash' in refused(run(*asked), 2)
 
 
 def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:

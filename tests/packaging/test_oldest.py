@@ -10,7 +10,7 @@ import pytest
 from tests.packaging.conftest import ROOT
 from tests.packaging.pins import plain
 from tests.packaging.place import COMMAND, HOME, Place, running
-from tests.web.serving import hashed
+from tests.web.running_server import bcrypt_hash
 
 
 def oldest() -> dict[str, str]:
@@ -45,7 +45,9 @@ def place(released: dict[str, Path], tmp_path: Path) -> Place:
 @pytest.mark.timeout(600)
 def test_it_plays_and_serves_and_tells_with_the_oldest_versions(place: Place, tmp_path: Path) -> None:
     web = tmp_path / "web.yml"
-    web.write_text(f"basic_auth_users: {{alice: {hashed('a')}}}\nrate_limit: {{interval: 1ms, burst: 100}}\n")
+    web.write_text(
+        f"basic_auth_users: {{alice: {bcrypt_hash('a')}}}\nrate_limit: {{interval: 1ms, burst: 100}}\n"
+    )
     console = {"OTEL_TRACES_EXPORTER": "console"}
     with running(place, "demo", "--pace", "10ms", **console) as (page, process):
         crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}

@@ -19,7 +19,7 @@ from tests.lab.supervisor import Supervisor
 from tests.lab.waiting import until
 from tests.packaging.place import COMMAND, Place
 from tests.packaging.sandbox import PRIVATE_USERS, PYTHON, UID, Sandbox
-from tests.web.serving import Served, basic, hashed
+from tests.web.running_server import RunningServer, basic_auth, bcrypt_hash
 
 AS_ROOT = os.getuid() == 0
 URI = "qemu:///system" if AS_ROOT else "qemu+unix:///session?socket=/run/libvirt/libvirt-sock"
@@ -47,7 +47,7 @@ def sandbox(installed: Place, daemon: Daemon, root: Path) -> Sandbox:
 
 
 PAIR = [("cert", "server.pem"), ("key", "server.key")]
-USERS = f"basic_auth_users: {{alice: {hashed('a')}}}\n"
+USERS = f"basic_auth_users: {{alice: {bcrypt_hash('a')}}}\n"
 DOMAIN = "<domain type='qemu'><name>seen</name><memory>8192</memory><os><type>hvm</type></os></domain>"
 
 # Each line says whether the sandbox forbids it: the controls of what the test above shows.
@@ -158,16 +158,16 @@ def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path
         "LIBVIRT_LIFECYCLE_EXPORTER_WEB_CONFIG_FILE": "/var/lib/libvirt-lifecycle-exporter/web.yml",
     }
     with running(sandbox, root, "demo", **variables):
-        client = Served(port, AccessControl(), signed)
+        client = RunningServer(port, AccessControl(), signed)
 
         def answers() -> bool:
             try:
-                return client.ask(client.client(), headers=basic("alice", "a"))[0] == 200
+                return client.get(client.client_context(), headers=basic_auth("alice", "a"))[0] == 200
             except OSError:
                 return False
 
         until(answers, 30, f"the exporter; its log is {root}/exporter.log")
-        assert client.ask(client.client())[0] == 401
+        assert client.get(client.client_context())[0] == 401
 
 
 def test_check_has_nothing_to_ask_for(sandbox: Sandbox) -> None:

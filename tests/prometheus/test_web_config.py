@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes through TLS, client certificates and users; each wrong one is refused."""
+"""A real Prometheus scrapes with TLS, a client certificate and a user; each wrong setting is refused."""
 
 import re
 from collections.abc import Mapping
@@ -35,14 +35,14 @@ def users() -> str:
 
 
 class Secured(Exporter):
-    """Serves only to who may come in, so only its log says that it does."""
+    """An exporter whose readiness is taken from its log, because its endpoints need credentials."""
 
     def wait_ready(self) -> None:
         self.wait_until(lambda: "listening on" in self.log_text(), 30, "the exporter to serve")
 
 
 def job(port: int, folder: Path, **changes: Any) -> dict[str, Any]:
-    """As the documentation has it; `changes` make it wrong."""
+    """Return the scrape configuration of the documentation, with changes."""
     tls = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key", **changes.pop("tls", {})}
     return {
         "scheme": "https",
@@ -56,27 +56,27 @@ def job(port: int, folder: Path, **changes: Any) -> dict[str, Any]:
 
 WRONG: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "no TLS": ({"scheme": "http"}, "EOF|reset|malformed"),
-    "an authority of its own": ({"tls": {"ca_file": "stranger.pem"}}, "unknown authority"),
-    "no certificate": ({"tls": {"cert_file": "", "key_file": ""}}, "certificate required"),
-    "a stranger's certificate": (
+    "wrong authority": ({"tls": {"ca_file": "stranger.pem"}}, "unknown authority"),
+    "no client certificate": ({"tls": {"cert_file": "", "key_file": ""}}, "certificate required"),
+    "client certificate of another authority": (
         {"tls": {"cert_file": "stranger.pem", "key_file": "stranger.key"}},
         "unknown certificate authority|certificate required",
     ),
     "no user": ({"basic_auth": None}, "401"),
-    "an unknown user": ({"basic_auth": {"username": "bob", "password": "wonderland"}}, "401"),
-    "a wrong password": ({"basic_auth": {"username": "alice", "password": "?"}}, "401"),
+    "unknown user": ({"basic_auth": {"username": "bob", "password": "wonderland"}}, "401"),
+    "wrong password": ({"basic_auth": {"username": "alice", "password": "?"}}, "401"),
 }
 
 
 def health(prometheus: Prometheus, jobs: int = 1) -> dict[str, tuple[str, str]]:
-    """Of each job: up or down, and the error; empty before all have been tried."""
+    """Return health and last error of each job; empty until all jobs have been scraped."""
     targets = prometheus.ask("targets")["activeTargets"]
     known = {target["labels"]["job"]: (target["health"], target["lastError"]) for target in targets}
     is_complete = len(known) >= jobs and "unknown" not in {now for now, _ in known.values()}
     return known if is_complete else {}
 
 
-def test_who_may_scrape_scrapes_and_nobody_else(folder: Path, users: str, tmp_path: Path) -> None:
+def test_only_valid_clients_can_scrape(folder: Path, users: str, tmp_path: Path) -> None:
     file = folder / "web.yml"
     file.write_text(TLS + MUTUAL + users)
     with Secured(tmp_path, ["test:///default"], extra_args=["--web.config.file", str(file)]) as exporter:
@@ -99,14 +99,14 @@ def test_who_may_scrape_scrapes_and_nobody_else(folder: Path, users: str, tmp_pa
             file.write_text(TLS + MUTUAL + users.replace("alice", "carol"))
             until(lambda: "401" in health(prometheus)["libvirt"][1], 30, "alice to be refused")
             file.write_text(TLS + MUTUAL + users)
-            until(lambda: health(prometheus)["libvirt"] == ("up", ""), 30, "alice to be let in")
-        said = exporter.log_text()
-        assert 'has the unknown key \\"surprise\\"' in said
+            until(lambda: health(prometheus)["libvirt"] == ("up", ""), 30, "alice to be accepted")
+        text = exporter.log_text()
+        assert 'unknown key \\"surprise\\"' in text
         for secret in ("wonderland", "$2b$", "PRIVATE"):
-            assert secret not in said
+            assert secret not in text
 
 
-def test_plain_http_with_a_user(users: str, tmp_path: Path) -> None:
+def test_plain_http_with_basic_auth(users: str, tmp_path: Path) -> None:
     file = tmp_path / "web.yml"
     file.write_text(users)
     with Secured(tmp_path, ["test:///default"], extra_args=["--web.config.file", str(file)]) as exporter:

@@ -30,7 +30,7 @@ from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histo
 from libvirt_lifecycle_exporter.model.messages import Listing
 from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
 from libvirt_lifecycle_exporter.otel.sender import SignalSender
-from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager, Watch
+from libvirt_lifecycle_exporter.runtime.systemd import NotifySocket, StatusNotifier
 from libvirt_lifecycle_exporter.runtime.threads import (
     CONNECTION,
     DEMO,
@@ -317,32 +317,32 @@ def test_web_config_thread_recovers_from_a_fault(tmp_path: Path, threads: Thread
     file = tmp_path / "web.yml"
     file.write_text("")
     clock = FailsFirst(lambda: 0.0, 0)
-    entrance = AccessControl(str(file), clock, threads)
+    access = AccessControl(str(file), clock, threads)
     clock.left = 1
-    entrance.start()
+    access.start()
     try:
         file.write_text("http_server_config: {}\n")
         until(lambda: threads.errors[WEB_CONFIG] == 1, SOON, "the fault")
         file.write_text("http_server_config: {http2: true}\n")
         until(lambda: clock.calls > 2, SOON, "a look after the fault")
     finally:
-        entrance.stop()
+        access.stop()
 
 
 def test_service_manager_thread_recovers_from_a_fault(threads: ThreadRegistry) -> None:
     status = FailsFirst(lambda: "listening", 0)
-    watch = Watch(
-        ServiceManager({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "40000"}, pid=1),
-        silence=lambda: 0.0,
-        trouble=lambda: None,
+    notifier = StatusNotifier(
+        NotifySocket({"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "40000"}, pid=1),
+        event_loop_age=lambda: 0.0,
+        unhealthy_reason=lambda: None,
         status=status,
         threads=threads,
     )
-    watch.start()
+    notifier.start()
     status.left = 1
     until(lambda: status.calls > 2, SOON, "the thread after its fault")
     assert threads.errors[SERVICE_MANAGER] == 1
-    watch.stop()
+    notifier.stop()
 
 
 def test_demo_thread_recovers_from_a_fault(threads: ThreadRegistry) -> None:

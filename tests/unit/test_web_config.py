@@ -1,4 +1,4 @@
-"""The exporter-toolkit's file, key by key: read, or refused in one sentence."""
+"""Each key of the exporter-toolkit's file is parsed, or refused with one sentence."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.web.config import RateLimit, Tls, WebConfig, parse
+from libvirt_lifecycle_exporter.web.config import RateLimit, TlsConfig, WebConfig, parse
 from libvirt_lifecycle_exporter.web.config_values import WebConfigError
 
-HERE = Path("/etc/exporter")
+FOLDER = Path("/etc/exporter")
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 ONLY_12 = "max_version: TLS12"
 CERTIFICATE = "cert_file: c.pem, key_file: /keys/k.pem"
 
-EVERYTHING = f"""
+ALL_KEYS = f"""
 tls_server_config:
   cert_file: c.pem
   key_file: /keys/k.pem
@@ -49,12 +49,12 @@ rate_limit:
 """
 
 
-def test_everything_that_the_format_knows() -> None:
-    assert parse(EVERYTHING, HERE) == WebConfig(
-        tls=Tls(
-            cert_file=HERE / "c.pem",
+def test_all_keys_are_parsed() -> None:
+    assert parse(ALL_KEYS, FOLDER) == WebConfig(
+        tls=TlsConfig(
+            cert_file=FOLDER / "c.pem",
             key_file=Path("/keys/k.pem"),
-            client_ca_file=HERE / "ca.pem",
+            client_ca_file=FOLDER / "ca.pem",
             client_auth_type="RequireAndVerifyClientCert",
             client_allowed_sans=("prometheus.example", "192.0.2.1"),
             cipher_suites=("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
@@ -75,90 +75,99 @@ def test_everything_that_the_format_knows() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# none\n", "---\n", "tls_server_config:\nbasic_auth_users: {}\n", "~"])
-def test_an_empty_file_asks_for_nothing(text: str) -> None:
-    assert parse(text, HERE) == WebConfig()
+def test_empty_file_is_the_default(text: str) -> None:
+    assert parse(text, FOLDER) == WebConfig()
 
 
-def test_certificates_may_stand_in_the_file_itself() -> None:
-    tls = parse("tls_server_config: {cert: C, key: K}", HERE).tls
-    assert tls == Tls(cert="C", key="K")
+def test_inline_key_is_not_in_the_repr() -> None:
+    tls = parse("tls_server_config: {cert: C, key: K}", FOLDER).tls
+    assert tls == TlsConfig(cert="C", key="K")
     assert "K" not in repr(tls).replace("Key", "")
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
-        ("surprise: 1", 'it has the unknown key "surprise"'),
-        ("tls_server_config: {surprise: 1}", 'tls_server_config has the unknown key "surprise"'),
-        ("http_server_config: {http3: true}", 'http_server_config has the unknown key "http3"'),
-        ("http_server_config: {headers: {Server: x}}", 'headers has the unknown key "Server"'),
-        ("rate_limit: {rate: 1}", 'rate_limit has the unknown key "rate"'),
-        ("- a", "it must hold keys and values"),
-        ("just words", "it must hold keys and values"),
-        ("tls_server_config: [1]", "tls_server_config must hold keys and values"),
-        ("a: 1\na: 2", 'line 2, column 1: the key "a" is there twice'),
-        (f"basic_auth_users: {{a: {HASH}, a: {HASH}}}", 'the key "a" is there twice'),
-        ("? [1, 2]\n: 3", "a key is no word"),
-        ("a: [", "it is no valid YAML in line 1"),
-        ("a: \x00", "it is no valid YAML"),
-        ("[" * 5000, "it is no valid YAML"),
-        ("a: 1\n---\nb: 2", "it is no valid YAML"),
-        ("a: *b", "it is no valid YAML"),
+        ("surprise: 1", 'unknown key "surprise" in the file'),
+        ("tls_server_config: {surprise: 1}", 'unknown key "surprise" in tls_server_config'),
+        ("http_server_config: {http3: true}", 'unknown key "http3" in http_server_config'),
+        ("http_server_config: {headers: {Server: x}}", 'unknown key "Server" in headers'),
+        ("rate_limit: {rate: 1}", 'unknown key "rate" in rate_limit'),
+        ("- a", "the file must be a mapping"),
+        ("just words", "the file must be a mapping"),
+        ("tls_server_config: [1]", "tls_server_config must be a mapping"),
+        ("a: 1\na: 2", 'line 2, column 1: duplicate key "a"'),
+        (f"basic_auth_users: {{a: {HASH}, a: {HASH}}}", 'duplicate key "a"'),
+        ("? [1, 2]\n: 3", "a key is not a scalar"),
+        ("a: [", "invalid YAML in line 1"),
+        ("a: \x00", "invalid YAML"),
+        ("[" * 5000, "invalid YAML"),
+        ("a: 1\n---\nb: 2", "invalid YAML"),
+        ("a: *b", "invalid YAML"),
         ("tls_server_config: {cert_file: c}", "key_file is missing"),
         ("tls_server_config: {key_file: k}", "cert_file is missing"),
         ("tls_server_config: {min_version: TLS13}", "cert_file is missing"),
-        ("tls_server_config: {cert_file: c, cert: C, key_file: k}", "cert and cert_file are both there"),
-        ("tls_server_config: {cert_file: [c], key_file: k}", "cert_file must be one word"),
-        (f"tls_server_config: {{{CERTIFICATE}, min_version: TLS11}}", "TLS11 is not served"),
-        (f"tls_server_config: {{{CERTIFICATE}, max_version: TLS14}}", 'there is no TLS version "TLS14"'),
+        ("tls_server_config: {cert_file: c, cert: C, key_file: k}", "both cert and cert_file are set"),
+        ("tls_server_config: {cert_file: [c], key_file: k}", "cert_file must be a string"),
+        (f"tls_server_config: {{{CERTIFICATE}, min_version: TLS11}}", "TLS11 is not supported"),
+        (f"tls_server_config: {{{CERTIFICATE}, max_version: TLS14}}", 'unknown TLS version "TLS14"'),
         (
             f"tls_server_config: {{{CERTIFICATE}, min_version: TLS13, max_version: TLS12}}",
             "min_version is newer than max_version",
         ),
-        (f"tls_server_config: {{{CERTIFICATE}, cipher_suites: [X]}}", 'there is no cipher suite "X"'),
+        (f"tls_server_config: {{{CERTIFICATE}, cipher_suites: [X]}}", 'unknown cipher suite "X"'),
         (f"tls_server_config: {{{CERTIFICATE}, cipher_suites: []}}", "cipher_suites must be a list"),
         (
             f"tls_server_config: {{{CERTIFICATE}, {ONLY_12}, cipher_suites: [TLS_AES_128_GCM_SHA256]}}",
-            "none of the cipher_suites is one of TLS 1.2",
+            "none of the cipher_suites belongs to TLS 1.2",
         ),
-        (f"tls_server_config: {{{CERTIFICATE}, curve_preferences: [P1]}}", 'there is no curve "P1"'),
+        (f"tls_server_config: {{{CERTIFICATE}, curve_preferences: [P1]}}", 'unknown curve "P1"'),
         (f"tls_server_config: {{{CERTIFICATE}, prefer_server_cipher_suites: 7}}", "must be true or false"),
-        (f"tls_server_config: {{{CERTIFICATE}, client_auth_type: Maybe}}", 'there is no "Maybe"'),
+        (f"tls_server_config: {{{CERTIFICATE}, client_auth_type: Maybe}}", 'unknown value "Maybe"'),
         (
             f"tls_server_config: {{{CERTIFICATE}, client_auth_type: RequireAnyClientCert}}",
-            "take RequireAndVerifyClientCert",
+            "use RequireAndVerifyClientCert",
         ),
-        (f"tls_server_config: {{{CERTIFICATE}, client_ca_file: ca}}", "lets nobody be verified"),
-        (f"tls_server_config: {{{CERTIFICATE}, client_allowed_sans: [a]}}", "not verified"),
-        (f"tls_server_config: {{{CERTIFICATE}, client_allowed_sans: []}}", "must be a list with something"),
+        (
+            f"tls_server_config: {{{CERTIFICATE}, client_ca_file: ca}}",
+            "client_ca is set, but client_auth_type NoClientCert does not verify",
+        ),
+        (
+            f"tls_server_config: {{{CERTIFICATE}, client_allowed_sans: [a]}}",
+            "client_allowed_sans is set, but client_auth_type NoClientCert does not verify",
+        ),
+        (
+            f"tls_server_config: {{{CERTIFICATE}, client_allowed_sans: []}}",
+            "must be a list with at least one item",
+        ),
         ("http_server_config: {http2: perhaps}", "http2 must be true or false"),
         ("http_server_config: {headers: {X-Frame-Options: allow}}", "must be deny or sameorigin"),
         ("http_server_config: {headers: {X-Content-Type-Options: x}}", "must be nosniff"),
         ('http_server_config: {headers: {X-XSS-Protection: "0\\r\\nSet-Cookie: a"}}', "printable ASCII"),
-        ("basic_auth_users: [alice]", "must hold a name and the bcrypt hash"),
-        ("basic_auth_users: {alice: secret}", '"alice" is no bcrypt hash'),
-        ("basic_auth_users: {alice: [secret]}", '"alice" is no bcrypt hash'),
-        ("basic_auth_users: {alice: }", '"alice" is no bcrypt hash'),
-        (f"basic_auth_users: {{'a:b': {HASH}}}", "has a colon in it"),
-        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$32$')}}}", "has the cost 32"),
-        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$03$')}}}", "has the cost 3"),
-        ("rate_limit: {interval: soon}", 'interval: "soon" is no duration'),
-        ("rate_limit: {burst: -1}", "burst must be a whole number"),
-        ("rate_limit: {interval: -1s, burst: 1}", 'interval: "-1s" is no duration'),
-        ("rate_limit: {interval: 1.5, burst: 1}", 'interval: "1.5" is no duration'),
-        (f"rate_limit: {{interval: {'9' * 400}y, burst: 1}}", "interval is longer than a century"),
-        # Python's bcrypt takes no such hash, so nobody could ever come in by it.
-        (f"basic_auth_users: {{alice: {HASH.replace('$2y$', '$2$')}}}", '"alice" is no bcrypt hash'),
-        ('tls_server_config: {cert_file: "c\\0", key_file: k}', "cert_file has a character"),
-        ('tls_server_config: {cert: C, key: "\\ud800"}', "key has a character"),
+        ("basic_auth_users: [alice]", "must be a mapping of user names to bcrypt hashes"),
+        ("basic_auth_users: {alice: secret}", '"alice" is not a bcrypt hash'),
+        ("basic_auth_users: {alice: [secret]}", '"alice" is not a bcrypt hash'),
+        ("basic_auth_users: {alice: }", '"alice" is not a bcrypt hash'),
+        (f"basic_auth_users: {{'a:b': {HASH}}}", "must not contain a colon"),
+        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$32$')}}}", "has the invalid cost 32"),
+        (f"basic_auth_users: {{alice: {HASH.replace('$10$', '$03$')}}}", "has the invalid cost 3"),
+        ("rate_limit: {interval: soon}", 'interval: invalid duration "soon"'),
+        ("rate_limit: {burst: -1}", "burst must be an integer"),
+        ("rate_limit: {interval: -1s, burst: 1}", 'interval: invalid duration "-1s"'),
+        ("rate_limit: {interval: 1.5, burst: 1}", 'interval: invalid duration "1.5"'),
+        (f"rate_limit: {{interval: {'9' * 400}y, burst: 1}}", "interval is longer than 100 years"),
+        # Python's bcrypt does not accept such a hash, so no password could be valid.
+        (f"basic_auth_users: {{alice: {HASH.replace('$2y$', '$2$')}}}", '"alice" is not a bcrypt hash'),
+        ('tls_server_config: {cert_file: "c\\0", key_file: k}', "cert_file contains an invalid character"),
+        ('tls_server_config: {cert: C, key: "\\ud800"}', "key contains an invalid character"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_in_one_sentence(text: str, sentence: str) -> None:
-    with pytest.raises(WebConfigError) as refused:
-        parse(text, HERE)
-    assert sentence in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert "secret" not in str(refused.value)
+def test_invalid_file_is_refused_with_one_sentence(text: str, message: str) -> None:
+    with pytest.raises(WebConfigError) as error:
+        parse(text, FOLDER)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -172,9 +181,8 @@ def test_what_cannot_be_honoured_is_refused_in_one_sentence(text: str, sentence:
         ("1d", 86400),
     ],
 )
-def test_an_interval_is_written_as_in_go(written: str, seconds: float) -> None:
-    """As exporter-toolkit reads it; and as Prometheus writes it, like all else here."""
-    limit = parse(f"rate_limit: {{interval: {written}, burst: 1}}", HERE).rate_limit
+def test_interval_has_the_format_of_go_or_prometheus(written: str, seconds: float) -> None:
+    limit = parse(f"rate_limit: {{interval: {written}, burst: 1}}", FOLDER).rate_limit
     assert limit.interval == pytest.approx(seconds)
 
 
@@ -187,25 +195,25 @@ def test_an_interval_is_written_as_in_go(written: str, seconds: float) -> None:
         ("rate_limit: {burst: 3}", ""),
     ],
 )
-def test_odd_values_are_accepted_with_a_warning(text: str, warning: str) -> None:
-    warnings = parse(text, HERE).warnings()
+def test_questionable_values_cause_a_warning(text: str, warning: str) -> None:
+    warnings = parse(text, FOLDER).warnings()
     assert len(warnings) == bool(warning)
     assert all(warning in sentence for sentence in warnings)
 
 
 @pytest.mark.parametrize("kind", ["NoClientCert", "RequestClientCert"])
-def test_clients_that_are_not_verified(kind: str) -> None:
-    tls = parse(f"tls_server_config: {{{CERTIFICATE}, client_auth_type: {kind}}}", HERE).tls
+def test_client_auth_types_without_verification(kind: str) -> None:
+    tls = parse(f"tls_server_config: {{{CERTIFICATE}, client_auth_type: {kind}}}", FOLDER).tls
     assert tls is not None
     assert tls.client_auth_type == kind
 
 
-def refusal(text: str) -> str:
-    """The sentence; empty where there is none."""
+def error_message(text: str) -> str:
+    """Return the error of the parser; empty: there is none."""
     try:
-        parse(text, HERE)
-    except WebConfigError as refused:
-        return str(refused)
+        parse(text, FOLDER)
+    except WebConfigError as error:
+        return str(error)
     return ""
 
 
@@ -230,10 +238,10 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_whatever_is_in_it_there_is_a_value_or_one_sentence(value: object) -> None:
-    assert "\n" not in refusal(yaml.safe_dump(value))
+def test_any_value_is_parsed_or_refused_with_one_sentence(value: object) -> None:
+    assert "\n" not in error_message(yaml.safe_dump(value))
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_written_there_is_a_value_or_one_sentence(text: str) -> None:
-    assert "\n" not in refusal(text)
+def test_any_text_is_parsed_or_refused_with_one_sentence(text: str) -> None:
+    assert "\n" not in error_message(text)

@@ -35,11 +35,11 @@ from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from libvirt_lifecycle_exporter.runtime.socket_activation import activated_sockets
-from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager, Watch
+from libvirt_lifecycle_exporter.runtime.systemd import NotifySocket, StatusNotifier
 from libvirt_lifecycle_exporter.runtime.threads import Deadline, ThreadRegistry
 from libvirt_lifecycle_exporter.web.access import AccessControl
-from libvirt_lifecycle_exporter.web.metrics_endpoint import endpoint
-from libvirt_lifecycle_exporter.web.routes import site
+from libvirt_lifecycle_exporter.web.metrics_endpoint import create_metrics_endpoint
+from libvirt_lifecycle_exporter.web.routes import create_application
 from libvirt_lifecycle_exporter.web.server import Server, bind
 
 log = logging.getLogger(__name__)
@@ -56,16 +56,16 @@ class App:
     """The running exporter."""
 
     def __init__(
-        self, settings: Settings, sockets: list[socket.socket], entrance: AccessControl | None = None
+        self, settings: Settings, sockets: list[socket.socket], access: AccessControl | None = None
     ) -> None:
-        """``entrance``: the web configuration; None: no TLS and no users."""
-        entrance = entrance or AccessControl()
+        """Build all parts. ``access``: the web configuration; None: no TLS and no users."""
+        access = access or AccessControl()
         self._over = threading.Event()
         self._asked_at: float | None = None
         """When a stop was requested; monotonic, seconds. None: it was not."""
-        self.threads = entrance.threads
+        self.threads = access.threads
         self._asked_to_reload = False
-        self._entrance = entrance
+        self._access = access
         self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
         self._inbox = MessageQueue(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
@@ -144,21 +144,21 @@ class App:
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
                 senders=self._delivery.couriers if self._delivery else (),
-                web=entrance,
+                web=access,
                 threads=self.threads,
                 clock=self._clock,
             ),
             probe_duration,
         )
         self._server = Server(
-            site(endpoint(self._sink, own, duration), self, __version__),
+            create_application(create_metrics_endpoint(self._sink, own, duration), self, __version__),
             sockets,
             on_end=self._over.set,
-            entrance=entrance,
+            access=access,
             threads=self.threads,
         )
 
-    def trouble(self) -> str | None:
+    def unhealthy_reason(self) -> str | None:
         """Return what is wrong with the process, in one sentence; None if nothing is."""
         if not self._worker.is_alive():
             return "the worker has ended"
@@ -168,20 +168,20 @@ class App:
         silence = LOOP.silence()
         return f"the libvirt event loop has not turned for {silence:.0f} s" if silence > _STALLED else None
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Return whether at least one connection has been listed."""
         return self._worker.ready()
 
-    def down(self) -> list[str]:
+    def down_connections(self) -> list[str]:
         """Return the names of the connections that are down."""
         return self._worker.down()
 
     def status(self) -> str:
         """Return the status in one line."""
-        down = self.down()
+        down = self.down_connections()
         if down:
             return f"listening, but not to {', '.join(down)}"
-        return "listening" if self.ready() else "no domains listed yet"
+        return "listening" if self.is_ready() else "no domains listed yet"
 
     def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
@@ -208,7 +208,7 @@ class App:
         while self._asked_at is None and not self._over.wait(_TURN):
             if self._asked_to_reload:
                 self._asked_to_reload = False
-                self._entrance.reload()
+                self._access.reload()
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Request a stop. Safe in a signal handler: it takes no lock."""
@@ -261,17 +261,17 @@ def run(
     It starts a demonstration, which ends with its terminal (SIGHUP).
     Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
-    entrance = AccessControl(settings.web_config_file, threads=ThreadRegistry())
+    access = AccessControl(settings.web_config_file, threads=ThreadRegistry())
     sockets = _sockets(settings)
-    app = App(settings, sockets, entrance)
+    app = App(settings, sockets, access)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, app.ask_to_stop)
     if on_start is None:
         signal.signal(signal.SIGHUP, app.ask_to_reload)
-    watch = Watch(
-        ServiceManager(os.environ, pid=os.getpid()),
-        silence=LOOP.silence,
-        trouble=app.trouble,
+    notifier = StatusNotifier(
+        NotifySocket(os.environ, pid=os.getpid()),
+        event_loop_age=LOOP.silence,
+        unhealthy_reason=app.unhealthy_reason,
         status=app.status,
         threads=app.threads,
     )
@@ -281,10 +281,10 @@ def run(
     names = [f"systemd's socket {bound.getsockname()}" for bound in sockets]
     for where in names if settings.web_systemd_socket else settings.listen:
         log.info("listening on %s", where)
-    watch.start()
+    notifier.start()
     on_stop = on_start(app.threads) if on_start else lambda: None
     app.wait()
     log.info("stopping")
-    watch.stop()
+    notifier.stop()
     on_stop()
     app.stop()

@@ -92,9 +92,9 @@ def check(context: click.Context, /, **given: Any) -> None:
     from libvirt_lifecycle_exporter.hypervisor.check import check as examine  # noqa: PLC0415 - only here
 
     read = _read(context, given)
-    entrance = AccessControl(read.web_config_file)
+    access = AccessControl(read.web_config_file)
     if read.web_config_file:
-        click.echo(f"--web.config.file {read.web_config_file}: well ({entrance.rules.config.told()})")
+        click.echo(f"--web.config.file {read.web_config_file}: well ({access.active.config.summary()})")
     findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
     for finding in findings:
         uri = settings.without_password(finding.uri)

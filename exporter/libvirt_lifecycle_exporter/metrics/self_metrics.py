@@ -70,7 +70,7 @@ class SenderFigures(Protocol):
 class WebFigures(Protocol):
     """What the web configuration says about itself."""
 
-    trouble: str
+    reload_error: str
     reloaded_at: float | None
 
     @property
@@ -176,7 +176,7 @@ class ExporterCollector(Collector):
             f"{PREFIX}_web_config_last_reload_successful",
             "1 while what --web.config.file says is in force, 0 while it cannot be used and what it said "
             "before is in force; absent without the flag.",
-            value=None if at is None else not self._web.trouble,
+            value=None if at is None else not self._web.reload_error,
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_web_config_last_reload_success_timestamp_seconds",

@@ -1,4 +1,4 @@
-"""Sockets that systemd opened for this service (socket activation).
+"""Listening sockets that systemd passes to the service (socket activation).
 
 https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
 """
@@ -8,37 +8,39 @@ import socket
 from collections.abc import MutableMapping
 from typing import Final
 
-_FIRST: Final = 3
-"""SD_LISTEN_FDS_START."""
+_SD_LISTEN_FDS_START: Final = 3
 
 
 def activated_sockets(environment: MutableMapping[str, str], *, pid: int) -> list[socket.socket]:
-    """Return the listening sockets that were passed to process ``pid``; take the variables out.
+    """Return the listening sockets that were passed to process ``pid``, and remove the variables.
 
-    Raises OSError with one sentence where there is none, or where one cannot be served on.
+    The variables are removed so that child processes do not use them.
+    Raises OSError with one sentence if there is no socket, or if one of them is not a listening stream
+    socket.
     """
-    for_whom = environment.pop("LISTEN_PID", "")
-    number = environment.pop("LISTEN_FDS", "")
+    listen_pid = environment.pop("LISTEN_PID", "")
+    count = environment.pop("LISTEN_FDS", "")
     environment.pop("LISTEN_FDNAMES", None)
-    if for_whom != str(pid) or not number.isdecimal() or int(number) == 0:
+    if listen_pid != str(pid) or not count.isdecimal() or int(count) == 0:
         raise OSError(
             "--web.systemd-socket: systemd passed no socket; start the service by its .socket unit, "
-            "or leave the flag out"
+            "or remove the flag"
         )
-    return [_listening(descriptor) for descriptor in range(_FIRST, _FIRST + int(number))]
+    first = _SD_LISTEN_FDS_START
+    return [_open_listening_socket(descriptor) for descriptor in range(first, first + int(count))]
 
 
-def _listening(descriptor: int) -> socket.socket:
+def _open_listening_socket(descriptor: int) -> socket.socket:
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - the name says what
     try:
-        found = socket.socket(fileno=descriptor)
-        is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        listening = socket.socket(fileno=descriptor)
+        is_listening = listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError:
-        raise OSError(f"--web.systemd-socket: descriptor {descriptor} is no socket") from None
-    if found.type != socket.SOCK_STREAM or not is_listening:
-        found.close()
+        raise OSError(f"--web.systemd-socket: descriptor {descriptor} is not a socket") from None
+    if listening.type != socket.SOCK_STREAM or not is_listening:
+        listening.close()
         raise OSError(
-            f"--web.systemd-socket: descriptor {descriptor} is no listening stream socket; "
+            f"--web.systemd-socket: descriptor {descriptor} is not a listening stream socket; "
             "its unit needs ListenStream= and Accept=no"
         )
-    return found
+    return listening

@@ -1,8 +1,9 @@
-"""Lets connections in: TLS by the rules of the moment, so many at most, and nobody keeps others waiting.
+"""Accept client connections: TLS handshake, connection limit, timeouts, limit of unsent bytes.
 
-Law: whoever says nothing, or says it slowly, costs a place and no more. A place is for as long as the table
-says. Where all are taken, the one leaves that was served least and has kept us waiting longest: whoever
-asks at once is always answered.
+Invariant: an idle or slow client occupies one of ``max_connections`` slots for a bounded time and has no
+other effect. When all slots are taken, a new connection replaces the one that is least advanced (``Stage``)
+and, among those, has made no progress for the longest time. A client that sends its request at once is always
+served.
 """
 
 import asyncio
@@ -19,119 +20,128 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from libvirt_lifecycle_exporter.runtime.threads import WEB_SERVER, ThreadRegistry
-from libvirt_lifecycle_exporter.web.access import AccessControl, Rules
+from libvirt_lifecycle_exporter.web.access import AccessControl, ActiveConfig
 from libvirt_lifecycle_exporter.web.client_connection import ClientConnection, Stage
 from libvirt_lifecycle_exporter.web.client_hello import wait_for_first_record
 from libvirt_lifecycle_exporter.web.tls import is_allowed
-from libvirt_lifecycle_exporter.web.tls_alerts import CLIENT
+from libvirt_lifecycle_exporter.web.tls_alerts import HANDSHAKE_SOCKET
 from libvirt_lifecycle_exporter.web.tls_protocol import accept_tls
 
 log = logging.getLogger(__name__)
 
-MOST: Final = 128
-"""Connections, where there are files for so many: journal, libvirt and OTLP need some, too."""
-_SHARE = 4
-"""Of the files that the process may open, one in so many is for connections."""
-PATIENCE: Mapping[Stage, float] = MappingProxyType({Stage.FRESH: 10, Stage.IDLE: 90, Stage.BUSY: 60})
-"""Seconds in one stage."""
-_FAREWELL = 2.0
-"""Seconds that a client gets to end TLS in good order."""
-MOST_UNSENT: Final = 16 * 1024 * 1024
+MAX_CONNECTIONS: Final = 128
+"""Upper bound of the connection limit; see ``connection_limit``."""
+_DESCRIPTORS_PER_CONNECTION: Final = 4
+"""One of this many file descriptors is for client connections: journal, libvirt and OTLP need the others."""
+STAGE_TIMEOUTS: Mapping[Stage, float] = MappingProxyType({Stage.NEW: 10, Stage.IDLE: 90, Stage.ACTIVE: 60})
+"""Seconds without progress after which a connection is closed."""
+_TLS_SHUTDOWN_TIMEOUT: Final = 2.0
+"""Seconds that a client has to answer TLS' close_notify."""
+MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes of responses that all clients together may leave unread."""
-_ROUND = 1.0
-"""Seconds between two looks for those who take too long."""
+_CHECK_INTERVAL: Final = 1.0
+"""Seconds between two searches for expired connections, and before accept() is retried after an error."""
 
 
-class _Place:
-    """One connection: first its handshake, then its visitor."""
+class _Slot:
+    """One accepted connection: first a socket, then (after the TLS handshake) a protocol."""
 
-    def __init__(self, connection: socket.socket, since: float) -> None:
+    def __init__(self, connection: socket.socket, accepted_at: float) -> None:
+        """``accepted_at``: monotonic, seconds."""
         self.connection = connection
-        self.visitor: ClientConnection | None = None
-        self.entering: asyncio.Task[None] | None = None
-        self.has_begun = False
-        self._since = since
+        self.protocol: ClientConnection | None = None
+        self.setup_task: asyncio.Task[None] | None = None
+        self.is_setup_started = False
+        self._accepted_at = accepted_at
 
     @property
     def stage(self) -> Stage:
-        return self.visitor.stage if self.visitor else Stage.FRESH
+        return self.protocol.stage if self.protocol else Stage.NEW
 
     @property
-    def since(self) -> float:
-        return self.visitor.since if self.visitor else self._since
+    def progress_at(self) -> float:
+        """When the client last made progress; monotonic, seconds."""
+        return self.protocol.progress_at if self.protocol else self._accepted_at
 
     @property
-    def unsent(self) -> int:
-        """Bytes of a response that the client has not taken yet."""
-        transport = self.visitor.transport if self.visitor else None
+    def unsent_bytes(self) -> int:
+        """Bytes of a response that the client has not read yet."""
+        transport = self.protocol.transport if self.protocol else None
         return transport.get_write_buffer_size() if transport else 0
 
-    def clear(self) -> None:
-        """End the connection, now."""
-        if self.visitor is not None and self.visitor.transport is not None:
-            self.visitor.transport.abort()
-        elif self.entering is not None and self.has_begun:
-            self.entering.cancel()
+    def abort(self) -> None:
+        """Close the connection without sending what is buffered."""
+        if self.protocol is not None and self.protocol.transport is not None:
+            self.protocol.transport.abort()
+        elif self.setup_task is not None and self.is_setup_started:
+            self.setup_task.cancel()
         else:
+            # A task that is cancelled before its first step would not close the socket.
             self.connection.close()
 
 
-def places() -> int:
-    """Return how many connections there may be at a time."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST if files == resource.RLIM_INFINITY else max(1, min(MOST, files // _SHARE))
+def connection_limit() -> int:
+    """Return how many client connections this process may keep open, by its limit of file descriptors."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if descriptors == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, descriptors // _DESCRIPTORS_PER_CONNECTION))
 
 
 class Acceptor:
-    """Accepts on listening sockets and hands what comes in to uvicorn's protocol; belongs to one loop."""
+    """Accept on listening sockets and pass each connection to uvicorn's protocol. Used on one event loop."""
 
     def __init__(
         self,
         config: Config,
         state: ServerState,
-        entrance: AccessControl,
+        access: AccessControl,
         *,
-        is_over: Callable[[], bool] = lambda: False,
-        most: int | None = None,
-        most_unsent: int = MOST_UNSENT,
-        patience: Mapping[Stage, float] = PATIENCE,
+        is_stopping: Callable[[], bool] = lambda: False,
+        max_connections: int | None = None,
+        max_unsent_bytes: int = MAX_UNSENT_BYTES,
+        stage_timeouts: Mapping[Stage, float] = STAGE_TIMEOUTS,
         clock: Callable[[], float] = time.monotonic,
         threads: ThreadRegistry | None = None,
     ) -> None:
-        """``is_over``: whether whoever comes now comes too late. ``most``: None: as the process may."""
+        """``max_connections``: None: ``connection_limit()``. ``clock``: monotonic, seconds.
+
+        ``is_stopping``: whether new connections are closed at once.
+        """
         self._threads = threads or ThreadRegistry()
-        self._is_over = is_over
+        self._is_stopping = is_stopping
         self._config = config
         self._state = state
-        self._entrance = entrance
-        self._most = most or places()
-        self._most_unsent = most_unsent
-        self._patience = patience
+        self._access = access
+        self._max_connections = max_connections or connection_limit()
+        self._max_unsent_bytes = max_unsent_bytes
+        self._stage_timeouts = stage_timeouts
         self._clock = clock
-        self._places: set[_Place] = set()
+        self._slots: set[_Slot] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self, sockets: list[socket.socket]) -> None:
-        """Begin to accept."""
+        """Start accepting on these listening sockets. Requires a running event loop."""
         for listening in sockets:
             listening.setblocking(False)  # noqa: FBT003 - the name says what
             self._tasks.append(asyncio.create_task(self._accept(listening)))
-        self._tasks.append(asyncio.create_task(self._rounds()))
+        self._tasks.append(asyncio.create_task(self._close_expired_forever()))
 
     def close(self) -> None:
-        """Accept no more; who is in, is for uvicorn to end."""
+        """Stop accepting. Open connections are closed by uvicorn's shutdown."""
         for task in self._tasks:
             task.cancel()
 
-    def tidy(self) -> None:
-        """Show out who takes too long; done by itself all the time."""
+    def close_expired(self) -> None:
+        """Close the connections that exceed the timeout of their stage; also done every second."""
         now = self._clock()
-        for place in [place for place in self._places if now - place.since > self._patience[place.stage]]:
-            self._show_out(place, "slow")
+        expired = [slot for slot in self._slots if now - slot.progress_at > self._stage_timeouts[slot.stage]]
+        for slot in expired:
+            self._evict(slot, "slow")
 
     def __len__(self) -> int:
-        """How many places are taken."""
-        return len(self._places)
+        """Return the number of open connections."""
+        return len(self._slots)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -139,115 +149,116 @@ class Acceptor:
             try:
                 connection, _ = await loop.sock_accept(listening)
             except ConnectionError:
-                # Whoever it was has left already.
+                # The client closed the connection before it was accepted.
                 continue
             except OSError as error:
-                # No more files, say, whoever uses them up.
-                log.warning("a connection could not be taken: %s", error)
-                self._make_room(len(self._places) // 2)
-                await asyncio.sleep(_ROUND)
+                # Such as EMFILE, whichever part of the process uses the descriptors.
+                log.warning("accept failed", extra={"error": str(error)})
+                self._evict_down_to(len(self._slots) // 2)
+                await asyncio.sleep(_CHECK_INTERVAL)
                 continue
             except Exception as error:  # noqa: BLE001 - reported; the exporter keeps accepting
                 self._threads.report(WEB_SERVER, error)
-                await asyncio.sleep(_ROUND)
+                await asyncio.sleep(_CHECK_INTERVAL)
                 continue
-            if self._is_over():
+            if self._is_stopping():
                 connection.close()
                 continue
             with self._threads.guard(WEB_SERVER):
-                self._make_room(self._most - 1)
-                place = _Place(connection, self._clock())
-                self._places.add(place)
-                place.entering = asyncio.create_task(self._enter(place))
+                self._evict_down_to(self._max_connections - 1)
+                slot = _Slot(connection, self._clock())
+                self._slots.add(slot)
+                slot.setup_task = asyncio.create_task(self._set_up(slot))
 
-    async def _enter(self, place: _Place) -> None:
-        """Serve one connection: its handshake here, the rest is its visitor's."""
-        rules, place.has_begun = self._entrance.rules, True
+    async def _set_up(self, slot: _Slot) -> None:
+        """Do the TLS handshake, if any, and connect the protocol, which serves the requests."""
+        active, slot.is_setup_started = self._access.active, True
         try:
-            if place.connection.family != socket.AF_UNIX:  # which systemd may pass
-                place.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if rules.context:
-                await self._enter_by_tls(place, rules, rules.context)
+            if slot.connection.family != socket.AF_UNIX:  # which systemd may pass
+                slot.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if active.tls_context:
+                await self._set_up_tls(slot, active, active.tls_context)
             else:
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: self._visitor(place, rules), place.connection
+                    lambda: self._create_protocol(slot, active), slot.connection
                 )
         except (OSError, asyncio.CancelledError) as error:
-            # ssl's errors are OSErrors. Whoever was shown out is counted already.
-            was_here = place in self._places
-            self._leave(place)
+            # ssl's errors are OSErrors. A slot that was evicted is counted already.
+            was_open = slot in self._slots
+            self._release(slot)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            self._entrance.refused["tls"] += bool(rules.context) and was_here
-            log.debug("no connection with a client: %s", error)
+            self._access.refused["tls"] += bool(active.tls_context) and was_open
+            log.debug("connection setup failed", extra={"error": str(error)})
         finally:
-            # Task and place refer to each other, and garbage may be collected much later.
-            place.entering = None
+            # Task and slot refer to each other: without this, only the garbage collector would free them.
+            slot.setup_task = None
 
-    async def _enter_by_tls(self, place: _Place, rules: Rules, context: ssl.SSLContext) -> None:
+    async def _set_up_tls(self, slot: _Slot, active: ActiveConfig, context: ssl.SSLContext) -> None:
         try:
-            await wait_for_first_record(place.connection)
+            await wait_for_first_record(slot.connection)
         except BaseException:
-            place.connection.close()
+            slot.connection.close()
             raise
-        CLIENT.set(place.connection)
+        HANDSHAKE_SOCKET.set(slot.connection)
         await accept_tls(
-            place.connection,
-            self._visitor(place, rules),
+            slot.connection,
+            self._create_protocol(slot, active),
             context,
-            handshake_timeout=self._patience[Stage.FRESH],
-            shutdown_timeout=_FAREWELL,
+            handshake_timeout=self._stage_timeouts[Stage.NEW],
+            shutdown_timeout=_TLS_SHUTDOWN_TIMEOUT,
         )
 
-    def _visitor(self, place: _Place, rules: Rules) -> ClientConnection:
-        """Make the protocol of a connection."""
-        tls = rules.config.tls
+    def _create_protocol(self, slot: _Slot, active: ActiveConfig) -> ClientConnection:
+        tls = active.config.tls
 
-        def may_enter(visitor: ClientConnection, certificate: Mapping[str, Any] | None) -> bool:
-            place.visitor = visitor
+        def authorize(protocol: ClientConnection, certificate: Mapping[str, Any] | None) -> bool:
+            slot.protocol = protocol
             allowed = tls is None or is_allowed(tls, certificate)
-            self._entrance.refused["client_certificate"] += not allowed
+            self._access.refused["client_certificate"] += not allowed
             return allowed
 
         return ClientConnection(
             self._config,
             self._state,
-            may_enter=may_enter,
-            on_gone=lambda: self._leave(place),
-            on_full=self._on_full,
+            authorize=authorize,
+            on_lost=lambda: self._release(slot),
+            on_write_paused=self._on_write_paused,
             clock=self._clock,
         )
 
-    def _leave(self, place: _Place) -> None:
-        self._places.discard(place)
-        place.visitor = None
+    def _release(self, slot: _Slot) -> None:
+        self._slots.discard(slot)
+        slot.protocol = None
 
-    def _on_full(self) -> None:
-        """A client leaves its response unread; act outside of the write that found it."""
-        asyncio.get_running_loop().call_soon(self.bound_unsent)
+    def _on_write_paused(self) -> None:
+        """Schedule ``limit_unsent``: the transport that is being written to must not be aborted meanwhile."""
+        asyncio.get_running_loop().call_soon(self.limit_unsent)
 
-    def bound_unsent(self) -> None:
-        """Close the connections that were asked longest ago until the limit is kept; never the last."""
-        busy = sorted((place for place in self._places if place.unsent), key=lambda place: place.since)
-        unsent = sum(place.unsent for place in busy)
-        for place in busy[:-1]:
-            if unsent <= self._most_unsent:
+    def limit_unsent(self) -> None:
+        """Close connections, oldest request first, down to the limit of unsent bytes; never the last one."""
+        unread = sorted(
+            (slot for slot in self._slots if slot.unsent_bytes), key=lambda slot: slot.progress_at
+        )
+        unsent = sum(slot.unsent_bytes for slot in unread)
+        for slot in unread[:-1]:
+            if unsent <= self._max_unsent_bytes:
                 return
-            unsent -= place.unsent
-            self._show_out(place, "slow")
+            unsent -= slot.unsent_bytes
+            self._evict(slot, "slow")
 
-    def _show_out(self, place: _Place, cause: str) -> None:
-        self._places.discard(place)
-        self._entrance.refused[cause] += 1
-        place.clear()
+    def _evict(self, slot: _Slot, cause: str) -> None:
+        self._slots.discard(slot)
+        self._access.refused[cause] += 1
+        slot.abort()
 
-    def _make_room(self, most: int) -> None:
-        while len(self._places) > most:
-            place = min(self._places, key=lambda place: (place.stage, place.since))
-            self._show_out(place, "crowded")
+    def _evict_down_to(self, limit: int) -> None:
+        while len(self._slots) > limit:
+            slot = min(self._slots, key=lambda slot: (slot.stage, slot.progress_at))
+            self._evict(slot, "crowded")
 
-    async def _rounds(self) -> None:
+    async def _close_expired_forever(self) -> None:
         while True:
-            await asyncio.sleep(_ROUND)
+            await asyncio.sleep(_CHECK_INTERVAL)
             with self._threads.guard(WEB_SERVER):
-                self.tidy()
+                self.close_expired()

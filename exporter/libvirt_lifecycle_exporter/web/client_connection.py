@@ -1,4 +1,4 @@
-"""A connection, as uvicorn's HTTP/1.1 protocol serves it, and how long it has kept us waiting."""
+"""uvicorn's HTTP/1.1 protocol with the state that the acceptor needs: stage and time of the last progress."""
 
 import asyncio
 import sys
@@ -10,19 +10,19 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-_MOST_WAITING: Final = 64 * 1024
-"""Bytes of a response in a connection's write buffer, above which the rest of it has to wait."""
+_WRITE_BUFFER_LIMIT: Final = 64 * 1024
+"""Bytes of a response in the transport's buffer above which the response's task is paused."""
 
 
 class Stage(IntEnum):
-    """How far it is; who is less far leaves first where there is no room."""
+    """How far a connection has got. When all slots are taken, lower stages are closed first."""
 
-    FRESH = 0
-    """Nothing was ever asked: in the TLS handshake, or silent since."""
+    NEW = 0
+    """No request yet: in the TLS handshake, idle since, or in the middle of its first request."""
     IDLE = 1
-    """Was served, and asks nothing now, or half a thing."""
-    BUSY = 2
-    """Is being answered, or does not take what it asked for."""
+    """At least one request was answered, and no complete request is pending."""
+    ACTIVE = 2
+    """A request is being answered, or the client has not read the whole response."""
 
 
 class ClientConnection(H11Protocol):
@@ -33,68 +33,68 @@ class ClientConnection(H11Protocol):
         config: Config,
         state: ServerState,
         *,
-        may_enter: Callable[["ClientConnection", Any], bool],
-        on_gone: Callable[[], None],
-        on_full: Callable[[], None],
+        authorize: Callable[["ClientConnection", Any], bool],
+        on_lost: Callable[[], None],
+        on_write_paused: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
-        """``may_enter``: by its certificate, None where it has none. ``clock``: seconds.
+        """``authorize``: is called with the client's certificate or None, and allows the connection.
 
-        ``on_full``: called when the client takes a response more slowly than it is written.
+        ``on_write_paused``: is called when the client reads a response more slowly than it is written.
+        ``clock``: monotonic, seconds.
         """
         super().__init__(config=config, server_state=state, app_state={})
-        self._may_enter = may_enter
-        self._on_gone = on_gone
-        self._on_full = on_full
+        self._authorize = authorize
+        self._on_lost = on_lost
+        self._on_write_paused = on_write_paused
         self._clock = clock
-        self._asked = False
-        self._barred = True
-        """Until it is known to be allowed."""
-        self.since = clock()
-        """When its last step was done: came, asked, was answered."""
+        self._has_sent_request = False
+        self._is_authorized = False
+        self.progress_at = clock()
+        """When the client last connected, completed a request or was answered; monotonic, seconds."""
 
     @property
     def stage(self) -> Stage:
-        """How far it is."""
-        if not self._asked:
-            return Stage.FRESH
+        """How far the connection has got."""
+        if not self._has_sent_request:
+            return Stage.NEW
         is_answered = self.cycle is None or self.cycle.response_complete
-        return Stage.IDLE if is_answered and not self.transport.get_write_buffer_size() else Stage.BUSY
+        return Stage.IDLE if is_answered and not self.transport.get_write_buffer_size() else Stage.ACTIVE
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
-        self.since = self._clock()
-        transport.set_write_buffer_limits(_MOST_WAITING)
-        self._barred = not self._may_enter(self, transport.get_extra_info("peercert"))
-        if self._barred:
+        self.progress_at = self._clock()
+        transport.set_write_buffer_limits(_WRITE_BUFFER_LIMIT)
+        self._is_authorized = self._authorize(self, transport.get_extra_info("peercert"))
+        if not self._is_authorized:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._on_gone()
+        self._on_lost()
         super().connection_lost(exc)
-        # uvicorn keeps both after a reset: the timer for 75 s, the cycle until garbage is collected.
+        # After a reset, uvicorn keeps the timer for 75 s, and the cycle until garbage is collected.
         self._unset_keepalive_if_required()
         self.cycle = None  # type: ignore[assignment] # as before the first request
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
-        # h11's error refers to itself by its traceback, and so to this connection.
+        # The traceback of h11's error refers to the error and to this connection: a reference cycle.
         error = sys.exception()
         if error is not None:
             error.__traceback__ = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._on_full()
+        self._on_write_paused()
 
     def data_received(self, data: bytes) -> None:
-        if self._barred:
+        if not self._is_authorized:
             return
-        before = self.cycle
+        cycle_before = self.cycle
         super().data_received(data)
-        if self.cycle is not before:
-            self._asked, self.since = True, self._clock()
+        if self.cycle is not cycle_before:
+            self._has_sent_request, self.progress_at = True, self._clock()
 
     def on_response_complete(self) -> None:
-        self.since = self._clock()
+        self.progress_at = self._clock()
         super().on_response_complete()

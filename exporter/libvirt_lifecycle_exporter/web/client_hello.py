@@ -1,37 +1,40 @@
 """Wait for the first TLS record of a client before anything is allocated for TLS.
 
-The kernel keeps what has arrived: SO_RCVLOWAT makes the socket readable only once the whole record is there
-(or the client has closed), so an idle client, or half a ClientHello, costs one socket and one callback.
+The kernel keeps the received bytes: SO_RCVLOWAT makes the socket readable only when the whole record has
+arrived (or the client has closed), so an idle client, or half a ClientHello, costs one socket and one
+callback.
 """
 
 import asyncio
 import socket
 from typing import Final
 
-_HEADER: Final = 5
+_HEADER_SIZE: Final = 5
 """Bytes of a record's header: content type, version (2), length (2). RFC 8446, section 5.1."""
-_HANDSHAKE: Final = b"\x16\x03"
-_LARGEST: Final = 1 << 14
-"""Bytes of a plaintext record's content, at most. RFC 8446, section 5.1."""
+_HANDSHAKE_PREFIX: Final = b"\x16\x03"
+"""Content type "handshake" and the first byte of every version that TLS uses there."""
+_MAX_RECORD_SIZE: Final = 1 << 14
+"""Maximum number of bytes of a plaintext record's content. RFC 8446, section 5.1."""
 
 
 async def wait_for_first_record(connection: socket.socket) -> None:
-    """Return once the first record is complete, or can never be; nothing is read.
+    """Return when the first record is complete or can never be. Nothing is read from the socket.
 
-    ``connection``: non-blocking. Raises OSError where the client has gone.
+    ``connection``: non-blocking. Raises OSError if the client has closed the connection.
     """
-    await _wait_for(connection, _HEADER)
-    header = connection.recv(_HEADER, socket.MSG_PEEK)
+    await _wait_for_bytes(connection, _HEADER_SIZE)
+    header = connection.recv(_HEADER_SIZE, socket.MSG_PEEK)
     if not header:
         raise ConnectionAbortedError("the client closed the connection before its ClientHello")
-    if header.startswith(_HANDSHAKE):
-        await _wait_for(connection, _HEADER + min(int.from_bytes(header[3:]), _LARGEST))
-    # Else no TLS, such as plain HTTP: OpenSSL refuses it at once.
+    if header.startswith(_HANDSHAKE_PREFIX):
+        size = min(int.from_bytes(header[3:]), _MAX_RECORD_SIZE)
+        await _wait_for_bytes(connection, _HEADER_SIZE + size)
+    # Anything else, such as plain HTTP, is refused by OpenSSL at once.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-async def _wait_for(connection: socket.socket, size: int) -> None:
-    """Wait until so many bytes can be read, or the client has closed."""
+async def _wait_for_bytes(connection: socket.socket, size: int) -> None:
+    """Wait until ``size`` bytes can be read, or the client has closed the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()

@@ -1,8 +1,8 @@
-"""The web configuration file, as the Prometheus exporter-toolkit has it, read into one frozen value.
+"""The web configuration file in the format of the Prometheus exporter-toolkit, parsed into one frozen value.
 
-Law: every key of the format is honoured, or refused in one sentence (``WebConfigError``) that quotes nothing
-which may be secret. Unknown and repeated keys are refused. Nothing but the text is looked at: whether
-certificates are there is for ``tls``.
+Invariants: each key of the format is either honoured or refused with ``WebConfigError``; unknown and repeated
+keys are refused; no error quotes a value that may be secret. Only the text is examined: ``tls`` reads the
+files.
 
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 """
@@ -16,33 +16,33 @@ from typing import Any, Final
 
 import yaml
 
-from libvirt_lifecycle_exporter.web import tls_names as names
+from libvirt_lifecycle_exporter.web import tls_names
 from libvirt_lifecycle_exporter.web.config_values import (
-    Reader,
+    Parser,
     WebConfigError,
-    ciphers,
-    client_auth,
-    curves,
-    headers,
-    interval,
-    number,
-    quoted,
-    section,
-    text,
-    texts,
-    truth,
-    users,
-    version,
+    parse_bool,
+    parse_cipher_suites,
+    parse_client_auth_type,
+    parse_curves,
+    parse_headers,
+    parse_integer,
+    parse_interval,
+    parse_section,
+    parse_text,
+    parse_text_list,
+    parse_tls_version,
+    parse_users,
+    quote,
 )
-from libvirt_lifecycle_exporter.web.credentials import cost_of
+from libvirt_lifecycle_exporter.web.credentials import bcrypt_cost
 
-_USUAL_COST: Final = 16
-"""A check of a higher bcrypt cost takes longer than a scrape may take."""
+_MAX_RECOMMENDED_COST: Final = 16
+"""With a higher bcrypt cost, a check takes longer than the usual scrape timeout (10 s)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """``tls_server_config``; the words are checked, the files are not."""
+class TlsConfig:
+    """``tls_server_config``. The values are valid; whether the files can be used is not yet known."""
 
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -50,161 +50,167 @@ class Tls:
     cert: str = ""
     key: str = field(default="", repr=False)
     client_ca: str = ""
+    """``cert``, ``key``, ``client_ca``: PEM; empty: the file is used."""
     client_auth_type: str = "NoClientCert"
     client_allowed_sans: tuple[str, ...] = ()
     """Empty: any."""
     min_version: str = "TLS12"
     max_version: str = "TLS13"
     cipher_suites: tuple[str, ...] = ()
-    """Empty: the library's."""
+    """Go's names; empty: OpenSSL's default."""
     prefer_server_cipher_suites: bool = True
     curve_preferences: tuple[str, ...] = ()
+    """Go's names; empty: OpenSSL's default."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that belong to it."""
+        """The files that the section names."""
         return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file)
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """``rate_limit``: a token bucket."""
+    """``rate_limit``: a token bucket over all clients together."""
 
     interval: float = 0.0
-    """Seconds until there is a token more; 0: no limit."""
+    """Seconds in which one token is added; 0: no limit."""
     burst: int = 0
+    """Maximum number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """The file; the default is what an empty one says: no TLS, no users."""
+    """The whole file. The default is what an empty file means: no TLS, no users."""
 
-    tls: Tls | None = None
+    tls: TlsConfig | None = None
     http2: bool = False
-    """Whether HTTP/2 is allowed to clients; it is not spoken here, and they are content with HTTP/1.1."""
+    """Whether clients may use HTTP/2. Ignored: the server offers HTTP/1.1 only."""
     headers: tuple[tuple[str, str], ...] = ()
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Their passwords' hashes, by bcrypt."""
+    """User name to bcrypt hash of the password."""
     rate_limit: RateLimit = RateLimit()
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that it names."""
+        """The files that the configuration names."""
         return self.tls.files if self.tls else ()
 
     def warnings(self) -> list[str]:
-        """Return what is taken as it is written, but can hardly be meant."""
+        """Return one sentence for each value that is valid but probably a mistake."""
         found = [
-            f"the hash of user {quoted(user)} has the bcrypt cost {cost_of(hashed)}: the first check of a "
-            "password takes many seconds, longer than a scrape may take"
+            f"the hash of user {quote(user)} has the bcrypt cost {bcrypt_cost(hashed)}: the first check of a "
+            "password takes longer than a scrape may take"
             for user, hashed in self.users.items()
-            if cost_of(hashed) > _USUAL_COST
+            if bcrypt_cost(hashed) > _MAX_RECOMMENDED_COST
         ]
         if self.rate_limit.interval and not self.rate_limit.burst:
-            found.append("rate_limit has an interval and no burst: every request is refused")
+            found.append("rate_limit has an interval but no burst: every request is refused")
         return found
 
-    def told(self) -> str:
-        """Say in words what it comes to."""
+    def summary(self) -> str:
+        """Return one line about TLS and users, for the ``check`` command."""
         tls = f"TLS, {self.tls.client_auth_type}" if self.tls else "no TLS"
         return f"{tls}; users: {len(self.users)}"
 
 
-def parse(written: str, folder: Path) -> WebConfig:
-    """Read the file's text; relative paths are relative to ``folder``, where it is."""
+def parse(text: str, folder: Path) -> WebConfig:
+    """Parse the text of the file. Relative paths are relative to ``folder``. Raises ``WebConfigError``."""
     try:
-        found = yaml.load(written, _Strict)  # noqa: S506 - a safe loader that makes strings of everything
+        document = yaml.load(text, _StrictLoader)  # noqa: S506 - a safe loader that returns only strings
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise WebConfigError(f"it is no valid YAML{where}: {' '.join(str(error.problem).split())}") from None
+        raise WebConfigError(f"invalid YAML{where}: {' '.join(str(error.problem).split())}") from None
     except (yaml.YAMLError, RecursionError):
         raise WebConfigError(
-            "it is no valid YAML: a character that YAML has not, or too many brackets"
+            "invalid YAML: a character that YAML does not allow, or too many nested brackets"
         ) from None
-    top = section("it", found, _TOP)
-    tls = top.get("tls_server_config")
-    http = top.get("http_server_config") or {}
+    sections = parse_section("the file", document, _SECTIONS)
+    tls = sections.get("tls_server_config")
+    http = sections.get("http_server_config") or {}
     return WebConfig(
-        tls=_tls(tls, folder) if tls else None,
+        tls=_build_tls(tls, folder) if tls else None,
         http2=http.get("http2", False),
         headers=tuple(http.get("headers", {}).items()),
-        users=MappingProxyType(top.get("basic_auth_users") or {}),
-        rate_limit=RateLimit(**top.get("rate_limit") or {}),
+        users=MappingProxyType(sections.get("basic_auth_users") or {}),
+        rate_limit=RateLimit(**sections.get("rate_limit") or {}),
     )
 
 
-def _trouble(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+def _yaml_error(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
-class _Strict(yaml.BaseLoader):
-    """Takes every scalar as it is written: what it means is known where it is used."""
+class _StrictLoader(yaml.BaseLoader):
+    """Returns every scalar as a string (the parser of the key knows its type); refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own signature
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _trouble("a key is no word", key)
+                raise _yaml_error("a key is not a scalar", key)
             if key.value in seen:
-                raise _trouble(f"the key {quoted(key.value)} is there twice", key)
+                raise _yaml_error(f"duplicate key {quote(key.value)}", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
-_TLS: Mapping[str, Reader] = MappingProxyType(
+_TLS_KEYS: Mapping[str, Parser] = MappingProxyType(
     {
-        "cert_file": text,
-        "key_file": text,
-        "client_ca_file": text,
-        "cert": text,
-        "key": text,
-        "client_ca": text,
-        "client_auth_type": client_auth,
-        "client_allowed_sans": texts,
-        "min_version": version,
-        "max_version": version,
-        "cipher_suites": ciphers,
-        "prefer_server_cipher_suites": truth,
-        "curve_preferences": curves,
+        "cert_file": parse_text,
+        "key_file": parse_text,
+        "client_ca_file": parse_text,
+        "cert": parse_text,
+        "key": parse_text,
+        "client_ca": parse_text,
+        "client_auth_type": parse_client_auth_type,
+        "client_allowed_sans": parse_text_list,
+        "min_version": parse_tls_version,
+        "max_version": parse_tls_version,
+        "cipher_suites": parse_cipher_suites,
+        "prefer_server_cipher_suites": parse_bool,
+        "curve_preferences": parse_curves,
     }
 )
-_HTTP: Mapping[str, Reader] = MappingProxyType({"http2": truth, "headers": headers})
-_LIMIT: Mapping[str, Reader] = MappingProxyType({"interval": interval, "burst": number})
-_TOP: Mapping[str, Reader] = MappingProxyType(
+_HTTP_KEYS: Mapping[str, Parser] = MappingProxyType({"http2": parse_bool, "headers": parse_headers})
+_RATE_LIMIT_KEYS: Mapping[str, Parser] = MappingProxyType(
+    {"interval": parse_interval, "burst": parse_integer}
+)
+_SECTIONS: Mapping[str, Parser] = MappingProxyType(
     {
-        "tls_server_config": partial(section, keys=_TLS),
-        "http_server_config": partial(section, keys=_HTTP),
-        "basic_auth_users": users,
-        "rate_limit": partial(section, keys=_LIMIT),
+        "tls_server_config": partial(parse_section, parsers=_TLS_KEYS),
+        "http_server_config": partial(parse_section, parsers=_HTTP_KEYS),
+        "basic_auth_users": parse_users,
+        "rate_limit": partial(parse_section, parsers=_RATE_LIMIT_KEYS),
     }
 )
 
 
-def _tls(found: dict[str, Any], folder: Path) -> Tls:
+def _build_tls(values: dict[str, Any], folder: Path) -> TlsConfig:
+    """Check what concerns more than one key."""
     for inline in ("cert", "key", "client_ca"):
-        if inline in found and f"{inline}_file" in found:
-            raise WebConfigError(f"tls_server_config: {inline} and {inline}_file are both there; take one")
-    for needed in ("cert", "key"):
-        if needed not in found and f"{needed}_file" not in found:
-            raise WebConfigError(f"tls_server_config: {needed}_file is missing")
-    files = {key: folder / value for key, value in found.items() if key.endswith("_file")}
-    tls = Tls(**{**found, **files})
-    verified = names.CLIENT_AUTH[tls.client_auth_type] != names.CLIENT_AUTH["NoClientCert"]
-    if (tls.client_ca_file or tls.client_ca) and not verified:
-        raise WebConfigError(
-            "tls_server_config: there are client CAs, but client_auth_type lets nobody be verified by them; "
-            "take RequireAndVerifyClientCert"
-        )
-    if tls.client_allowed_sans and not verified:
-        raise WebConfigError(
-            "tls_server_config: client_allowed_sans says nothing of certificates that are not verified; "
-            "take client_auth_type RequireAndVerifyClientCert"
-        )
-    if names.VERSIONS[tls.min_version] > names.VERSIONS[tls.max_version]:
+        if inline in values and f"{inline}_file" in values:
+            raise WebConfigError(f"tls_server_config: both {inline} and {inline}_file are set; remove one")
+    for required in ("cert", "key"):
+        if required not in values and f"{required}_file" not in values:
+            raise WebConfigError(f"tls_server_config: {required}_file is missing")
+    files = {key: folder / value for key, value in values.items() if key.endswith("_file")}
+    tls = TlsConfig(**{**values, **files})
+    is_verified = tls_names.CLIENT_AUTH[tls.client_auth_type] != tls_names.CLIENT_AUTH["NoClientCert"]
+    for key, value in (
+        ("client_ca", tls.client_ca_file or tls.client_ca),
+        ("client_allowed_sans", tls.client_allowed_sans),
+    ):
+        if value and not is_verified:
+            raise WebConfigError(
+                f"tls_server_config: {key} is set, but client_auth_type {tls.client_auth_type} does not "
+                "verify client certificates; use RequireAndVerifyClientCert"
+            )
+    if tls_names.VERSIONS[tls.min_version] > tls_names.VERSIONS[tls.max_version]:
         raise WebConfigError("tls_server_config: min_version is newer than max_version")
-    if tls.max_version == "TLS12" and tls.cipher_suites and not set(tls.cipher_suites) & set(names.CIPHERS):
+    has_tls12_suite = bool(set(tls.cipher_suites) & set(tls_names.CIPHERS))
+    if tls.max_version == "TLS12" and tls.cipher_suites and not has_tls12_suite:
         raise WebConfigError(
-            "tls_server_config: none of the cipher_suites is one of TLS 1.2, the max_version"
+            "tls_server_config: max_version is TLS12, but none of the cipher_suites belongs to TLS 1.2"
         )
     return tls

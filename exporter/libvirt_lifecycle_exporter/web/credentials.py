@@ -1,54 +1,50 @@
-"""Whether a user's password is right: bcrypt, which is slow on purpose, kept away from everything else.
+"""Check passwords against bcrypt hashes without letting one client delay another.
 
-Law: one check at a time, on a thread of its own; who asks much waits behind who asks little: addresses
-take turns, and one that has too many checks waiting is turned away. Hashes of a high cost have a queue and a
-thread to themselves, so that other users do not wait for them. What was right once is known at once
-(by a digest under a key that nobody else has). An unknown user takes as long as a known one, up to a limit.
+A check costs CPU time by design (2 ** cost rounds), so:
+
+* One check runs at a time, on a thread. Each client network has at most one check in the thread's queue, so
+  client networks take turns; a network with too many pending checks is refused.
+* Hashes of a high cost have a queue and a thread of their own, so that other users do not wait for them.
+* A password that was valid is remembered (as a keyed digest), so a scrape costs no second check.
+* An unknown user costs the same time as a known one, up to a limit: response times do not reveal user names.
 """
 
 import asyncio
 import hashlib
 import ipaddress
 import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import bcrypt
 
-_MOST_KNOWN = 1000
-_MOST_WAITING: Final = 16
-"""Of one address."""
-_LONGEST = 72
-"""Bytes of a password that bcrypt looks at; the library refuses more, others cut it."""
+_MAX_REMEMBERED: Final = 1000
+_MAX_PENDING_PER_NETWORK: Final = 16
+_MAX_PASSWORD_BYTES: Final = 72
+"""Bytes of a password that bcrypt uses. The library refuses longer ones; other implementations cut them."""
 _HIGH_COST: Final = 13
-"""From this cost on, a check takes half a second and more."""
-_MOST_COST_OF_NOBODY: Final = 16
-"""An unknown user's check takes no longer than this: some seconds of one core, which anybody can ask for."""
-_SAME_NEIGHBOUR = 64
-"""Bits of an IPv6 address that one and the same customer cannot change at will."""
+"""From this cost on, a check takes half a second or more."""
+_MAX_DUMMY_COST: Final = 16
+"""Limit of an unknown user's check (some seconds of one core), because anybody can invent a user name."""
+_IPV6_PREFIX_BITS: Final = 64
+"""The part of an IPv6 address that a client cannot choose."""
 
 
-class Verdict(Enum):
-    """What became of a check."""
+class CheckResult(Enum):
+    """The outcome of a password check."""
 
-    RIGHT = "right"
-    WRONG = "wrong"
-    TOO_MANY = "too many"
-
-
-class _Job(NamedTuple):
-    key: bytes
-    hashed: str
-    password: bytes
-    answer: asyncio.Future[bool]
+    VALID = "valid"
+    INVALID = "invalid"
+    THROTTLED = "throttled"
+    """Not checked: the client network has too many pending checks."""
 
 
-class _Known:
-    """Digests of the pairs of user and password that were right lately."""
+class _ValidCredentials:
+    """Digests of the user-password pairs that were valid most recently. May be used from any thread."""
 
     def __init__(self) -> None:
         self._digests: OrderedDict[bytes, None] = OrderedDict()
@@ -58,111 +54,121 @@ class _Known:
 
     def add(self, digest: bytes) -> None:
         self._digests[digest] = None
-        if len(self._digests) > _MOST_KNOWN:
+        if len(self._digests) > _MAX_REMEMBERED:
             self._digests.popitem(last=False)
 
 
-class _Queue:
-    """Checks, one at a time on one thread; addresses take turns."""
+class _Network:
+    """The pending checks of one client network."""
 
-    def __init__(self, known: _Known, thread_name: str) -> None:
-        self._known = known
-        self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
-        self._thread = ThreadPoolExecutor(1, thread_name)
-        self._runner: asyncio.Task[None] | None = None
+    def __init__(self) -> None:
+        self.pending = 0
+        self.lock = asyncio.Lock()
+        """Held while one of the checks is in the thread's queue; served in order of arrival."""
 
-    def put(self, address: str, job: _Job) -> bool:
-        """Add a job; False: the address has too many of them."""
-        queue = self._waiting.setdefault(neighbour(address), deque())
-        if len(queue) >= _MOST_WAITING:
-            return False
-        queue.append(job)
-        if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._run())
-        return True
+
+class _CheckQueue:
+    """Run checks one at a time on one thread; client networks take turns."""
+
+    def __init__(self, valid: _ValidCredentials, thread_name: str) -> None:
+        self._valid = valid
+        self._networks: dict[str, _Network] = {}
+        self._executor = ThreadPoolExecutor(1, thread_name)
+
+    async def run(self, address: str, digest: bytes, hashed: str, password: bytes) -> bool | None:
+        """Return whether the password matches; None: the network has too many pending checks."""
+        name = client_network(address)
+        network = self._networks.setdefault(name, _Network())
+        if network.pending >= _MAX_PENDING_PER_NETWORK:
+            return None
+        network.pending += 1
+        try:
+            async with network.lock:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._executor, self._check, digest, hashed, password)
+        finally:
+            network.pending -= 1
+            if not network.pending:
+                del self._networks[name]
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            address, queue = self._waiting.popitem(last=False)
-            if not queue:
-                continue
-            job = queue.popleft()
-            self._waiting[address] = queue
-            is_right = job.key in self._known or await loop.run_in_executor(
-                self._thread, _matches, job.password, job.hashed
-            )
-            if is_right:
-                self._known.add(job.key)
-            if not job.answer.done():
-                job.answer.set_result(is_right)
+    def _check(self, digest: bytes, hashed: str, password: bytes) -> bool:
+        # On the thread: an equal check of another client may have succeeded while this one waited.
+        if digest in self._valid:
+            return True
+        is_valid = _matches(password, hashed)
+        if is_valid:
+            self._valid.add(digest)
+        return is_valid
 
 
 class Credentials:
-    """Belongs to one asyncio loop."""
+    """Check users' passwords. ``check`` is used on one event loop at a time."""
 
     def __init__(self) -> None:
-        self._secret = os.urandom(32)
-        self._known = _Known()
-        self._quick = _Queue(self._known, "bcrypt")
-        self._slow = _Queue(self._known, "bcrypt-slow")
+        self._digest_key = os.urandom(32)
+        self._valid = _ValidCredentials()
+        self._queue = _CheckQueue(self._valid, "bcrypt")
+        self._high_cost_queue = _CheckQueue(self._valid, "bcrypt-slow")
 
-    async def check(self, users: Mapping[str, str], user: str, password: bytes, address: str) -> Verdict:
-        """Tell whether this is the user's password; ``users``: their hashes."""
+    async def check(self, users: Mapping[str, str], user: str, password: bytes, address: str) -> CheckResult:
+        """Check the user's password.
+
+        ``users``: user name to bcrypt hash, at least one. ``address``: the client's IP address; empty:
+        unknown.
+        """
         hashed = users.get(user)
-        key = self._key(user, hashed or "", password)
-        if hashed is not None and key in self._known:
-            return Verdict.RIGHT
-        to_check = hashed or hash_of_nobody(users)
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        queue = self._slow if cost_of(to_check) >= _HIGH_COST else self._quick
-        if not queue.put(address, _Job(key, to_check, password[:_LONGEST], answer)):
-            return Verdict.TOO_MANY
-        return Verdict.RIGHT if await answer and hashed is not None else Verdict.WRONG
+        digest = self._digest(user, hashed or "", password)
+        if hashed is not None and digest in self._valid:
+            return CheckResult.VALID
+        to_check = hashed or dummy_hash_for(users)
+        queue = self._high_cost_queue if bcrypt_cost(to_check) >= _HIGH_COST else self._queue
+        matches = await queue.run(address, digest, to_check, password[:_MAX_PASSWORD_BYTES])
+        if matches is None:
+            return CheckResult.THROTTLED
+        return CheckResult.VALID if matches and hashed is not None else CheckResult.INVALID
 
     def close(self) -> None:
-        """Check no more."""
-        self._quick.close()
-        self._slow.close()
+        """Cancel pending checks and stop the threads; does not wait for a running check."""
+        self._queue.close()
+        self._high_cost_queue.close()
 
-    def _key(self, user: str, hashed: str, password: bytes) -> bytes:
-        parts = (user.encode(), hashed.encode(), password)
-        made = hashlib.blake2b(key=self._secret)
-        for part in parts:
-            made.update(len(part).to_bytes(8))
-            made.update(part)
-        return made.digest()
+    def _digest(self, user: str, hashed: str, password: bytes) -> bytes:
+        digest = hashlib.blake2b(key=self._digest_key)
+        for part in (user.encode(), hashed.encode(), password):
+            digest.update(len(part).to_bytes(8))
+            digest.update(part)
+        return digest.digest()
 
 
-def neighbour(address: str) -> str:
-    """Reduce an address to whoever can be told from others by it."""
+def client_network(address: str) -> str:
+    """Return what identifies a client: an IPv4 address, an IPv6 address' /64 network, or the text itself."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found, _SAME_NEIGHBOUR), strict=False))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, _IPV6_PREFIX_BITS), strict=False))
 
 
-def cost_of(hashed: str) -> int:
+def bcrypt_cost(hashed: str) -> int:
     """Return the cost of a bcrypt hash: a check takes 2 ** cost rounds."""
     return int(hashed.split("$")[2])
 
 
-def hash_of_nobody(users: Mapping[str, str]) -> str:
-    """Return what an unknown user's password is checked against: as costly as a user's, up to a limit."""
-    return nobody(min(max(map(cost_of, users.values())), _MOST_COST_OF_NOBODY))
+def dummy_hash_for(users: Mapping[str, str]) -> str:
+    """Return the hash for unknown users: as costly as the costliest user's, up to a limit."""
+    return dummy_hash(min(max(map(bcrypt_cost, users.values())), _MAX_DUMMY_COST))
 
 
 @lru_cache
-def nobody(cost: int) -> str:
-    """Make a hash of this cost that belongs to no password."""
+def dummy_hash(cost: int) -> str:
+    """Return a bcrypt hash of this cost that no password matches."""
     cheap = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(4)).decode()
     return f"$2b${cost:02}${cheap[7:]}"
 
@@ -171,5 +177,5 @@ def _matches(password: bytes, hashed: str) -> bool:
     try:
         return bcrypt.checkpw(password, hashed.encode())
     except ValueError:
-        # Whatever the library does not take is nobody's password.
+        # Such as a password with a NUL byte: the library refuses it, so no hash can match it.
         return False

@@ -1,4 +1,4 @@
-"""GET /metrics: the sink's text and the registry's, in the format and encoding the client asks for."""
+"""GET /metrics: the renderer's metrics and the registry's, in the client's preferred format and encoding."""
 
 import gzip
 import threading
@@ -18,64 +18,72 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
 
 
-class Renders(Protocol):
-    """A sink that can be scraped."""
+class MetricsRenderer(Protocol):
+    """Renders metrics without a registry."""
 
-    def render(self, *, openmetrics: bool) -> str: ...
+    def render(self, *, openmetrics: bool) -> str:
+        """Return the metrics in OpenMetrics 1.0.0 (without ``# EOF``) or in the text format 0.0.4."""
 
 
-def endpoint(
-    sink: Renders, registry: CollectorRegistry, duration: Histogram
+def create_metrics_endpoint(
+    renderer: MetricsRenderer, registry: CollectorRegistry, duration: Histogram
 ) -> Callable[[Request], Response]:
-    """Make the handler. It is synchronous, so it runs on a thread of its own and health stays quick."""
-    # Rendering holds the interpreter's lock anyway: one at a time takes no longer, and far less memory.
-    rendering = threading.Lock()
+    """Return the handler of /metrics. ``duration`` observes the seconds that each request takes.
 
-    def metrics(request: Request) -> Response:
+    The handler is synchronous, so Starlette runs it on a worker thread and the event loop stays responsive.
+    """
+    # Rendering holds the interpreter's lock anyway: one at a time takes no longer and needs far less memory.
+    render_lock = threading.Lock()
+
+    def handle_metrics(request: Request) -> Response:
         started = time.perf_counter()
-        openmetrics = prefers_openmetrics(_joined(request, "accept"))
+        openmetrics = prefers_openmetrics(_join_header(request, "accept"))
         names = frozenset(request.query_params.getlist("name[]"))
         headers = {"Vary": "Accept, Accept-Encoding"}
-        with rendering:
-            body = exposition(sink, registry, openmetrics=openmetrics)
+        with render_lock:
+            body = render_all(renderer, registry, openmetrics=openmetrics)
             if names:
-                body = select(body.decode(), names).encode()
-            if prefers_gzip(_joined(request, "accept-encoding")):
+                body = filter_metrics(body.decode(), names).encode()
+            if prefers_gzip(_join_header(request, "accept-encoding")):
                 # The fastest level: a scrape crosses a network once, and the event path shares the processor.
                 body = gzip.compress(body, compresslevel=1)
                 headers["Content-Encoding"] = "gzip"
         duration.observe(time.perf_counter() - started)
         return Response(body, headers=headers, media_type=OPENMETRICS if openmetrics else TEXT)
 
-    return metrics
+    return handle_metrics
 
 
-def exposition(sink: Renders, registry: CollectorRegistry, *, openmetrics: bool) -> bytes:
-    """Write all metrics in one of the two formats."""
-    ours = sink.render(openmetrics=openmetrics).encode()
+def render_all(renderer: MetricsRenderer, registry: CollectorRegistry, *, openmetrics: bool) -> bytes:
+    """Return the metrics of the renderer, then those of the registry, as one document."""
+    rendered = renderer.render(openmetrics=openmetrics).encode()
     if openmetrics:
-        return ours + bytes(openmetrics_exposition.generate_latest(registry))
-    return ours + generate_latest(registry)
+        return rendered + bytes(openmetrics_exposition.generate_latest(registry))
+    return rendered + generate_latest(registry)
 
 
-def select(text: str, names: frozenset[str]) -> str:
-    """Keep the families of these names (as Go's exporters) and the samples of these names (as Python's)."""
+def filter_metrics(text: str, names: frozenset[str]) -> str:
+    """Keep the metrics and samples with these names.
+
+    A name is that of a metric (all its samples are kept, as Go's exporters do) or of a sample (as Python's
+    do).
+    """
     kept: list[str] = []
     header: list[str] = []
-    is_whole = False
+    is_whole_metric = False
     for line in text.split("\n"):
         if line == "# EOF":
             kept.append(line)
         elif line.startswith("#"):
-            _, keyword, family, *_ = line.split(" ", 3)
+            _, keyword, metric, *_ = line.split(" ", 3)
             header = [line] if keyword == "HELP" else [*header, line]
-            is_whole = family in names
-        elif line and (is_whole or line.partition(" ")[0].partition("{")[0] in names):
+            is_whole_metric = metric in names
+        elif line and (is_whole_metric or line.partition(" ")[0].partition("{")[0] in names):
             kept += [*header, line]
             header = []
     return "".join(f"{line}\n" for line in kept)
 
 
-def _joined(request: Request, header: str) -> str:
-    """Join the lines of a header that is a list."""
-    return ", ".join(request.headers.getlist(header))
+def _join_header(request: Request, name: str) -> str:
+    """Return a list header that may occur several times as one value (RFC 9110, section 5.3)."""
+    return ", ".join(request.headers.getlist(name))

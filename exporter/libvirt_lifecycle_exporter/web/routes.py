@@ -1,4 +1,4 @@
-"""The routes, and the page at /."""
+"""The Starlette application: /metrics, /-/healthy, /-/ready and the page at /."""
 
 import html
 from collections.abc import Callable
@@ -11,46 +11,45 @@ from starlette.routing import Route
 
 
 class Health(Protocol):
-    """What the probes ask."""
+    """State of the exporter that the health endpoints report."""
 
-    def trouble(self) -> str | None:
-        """Say what is wrong with the process itself, if anything."""
+    def unhealthy_reason(self) -> str | None:
+        """Return why the process itself does not work; None: it works."""
 
-    def ready(self) -> bool:
-        """Tell whether at least one connection has been listed."""
+    def is_ready(self) -> bool:
+        """Return whether the domains of at least one connection have been listed."""
 
-    def down(self) -> list[str]:
-        """Name the connections that are down."""
+    def down_connections(self) -> list[str]:
+        """Return the labels of the connections that are down."""
 
 
-def site(metrics: Callable[[Request], Response], health: Health, version: str) -> Starlette:
-    """Build the application."""
+def create_application(metrics: Callable[[Request], Response], health: Health, version: str) -> Starlette:
+    """Build the application. ``metrics``: the synchronous handler of /metrics."""
 
-    async def healthy(_request: Request) -> Response:
-        trouble = health.trouble()
-        return PlainTextResponse(f"{trouble or 'OK'}\n", status_code=503 if trouble else 200)
+    async def handle_healthy(_request: Request) -> Response:
+        reason = health.unhealthy_reason()
+        return PlainTextResponse(f"{reason or 'OK'}\n", status_code=503 if reason else 200)
 
-    async def ready(_request: Request) -> Response:
-        down = health.down()
-        lines = [f"connection {name} is down" for name in down]
-        if health.ready():
+    async def handle_ready(_request: Request) -> Response:
+        lines = [f"connection {name} is down" for name in health.down_connections()]
+        if health.is_ready():
             return PlainTextResponse("\n".join(["Ready", *lines]) + "\n")
         return PlainTextResponse(
             "\n".join(["Not ready: no domains listed yet", *lines]) + "\n", status_code=503
         )
 
-    async def page(_request: Request) -> Response:
-        return HTMLResponse(_page(health, version))
+    async def handle_page(_request: Request) -> Response:
+        return HTMLResponse(_render_page(health, version))
 
     application = Starlette(
         routes=[
             Route("/metrics", metrics),
-            Route("/-/healthy", healthy),
-            Route("/-/ready", ready),
-            Route("/", page),
+            Route("/-/healthy", handle_healthy),
+            Route("/-/ready", handle_ready),
+            Route("/", handle_page),
         ]
     )
-    # What is not listed above is not there; nobody is led from /metrics/ to /metrics.
+    # Other paths are 404: /metrics/ is not redirected to /metrics.
     application.router.redirect_slashes = False
     return application
 
@@ -63,27 +62,29 @@ h1 { font-size: 1.4rem } small { opacity: .7 } li { margin: .3rem 0 }
 """
 
 
-# The links are relative, so that they work behind a proxy that puts the exporter under a path.
-def _page(health: Health, version: str) -> str:
-    trouble = health.trouble()
-    if trouble:
-        state = trouble
-    elif not health.ready():
+def _render_page(health: Health, version: str) -> str:
+    """Render the page. Its links are relative, so that they work behind a proxy that adds a path prefix."""
+    reason = health.unhealthy_reason()
+    if reason:
+        state = reason
+    elif not health.is_ready():
         state = "Waiting for libvirt."
-    elif health.down():
-        state = "Listening, but not to every connection."
+    elif health.down_connections():
+        state = "Receiving events, but not from every connection."
     else:
-        state = "Listening."
-    down = "".join(f"<li>connection <b>{html.escape(name)}</b> is down</li>" for name in health.down())
+        state = "Receiving events."
+    down = "".join(
+        f"<li>connection <b>{html.escape(name)}</b> is down</li>" for name in health.down_connections()
+    )
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>libvirt-lifecycle-exporter</title><style>{_STYLE}</style>
 <h1>libvirt-lifecycle-exporter <small>{html.escape(version)}</small></h1>
-<p>Which of my machines crashed, hung, stopped or moved, when, and why? <b>{html.escape(state)}</b></p>
+<p>Lifecycle events of libvirt domains as Prometheus metrics. <b>{html.escape(state)}</b></p>
 <ul>{down}
-<li><a href="metrics">/metrics</a> for Prometheus</li>
-<li><a href="-/healthy">/-/healthy</a> the process works</li>
-<li><a href="-/ready">/-/ready</a> at least one connection has been listed; names those that are down</li>
+<li><a href="metrics">/metrics</a>: metrics for Prometheus</li>
+<li><a href="-/healthy">/-/healthy</a>: whether the process works</li>
+<li><a href="-/ready">/-/ready</a>: whether the domains of at least one connection have been listed</li>
 </ul>
 </html>
 """

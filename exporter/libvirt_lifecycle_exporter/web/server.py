@@ -1,6 +1,6 @@
-"""uvicorn on a thread of its own: the sockets are bound before, so that a taken port is known at once.
+"""The HTTP server: uvicorn on a thread, with the project's own ``Acceptor`` instead of uvicorn's listener.
 
-uvicorn speaks HTTP; who comes in, and how, is for ``door`` and ``guard``.
+The sockets are bound before the thread starts, so that a port that is in use is reported at once.
 """
 
 import asyncio
@@ -21,37 +21,37 @@ from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.client_connection import ClientConnection
 from libvirt_lifecycle_exporter.web.middleware import AccessMiddleware
 
-_BACKLOG = 128
-_KEEP_ALIVE = 75
-"""Seconds; longer than the usual scrape interval, so that Prometheus keeps its connection."""
-_GRACE = 1
-"""Seconds that a running answer may take at the end."""
+_BACKLOG: Final = 128
+_KEEP_ALIVE_TIMEOUT: Final = 75
+"""Seconds; longer than the usual scrape interval, so that Prometheus reuses its connection."""
+_SHUTDOWN_TIMEOUT: Final = 1
+"""Seconds that a running response may take when the server stops."""
 
 
-_WILDCARDS: Final = ("", "::")
-_MISSING_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_WILDCARD_HOSTS: Final = ("", "::")
+_FAMILY_UNAVAILABLE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Bind one address; a name may have several, one socket each.
+    """Return listening sockets for a host: one for an address, one for each address of a name.
 
-    An empty host, and ``::``, are every address of both families, as in Go. An empty host is IPv4 only where
-    the machine has no IPv6. A link-local address needs its zone: ``fe80::1%eth0``.
-    Raises OSError with one clear sentence.
+    An empty host and ``::`` mean all addresses of both families, as in Go; an empty host means IPv4 only if
+    the machine has no IPv6. A link-local address needs its zone: ``fe80::1%eth0``. ``port``: 0: any free
+    port. Raises OSError with one sentence.
     """
     try:
-        if host in _WILDCARDS:
+        if host in _WILDCARD_HOSTS:
             return [_bind_wildcard(host, port)]
-        return _bind_all(host, port)
+        return _bind_addresses(host, port)
     except OSError as error:
-        # A name that cannot be resolved has a number of another kind.
-        why = (
+        # The number of socket.gaierror is not an errno.
+        reason = (
             os.strerror(error.errno)
             if error.errno is not None and error.errno in errno.errorcode
             else str(error.strerror)
         )
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise OSError(f"cannot listen on {where}: {why.lower()}") from error
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise OSError(f"cannot listen on {address}: {reason.lower()}") from error
 
 
 def _bind_wildcard(host: str, port: int) -> socket.socket:
@@ -62,73 +62,76 @@ def _bind_wildcard(host: str, port: int) -> socket.socket:
     return socket.create_server(("", port), backlog=_BACKLOG)
 
 
-def _bind_all(host: str, port: int) -> list[socket.socket]:
-    """Bind all addresses of a name; without those of a family that the machine lacks, if others are left."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+def _bind_addresses(host: str, port: int) -> list[socket.socket]:
+    """Bind all addresses of a host. Skip those of a family that the machine lacks, unless none is left."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []
-    missing: OSError | None = None
-    with ExitStack() as undo:
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+    unavailable: OSError | None = None
+    with ExitStack() as close_on_error:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in infos):
             try:
                 listening = socket.create_server(address, family=family, backlog=_BACKLOG)
             except OSError as error:
-                if error.errno not in _MISSING_FAMILY:
+                if error.errno not in _FAMILY_UNAVAILABLE:
                     raise
-                missing = error
+                unavailable = error
             else:
-                bound.append(undo.enter_context(listening))
-        undo.pop_all()
-    if missing is not None and not bound:
-        raise missing
+                bound.append(close_on_error.enter_context(listening))
+        close_on_error.pop_all()
+    if unavailable is not None and not bound:
+        raise unavailable
     return bound
 
 
 class Server:
-    """Serves an application on bound sockets."""
+    """Serve an ASGI application on listening sockets, on a thread."""
 
     def __init__(
         self,
         application: ASGIApp,
         sockets: Sequence[socket.socket],
         on_end: Callable[[], None],
-        entrance: AccessControl | None = None,
+        access: AccessControl | None = None,
         threads: ThreadRegistry | None = None,
     ) -> None:
-        """``on_end``: called when it ends, wanted or not. ``entrance``: None: open to all."""
+        """``on_end``: is called when the server ends, whether it was asked to or not.
+
+        ``access``: None: open to all.
+        """
         self._threads = threads or ThreadRegistry()
         self._sockets = list(sockets)
         self._on_end = on_end
-        self._entrance = entrance or AccessControl()
-        self._guard = AccessMiddleware(application, self._entrance)
+        self._access = access or AccessControl()
+        self._middleware = AccessMiddleware(application, self._access)
         self._config = uvicorn.Config(
-            self._guard,
+            self._middleware,
             http=ClientConnection,
             ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_keep_alive=_KEEP_ALIVE_TIMEOUT,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
         self._server = uvicorn.Server(self._config)
-        self._over = threading.Event()
-        self._thread = SupervisedThread(self._threads, WEB_SERVER, "web", self._run, self._over)
+        self._stopping = threading.Event()
+        self._thread = SupervisedThread(self._threads, WEB_SERVER, "web", self._run, self._stopping)
 
     def start(self) -> None:
-        """Begin to serve."""
-        self._entrance.start()
+        """Start serving, and checking the web configuration for changes."""
+        self._access.start()
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End; waits for running answers, ``timeout`` seconds at most."""
-        self._entrance.stop()
-        self._over.set()
+        """Stop serving; wait up to ``timeout`` seconds for running responses."""
+        self._access.stop()
+        self._stopping.set()
         self._server.should_exit = True
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        """Serve until asked to stop. An exception is reported, and the server starts again."""
+        """Serve until asked to stop. If this raises, ``SupervisedThread`` logs it and calls it again."""
         try:
             asyncio.run(self._serve())
         except SystemExit:
@@ -136,22 +139,22 @@ class Server:
             raise
         for listening in self._sockets:
             listening.close()
-        self._guard.close()
+        self._middleware.close()
         self._on_end()
 
     async def _serve(self) -> None:
         if not self._config.loaded:
             self._config.load()
-        doors = Acceptor(
+        acceptor = Acceptor(
             self._config,
             self._server.server_state,
-            self._entrance,
-            is_over=lambda: self._server.should_exit,
+            self._access,
+            is_stopping=lambda: self._server.should_exit,
             threads=self._threads,
         )
-        doors.open(self._sockets)
+        acceptor.open(self._sockets)
         try:
-            # It listens nowhere itself: the doors do.
+            # No sockets: uvicorn runs the event loop and the shutdown, the acceptor accepts.
             await self._server.serve(sockets=[])
         finally:
-            doors.close()
+            acceptor.close()

@@ -1,7 +1,7 @@
-"""``tls_server_config`` -> Python's ssl: the context that new connections get, and who may come in by it.
+"""``tls_server_config`` as an ``ssl.SSLContext``, and the check of client certificates.
 
-Law: what cannot be honoured is refused in one sentence (``WebConfigError``). No private key touches a disk
-that was not on one before.
+Invariants: a setting that cannot be honoured is refused with ``WebConfigError`` (one sentence). A private key
+that is given in the configuration text is never written to a disk.
 """
 
 import ipaddress
@@ -12,136 +12,141 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from libvirt_lifecycle_exporter.web import tls_names as names
-from libvirt_lifecycle_exporter.web.config import Tls
+from libvirt_lifecycle_exporter.web import tls_names
+from libvirt_lifecycle_exporter.web.config import TlsConfig
 from libvirt_lifecycle_exporter.web.config_values import WebConfigError
-from libvirt_lifecycle_exporter.web.tls_alerts import TalkingContext
+from libvirt_lifecycle_exporter.web.tls_alerts import AlertSendingContext
 
 
-def context(tls: Tls) -> ssl.SSLContext:
-    """Build it; reads the files."""
-    made = TalkingContext(ssl.PROTOCOL_TLS_SERVER)
-    made.options |= ssl.OP_NO_RENEGOTIATION
-    made.set_alpn_protocols(["http/1.1"])
-    _identify(made, tls)
-    _set_versions(made, tls)
-    _set_ciphers(made, tls)
-    _set_curves(made, tls.curve_preferences)
-    _trust(made, tls)
-    return made
+def build_context(tls: TlsConfig) -> ssl.SSLContext:
+    """Build the server's context; reads the files. Raises ``WebConfigError``."""
+    context = AlertSendingContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(context, tls)
+    _set_versions(context, tls)
+    _set_ciphers(context, tls)
+    _set_curves(context, tls.curve_preferences)
+    _set_client_verification(context, tls)
+    return context
 
 
-def is_allowed(tls: Tls, certificate: Mapping[str, Any] | None) -> bool:
-    """Tell whether a client comes in by its (verified) certificate; ``ssl`` has checked all but its names."""
+def is_allowed(tls: TlsConfig, certificate: Mapping[str, Any] | None) -> bool:
+    """Return whether ``client_allowed_sans`` allows a client with this certificate.
+
+    ``certificate``: as ``ssl.SSLSocket.getpeercert`` returns it, verified by ssl; None: the client sent none.
+    """
     if not tls.client_allowed_sans:
         return True
-    return bool(set(tls.client_allowed_sans) & set(_names(certificate or {})))
+    return bool(set(tls.client_allowed_sans) & set(_subject_alternative_names(certificate or {})))
 
 
-def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
-    """List the subject alternative names, spelled as Go spells them."""
+def _subject_alternative_names(certificate: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names as Go's crypto/x509 formats them."""
     for kind, name in certificate.get("subjectAltName", ()):
         if kind in ("DNS", "email", "URI"):
             yield name
         elif kind == "IP Address":
-            # One that is none is nobody's.
+            # OpenSSL formats an address of a wrong length as "<invalid>": it matches nothing.
             with suppress(ValueError):
                 yield str(ipaddress.ip_address(name.strip()))
 
 
-def _identify(made: ssl.SSLContext, tls: Tls) -> None:
-    with _readable(tls.cert_file, tls.cert) as certificate, _readable(tls.key_file, tls.key) as key:
-        for what, path in (("cert_file", certificate), ("key_file", key)):
-            _open(what, tls.cert_file if what == "cert_file" else tls.key_file, path)
+def _load_certificate(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    with _as_path(tls.cert_file, tls.cert) as certificate, _as_path(tls.key_file, tls.key) as key:
+        _check_readable("cert_file", tls.cert_file, certificate)
+        _check_readable("key_file", tls.key_file, key)
         try:
-            # Without a password of its own, OpenSSL would ask the terminal for one.
-            made.load_cert_chain(certificate, key, password=lambda: "")
+            # Without a password callback, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(certificate, key, password=lambda: "")
         except (ssl.SSLError, OSError) as error:
             if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
                 raise WebConfigError(
                     "tls_server_config: the key does not belong to the certificate"
                 ) from None
             raise WebConfigError(
-                "tls_server_config: certificate and key cannot be used: they must be PEM, the key without "
-                f"password{_reason(error)}"
+                "tls_server_config: cannot load certificate and key; both must be PEM, the key without a "
+                f"password{_format_reason(error)}"
             ) from None
 
 
-def _set_versions(made: ssl.SSLContext, tls: Tls) -> None:
-    made.minimum_version = names.VERSIONS[tls.min_version]
-    made.maximum_version = names.VERSIONS[tls.max_version]
+def _set_versions(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    context.minimum_version = tls_names.VERSIONS[tls.min_version]
+    context.maximum_version = tls_names.VERSIONS[tls.max_version]
 
 
-def _set_ciphers(made: ssl.SSLContext, tls: Tls) -> None:
+def _set_ciphers(context: ssl.SSLContext, tls: TlsConfig) -> None:
     if tls.prefer_server_cipher_suites:
-        made.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
-        made.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    wanted = [names.CIPHERS[name] for name in tls.cipher_suites if name in names.CIPHERS]
-    if wanted:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    ciphers = [tls_names.CIPHERS[name] for name in tls.cipher_suites if name in tls_names.CIPHERS]
+    if ciphers:
         try:
-            made.set_ciphers(":".join(wanted))
+            context.set_ciphers(":".join(ciphers))
         except ssl.SSLError:
-            raise WebConfigError("tls_server_config: this OpenSSL has none of the cipher_suites") from None
+            raise WebConfigError("tls_server_config: OpenSSL supports none of the cipher_suites") from None
     elif tls.cipher_suites:
-        made.minimum_version = ssl.TLSVersion.TLSv1_3
+        # Suites of TLS 1.3 only.
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
 
 
-def _set_curves(made: ssl.SSLContext, curves: Sequence[str]) -> None:
-    if not curves:
+def _set_curves(context: ssl.SSLContext, curves: Sequence[str]) -> None:
+    if not curves or set(curves) == set(tls_names.CURVES):
+        # OpenSSL offers all of them by default.
         return
-    if set(curves) == set(names.CURVES):
-        # All that the format knows are on without being asked for.
-        return
-    found = [names.CURVES[curve] for curve in curves]
+    groups = [tls_names.CURVES[curve] for curve in curves]
     try:
-        if len(found) == 1:
-            made.set_ecdh_curve(found[0])
-        elif hasattr(made, "set_groups"):
-            made.set_groups(":".join(found))
+        if len(groups) == 1:
+            context.set_ecdh_curve(groups[0])
+        elif hasattr(context, "set_groups"):
+            context.set_groups(":".join(groups))
         else:
             raise WebConfigError(
-                "tls_server_config: curve_preferences: some of the curves need Python 3.15; name one, or all"
+                "tls_server_config: curve_preferences: two or three curves need Python 3.15; "
+                "list one, or all four"
             )
     except ssl.SSLError as error:
-        raise WebConfigError(f"tls_server_config: curve_preferences cannot be had{_reason(error)}") from None
+        raise WebConfigError(
+            f"tls_server_config: OpenSSL does not support these curve_preferences{_format_reason(error)}"
+        ) from None
 
 
-def _trust(made: ssl.SSLContext, tls: Tls) -> None:
-    made.verify_mode = names.CLIENT_AUTH[tls.client_auth_type]
-    if made.verify_mode is ssl.CERT_NONE:
+def _set_client_verification(context: ssl.SSLContext, tls: TlsConfig) -> None:
+    context.verify_mode = tls_names.CLIENT_AUTH[tls.client_auth_type]
+    if context.verify_mode is ssl.CERT_NONE:
         return
-    # As in Go: what is named is trusted, be it a root or not.
-    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    # As in Go: each certificate of client_ca_file is trusted, also one that is not a root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if tls.client_ca_file is None and not tls.client_ca:
-        made.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         return
-    with _readable(tls.client_ca_file, tls.client_ca) as file:
-        _open("client_ca_file", tls.client_ca_file, file)
+    with _as_path(tls.client_ca_file, tls.client_ca) as file:
+        _check_readable("client_ca_file", tls.client_ca_file, file)
         try:
-            made.load_verify_locations(file)
+            context.load_verify_locations(file)
         except (ssl.SSLError, OSError) as error:
             raise WebConfigError(
-                f"tls_server_config: there are no certificates in the client CAs{_reason(error)}"
+                f"tls_server_config: client_ca_file contains no certificates{_format_reason(error)}"
             ) from None
 
 
 @contextmanager
-def _readable(file: Path | None, text: str) -> Iterator[str]:
-    """Give a file; for what stands in the configuration itself one in memory, since ssl reads only files."""
+def _as_path(file: Path | None, text: str) -> Iterator[str]:
+    """Yield the file's path, or that of a file in memory with ``text``: ssl loads keys from paths only."""
     if file is not None:
         yield str(file)
         return
-    memory = os.memfd_create("web-config")
+    descriptor = os.memfd_create("web-config")
     try:
-        os.write(memory, text.encode())
-        yield f"/proc/self/fd/{memory}"
+        os.write(descriptor, text.encode())
+        yield f"/proc/self/fd/{descriptor}"
     finally:
-        os.close(memory)
+        os.close(descriptor)
 
 
-def _open(key: str, file: Path | None, path: str) -> None:
-    """Say which file it is that cannot be read; ssl would not."""
+def _check_readable(key: str, file: Path | None, path: str) -> None:
+    """Raise ``WebConfigError`` with the file's name if it cannot be opened; ssl's error does not name it."""
     try:
         with open(path, "rb"):  # noqa: PTH123 - may be one in memory
             return
@@ -149,6 +154,6 @@ def _open(key: str, file: Path | None, path: str) -> None:
         raise WebConfigError(f"tls_server_config: {key} ({file}): {(error.strerror or '').lower()}") from None
 
 
-def _reason(error: OSError) -> str:
+def _format_reason(error: OSError) -> str:
     reason = getattr(error, "reason", None)
     return f" ({reason})" if reason else ""

@@ -1,6 +1,7 @@
-"""Why TLS failed, told to the client as the protocol has it: asyncio closes before OpenSSL's alert is sent.
+"""Send the TLS alert of a failed handshake: asyncio closes the connection before it sends what OpenSSL wrote.
 
-Without it, whoever has no certificate is told of an end of file, and searches for long.
+With the alert, a client without a valid certificate reports the cause ("certificate required") instead of an
+unexpected end of file. https://www.rfc-editor.org/rfc/rfc8446#section-6.2
 """
 
 import socket
@@ -9,11 +10,11 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-CLIENT: ContextVar[socket.socket | None] = ContextVar("CLIENT", default=None)
-"""Whose handshake this is; set by whoever begins it."""
+HANDSHAKE_SOCKET: ContextVar[socket.socket | None] = ContextVar("HANDSHAKE_SOCKET", default=None)
+"""The client's socket of the handshake that is about to start; set by the task that starts it."""
 
 
-class _Talk(ssl.SSLObject):
+class _AlertSendingObject(ssl.SSLObject):
     outgoing: ssl.MemoryBIO
     client: socket.socket | None
 
@@ -24,20 +25,25 @@ class _Talk(ssl.SSLObject):
             raise
         except ssl.SSLError:
             if self.client is not None:
-                # It does not block, and who does not take it does not get it.
+                # Non-blocking and best effort: the alert is lost if the socket's buffer is full.
                 with suppress(OSError):
                     self.client.send(self.outgoing.read())
             raise
 
 
-class TalkingContext(ssl.SSLContext):
-    """A context for servers on asyncio."""
+class AlertSendingContext(ssl.SSLContext):
+    """A server's context for use with asyncio."""
 
-    sslobject_class = _Talk
+    sslobject_class = _AlertSendingObject
 
-    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **more: Any) -> _Talk:  # noqa: ANN401 - ssl's own
-        """As the base class, which asyncio calls."""
-        talk = super().wrap_bio(incoming, outgoing, *args, **more)
-        assert isinstance(talk, _Talk)  # noqa: S101 - that is what sslobject_class is for
-        talk.outgoing, talk.client = outgoing, CLIENT.get()
-        return talk
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        *args: Any,  # noqa: ANN401 - ssl's own
+        **kwargs: Any,  # noqa: ANN401 - ssl's own
+    ) -> _AlertSendingObject:
+        wrapped = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        assert isinstance(wrapped, _AlertSendingObject)  # noqa: S101 - guaranteed by sslobject_class
+        wrapped.outgoing, wrapped.client = outgoing, HANDSHAKE_SOCKET.get()
+        return wrapped

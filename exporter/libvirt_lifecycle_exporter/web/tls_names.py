@@ -1,4 +1,4 @@
-"""The words of ``tls_server_config``, which are Go's, and what OpenSSL calls the same: tables only.
+"""Names in ``tls_server_config`` (Go's) and their equivalents in OpenSSL and Python's ssl: tables only.
 
 https://pkg.go.dev/crypto/tls#CipherSuites, #CurveID, #ClientAuthType
 """
@@ -10,7 +10,7 @@ from typing import Final
 VERSIONS: Final = MappingProxyType({"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3})
 
 OLD_VERSIONS: Final = frozenset({"TLS10", "TLS11"})
-"""Known to the format, and not served: RFC 8996 forbids them."""
+"""Part of the format, but refused: RFC 8996 forbids them."""
 
 CIPHERS: Final = MappingProxyType(
     {
@@ -26,12 +26,12 @@ CIPHERS: Final = MappingProxyType(
         "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
     }
 )
-"""For TLS 1.2."""
+"""Cipher suites of TLS 1.2."""
 
 TLS13_CIPHERS: Final = frozenset(
     {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 )
-"""Always on, as in Go: naming them changes nothing for TLS 1.3."""
+"""Cipher suites of TLS 1.3: always enabled, as in Go; listing them has no effect on TLS 1.3."""
 
 CURVES: Final = MappingProxyType(
     {"X25519": "X25519", "CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1"}
@@ -40,12 +40,12 @@ CURVES: Final = MappingProxyType(
 CLIENT_AUTH: Final = MappingProxyType(
     {
         "NoClientCert": ssl.CERT_NONE,
-        # What is asked for and never looked at need not be asked for.
+        # A certificate that is requested but never verified need not be requested.
         "RequestClientCert": ssl.CERT_NONE,
         "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
         "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
     }
 )
 
-UNVERIFIED: Final = frozenset({"RequireAnyClientCert", "RequireClientCert"})
-"""Want a certificate that nobody verifies; Python's ssl has no such thing, and it would prove nothing."""
+UNSUPPORTED_CLIENT_AUTH: Final = frozenset({"RequireAnyClientCert", "RequireClientCert"})
+"""Require a certificate without verifying it: Python's ssl cannot do that, and it would prove nothing."""

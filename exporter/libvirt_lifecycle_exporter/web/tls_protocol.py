@@ -1,6 +1,6 @@
-"""TLS on an accepted socket, by asyncio's own protocol with a small buffer.
+"""TLS on an accepted socket with a small receive buffer.
 
-asyncio allocates the buffer that it receives into for each connection, before the handshake: 256 KiB.
+asyncio's own SSLProtocol allocates a buffer of 256 KiB for each connection, before the handshake.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from asyncio import sslproto
 
 
 class TLSProtocol(sslproto.SSLProtocol):
-    """TLS of one connection."""
+    """asyncio's TLS protocol of one connection, with a smaller buffer."""
 
     max_size = 16 * 1024
-    """Bytes received at once, and decrypted at once; a scrape's request fits into it many times."""
+    """Bytes that are received and decrypted at once; a scrape's request is much smaller."""
 
 
 async def accept_tls(
@@ -24,9 +24,9 @@ async def accept_tls(
     handshake_timeout: float,
     shutdown_timeout: float,
 ) -> None:
-    """Do the handshake; return when ``protocol`` has been connected. Raises OSError (ssl's among them).
+    """Do the handshake; return when ``protocol`` is connected. Raises OSError, of which ssl.SSLError is one.
 
-    It is ``loop.connect_accepted_socket(..., ssl=context)`` with another buffer. Timeouts: seconds.
+    This is ``loop.connect_accepted_socket(..., ssl=context)`` with a smaller buffer. Timeouts: seconds.
     """
     loop = asyncio.get_running_loop()
     handshake: asyncio.Future[None] = loop.create_future()
@@ -47,8 +47,8 @@ async def accept_tls(
         transport.abort()
         raise
     error = handshake.exception()
-    # The error's traceback, the frames in it (asyncio's among them) and the future refer to each other:
-    # without these lines all of the connection would stay until garbage is collected.
+    # The error's traceback, the frames in it and the future refer to each other: without these lines, only
+    # the garbage collector would free the connection.
     del handshake
     if error is not None:
         try:

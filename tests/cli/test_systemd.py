@@ -1,4 +1,4 @@
-"""What a service manager is told, over a real socket of each kind, by a real exporter."""
+"""Notifications to the service manager, over real sockets of both kinds, by a real exporter."""
 
 import os
 import signal
@@ -10,44 +10,43 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.runtime.systemd import ServiceManager
+from libvirt_lifecycle_exporter.runtime.systemd import NotifySocket
 from tests.lab.exporter import Exporter, free_port
 from tests.lab.supervisor import Supervisor
 
-STALLING = Path(__file__).with_name("stalling_process.py")
+STALLING_EXPORTER = Path(__file__).with_name("stalling_process.py")
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_ready_once_it_serves_and_stopping_when_it_stops(tmp_path: Path, abstract: bool) -> None:  # noqa: FBT001 - both kinds
+def test_ready_and_stopping_are_notified(tmp_path: Path, abstract: bool) -> None:  # noqa: FBT001 - a table
     with Supervisor(tmp_path, abstract=abstract) as supervisor:
         with Exporter(tmp_path, ["test:///default"], environment=supervisor.variables) as exporter:
-            told = supervisor.hear()
-            assert told["READY"] == "1"
+            variables = supervisor.hear()
+            assert variables["READY"] == "1"
             assert exporter.status("/-/healthy") == 200
-            if told["STATUS"] != "listening":
+            if variables["STATUS"] != "listening":
                 assert supervisor.wait_for("STATUS") == "listening"
         assert supervisor.wait_for("STOPPING") == "1"
 
 
-def test_what_is_down_is_in_the_status(tmp_path: Path) -> None:
+def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
     absent = f"absent=qemu+unix:///session?socket={tmp_path}/none"
     with (
         Supervisor(tmp_path) as supervisor,
         Exporter(tmp_path, [absent], environment=supervisor.variables, ready=False),
     ):
-        told = supervisor.hear()
-        assert (told["READY"], told["STATUS"]) == ("1", "listening, but not to absent")
+        variables = supervisor.hear()
+        assert (variables["READY"], variables["STATUS"]) == ("1", "listening, but not to absent")
 
 
-def test_well_as_long_as_the_event_loop_turns(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling(tmp_path, supervisor) as process:
+def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling_exporter(tmp_path, supervisor) as process:
         for _ in range(3):
             assert supervisor.wait_for("WATCHDOG") == "1"
         process.send_signal(signal.SIGUSR1)
-        said = process.stderr
-        assert said is not None
-        line = next(line for line in said if "no longer told" in line)
-        assert "libvirt's event loop has not turned for" in line
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "watchdog notifications suspended" in line)
+        assert "libvirt's event loop has not run for" in line
         supervisor.forget()
         with pytest.raises(TimeoutError):
             supervisor.wait_for("WATCHDOG", 3)
@@ -58,15 +57,15 @@ def test_well_as_long_as_the_event_loop_turns(tmp_path: Path) -> None:
         assert process.wait(20) == 0
 
 
-def test_a_process_that_the_watchdog_ends_says_where_it_was(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling(tmp_path, supervisor) as process:
+def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling_exporter(tmp_path, supervisor) as process:
         supervisor.wait_for("WATCHDOG")
         process.send_signal(signal.SIGUSR1)
         assert process.stderr is not None
-        # In either order: on a busy machine it may be slow before it stands still.
-        awaited = {"no longer told", "here it stands still"}
+        # In either order: on a busy machine, the event loop may be slow before it is stalled.
+        awaited = {"watchdog notifications suspended", "event loop stalled"}
         for line in process.stderr:
-            awaited -= {words for words in awaited if words in line}
+            awaited -= {text for text in awaited if text in line}
             if not awaited:
                 break
         process.send_signal(signal.SIGABRT)
@@ -75,10 +74,10 @@ def test_a_process_that_the_watchdog_ends_says_where_it_was(tmp_path: Path) -> N
 
 
 @contextmanager
-def stalling(folder: Path, supervisor: Supervisor) -> Iterator[subprocess.Popen[str]]:
+def stalling_exporter(folder: Path, supervisor: Supervisor) -> Iterator[subprocess.Popen[str]]:
     arguments = ["--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{free_port()}"]
     with subprocess.Popen(
-        [sys.executable, STALLING, *arguments, "--journal.path", folder / "journal.sqlite"],
+        [sys.executable, STALLING_EXPORTER, *arguments, "--journal.path", folder / "journal.sqlite"],
         env={**os.environ, **supervisor.variables},
         stderr=subprocess.PIPE,
         text=True,
@@ -89,11 +88,13 @@ def stalling(folder: Path, supervisor: Supervisor) -> Iterator[subprocess.Popen[
             process.kill()
 
 
-def test_nobody_is_told_where_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ServiceManager({}, pid=1).tell(READY="1")
+def test_failed_notification_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    NotifySocket({}, pid=1).notify(READY="1")
     assert not caplog.text
-    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "none")}, pid=1).tell(READY="1")
-    assert "the service manager cannot be told READY" in caplog.text
+    NotifySocket({"NOTIFY_SOCKET": str(tmp_path / "none")}, pid=1).notify(READY="1")
+    (record,) = caplog.records
+    assert record.getMessage() == "cannot notify the service manager"
+    assert record.__dict__["variables"] == "READY"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_nobody_is_told_where_nobody_listens(tmp_path: Path, caplog: pytest.LogC
         ({}, 0),
     ],
 )
-def test_the_watchdog_that_is_meant_for_this_process(variables: dict[str, str], seconds: float) -> None:
+def test_watchdog_of_another_process_is_ignored(variables: dict[str, str], seconds: float) -> None:
     environment = {"NOTIFY_SOCKET": "/run/x", **variables}
-    assert ServiceManager(environment, pid=7).watchdog == seconds
-    assert environment == {}, "children would speak for us"
+    assert NotifySocket(environment, pid=7).watchdog_timeout == seconds
+    assert environment == {}, "child processes must not use the variables"

@@ -1,4 +1,4 @@
-"""What answers on the port, over real sockets."""
+"""The HTTP endpoints, over real sockets."""
 
 import gzip
 import re
@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from libvirt_lifecycle_exporter.web.metrics_endpoint import endpoint
-from libvirt_lifecycle_exporter.web.routes import site
+from libvirt_lifecycle_exporter.web.metrics_endpoint import create_metrics_endpoint
+from libvirt_lifecycle_exporter.web.routes import create_application
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from tests.lab.page import Page
 
@@ -27,55 +27,59 @@ PROMETHEUS_3 = (
 )
 
 
-class Sink:
-    """Shows one counter."""
+class StubRenderer:
+    """Renders one counter."""
 
     def render(self, *, openmetrics: bool) -> str:
         name = "fish" if openmetrics else "fish_total"
         return f'# HELP {name} Fish.\n# TYPE {name} counter\nfish_total{{kind="cod"}} 3\n'
 
 
-class Health:
-    """What the parts would say."""
+class StubHealth:
+    """A health state that the test sets."""
 
     def __init__(self) -> None:
-        self.wrong: str | None = None
-        self.is_ready = True
-        self.is_down: list[str] = []
+        self.reason: str | None = None
+        self.ready = True
+        self.down: list[str] = []
 
-    def trouble(self) -> str | None:
-        return self.wrong
+    def unhealthy_reason(self) -> str | None:
+        return self.reason
 
-    def ready(self) -> bool:
-        return self.is_ready
+    def is_ready(self) -> bool:
+        return self.ready
 
-    def down(self) -> list[str]:
-        return self.is_down
-
-
-@pytest.fixture
-def health() -> Health:
-    return Health()
+    def down_connections(self) -> list[str]:
+        return self.down
 
 
 @pytest.fixture
-def page(health: Health) -> Iterator[Page]:
+def health() -> StubHealth:
+    return StubHealth()
+
+
+@pytest.fixture
+def page(health: StubHealth) -> Iterator[Page]:
     registry = CollectorRegistry()
     Gauge("depth", "Depth.", registry=registry).set(7)
-    duration = Histogram("took_seconds", "Time.", registry=registry)
+    duration = Histogram("duration_seconds", "Duration.", registry=registry)
     sockets = bind("127.0.0.1", 0)
     ended = threading.Event()
-    server = Server(site(endpoint(Sink(), registry, duration), health, "1.2.3"), sockets, ended.set)
+    server = Server(
+        create_application(create_metrics_endpoint(StubRenderer(), registry, duration), health, "1.2.3"),
+        sockets,
+        ended.set,
+    )
     server.start()
-    shown = Page(sockets[0].getsockname()[1])
-    shown.wait_until(lambda: shown.status("/-/healthy"))
-    yield shown
+    page = Page(sockets[0].getsockname()[1])
+    page.wait_until(lambda: page.status("/-/healthy"))
+    yield page
     server.stop(5)
     assert ended.is_set()
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/plain;version=0.0.4", "application/json"])
-def test_metrics_are_text_unless_openmetrics_is_asked_for(page: Page, accept: str) -> None:
+def test_text_format_is_the_default(page: Page, accept: str) -> None:
     status, headers, body = page.get("/metrics", Accept=accept)
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -85,18 +89,18 @@ def test_metrics_are_text_unless_openmetrics_is_asked_for(page: Page, accept: st
 
 
 @pytest.mark.parametrize("accept", [OPENMETRICS, PROMETHEUS, "application/openmetrics-text"])
-def test_metrics_are_openmetrics_where_asked_for(page: Page, accept: str) -> None:
+def test_openmetrics_is_used_if_requested(page: Page, accept: str) -> None:
     _, headers, body = page.get("/metrics", Accept=accept)
     assert headers["content-type"] == OPENMETRICS
     assert body.endswith(b"# EOF\n")
     assert {family.name for family in openmetrics_families(body.decode())} == {
         "fish",
         "depth",
-        "took_seconds",
+        "duration_seconds",
     }
 
 
-def test_metrics_are_compressed_where_asked_for(page: Page) -> None:
+def test_gzip_is_used_if_requested(page: Page) -> None:
     _, headers, body = page.get("/metrics", Accept_Encoding="gzip")
     assert headers["content-encoding"] == "gzip"
     assert headers["vary"] == "Accept, Accept-Encoding"
@@ -165,16 +169,19 @@ def sample_names(body: bytes) -> set[str]:
     [
         ("name[]=depth", {"depth"}),
         ("name%5B%5D=depth&name[]=fish_total", {"depth", "fish_total"}),
-        ("name[]=took_seconds_count", {"took_seconds_count"}),
-        ("name[]=took_seconds", {"took_seconds_count", "took_seconds_sum", "took_seconds_bucket"}),
+        ("name[]=duration_seconds_count", {"duration_seconds_count"}),
+        (
+            "name[]=duration_seconds",
+            {"duration_seconds_count", "duration_seconds_sum", "duration_seconds_bucket"},
+        ),
         ("name[]=none", set()),
     ],
 )
 def test_name_parameter_selects_metrics(page: Page, query: str, names: set[str]) -> None:
     status, _, body = page.get(f"/metrics?{query}")
     assert status == 200
-    # One more of a histogram: when it was made.
-    assert sample_names(body) - {"took_seconds_created"} == names
+    # A histogram has one more sample: its creation time.
+    assert sample_names(body) - {"duration_seconds_created"} == names
     assert (b"# HELP depth " in body) is ("depth" in names)
     assert (b"# TYPE fish_total " in body) is ("fish_total" in names)
 
@@ -184,7 +191,7 @@ def test_name_parameter_keeps_openmetrics_valid(page: Page) -> None:
     assert [family.name for family in openmetrics_families(body.decode())] == ["fish"]
 
 
-def raw_answer(page: Page, request: bytes) -> bytes:
+def raw_response(page: Page, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", page.port), 20) as client:
         client.sendall(request + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
         return client.makefile("rb").read()
@@ -204,20 +211,20 @@ def raw_answer(page: Page, request: bytes) -> bytes:
     ],
 )
 def test_absolute_target_is_served(page: Page, target: bytes, status: int) -> None:
-    assert raw_answer(page, b"GET " + target + b" HTTP/1.1").startswith(b"HTTP/1.1 %d " % status)
+    assert raw_response(page, b"GET " + target + b" HTTP/1.1").startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
-def test_head_is_answered_without_body(page: Page, path: str) -> None:
-    head, _, body = raw_answer(page, b"HEAD " + path.encode() + b" HTTP/1.1").partition(b"\r\n\r\n")
+def test_head_response_has_no_body(page: Page, path: str) -> None:
+    head, _, body = raw_response(page, b"HEAD " + path.encode() + b" HTTP/1.1").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"content-length: " in head
     assert body == b""
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"OPTIONS"])
-def test_other_methods_are_answered_with_allow(page: Page, method: bytes) -> None:
-    head = raw_answer(page, method + b" /metrics HTTP/1.1").partition(b"\r\n\r\n")[0].decode().lower()
+def test_other_methods_are_refused_with_allow_header(page: Page, method: bytes) -> None:
+    head = raw_response(page, method + b" /metrics HTTP/1.1").partition(b"\r\n\r\n")[0].decode().lower()
     assert head.startswith("http/1.1 405 ")
     allowed = next(line for line in head.splitlines() if line.startswith("allow: "))
     assert set(allowed.removeprefix("allow: ").split(", ")) == {"get", "head"}
@@ -231,43 +238,43 @@ def test_links_of_the_page_are_relative(page: Page) -> None:
         assert urljoin("http://proxy.example/exporter/", link).startswith("http://proxy.example/exporter/")
 
 
-def test_every_scrape_is_timed(page: Page) -> None:
+def test_duration_of_every_scrape_is_observed(page: Page) -> None:
     for _ in range(3):
         page.get("/metrics")
-    assert page.value("took_seconds_count") == 3
+    assert page.value("duration_seconds_count") == 3
 
 
-def test_healthy_says_what_is_wrong(page: Page, health: Health) -> None:
+def test_healthy_reports_the_reason(page: Page, health: StubHealth) -> None:
     assert page.get("/-/healthy")[::2] == (200, b"OK\n")
-    health.wrong = "the worker has ended"
+    health.reason = "the worker has ended"
     assert page.get("/-/healthy")[::2] == (503, b"the worker has ended\n")
 
 
-def test_ready_says_which_connections_are_down(page: Page, health: Health) -> None:
+def test_ready_names_the_connections_that_are_down(page: Page, health: StubHealth) -> None:
     assert page.get("/-/ready")[::2] == (200, b"Ready\n")
-    health.is_down = ["qemu:///system", "lxc:///system"]
+    health.down = ["qemu:///system", "lxc:///system"]
     lines = b"connection qemu:///system is down\nconnection lxc:///system is down\n"
     assert page.get("/-/ready")[::2] == (200, b"Ready\n" + lines)
-    health.is_ready = False
+    health.ready = False
     assert page.get("/-/ready")[::2] == (503, b"Not ready: no domains listed yet\n" + lines)
 
 
-def test_the_page_leads_on_and_escapes_names(page: Page, health: Health) -> None:
-    health.is_down = ["<script>alert(1)</script>"]
+def test_page_has_links_and_escapes_names(page: Page, health: StubHealth) -> None:
+    health.down = ["<script>alert(1)</script>"]
     status, headers, body = page.get("/")
-    shown = body.decode()
+    text = body.decode()
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert 'href="metrics"' in shown
-    assert "1.2.3" in shown
-    assert "<script>" not in shown
+    assert 'href="metrics"' in text
+    assert "1.2.3" in text
+    assert "<script>" not in text
 
 
 @pytest.mark.parametrize("path", ["/metric", "/metrics/", "/-/", "/favicon.ico", "/..", "/%00", "//"])
-def test_elsewhere_there_is_nothing(page: Page, path: str) -> None:
+def test_unknown_path_is_404(page: Page, path: str) -> None:
     assert page.get(path)[0] == 404
 
 
-def test_idle_and_babbling_clients_block_nobody(page: Page) -> None:
+def test_idle_and_malformed_clients_delay_no_client(page: Page) -> None:
     clients = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(200)]
     try:
         before = threading.active_count()
@@ -281,7 +288,7 @@ def test_idle_and_babbling_clients_block_nobody(page: Page) -> None:
             client.close()
 
 
-def test_addresses_of_all_kinds_can_be_bound() -> None:
+def test_names_and_addresses_can_be_bound() -> None:
     for host, families in [
         ("127.0.0.1", {socket.AF_INET}),
         ("localhost", {socket.AF_INET, socket.AF_INET6}),
@@ -295,7 +302,7 @@ def test_addresses_of_all_kinds_can_be_bound() -> None:
             bound.close()
 
 
-def test_every_address_means_both_families() -> None:
+def test_empty_host_means_both_families() -> None:
     (bound,) = bind("", 0)
     with bound:
         port = bound.getsockname()[1]
@@ -304,7 +311,7 @@ def test_every_address_means_both_families() -> None:
             socket.create_connection(("::1", port)).close()
 
 
-def test_a_taken_port_is_one_clear_sentence() -> None:
+def test_port_in_use_is_reported_in_one_sentence() -> None:
     (bound,) = bind("127.0.0.1", 0)
     with bound:
         port = bound.getsockname()[1]
@@ -312,6 +319,6 @@ def test_a_taken_port_is_one_clear_sentence() -> None:
             bind("127.0.0.1", port)
 
 
-def test_a_host_that_is_not_there_is_one_clear_sentence() -> None:
+def test_unknown_host_is_reported_in_one_sentence() -> None:
     with pytest.raises(OSError, match=r"^cannot listen on no-such-host.invalid:1: "):
         bind("no-such-host.invalid", 1)

@@ -1,4 +1,4 @@
-"""The real server with a page of its own, under a web configuration, and clients of all kinds."""
+"""Run the real server with a minimal application and a web configuration, and send requests to it."""
 
 import base64
 import socket
@@ -12,7 +12,7 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import bcrypt
 from starlette.applications import Starlette
-from starlette.requests import Request as Asked
+from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -23,86 +23,88 @@ from tests.lab.waiting import until
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key"
 
 
-def hashed(password: str) -> str:
-    """As cheap as can be."""
+def bcrypt_hash(password: str) -> str:
+    """Return a hash of the lowest cost."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
 
 
-def basic(user: str, password: str) -> dict[str, str]:
+def basic_auth(user: str, password: str) -> dict[str, str]:
+    """Return the Authorization header."""
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
-class Served:
-    """A running server; `ask` opens a connection of its own each time."""
+class RunningServer:
+    """A client of a running server; ``get`` opens a new connection each time."""
 
-    def __init__(self, port: int, entrance: AccessControl, folder: Path) -> None:
+    def __init__(self, port: int, access: AccessControl, folder: Path) -> None:
         self.port = port
-        self.entrance = entrance
+        self.access = access
         self.folder = folder
 
-    def client(self, certificate: str = "", *, authority: str = "ca") -> ssl.SSLContext:
+    def client_context(self, certificate: str = "", *, authority: str = "ca") -> ssl.SSLContext:
+        """Return a client's context that trusts ``authority`` and presents ``certificate``, if any."""
         context = ssl.create_default_context(cafile=str(self.folder / f"{authority}.pem"))
-        # Since Python 3.13 it refuses authorities that Prometheus takes.
+        # Since Python 3.13 the default refuses authorities that Prometheus accepts.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if certificate:
             context.load_cert_chain(self.folder / f"{certificate}.pem", self.folder / f"{certificate}.key")
         return context
 
-    def ask(
+    def get(
         self,
         context: ssl.SSLContext | None = None,
         *,
         path: str = "/",
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str]]:
-        """Status and headers (names in lower case). Raises OSError where nobody answers."""
+        """Return status and headers (names in lower case). Raises OSError if there is no response."""
         scheme = "https" if context else "http"
         opener = build_opener(ProxyHandler({}), *([HTTPSHandler(context=context)] if context else []))
         request = Request(f"{scheme}://127.0.0.1:{self.port}{path}", headers=dict(headers or {}))
         try:
-            with opener.open(request, timeout=20) as answer:
-                return answer.status, {name.lower(): value for name, value in answer.headers.items()}
-        except HTTPError as refused:
-            with refused:
-                return refused.code, {name.lower(): value for name, value in refused.headers.items()}
+            with opener.open(request, timeout=20) as response:
+                return response.status, {name.lower(): value for name, value in response.headers.items()}
+        except HTTPError as error:
+            with error:
+                return error.code, {name.lower(): value for name, value in error.headers.items()}
 
     def negotiated_cipher(self, context: ssl.SSLContext) -> str:
-        """OpenSSL's name of the cipher suite that a client agrees on with the server."""
+        """Return OpenSSL's name of the cipher suite that client and server negotiate."""
         with (
             socket.create_connection(("127.0.0.1", self.port), 20) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
         ):
             return (wrapped.cipher() or ("",))[0]
 
-    def write(self, text: str) -> None:
-        """Change the file."""
+    def write_config(self, text: str) -> None:
+        """Write the web configuration file."""
         (self.folder / "web.yml").write_text(text)
 
-    def reread(self, text: str) -> None:
-        """Change the file and wait until it is in force."""
-        before = self.entrance.reloaded_at
-        self.write(text)
-        until(lambda: self.entrance.reloaded_at != before, 20, "the new configuration")
+    def reload_config(self, text: str) -> None:
+        """Write the web configuration file and wait until it is active."""
+        before = self.access.reloaded_at
+        self.write_config(text)
+        until(lambda: self.access.reloaded_at != before, 20, "the new configuration")
 
 
 @contextmanager
-def serving(folder: Path, text: str | None, *, host: str = "127.0.0.1") -> Iterator[Served]:
-    """With `text` as its web configuration; None: without any."""
+def running_server(folder: Path, text: str | None, *, host: str = "127.0.0.1") -> Iterator[RunningServer]:
+    """Run a server with ``text`` as its web configuration; None: without one."""
 
-    async def page(_: Asked) -> PlainTextResponse:
+    async def page(_: StarletteRequest) -> PlainTextResponse:
         return PlainTextResponse("here\n")
 
     file = folder / "web.yml"
     if text is not None:
         file.write_text(text)
-    entrance = AccessControl(str(file) if text is not None else "")
+    access = AccessControl(str(file) if text is not None else "")
     (listening,) = bind(host, 0)
     ended = threading.Event()
-    server = Server(Starlette(routes=[Route("/", page)]), [listening], ended.set, entrance)
+    server = Server(Starlette(routes=[Route("/", page)]), [listening], ended.set, access)
     port = listening.getsockname()[1]
     server.start()
     try:
-        yield Served(port, entrance, folder)
+        yield RunningServer(port, access, folder)
     finally:
         server.stop(10)
         assert ended.wait(10)

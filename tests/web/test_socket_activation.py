@@ -1,4 +1,4 @@
-"""What a service manager does with a service: passes its sockets, asks it to reload."""
+"""systemd passes sockets (socket activation) and asks for a reload (SIGHUP)."""
 
 import os
 import signal
@@ -14,24 +14,24 @@ import pytest
 from libvirt_lifecycle_exporter.runtime.socket_activation import activated_sockets
 from tests.lab.exporter import Exporter
 from tests.lab.page import Page
-from tests.web.serving import basic, hashed
+from tests.web.running_server import basic_auth, bcrypt_hash
 
 START = """
 import os, sys
 descriptors = [int(word) for word in sys.argv[1].split(",") if word]
-kept = [os.dup2(one, 100 + one) for one in descriptors]
-for number, one in enumerate(kept):
-    os.dup2(one, 3 + number)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": "x"}
+copies = [os.dup2(descriptor, 100 + descriptor) for descriptor in descriptors]
+for number, descriptor in enumerate(copies):
+    os.dup2(descriptor, 3 + number)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(copies)), "LISTEN_FDNAMES": "x"}
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""As systemd starts a service: descriptors 3, 4, ... are its sockets."""
+"""Start a process as systemd does: its sockets are the descriptors 3, 4, ..."""
 
 
 @contextmanager
 def activated(folder: Path, *sockets: socket.socket) -> Iterator[subprocess.Popen[str]]:
-    """An exporter to which these sockets are passed."""
-    passed = [one.fileno() for one in sockets]
+    """Run an exporter to which these sockets are passed."""
+    passed = [passed.fileno() for passed in sockets]
     exporter = [sys.executable, "-m", "libvirt_lifecycle_exporter", "--libvirt.uri", "test:///default"]
     exporter += ["--journal.path", str(folder / "journal.sqlite"), "--web.systemd-socket"]
     with subprocess.Popen(
@@ -46,7 +46,7 @@ def activated(folder: Path, *sockets: socket.socket) -> Iterator[subprocess.Pope
             process.terminate()
 
 
-def test_sockets_of_systemd_are_served(tmp_path: Path) -> None:
+def test_passed_sockets_are_served(tmp_path: Path) -> None:
     unix = str(tmp_path / "exporter.sock")
     with ExitStack() as opened:
         first = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -80,7 +80,7 @@ def test_socket_that_does_not_listen_is_refused(tmp_path: Path) -> None:
     with socket.socket() as other, activated(tmp_path, other) as process:
         assert process.wait(60) == 1
         assert process.stderr
-        assert "descriptor 3 is no listening stream socket" in process.stderr.read()
+        assert "descriptor 3 is not a listening stream socket" in process.stderr.read()
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_variables_of_another_process_are_ignored(variables: dict[str, str]) -> 
     environment = {**variables, "LISTEN_FDNAMES": "x", "HOME": "/"}
     with pytest.raises(OSError, match="systemd passed no socket"):
         activated_sockets(environment, pid=7)
-    # Children must not take them for their own.
+    # Child processes must not use them.
     assert environment == {"HOME": "/"}
 
 
-RELOADED = "the web configuration {} was read again and is in force"
+RELOADED = "web configuration reloaded"
 
 
 def test_sighup_reloads_the_web_configuration(tmp_path: Path) -> None:
@@ -109,29 +109,29 @@ def test_sighup_reloads_the_web_configuration(tmp_path: Path) -> None:
     file.write_text("")
     with Exporter(tmp_path, ["test:///default"], extra_args=["--web.config.file", str(file)]) as exporter:
 
-        def reload(told: str) -> None:
-            """Ask for it, and wait until the log has one more line with these words."""
-            before = exporter.log_text().count(told)
+        def reload(message: str) -> None:
+            """Send SIGHUP, and wait until the log has one more line with this text."""
+            before = exporter.log_text().count(message)
             os.kill(exporter.pid, signal.SIGHUP)
-            exporter.wait_until(lambda: exporter.log_text().count(told) == before + 1, what=told)
+            exporter.wait_until(lambda: exporter.log_text().count(message) == before + 1, what=message)
 
-        def is_well() -> float | None:
+        def last_reload_successful() -> float | None:
             return exporter.value("libvirt_lifecycle_exporter_web_config_last_reload_successful")
 
-        # Unchanged: it is read all the same.
-        reload(RELOADED.format(file))
+        # The file is read although it is unchanged.
+        reload(RELOADED)
         file.write_text("surprise: 1")
-        exporter.wait_until(lambda: is_well() == 0)
-        # It is told each time that somebody asks.
+        exporter.wait_until(lambda: last_reload_successful() == 0)
+        # The error is logged at each SIGHUP.
         for _ in range(2):
             reload("surprise")
-        assert is_well() == 0
+        assert last_reload_successful() == 0
         file.write_text("")
-        exporter.wait_until(lambda: is_well() == 1)
-        file.write_text(f"basic_auth_users: {{alice: {hashed('a')}}}")
+        exporter.wait_until(lambda: last_reload_successful() == 1)
+        file.write_text(f"basic_auth_users: {{alice: {bcrypt_hash('a')}}}")
         os.kill(exporter.pid, signal.SIGHUP)
         exporter.wait_until(lambda: exporter.status("/metrics") == 401)
-        assert exporter.get("/metrics", **basic("alice", "a"))[0] == 200
+        assert exporter.get("/metrics", **basic_auth("alice", "a"))[0] == 200
 
 
 def test_sighup_without_web_configuration_is_harmless(tmp_path: Path) -> None:
