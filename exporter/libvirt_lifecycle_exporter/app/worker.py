@@ -148,7 +148,7 @@ class Worker:
         self._threads.report(WORKER, error)
         self._inbox.lose(message.connection, "worker_error")
         with self._threads.guard(WORKER):
-            self._askers[message.connection].want_snapshot()
+            self._askers[message.connection].request_listing()
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
@@ -181,7 +181,7 @@ class Worker:
                 self._sink.exemplify(traced)
         for connection in wishes.snapshots:
             with self._threads.guard(WORKER):
-                self._askers[connection].want_snapshot()
+                self._askers[connection].request_listing()
         for connection, looks in wishes.looks.items():
             with self._threads.guard(WORKER):
-                self._askers[connection].want_looks(looks)
+                self._askers[connection].request_lookups(looks)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
 EMULATOR: Final = "emulator"
 GUEST_AGENT: Final = "guest_agent"
@@ -80,46 +80,48 @@ class Case:
         self.seen, self.misses, self.ran, self.stirred = 0.0, 0, -1, None
 
 
-def _emulator(case: Case, answer: Answer, since: float, at: float, patience: HangThresholds) -> str | None:
-    if answer.how == "answered":
+def _emulator(
+    case: Case, answer: ProbeAnswer, since: float, at: float, patience: HangThresholds
+) -> str | None:
+    if answer.outcome == "answered":
         case.seen = 0.0
         return None if case.hung_at is None else _again("its monitor answers", case, at)
-    if answer.how != "silent" or case.hung_at is not None:
+    if answer.outcome != "silent" or case.hung_at is not None:
         return None
-    began = at - answer.seconds
+    began = at - answer.waited
     if not case.seen or abs(began - case.since) > SAME_WAIT:
         case.seen, case.since = at, began
     if at - max(began, since) < patience.emulator or at - case.seen < CONFIRM:
         return None
-    return f"its monitor has not answered for {answer.seconds:.0f} s, held by {answer.by or 'somebody'}"
+    return f"its monitor has not answered for {answer.waited:.0f} s, held by {answer.waiting_client or 'somebody'}"
 
 
-def _agent(case: Case, answer: Answer, since: float, at: float, _patience: HangThresholds) -> str | None:
-    if answer.how == "answered":
+def _agent(case: Case, answer: ProbeAnswer, since: float, at: float, _patience: HangThresholds) -> str | None:
+    if answer.outcome == "answered":
         case.misses, case.trusted = 0, True
         return None if case.hung_at is None else _again("its guest agent answers", case, at)
-    if answer.how == "absent":
+    if answer.outcome == "absent":
         case.misses, case.trusted = 0, False
-    if answer.how != "silent" or not case.trusted or case.hung_at is not None:
+    if answer.outcome != "silent" or not case.trusted or case.hung_at is not None:
         return None
     if not case.misses:
-        case.since = max(since, at - answer.seconds)
+        case.since = max(since, at - answer.waited)
     case.misses += 1
     if case.misses < MISSES:
         return None
     return f"its guest agent has not answered {case.misses} times in {at - case.since:.0f} s"
 
 
-def _vcpu(case: Case, answer: Answer, since: float, at: float, patience: HangThresholds) -> str | None:
+def _vcpu(case: Case, answer: ProbeAnswer, since: float, at: float, patience: HangThresholds) -> str | None:
     window = patience.vcpu
-    if answer.how != "answered":
+    if answer.outcome != "answered":
         case.restart()
         return None
     gap, case.newest = at - case.newest, at
     is_first = case.ran < 0 or case.since < since or not 0 <= gap <= window / SAMPLES * 2
-    moved = not is_first and answer.ran != case.ran
+    moved = not is_first and answer.cpu_time != case.ran
     if is_first or moved:
-        case.since, case.ran, case.misses = at, answer.ran, 0
+        case.since, case.ran, case.misses = at, answer.cpu_time, 0
     else:
         case.misses += 1
     if case.hung_at is not None:
@@ -142,7 +144,7 @@ def _again(who: str, case: Case, at: float) -> str:
     return f"{who} again, after {max(0.0, at - case.since):.0f} s"
 
 
-Judge = Callable[[Case, Answer, float, float, HangThresholds], str | None]
+Judge = Callable[[Case, ProbeAnswer, float, float, HangThresholds], str | None]
 
 JUDGES: Final[Mapping[str, Judge]] = MappingProxyType({EMULATOR: _emulator, GUEST_AGENT: _agent, VCPU: _vcpu})
 """By signal: who judges the answers to its probes."""

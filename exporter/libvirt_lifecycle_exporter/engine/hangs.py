@@ -27,7 +27,7 @@ from libvirt_lifecycle_exporter.engine.hang_signals import (
     HangThresholds,
 )
 from libvirt_lifecycle_exporter.engine.record import Domain
-from libvirt_lifecycle_exporter.model.messages import Answer, Observation, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import Observation, ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import HANG_SIGNALS, HUNG, RECOVERED
 
@@ -215,12 +215,12 @@ class Hangs:
         self._healing.discard((connection, uuid))
 
     def _judged(
-        self, since: float, domain: Domain, probed: ProbeResults, answer: Answer
+        self, since: float, domain: Domain, probed: ProbeResults, answer: ProbeAnswer
     ) -> Iterator[Transition]:
         key, at = (domain.connection, domain.uuid), probed.at
         case = self._patient(key).case(probed.signal)
         excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED
-        if excused and (answer.how != "answered" or probed.signal == VCPU):
+        if excused and (answer.outcome != "answered" or probed.signal == VCPU):
             # Silence proves nothing now; an answer always does.
             case.restart()
             return

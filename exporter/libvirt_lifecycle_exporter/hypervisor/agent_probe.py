@@ -13,7 +13,7 @@ import libvirt_qemu
 
 from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
 from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, listing, wanted
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
 CONNECTIONS = 4
 """Each holds one of the daemon's ordinary workers while an agent is silent."""
@@ -24,7 +24,7 @@ _SLACK = 2.0
 _PING = '{"execute":"guest-ping"}'
 
 
-def ping(uuid: str, timeout: int, connection: Any) -> Answer:
+def ping(uuid: str, timeout: int, connection: Any) -> ProbeAnswer:
     """Ask the guest's agent; ``timeout`` in seconds."""
     domain = connection.lookupByUUIDString(uuid)
     began = time.monotonic()
@@ -33,14 +33,14 @@ def ping(uuid: str, timeout: int, connection: Any) -> Answer:
     except libvirt.libvirtError as error:
         took = time.monotonic() - began
         if error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE and took >= min(timeout, _SYNC) * 0.9:
-            return Answer(uuid, "silent", took)
+            return ProbeAnswer(uuid, "silent", took)
         if error.get_error_code() in (
             libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
             libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
         ):
-            return Answer(uuid, "absent")
+            return ProbeAnswer(uuid, "absent")
         raise
-    return Answer(uuid, "answered")
+    return ProbeAnswer(uuid, "answered")
 
 
 class AgentProbe(Probe):
@@ -66,7 +66,7 @@ class AgentProbe(Probe):
             wide=CONNECTIONS,
             patience=self._timeout + _SYNC + _SLACK,
         )
-        self.tell([answer for answer in said.values() if isinstance(answer, Answer)])
+        self.tell([answer for answer in said.values() if isinstance(answer, ProbeAnswer)])
 
     def close(self) -> None:
         self._pings.stop()

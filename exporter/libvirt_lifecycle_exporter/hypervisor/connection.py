@@ -85,7 +85,7 @@ class Connection:
         self._open = opener
         self._opener = Opener(uri, settings.opening)
         self._backoff = Backoff(settings.longest_wait)
-        self._listener = EventCallbacks(label, message_queue, self.want_snapshot, self._threads)
+        self._listener = EventCallbacks(label, message_queue, self.request_listing, self._threads)
         self._wishes = threading.Condition()
         self._looks: dict[str, EvidenceRequest | None] = {}
         self._evidence = Evidence(uri, settings.log_dir, self._threads)
@@ -123,13 +123,13 @@ class Connection:
         """Tell whether events arrive, as far as is known."""
         return self._up and self._lost is None
 
-    def want_snapshot(self) -> None:
+    def request_listing(self) -> None:
         """Ask for a new snapshot soon; returns at once."""
         with self._wishes:
             self._snapshot_wanted = True
             self._wishes.notify()
 
-    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+    def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         """Ask for a close look at these domains soon, and for evidence where a subject is given."""
         with self._wishes:
             for uuid, subject in uuids.items():

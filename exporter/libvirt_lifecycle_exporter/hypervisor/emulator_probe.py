@@ -20,7 +20,7 @@ import libvirt
 
 from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool, Question
 from libvirt_lifecycle_exporter.hypervisor.probes import ACTIVE, Probe, ProbeContext, listing, wanted
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
 log = logging.getLogger(__name__)
 
@@ -50,29 +50,29 @@ OURSELVES = "this exporter's probe"
 SOMEBODY = "another client of libvirt"
 
 
-def control(uuid: str, connection: Any) -> Answer:
+def control(uuid: str, connection: Any) -> ProbeAnswer:
     """Ask libvirt, not the emulator, whether somebody waits for the monitor."""
     return _control(connection.lookupByUUIDString(uuid), uuid)
 
 
-def canary(uuid: str, connection: Any) -> Answer:
+def canary(uuid: str, connection: Any) -> ProbeAnswer:
     """Ask the emulator something, unless somebody waits for its monitor already."""
     domain = connection.lookupByUUIDString(uuid)
     said = _control(domain, uuid)
-    if said.how == "answered":
+    if said.outcome == "answered":
         # The cheapest question that reaches the monitor always, needs no device, and is allowed to readers.
         connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_IOTHREAD, _NOWAIT)
     return said
 
 
-def _control(domain: Any, uuid: str) -> Answer:
+def _control(domain: Any, uuid: str) -> ProbeAnswer:
     state, _details, milliseconds = domain.controlInfo()
     if state == _OK:
-        return Answer(uuid, "answered")
+        return ProbeAnswer(uuid, "answered")
     if state == _OCCUPIED:
-        return Answer(uuid, "silent", milliseconds / 1000, SOMEBODY)
+        return ProbeAnswer(uuid, "silent", milliseconds / 1000, SOMEBODY)
     # A job (migration, save, dump, snapshot, backup) or libvirt's own trouble with the monitor: no telling.
-    return Answer(uuid, "busy")
+    return ProbeAnswer(uuid, "busy")
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class EmulatorProbe(Probe):
         self._canaries.stop()
         self._control.stop()
 
-    def _canary(self, uuids: list[str]) -> dict[str, Answer | libvirt.libvirtError]:
+    def _canary(self, uuids: list[str]) -> dict[str, ProbeAnswer | libvirt.libvirtError]:
         return self._canaries.ask(
             {uuid: partial(canary, uuid) for uuid in uuids},
             wide=_AT_A_TIME,
@@ -149,7 +149,9 @@ class EmulatorProbe(Probe):
             )
         return answers
 
-    def _look(self, questions: dict[str, Question[Answer]]) -> dict[str, Answer | libvirt.libvirtError]:
+    def _look(
+        self, questions: dict[str, Question[ProbeAnswer]]
+    ) -> dict[str, ProbeAnswer | libvirt.libvirtError]:
         return self._control.ask(questions, wide=_AT_A_TIME, patience=_CONTROL_PATIENCE)
 
     def _look_closely(self, uuids: list[str]) -> None:
@@ -163,7 +165,7 @@ class EmulatorProbe(Probe):
         if free:
             self._take(free, self._canary(free))
 
-    def _take(self, uuids: list[str], said: dict[str, Answer | libvirt.libvirtError]) -> None:
+    def _take(self, uuids: list[str], said: dict[str, ProbeAnswer | libvirt.libvirtError]) -> None:
         """Tell what was answered, and note whom to look at again soon."""
         now, ours = time.monotonic(), self._canaries.stuck()
         answers = []
@@ -176,16 +178,16 @@ class EmulatorProbe(Probe):
                 continue
             if uuid in ours or _is(answer, "silent") or _is(answer, "busy"):
                 suspect = self._suspects.setdefault(uuid, _Suspect(now, now + _POLL))
-                left = self._threshold - (answer.seconds if answer is not None else 0.0)
+                left = self._threshold - (answer.waited if answer is not None else 0.0)
                 if left > 0:
                     suspect.due = min(suspect.due, now + left + _CLOSE)
             elif answer is not None:
                 self._suspects.pop(uuid, None)
             if answer is not None:
-                answers.append(answer._replace(by=OURSELVES) if uuid in ours else answer)
+                answers.append(answer._replace(waiting_client=OURSELVES) if uuid in ours else answer)
         log.debug("told %s", answers)
         self.tell(answers)
 
 
-def _is(answer: object, how: str) -> bool:
-    return isinstance(answer, Answer) and answer.how == how
+def _is(answer: object, outcome: str) -> bool:
+    return isinstance(answer, ProbeAnswer) and answer.outcome == outcome

@@ -16,7 +16,7 @@ import libvirt
 
 from libvirt_lifecycle_exporter.hypervisor.domain_name import name_of
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
-from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.runtime.threads import PROBE, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Probe(ABC):
     def close(self) -> None:
         """Let go of everything."""
 
-    def tell(self, answers: list[Answer]) -> None:
+    def tell(self, answers: list[ProbeAnswer]) -> None:
         """Hand the answers over."""
         if answers:
             self.post.message_queue.put(

@@ -12,16 +12,16 @@ import libvirt
 from libvirt_lifecycle_exporter.engine.hang_signals import SAMPLES
 from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
 from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, listing, wanted
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
 _PATIENCE = 1.0
 _LISTING_PATIENCE = 3.0
 
 
-def ran(uuid: str, connection: Any) -> Answer:
+def ran(uuid: str, connection: Any) -> ProbeAnswer:
     """Ask how long a domain's virtual CPUs have run, all together."""
     cpus, _pinned = connection.lookupByUUIDString(uuid).vcpus()
-    return Answer(uuid, "answered" if cpus else "absent", ran=sum(time for _, _, time, _ in cpus))
+    return ProbeAnswer(uuid, "answered" if cpus else "absent", cpu_time=sum(time for _, _, time, _ in cpus))
 
 
 class VcpuProbe(Probe):
@@ -41,7 +41,7 @@ class VcpuProbe(Probe):
         said = self._crew.ask(
             {uuid: partial(ran, uuid) for uuid in wanted(self.post, listed)}, wide=1, patience=_PATIENCE
         )
-        self.tell([answer for answer in said.values() if isinstance(answer, Answer)])
+        self.tell([answer for answer in said.values() if isinstance(answer, ProbeAnswer)])
 
     def close(self) -> None:
         self._crew.stop()
