@@ -16,7 +16,7 @@ from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
 from libvirt_lifecycle_exporter.engine.engine import Engine
 from libvirt_lifecycle_exporter.engine.hang_signals import PATIENT, HangThresholds
 from libvirt_lifecycle_exporter.engine.interfaces import RequestReceiver, Sink, StateWriter
-from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, observations
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, count_observations
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Message
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
@@ -92,7 +92,7 @@ class Worker:
         self._stop_by = time.monotonic() + timeout
         self._stopping.set()
         self._thread.join(timeout)
-        in_hand = observations(list(self._in_hand))
+        in_hand = count_observations(list(self._in_hand))
         self._inbox.dropped["shutdown"] += in_hand
         lost = in_hand + self._inbox.discard()
         if lost:
@@ -146,7 +146,7 @@ class Worker:
     def _lose(self, message: Message, error: Exception) -> None:
         """Count a message that could not be processed, and request a snapshot in its place."""
         self._threads.report(WORKER, error)
-        self._inbox.lose(message.connection, "worker_error")
+        self._inbox.record_loss(message.connection, "worker_error")
         with self._threads.guard(WORKER):
             self._askers[message.connection].request_listing()
 

@@ -93,7 +93,8 @@ def _emulator(
         case.seen, case.since = at, began
     if at - max(began, since) < patience.emulator or at - case.seen < CONFIRM:
         return None
-    return f"its monitor has not answered for {answer.waited:.0f} s, held by {answer.waiting_client or 'somebody'}"
+    client = answer.waiting_client or "somebody"
+    return f"its monitor has not answered for {answer.waited:.0f} s, held by {client}"
 
 
 def _agent(case: Case, answer: ProbeAnswer, since: float, at: float, _patience: HangThresholds) -> str | None:

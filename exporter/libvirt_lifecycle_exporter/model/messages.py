@@ -171,8 +171,8 @@ class ProbeAnswer(NamedTuple):
     """``answered``; ``silent``: no answer in time; ``busy``: a job occupies the monitor, so the probe was not
     sent and the state is unknown; ``absent``: the domain has no guest agent or no virtual CPUs."""
     waited: float = 0.0
-    """Seconds without an answer, if ``silent``. Signal ``emulator``: how long the oldest command has waited for
-    the monitor; ``guest_agent``: how long the probe waited."""
+    """Seconds without an answer, if ``silent``. Signal ``emulator``: how long the oldest command has waited
+    for the monitor; ``guest_agent``: how long the probe waited."""
     waiting_client: str = ""
     """Signal ``emulator``, if ``silent``: the client whose command waits for the monitor."""
     cpu_time: int = 0
