@@ -112,7 +112,7 @@ def made_up(domains: int) -> dict[str, float]:
 
 def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
     calls: Counter[str] = Counter()
-    post = ProbeContext(
+    context = ProbeContext(
         "bench",
         MessageQueue(1000),
         partial(probe_duration_histogram().labels, "bench"),
@@ -122,13 +122,13 @@ def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
         lambda: None,
         ThreadRegistry(),
     )
-    probe = EmulatorProbe(post, 30.0, 15.0)
-    probe.round()
+    probe = EmulatorProbe(context, 30.0, 15.0)
+    probe.run_round()
     calls.clear()
     took, ours, daemons = [], time.process_time(), cpu_seconds(daemon) if daemon else 0.0
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        probe.round()
+        probe.run_round()
         took.append(time.perf_counter() - began)
     found = {
         "domains": domains,

@@ -22,10 +22,10 @@ from tests.journal.values import CONNECTION, UUID, messages
 class Deaf:
     """A connection that answers nothing."""
 
-    def want_snapshot(self) -> None:
+    def request_listing(self) -> None:
         pass
 
-    def want_looks(self, looks: object) -> None:
+    def request_lookups(self, looks: object) -> None:
         pass
 
 

@@ -54,7 +54,7 @@ def test_it_plays_and_serves_and_tells_with_the_oldest_versions(place: Place, tm
         page.wait_until(lambda: (page.value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 1)
         assert process.stdout is not None
         assert next(line for line in process.stdout if '"start domain"' in line)
-    assert "well (no TLS; users: 1)" in place.run(
+    assert "OK (no TLS; users: 1)" in place.run(
         COMMAND, "check", "--libvirt.uri", "test:///default", "--web.config.file", web
     )
     assert "--web.config.file" in place.run(COMMAND, "--help")

@@ -8,7 +8,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.hypervisor.check import check
+from libvirt_lifecycle_exporter.hypervisor.check import check_connection
 from tests.cli.asking import CLEAN, COMMAND, run
 from tests.cli.test_client_config import unprivileged
 from tests.lab.daemon import Daemon, short_root
@@ -61,12 +61,12 @@ def test_daemon_that_has_reached_max_clients(configured: Callable[[str], Daemon]
     daemon = configured("max_clients = 1\nmax_anonymous_clients = 1\nmax_queued_clients = 1\n")
     connection = libvirt.openReadOnly(daemon.uri)
     try:
-        finding = check("x", daemon.uri, 1.0)
+        result = check_connection("x", daemon.uri, 1.0)
     finally:
         connection.close()
-    assert not finding.well
-    assert finding.lines[0] == "no answer within 1 s"
-    assert "has reached max_clients" in finding.lines[1]
+    assert not result.is_ok
+    assert result.lines[0] == "connect: FAILED: no answer within 1 s"
+    assert "has reached max_clients" in result.lines[1]
 
 
 def test_driver_that_the_daemon_lacks(own_daemon: Daemon) -> None:

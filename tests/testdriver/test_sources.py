@@ -87,7 +87,7 @@ def opened_used_and_closed(holding: list[Any]) -> Connection:
 
     until(lambda: arrived(Listing), 10, "a list")
     listed = next(m for m in messages if isinstance(m, Listing))
-    kept.want_looks({domain.uuid: None for domain in listed.domains})
+    kept.request_lookups({domain.uuid: None for domain in listed.domains})
     until(lambda: arrived(Lookup), 10, "a look")
     kept.stop()
     assert kept.join(10)

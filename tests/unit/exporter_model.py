@@ -50,10 +50,10 @@ class Wishes:
         self.snapshot = False
         self.looks: dict[str, EvidenceRequest | None] = {}
 
-    def want_snapshot(self) -> None:
+    def request_listing(self) -> None:
         self.snapshot = True
 
-    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+    def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         self.looks.update(uuids)
 
 

@@ -24,10 +24,10 @@ class Asked:
         self.snapshots = 0
         self.looks: dict[str, EvidenceRequest | None] = {}
 
-    def want_snapshot(self) -> None:
+    def request_listing(self) -> None:
         self.snapshots += 1
 
-    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+    def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
         self.looks.update(uuids)
 
 

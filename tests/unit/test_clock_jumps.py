@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS
-from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, Message, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Message, ProbeAnswer, ProbeResults
 from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.fake_clocks import Clocks
 from tests.unit.rig import Rig
@@ -35,7 +35,7 @@ class Jumping(Rig):
     def happens(self, event: str, reason: str) -> None:
         self.feed(lifecycle(event, reason, at=self.clocks.wall))
 
-    def probes(self, answer: Answer, signal: str) -> None:
+    def probes(self, answer: ProbeAnswer, signal: str) -> None:
         self.feed(ProbeResults(self.clocks.wall, HERE, signal, (answer,)))
 
     def found(self) -> list[tuple[str, str]]:
@@ -122,16 +122,16 @@ def test_jump_adds_nothing_to_an_outage(jump: float) -> None:
 def test_jump_is_no_hang_of_the_emulator(jump: float) -> None:
     rig = Jumping()
     for seconds in (2.0, 4.0):
-        rig.probes(Answer("uuid-web", "silent", seconds=seconds, by="x"), "emulator")
+        rig.probes(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
         rig.wait(2)
     rig.jump(jump)
     for seconds in (8.0, 10.0, 12.0):
-        rig.probes(Answer("uuid-web", "silent", seconds=seconds, by="x"), "emulator")
+        rig.probes(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
         rig.wait(2)
     assert rig.found() == []
     rig.wait(4)
     for seconds in (18.0, 20.0):
-        rig.probes(Answer("uuid-web", "silent", seconds=seconds, by="x"), "emulator")
+        rig.probes(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
         rig.wait(2)
     assert rig.found() == [("hung", "emulator")], "nor does it delay one"
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.hypervisor.emulator_log import emulator_says, local_driver, log_folder
+from libvirt_lifecycle_exporter.hypervisor.emulator_log import local_driver, log_directory, read_end_reason
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 
 START = "2026-11-23 20:33:55.123+0000: starting up libvirt version: 9.0.0, qemu version: 7.2.22\n"
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def says(log: Path) -> str:
-    return emulator_says(log.parent, "web")
+    return read_end_reason(log.parent, "web")
 
 
 def test_the_last_words_are_told_without_the_command_line(log: Path) -> None:
@@ -153,8 +153,8 @@ def test_start_up_output_is_not_the_reason_while_running(log: Path) -> None:
     """A hang: the run has no end in the log, the time of the event counts."""
     log.write_text(START + COMMAND + AT_START + "could not open a device, continuing\n")
     started = dt.datetime(2026, 11, 23, 20, 33, 55, tzinfo=dt.UTC).timestamp()
-    assert emulator_says(log.parent, "web", started + 3600) == ""
-    assert emulator_says(log.parent, "web", started + 5) != ""
+    assert read_end_reason(log.parent, "web", started + 3600) == ""
+    assert read_end_reason(log.parent, "web", started + 5) != ""
 
 
 def test_time_stamp_out_of_range_is_no_error(log: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)  # the path of a socket is short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("web.log")
-        assert emulator_says(Path(), "web") == ""
+        assert read_end_reason(Path(), "web") == ""
 
 
 @contextmanager
@@ -309,8 +309,8 @@ def test_a_folder_or_nothing_at_all_says_nothing(log: Path) -> None:
     assert says(log) == ""
     log.mkdir()
     assert says(log) == ""
-    assert emulator_says(None, "web") == ""
-    assert emulator_says(log / "missing", "web") == ""
+    assert read_end_reason(None, "web") == ""
+    assert read_end_reason(log / "missing", "web") == ""
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_no_name_leads_elsewhere(log: Path, name: str) -> None:
     for place in (log, log.parent / "logs" / "sub" / "web.log", log.parent / "logs" / ".web.log"):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("not for you\n")
-    assert emulator_says(folder, name) == ""
+    assert read_end_reason(folder, name) == ""
 
 
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ def test_no_name_leads_elsewhere(log: Path, name: str) -> None:
 )
 def test_where_the_logs_are(monkeypatch: pytest.MonkeyPatch, uri: str, folder: str | None) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert log_folder(uri, "") == (None if folder is None else Path(folder))
-    assert log_folder(uri, "/given") == Path("/given")
+    assert log_directory(uri, "") == (None if folder is None else Path(folder))
+    assert log_directory(uri, "/given") == Path("/given")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.hypervisor.evidence import OF_DISKS, Aside, Evidence
+from libvirt_lifecycle_exporter.hypervisor.evidence import DISK_EVENTS, EvidenceCollector, LimitedReader
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
@@ -44,12 +44,12 @@ def logs(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("pair", ["suspended/ioerror", "io_error/other"])
 def test_of_disks_libvirt_knows_most(logs: Path, pair: str) -> None:
-    assert Evidence(URI, str(logs)).gather(Libvirt(IO_ERROR), "u-1", subject(pair)) == IO_ERROR
+    assert EvidenceCollector(URI, str(logs)).collect(Libvirt(IO_ERROR), "u-1", subject(pair)) == IO_ERROR
 
 
 @pytest.mark.parametrize("pair", ["suspended/ioerror", "io_error/other"])
 def test_where_it_knows_nothing_the_log_does(logs: Path, pair: str) -> None:
-    assert Evidence(URI, str(logs)).gather(Libvirt(), "u-1", subject(pair)) == LOGGED
+    assert EvidenceCollector(URI, str(logs)).collect(Libvirt(), "u-1", subject(pair)) == LOGGED
 
 
 @pytest.mark.parametrize(
@@ -57,26 +57,26 @@ def test_where_it_knows_nothing_the_log_does(logs: Path, pair: str) -> None:
 )
 def test_an_old_io_error_is_not_blamed_for_anything_else(logs: Path, pair: str) -> None:
     virt = Libvirt(IO_ERROR)
-    assert Evidence(URI, str(logs)).gather(virt, "u-1", subject(pair)) == LOGGED
+    assert EvidenceCollector(URI, str(logs)).collect(virt, "u-1", subject(pair)) == LOGGED
     assert virt.asked == 0
 
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://other/system", "test:///default", "qemu:///system"])
 def test_where_there_is_nothing_to_read_nothing_is_said(uri: str, tmp_path: Path) -> None:
-    assert Evidence(uri, str(tmp_path)).gather(Libvirt(), "u-1", subject("stopped/crashed")) == ""
+    assert EvidenceCollector(uri, str(tmp_path)).collect(Libvirt(), "u-1", subject("stopped/crashed")) == ""
 
 
 def test_a_new_connection_is_asked_anew(logs: Path) -> None:
-    evidence = Evidence(URI, str(logs))
+    evidence = EvidenceCollector(URI, str(logs))
     asked = subject("suspended/ioerror")
-    assert evidence.gather(object(), "u-1", asked) == LOGGED
-    assert evidence.gather(Libvirt(IO_ERROR), "u-1", asked) == LOGGED, "it was refused once"
-    evidence.begin()
-    assert evidence.gather(Libvirt(IO_ERROR), "u-1", asked) == IO_ERROR
+    assert evidence.collect(object(), "u-1", asked) == LOGGED
+    assert evidence.collect(Libvirt(IO_ERROR), "u-1", asked) == LOGGED, "it was refused once"
+    evidence.reset()
+    assert evidence.collect(Libvirt(IO_ERROR), "u-1", asked) == IO_ERROR
 
 
 def test_what_libvirt_is_asked_about_is_what_words_are_wanted_for() -> None:
-    assert OF_DISKS <= EXPLAINED
+    assert DISK_EVENTS <= EXPLAINED
 
 
 def test_who_does_not_answer_is_not_waited_for() -> None:
@@ -87,17 +87,17 @@ def test_who_does_not_answer_is_not_waited_for() -> None:
         hangs.wait()
         return "too late"
 
-    aside = Aside(patience=0.05)
+    reader = LimitedReader(time_limit=0.05)
     try:
-        assert aside.ask(stuck) == ""
-        assert aside.ask(lambda: "of another") == "", "one thread is stuck, not one for each question"
+        assert reader.read(stuck) == ""
+        assert reader.read(lambda: "of another") == "", "one thread is stuck, not one for each question"
     finally:
         hangs.set()
-    while not (said := aside.ask(lambda: "again")):
+    while not (said := reader.read(lambda: "again")):
         pass
     assert said == "again"
 
 
 def test_answers_are_those_to_the_question() -> None:
-    aside = Aside(patience=30.0)
-    assert [aside.ask(lambda n=n: str(n)) for n in range(100)] == [str(n) for n in range(100)]  # type: ignore[misc]
+    reader = LimitedReader(time_limit=30.0)
+    assert [reader.read(lambda n=n: str(n)) for n in range(100)] == [str(n) for n in range(100)]  # type: ignore[misc]

@@ -241,7 +241,7 @@ class Libvirt(RuleBasedStateMachine):
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(
-            self.exporter.message_queue, self.exporter.asked.want_snapshot, most=most, until=until
+            self.exporter.message_queue, self.exporter.asked.request_listing, most=most, until=until
         )
 
     def _tick(self) -> None:

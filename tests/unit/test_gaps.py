@@ -100,14 +100,14 @@ def test_answer_that_overtakes_its_event_counts_nothing(found: DomainFacts, even
 def test_an_answer_from_before_the_gap_does_not_end_it() -> None:
     rig = rig_of(snapshot(OFF))
     began = rig.message_queue.next_order()
-    rig.message_queue.lose(HERE, "queue_full")
+    rig.message_queue.record_loss(HERE, "queue_full")
     rig.feed(look("web", OFF, began=began), seen("stopped/destroyed"))
     assert rows(rig) == ["started/unknown", "stopped/destroyed"]
 
 
 def test_lost_events_are_a_gap() -> None:
     rig = rig_of(snapshot(OFF))
-    rig.message_queue.lose(HERE, "queue_full")
+    rig.message_queue.record_loss(HERE, "queue_full")
     rig.feed(seen("stopped/destroyed"))
     assert rows(rig) == ["started/unknown", "stopped/destroyed"]
 

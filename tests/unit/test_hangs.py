@@ -3,7 +3,7 @@
 import pytest
 
 from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNS
-from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.model.states import STATE_REASONS
 from tests.unit.seen import HERE, transition
 from tests.unit.ward import HUNG, WELL, Ward, hung
@@ -146,7 +146,7 @@ def test_who_is_not_known_or_gone_is_not_hung() -> None:
     ward.later(1)
     assert ward.emulator(101) == []
     found = ward.hangs.evaluate_probes(
-        ProbeResults(1.0, HERE, "emulator", (Answer("nobody", "silent", 99.0),))
+        ProbeResults(1.0, HERE, "emulator", (ProbeAnswer("nobody", "silent", 99.0),))
     )
     assert found == []
 

@@ -2,7 +2,7 @@
 
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
-from libvirt_lifecycle_exporter.model.messages import Answer, ConnectionUp, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import ConnectionUp, ProbeAnswer, ProbeResults
 from tests.unit.exposition_reader import EVENTS, domain, value
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, observation, snapshot
@@ -15,7 +15,7 @@ class HangRig(Rig):
     """Says that a domain's emulator is silent, or answers."""
 
     def probe(self, how: str, seconds: float = 0.0) -> None:
-        answer = Answer("uuid-web", how, seconds, "a friend")
+        answer = ProbeAnswer("uuid-web", how, seconds, "a friend")
         self.feed(ProbeResults(self.now, HERE, "emulator", (answer,)))
 
     def hang(self) -> None:
@@ -108,7 +108,7 @@ def test_a_guest_that_closes_the_agents_channel_has_recovered() -> None:
     one = rig()
     one.feed(ConnectionUp(0.0, HERE), snapshot(facts("web")))
     for how in ("answered", "silent", "silent", "silent"):
-        one.feed(ProbeResults(one.now, HERE, "guest_agent", (Answer("uuid-web", how, 5.0),)))
+        one.feed(ProbeResults(one.now, HERE, "guest_agent", (ProbeAnswer("uuid-web", how, 5.0),)))
         one.later(30)
     one.feed(observation("agent_lifecycle", 2, 2, at=one.now))
     told = [(change.event, change.source) for change in one.notebook.transitions]

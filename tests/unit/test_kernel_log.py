@@ -9,7 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.hypervisor.kernel_log import AFTER, BEFORE, cgroups, kernel_says, machine_name
+from libvirt_lifecycle_exporter.hypervisor.kernel_log import (
+    CLOCK_TOLERANCE,
+    MAX_STOP_DELAY,
+    cgroup_names,
+    find_oom_kill,
+    machine_name,
+)
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
 
@@ -50,7 +56,7 @@ def log(tmp_path: Path) -> Path:
 
 def says(log: Path, *records: str, driver: str = "qemu", subject: EvidenceRequest | None = None) -> str:
     log.write_text("6,1,0,-;Linux version 6.18\n" + "".join(records) + "6,9999,0,-;usb 1-1: reset\n")
-    return kernel_says(driver, subject or stopped(), log)
+    return find_oom_kill(driver, subject or stopped(), log)
 
 
 @pytest.mark.parametrize(
@@ -105,15 +111,15 @@ def test_another_drivers_domain_is_another_one(log: Path, driver: str) -> None:
 
 def test_a_record_of_an_earlier_libvirtd_is_not_taken_for_a_new_one(log: Path) -> None:
     """Ids begin anew, and the name is the same: only the time tells."""
-    assert says(log, report(before_the_stop=BEFORE + 60.0)) == ""
+    assert says(log, report(before_the_stop=MAX_STOP_DELAY + 60.0)) == ""
 
 
-@pytest.mark.parametrize("ago", [0.0, BEFORE - 10.0, -(AFTER - 1.0)])
+@pytest.mark.parametrize("ago", [0.0, MAX_STOP_DELAY - 10.0, -(CLOCK_TOLERANCE - 1.0)])
 def test_shortly_before_the_stop_is_then(log: Path, ago: float) -> None:
     assert says(log, report(before_the_stop=ago))
 
 
-@pytest.mark.parametrize("ago", [BEFORE + 10.0, UP_FOR, -(AFTER + 10.0), -UP_FOR])
+@pytest.mark.parametrize("ago", [MAX_STOP_DELAY + 10.0, UP_FOR, -(CLOCK_TOLERANCE + 10.0), -UP_FOR])
 def test_longer_before_or_after_is_not_then(log: Path, ago: float) -> None:
     assert says(log, report(before_the_stop=ago)) == ""
 
@@ -136,7 +142,7 @@ def test_only_the_kernel_itself_is_believed(log: Path) -> None:
 
 @pytest.mark.parametrize("place", ["oom_memcg={cgroup}", "cpuset=emulator", "task_memcg={cgroup}"])
 def test_a_cgroup_with_a_name_like_a_field_is_not_believed(log: Path, place: str) -> None:
-    """Ordinary users may make cgroups, and name them as they like."""
+    """Ordinary users may make cgroup_names, and name them as they like."""
     forged = f"{place.partition('=')[0]}=/user.slice/x,task_memcg={SYSTEMD}"
     assert says(log, report(text=OOM.replace(place, forged), cgroup="/user.slice/y")) == ""
 
@@ -168,22 +174,22 @@ def test_it_is_not_waited_for_more(log: Path) -> None:
     try:
         for record in report().splitlines(keepends=True):
             os.write(writer, record.encode())
-        assert "pid 28419" in kernel_says("qemu", stopped(), log)
+        assert "pid 28419" in find_oom_kill("qemu", stopped(), log)
     finally:
         os.close(writer)
         os.close(reader)
 
 
 def test_a_log_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
-    assert kernel_says("qemu", stopped(), tmp_path / "missing") == ""
-    assert kernel_says("qemu", stopped(), tmp_path) == ""
+    assert find_oom_kill("qemu", stopped(), tmp_path / "missing") == ""
+    assert find_oom_kill("qemu", stopped(), tmp_path) == ""
 
 
 @pytest.mark.timeout(60)
 def test_an_endless_line_costs_no_memory(log: Path) -> None:
     with log.open("wb") as file:
         file.truncate(64 << 20)
-    assert kernel_says("qemu", stopped(), log) == ""
+    assert find_oom_kill("qemu", stopped(), log) == ""
 
 
 @given(st.data())
@@ -193,7 +199,7 @@ def test_a_damaged_record_says_nothing_wrong(log: Path, data: Any) -> None:
     cut, length = data.draw(st.integers(0, len(record))), data.draw(st.integers(0, 40))
     noise = data.draw(st.text(st.characters(codec="latin-1", exclude_characters="\n"), max_size=20))
     log.write_bytes((record[:cut] + noise + record[cut + length :]).encode("latin-1"))
-    said = kernel_says("qemu", stopped(), log)
+    said = find_oom_kill("qemu", stopped(), log)
     assert said.isprintable()
     assert len(said) <= MESSAGE_LIMIT
     assert not said or said.startswith("the kernel killed ")
@@ -203,7 +209,7 @@ def test_a_damaged_record_says_nothing_wrong(log: Path, data: Any) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_there_nothing_is_raised(log: Path, content: bytes) -> None:
     log.write_bytes(content)
-    assert kernel_says("qemu", stopped(), log) == ""
+    assert find_oom_kill("qemu", stopped(), log) == ""
 
 
 @pytest.mark.parametrize(
@@ -255,11 +261,11 @@ def test_two_runs_share_no_cgroup_unless_libvirt_names_both_alike(
     one: int, other: int, name: str, another: str
 ) -> None:
     alike = machine_name("qemu", one, name) == machine_name("qemu", other, another)
-    assert bool(cgroups("qemu", one, name) & cgroups("qemu", other, another)) == alike
+    assert bool(cgroup_names("qemu", one, name) & cgroup_names("qemu", other, another)) == alike
 
 
 def test_a_scope_is_what_systemd_makes_of_it() -> None:
-    assert cgroups("qemu", 7, "web-1.org") == {
+    assert cgroup_names("qemu", 7, "web-1.org") == {
         r"machine-qemu\x2d7\x2dweb\x2d1.org.scope",
         "qemu-7-web-1.org.libvirt-qemu",
     }

@@ -53,12 +53,12 @@ class Old:
 
 
 def says(answer: list[str] | libvirt.libvirtError) -> str:
-    return LibvirtMessages().say(Domain(answer), "u-1")
+    return LibvirtMessages().newest_io_errors(Domain(answer), "u-1")
 
 
 def test_the_errors_are_told_and_nothing_else_is_asked_for() -> None:
     domain = Domain([NEW])
-    assert LibvirtMessages().say(domain, "u-1") == NEW
+    assert LibvirtMessages().newest_io_errors(domain, "u-1") == NEW
     assert domain.asked == [IO_ERRORS]
 
 
@@ -88,21 +88,21 @@ def test_guests_and_paths_do_not_get_through_as_they_are() -> None:
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT])
 def test_who_does_not_know_them_is_asked_once(code: int) -> None:
     messages, domain = LibvirtMessages(), Domain(refusal(code))
-    assert [messages.say(domain, "u-1") for _ in range(3)] == ["", "", ""]
+    assert [messages.newest_io_errors(domain, "u-1") for _ in range(3)] == ["", "", ""]
     assert len(domain.asked) == 1
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_ACCESS_DENIED])
 def test_one_domain_that_cannot_be_asked_costs_no_other(code: int) -> None:
     messages = LibvirtMessages()
-    assert messages.say(Domain(refusal(code)), "u-1") == ""
-    assert messages.say(Domain([NEW]), "u-2") == NEW
+    assert messages.newest_io_errors(Domain(refusal(code)), "u-1") == ""
+    assert messages.newest_io_errors(Domain([NEW]), "u-2") == NEW
 
 
 def test_a_binding_that_does_not_know_them_says_nothing() -> None:
     messages = LibvirtMessages()
-    assert messages.say(Old(), "u-1") == ""
-    assert messages.say(Domain([NEW]), "u-1") == "", "the binding stays the same"
+    assert messages.newest_io_errors(Old(), "u-1") == ""
+    assert messages.newest_io_errors(Domain([NEW]), "u-1") == "", "the binding stays the same"
 
 
 def test_a_libvirt_that_knows_them_or_not_answers_or_refuses() -> None:
@@ -111,8 +111,8 @@ def test_a_libvirt_that_knows_them_or_not_answers_or_refuses() -> None:
     try:
         messages = LibvirtMessages()
         uuid = connection.lookupByName("test").UUIDString()
-        assert messages.say(connection, uuid) == ""
-        assert messages.say(connection, "00000000-0000-0000-0000-000000000000") == ""
+        assert messages.newest_io_errors(connection, uuid) == ""
+        assert messages.newest_io_errors(connection, "00000000-0000-0000-0000-000000000000") == ""
     finally:
         connection.close()
 

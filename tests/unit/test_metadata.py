@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.hypervisor.metadata import details
+from libvirt_lifecycle_exporter.hypervisor.metadata import parse_details
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 
 NOVA = """<domain type='kvm'><name>instance-00000001</name><title>front page</title><metadata>
@@ -17,15 +17,15 @@ NOVA = """<domain type='kvm'><name>instance-00000001</name><title>front page</ti
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_novas_metadata_is_read(version: str) -> None:
     nova = Nova("shop & co", "m1.small", "retail", "p-1", "eve", "u-1")
-    assert details(NOVA.format(version=version)) == DomainDetails("kvm", "front page", nova)
+    assert parse_details(NOVA.format(version=version)) == DomainDetails("kvm", "front page", nova)
 
 
 def test_a_domain_without_any() -> None:
-    assert details("<domain type='qemu'><name>x</name></domain>") == DomainDetails("qemu", "", None)
+    assert parse_details("<domain type='qemu'><name>x</name></domain>") == DomainDetails("qemu", "", None)
 
 
 def test_half_of_novas_metadata_is_half_known() -> None:
-    found = details(
+    found = parse_details(
         "<domain type='kvm'><metadata><n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'>"
         "<n:owner><n:user/></n:owner></n:instance></metadata></domain>"
     )
@@ -44,7 +44,7 @@ def test_half_of_novas_metadata_is_half_known() -> None:
     ],
 )
 def test_others_metadata_is_not_novas(metadata: str) -> None:
-    found = details(f"<domain type='kvm'><metadata>{metadata}</metadata></domain>")
+    found = parse_details(f"<domain type='kvm'><metadata>{metadata}</metadata></domain>")
     assert found == DomainDetails("kvm", "", None)
 
 
@@ -69,11 +69,11 @@ BOMB = "".join(
     ids=["bomb", "external dtd", "external entity", "cut", "empty", "nul", "huge"],
 )
 def test_what_cannot_be_read_safely_is_not_read(xml: str) -> None:
-    assert details(xml) is None
+    assert parse_details(xml) is None
 
 
 def test_long_titles_are_bounded() -> None:
-    found = details(f"<domain type='kvm'><title>{'t' * 100_000}</title></domain>")
+    found = parse_details(f"<domain type='kvm'><title>{'t' * 100_000}</title></domain>")
     assert found is not None
     assert len(found.title) == 256
 
@@ -107,18 +107,18 @@ OVIRT_VM = "http://ovirt.org/vm/1.0"
 
 
 def read(metadata: str) -> DomainDetails:
-    found = details(f"<domain type='kvm'><metadata>{metadata}</metadata></domain>")
+    found = parse_details(f"<domain type='kvm'><metadata>{metadata}</metadata></domain>")
     assert found is not None
     return found
 
 
 def test_opennebula_metadata_is_read() -> None:
     metadata = OpenNebula("42", "shop & co", "eve", "7", "retail", "101", "100")
-    assert details(OPENNEBULA) == DomainDetails("kvm", "", None, metadata)
+    assert parse_details(OPENNEBULA) == DomainDetails("kvm", "", None, metadata)
 
 
 def test_ovirt_metadata_is_read_without_secrets() -> None:
-    found = details(OVIRT)
+    found = parse_details(OVIRT)
     assert found == DomainDetails("kvm", "", None, None, Ovirt("4.6", "auto_resume"))
     assert "secret" not in repr(found)
 
@@ -201,4 +201,4 @@ def test_reserved_name_in_platform_metadata_is_changed() -> None:
 
 def test_lone_surrogate_in_platform_metadata_is_refused() -> None:
     vm = f"<o:vm xmlns:o='{ONE}'><o:name>\ud800</o:name></o:vm>"
-    assert details(f"<domain type='kvm'><metadata>{vm}</metadata></domain>") is None
+    assert parse_details(f"<domain type='kvm'><metadata>{vm}</metadata></domain>") is None

@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter.hypervisor.callbacks import EventCallbacks
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.hypervisor.demo import DemoScenario
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, EventLoop
-from libvirt_lifecycle_exporter.hypervisor.evidence import Aside
+from libvirt_lifecycle_exporter.hypervisor.evidence import LimitedReader
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.probes import Probe, ProbeContext
 from libvirt_lifecycle_exporter.journal.export_items import TRACES, ExportItem
@@ -47,8 +47,7 @@ from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.server import Server, bind
 from tests.lab.page import Page
 from tests.lab.waiting import until
-from tests.unit.test_events import Broken, Losses
-from tests.unit.test_events import Connection as FakeConnection
+from tests.unit.fake_libvirt import BrokenDomain, FakeConnection, LossRecorder
 
 SOON = 20.0
 
@@ -79,7 +78,7 @@ def threads() -> Iterator[ThreadRegistry]:
 def test_connection_thread_recovers_from_a_failing_opener(threads: ThreadRegistry) -> None:
     LOOP.start()
     message_queue = MessageQueue(100)
-    settings = ConnectionSettings(longest_wait=0.1)
+    settings = ConnectionSettings(max_reconnect_delay=0.1)
     opener = FailsFirst(libvirt.openReadOnly, 2)
     connection = Connection("here", "test:///default", message_queue, settings, opener, threads=threads)
     connection.start()
@@ -95,10 +94,10 @@ def test_connection_thread_recovers_from_a_failing_opener(threads: ThreadRegistr
         assert connection.join(SOON)
 
 
-def test_evidence_thread_recovers_from_a_failing_question(threads: ThreadRegistry) -> None:
-    aside = Aside(SOON, threads)
-    question = FailsFirst(lambda: "because")
-    assert [aside.ask(question), aside.ask(question)] == ["", "because"]
+def test_evidence_thread_recovers_from_a_failing_function(threads: ThreadRegistry) -> None:
+    reader = LimitedReader(SOON, threads)
+    function = FailsFirst(lambda: "because")
+    assert [reader.read(function), reader.read(function)] == ["", "because"]
     assert threads.errors[CONNECTION] == 1
 
 
@@ -120,36 +119,36 @@ def test_event_loop_pauses_longer_after_each_failure(caplog: pytest.LogCaptureFi
 def test_callback_exception_is_logged_once_with_traceback(
     kind: str, threads: ThreadRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection, message_queue, losses = FakeConnection(), MessageQueue(10), Losses()
+    connection, message_queue, losses = FakeConnection(), MessageQueue(10), LossRecorder()
     EventCallbacks("here", message_queue, losses, threads).register(connection)
     for _ in range(3):
-        connection.send(kind, Broken(), *((5, 2) if kind == "lifecycle" else ()))
+        connection.send(kind, BrokenDomain(), *((5, 2) if kind == "lifecycle" else ()))
     assert (message_queue.dropped["callback_error"], losses.count, threads.errors[EVENT_LOOP]) == (3, 3, 3)
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-def test_callback_survives_a_failing_request_for_a_snapshot(threads: ThreadRegistry) -> None:
+def test_callback_survives_a_failing_listing_request(threads: ThreadRegistry) -> None:
     connection = FakeConnection()
     EventCallbacks("here", MessageQueue(0), FailsFirst(lambda: None), threads).register(connection)
-    connection.send("lifecycle", Broken(), 5, 2)
+    connection.send("lifecycle", BrokenDomain(), 5, 2)
     assert threads.errors[EVENT_LOOP] == 2
 
 
 class FakeProbe(Probe):
     signal = "vcpu"
 
-    def __init__(self, post: ProbeContext, steps: dict[str, Callable[[], Any]]) -> None:
-        super().__init__(post, 0.01)
+    def __init__(self, context: ProbeContext, steps: dict[str, Callable[[], Any]]) -> None:
+        super().__init__(context, 0.01)
         self._steps = steps
         self.closed = threading.Event()
 
-    def round(self) -> None:
+    def run_round(self) -> None:
         self._steps["round"]()
 
-    def between(self) -> float:
+    def run_between_rounds(self) -> float:
         return float(self._steps["between"]())
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         self._steps["rest"]()
 
     def close(self) -> None:
@@ -166,7 +165,7 @@ def test_probe_thread_recovers_from_a_fault(step: str, threads: ThreadRegistry) 
         "rest": lambda: None,
     }
     steps[step] = FailsFirst(steps[step])
-    post = ProbeContext(
+    context = ProbeContext(
         "here",
         MessageQueue(10),
         partial(probe_duration_histogram().labels, "here"),
@@ -176,7 +175,7 @@ def test_probe_thread_recovers_from_a_fault(step: str, threads: ThreadRegistry) 
         lambda: None,
         threads,
     )
-    probe = FakeProbe(post, steps)
+    probe = FakeProbe(context, steps)
     probe.start()
     failing = steps[step]
     assert isinstance(failing, FailsFirst)
@@ -188,8 +187,8 @@ def test_probe_thread_recovers_from_a_fault(step: str, threads: ThreadRegistry) 
     assert probe.closed.is_set()
 
 
-class FakeLine:
-    """A connection of a crew."""
+class FakePoolConnection:
+    """A connection of a call pool."""
 
     def __init__(self, close: Callable[[], Any]) -> None:
         self._close = close
@@ -204,8 +203,8 @@ class FakeLine:
         return self._close()
 
 
-@pytest.mark.parametrize("place", ["open", "question", "close"])
-def test_crew_recovers_from_a_fault(place: str, threads: ThreadRegistry) -> None:
+@pytest.mark.parametrize("place", ["open", "call", "close"])
+def test_call_pool_recovers_from_a_fault(place: str, threads: ThreadRegistry) -> None:
     fault = FailsFirst(lambda: None)
     closed = threading.Event()
 
@@ -214,22 +213,22 @@ def test_crew_recovers_from_a_fault(place: str, threads: ThreadRegistry) -> None
             closed.set()
             fault()
 
-    def opener() -> FakeLine:
+    def opener() -> FakePoolConnection:
         if place == "open":
             fault()
-        return FakeLine(close)
+        return FakePoolConnection(close)
 
-    def question(_line: object) -> str:
-        if place == "question":
+    def call(_connection: object) -> str:
+        if place == "call":
             fault()
         return "answer"
 
-    crew = CallPool("crew", opener, connections=1, threads=threads)
+    pool = CallPool("pool", opener, max_connections=1, threads=threads)
     for _ in range(2):
-        answers = crew.ask({"web": question}, wide=1, patience=SOON)
+        answers = pool.run({"web": call}, concurrency=1, timeout=SOON)
     assert answers == {"web": "answer"}
-    assert not crew.stuck()
-    crew.stop()
+    assert not pool.hanging()
+    pool.stop()
     if place == "close":
         assert closed.wait(SOON)
     until(lambda: threads.errors[PROBE] == 1, SOON, "the fault to be counted")

@@ -79,13 +79,13 @@ class FaultyAsked(Asked):
         super().__init__()
         self._faults = faults
 
-    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
-        self._faults.at("want_looks")
-        super().want_looks(uuids)
+    def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+        self._faults.at("request_lookups")
+        super().request_lookups(uuids)
 
-    def want_snapshot(self) -> None:
-        self._faults.at("want_snapshot")
-        super().want_snapshot()
+    def request_listing(self) -> None:
+        self._faults.at("request_listing")
+        super().request_listing()
 
 
 class Bench:
@@ -123,7 +123,7 @@ class Bench:
         return value(self.sink, EVENTS, domain="web", event="stopped", reason="crashed")
 
 
-STEPS = ("append", "tend", "show", "place", "settle", "expire", "want_looks", "want_snapshot", "clock")
+STEPS = ("append", "tend", "show", "place", "settle", "expire", "request_lookups", "request_listing", "clock")
 
 
 @pytest.mark.parametrize("place", STEPS)
@@ -133,7 +133,7 @@ def test_running_worker_recovers_from_a_fault(place: str) -> None:
     bench.worker.start()
     try:
         bench.message_queue.put(snapshot(facts("web")))
-        bench.faults.on = {place, "place"} if place == "want_snapshot" else {place}
+        bench.faults.on = {place, "place"} if place == "request_listing" else {place}
         bench.message_queue.put(lifecycle("stopped", "crashed"))
         until(bench.errors, 10, f"the fault at {place}")
         bench.faults.on = set()

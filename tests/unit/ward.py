@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.record import Domain, Records
-from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE, transition
 
@@ -41,7 +41,7 @@ class Ward:
         return self.take(self.hangs.tick(self.now))
 
     def answer(self, signal: str, how: str, seconds: float = 0.0, *, by: str = "", ran: int = 0) -> Told:
-        answers = (Answer(self.domain.uuid, how, seconds, by, ran),)
+        answers = (ProbeAnswer(self.domain.uuid, how, seconds, by, ran),)
         return self.take(self.hangs.evaluate_probes(ProbeResults(self.now, HERE, signal, answers)))
 
     def emulator(self, seconds: float | None) -> Told:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.app.probes import create_probes
 from libvirt_lifecycle_exporter.app.telemetry import delivery_of, signals_of, tracing_of
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.config.settings import Settings, journal_file
@@ -21,7 +22,6 @@ from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, libvirt_versi
 from libvirt_lifecycle_exporter.hypervisor.host import LocalHost
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import OpenLimits
-from libvirt_lifecycle_exporter.hypervisor.probe_setup import probes
 from libvirt_lifecycle_exporter.journal.disabled import DisabledJournal
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope
@@ -78,8 +78,8 @@ class App:
         keep = ConnectionSettings(
             keepalive_interval=int(settings.keepalive_interval),
             keepalive_count=settings.keepalive_count,
-            longest_wait=settings.reconnect_max_delay,
-            snapshot_interval=settings.snapshot_interval,
+            max_reconnect_delay=settings.reconnect_max_delay,
+            listing_interval=settings.snapshot_interval,
             log_dir=settings.log_dir,
             opening=OpenLimits(timeout=settings.connect_timeout),
         )
@@ -92,7 +92,7 @@ class App:
         self._probes = [
             probe
             for target, connection in zip(settings.targets, self._connections, strict=True)
-            for probe in probes(
+            for probe in create_probes(
                 target.uri,
                 connection,
                 self._inbox,
@@ -128,7 +128,7 @@ class App:
             {connection.label: connection for connection in self._connections},
             names,
             memory=settings.series_ttl,
-            turns=LOOP.turns,
+            turns=LOOP.heartbeats,
             monitor=self._clock,
             thresholds=HangThresholds(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
@@ -165,7 +165,7 @@ class App:
         ended = self.threads.ended()
         if ended:
             return f"thread {ended[0]} has ended"
-        silence = LOOP.silence()
+        silence = LOOP.heartbeat_age()
         return f"the libvirt event loop has not turned for {silence:.0f} s" if silence > _STALLED else None
 
     def is_ready(self) -> bool:
@@ -270,7 +270,7 @@ def run(
         signal.signal(signal.SIGHUP, app.ask_to_reload)
     notifier = StatusNotifier(
         NotifySocket(os.environ, pid=os.getpid()),
-        event_loop_age=LOOP.silence,
+        event_loop_age=LOOP.heartbeat_age,
         unhealthy_reason=app.unhealthy_reason,
         status=app.status,
         threads=app.threads,

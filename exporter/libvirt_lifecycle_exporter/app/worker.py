@@ -15,7 +15,7 @@ from libvirt_lifecycle_exporter.engine.engine import Engine
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
 from libvirt_lifecycle_exporter.engine.interfaces import RequestReceiver, Sink, StateWriter
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
-from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, observations
+from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, count_observations
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Message
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
@@ -91,7 +91,7 @@ class Worker:
         self._stop_by = time.monotonic() + timeout
         self._stopping.set()
         self._thread.join(timeout)
-        in_hand = observations(list(self._in_hand))
+        in_hand = count_observations(list(self._in_hand))
         self._inbox.dropped["shutdown"] += in_hand
         lost = in_hand + self._inbox.discard()
         if lost:
@@ -149,9 +149,9 @@ class Worker:
     def _lose(self, message: Message, error: Exception) -> None:
         """Count a message that could not be processed, and request a listing in its place."""
         self._threads.report(WORKER, error)
-        self._inbox.lose(message.connection, "worker_error")
+        self._inbox.record_loss(message.connection, "worker_error")
         with self._threads.guard(WORKER):
-            self._askers[message.connection].want_snapshot()
+            self._askers[message.connection].request_listing()
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
@@ -189,7 +189,7 @@ class Worker:
                 self._sink.exemplify(traced)
         for connection in requests.snapshots:
             with self._threads.guard(WORKER):
-                self._askers[connection].want_snapshot()
+                self._askers[connection].request_listing()
         for connection, looks in requests.looks.items():
             with self._threads.guard(WORKER):
-                self._askers[connection].want_looks(looks)
+                self._askers[connection].request_lookups(looks)

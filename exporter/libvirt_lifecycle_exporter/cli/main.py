@@ -89,20 +89,20 @@ def check(context: click.Context, /, **given: Any) -> None:
 
     Exit code 0 if all is well, else 1.
     """
-    from libvirt_lifecycle_exporter.hypervisor.check import check as examine  # noqa: PLC0415 - only here
+    from libvirt_lifecycle_exporter.hypervisor.check import check_connection  # noqa: PLC0415 - only here
 
     read = _read(context, given)
     access = AccessControl(read.web_config_file)
     if read.web_config_file:
-        click.echo(f"--web.config.file {read.web_config_file}: well ({access.active.config.summary()})")
-    findings = [examine(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
-    for finding in findings:
-        uri = settings.without_password(finding.uri)
-        click.echo(f"{finding.label}: {'well' if finding.well else 'not well'} ({uri})")
-        for line in finding.lines:
+        click.echo(f"--web.config.file {read.web_config_file}: OK ({access.active.config.summary()})")
+    checks = [check_connection(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
+    for result in checks:
+        uri = settings.without_password(result.uri)
+        click.echo(f"{result.label}: {'OK' if result.is_ok else 'FAILED'} ({uri})")
+        for line in result.lines:
             click.echo(f"  {line}")
     endpoints_well = _try_endpoints(read)
-    _leave(0 if endpoints_well and all(finding.well for finding in findings) else 1)
+    _leave(0 if endpoints_well and all(result.is_ok for result in checks) else 1)
 
 
 def _try_endpoints(read: Settings) -> bool:
@@ -138,14 +138,14 @@ def demo(context: click.Context, /, pace: float, **given: Any) -> None:
         read = _read(context, given)
 
         def begin(threads: ThreadRegistry) -> Callable[[], None]:
-            cast = DemoScenario(pace, threads)
-            cast.start()
+            scenario = DemoScenario(pace, threads)
+            scenario.start()
             where = f"http://localhost:{read.listen[0].port}"
             click.echo(
                 f"A cast of five domains plays on {URI}. Look at\n"
                 f"  {where}/metrics\n  {where}/\nCtrl-C ends it."
             )
-            return cast.stop
+            return scenario.stop
 
         app.run(read, on_start=begin)
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.engine.record import HangSignal
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
 EMULATOR: Final = "emulator"
 GUEST_AGENT: Final = "guest_agent"
@@ -43,33 +43,34 @@ DEFAULT_THRESHOLDS: Final = HangThresholds()
 
 
 def _emulator(
-    signal: HangSignal, answer: Answer, since: float, at: float, thresholds: HangThresholds
+    signal: HangSignal, answer: ProbeAnswer, since: float, at: float, thresholds: HangThresholds
 ) -> str | None:
-    if answer.how == "answered":
+    if answer.outcome == "answered":
         signal.seen = 0.0
         return None if signal.hung_at is None else _again("its monitor answers", signal, at)
-    if answer.how != "silent" or signal.hung_at is not None:
+    if answer.outcome != "silent" or signal.hung_at is not None:
         return None
-    began = at - answer.seconds
+    began = at - answer.waited
     if not signal.seen or abs(began - signal.since) > SAME_WAIT:
         signal.seen, signal.since = at, began
     if at - max(began, since) < thresholds.emulator or at - signal.seen < CONFIRM:
         return None
-    return f"its monitor has not answered for {answer.seconds:.0f} s, held by {answer.by or 'somebody'}"
+    client = answer.waiting_client or "somebody"
+    return f"its monitor has not answered for {answer.waited:.0f} s, held by {client}"
 
 
 def _agent(
-    signal: HangSignal, answer: Answer, since: float, at: float, _patience: HangThresholds
+    signal: HangSignal, answer: ProbeAnswer, since: float, at: float, _patience: HangThresholds
 ) -> str | None:
-    if answer.how == "answered":
+    if answer.outcome == "answered":
         signal.misses, signal.trusted = 0, True
         return None if signal.hung_at is None else _again("its guest agent answers", signal, at)
-    if answer.how == "absent":
+    if answer.outcome == "absent":
         signal.misses, signal.trusted = 0, False
-    if answer.how != "silent" or not signal.trusted or signal.hung_at is not None:
+    if answer.outcome != "silent" or not signal.trusted or signal.hung_at is not None:
         return None
     if not signal.misses:
-        signal.since = max(since, at - answer.seconds)
+        signal.since = max(since, at - answer.waited)
     signal.misses += 1
     if signal.misses < MISSES:
         return None
@@ -77,17 +78,17 @@ def _agent(
 
 
 def _vcpu(
-    signal: HangSignal, answer: Answer, since: float, at: float, thresholds: HangThresholds
+    signal: HangSignal, answer: ProbeAnswer, since: float, at: float, thresholds: HangThresholds
 ) -> str | None:
     window = thresholds.vcpu
-    if answer.how != "answered":
+    if answer.outcome != "answered":
         signal.restart()
         return None
     gap, signal.newest = at - signal.newest, at
     is_first = signal.ran < 0 or signal.since < since or not 0 <= gap <= window / SAMPLES * 2
-    moved = not is_first and answer.ran != signal.ran
+    moved = not is_first and answer.cpu_time != signal.ran
     if is_first or moved:
-        signal.since, signal.ran, signal.misses = at, answer.ran, 0
+        signal.since, signal.ran, signal.misses = at, answer.cpu_time, 0
     else:
         signal.misses += 1
     if signal.hung_at is not None:
@@ -110,7 +111,7 @@ def _again(who: str, signal: HangSignal, at: float) -> str:
     return f"{who} again, after {max(0.0, at - signal.since):.0f} s"
 
 
-Judge = Callable[[HangSignal, Answer, float, float, HangThresholds], str | None]
+Judge = Callable[[HangSignal, ProbeAnswer, float, float, HangThresholds], str | None]
 
 JUDGES: Final[Mapping[str, Judge]] = MappingProxyType({EMULATOR: _emulator, GUEST_AGENT: _agent, VCPU: _vcpu})
 """By signal: the function that evaluates an answer."""

@@ -26,7 +26,7 @@ from libvirt_lifecycle_exporter.engine.hang_signals import (
     HangThresholds,
 )
 from libvirt_lifecycle_exporter.engine.record import Domain, DomainRecord, HangSignal, Records
-from libvirt_lifecycle_exporter.model.messages import Answer, Observation, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import Observation, ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import HANG_SIGNALS, HUNG, RECOVERED
 
@@ -193,12 +193,12 @@ class Hangs:
         return () if record is None else record.hung
 
     def _judged(
-        self, since: float, record: DomainRecord, domain: Domain, probed: ProbeResults, answer: Answer
+        self, since: float, record: DomainRecord, domain: Domain, probed: ProbeResults, answer: ProbeAnswer
     ) -> Iterator[Transition]:
         at = probed.at
         signal = record.hang_signals.setdefault(probed.signal, HangSignal())
         excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED
-        if excused and (answer.how != "answered" or probed.signal == VCPU):
+        if excused and (answer.outcome != "answered" or probed.signal == VCPU):
             # Silence proves nothing now; an answer does.
             signal.restart()
             return

@@ -1,7 +1,7 @@
-"""The probe of guest agents: guest-ping, with a limit. Needs a read-write connection, and has its own.
+"""Hang probe of guest agents: ``guest-ping`` with a time limit. Requires a read-write connection.
 
-libvirt has one error for an agent that does not answer and for one that is not there, and words in the
-daemon's language; what tells them apart is that the former takes its time.
+libvirt uses one error code both for an agent that does not answer and for one that is not connected, and
+translates the text. The two are distinguished by the duration of the call: only the former takes its time.
 """
 
 import time
@@ -12,62 +12,70 @@ import libvirt
 import libvirt_qemu
 
 from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
-from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, listing, wanted
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, list_probed
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
-CONNECTIONS = 4
-"""Each holds one of the daemon's ordinary workers while an agent is silent."""
-_LISTING_PATIENCE = 3.0
-_SYNC = 5.0
-"""Seconds that libvirt itself gives an agent to come into step again, after it has missed an answer."""
-_SLACK = 2.0
+MAX_CONNECTIONS = 4
+"""Each one occupies an ordinary worker of the daemon while an agent does not answer."""
+_SYNC_TIMEOUT = 5.0
+"""Seconds that libvirt waits for an agent to synchronize after a missed answer."""
+_CALL_MARGIN = 2.0
 _PING = '{"execute":"guest-ping"}'
 
 
-def ping(uuid: str, timeout: int, connection: Any) -> Answer:
-    """Ask the guest's agent; ``timeout`` in seconds."""
+def ping(uuid: str, timeout: int, connection: Any) -> ProbeAnswer:
+    """Ping the guest agent of a domain; ``timeout`` in seconds.
+
+    Raises libvirtError if libvirt fails for a reason other than the agent.
+    """
     domain = connection.lookupByUUIDString(uuid)
     began = time.monotonic()
     try:
         libvirt_qemu.qemuAgentCommand(domain, _PING, timeout, 0)
     except libvirt.libvirtError as error:
         took = time.monotonic() - began
-        if error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE and took >= min(timeout, _SYNC) * 0.9:
-            return Answer(uuid, "silent", took)
+        if (
+            error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE
+            and took >= min(timeout, _SYNC_TIMEOUT) * 0.9
+        ):
+            return ProbeAnswer(uuid, "silent", took)
         if error.get_error_code() in (
             libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
             libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
         ):
-            return Answer(uuid, "absent")
+            return ProbeAnswer(uuid, "absent")
         raise
-    return Answer(uuid, "answered")
+    return ProbeAnswer(uuid, "answered")
 
 
 class AgentProbe(Probe):
-    """Pings all agents, a few at a time."""
+    """Pings the guest agents of all running domains."""
 
     signal = "guest_agent"
 
-    def __init__(self, post: ProbeContext, interval: float, timeout: float) -> None:
-        """``timeout``: seconds for an agent to answer."""
-        super().__init__(post, interval)
+    def __init__(self, context: ProbeContext, interval: float, timeout: float) -> None:
+        """``interval``: seconds between rounds; ``timeout``: seconds for an agent to answer."""
+        super().__init__(context, interval)
         self._timeout = max(1, round(timeout))
-        self._pings = CallPool(
-            f"agent-{post.label}", post.read_write, connections=CONNECTIONS, threads=post.threads
+        self._ping_pool = CallPool(
+            f"agent-{context.label}",
+            context.open_read_write,
+            max_connections=MAX_CONNECTIONS,
+            threads=context.threads,
         )
-        self._lists = CallPool(f"agents-{post.label}", post.read_only, connections=1, threads=post.threads)
+        self._list_pool = CallPool(
+            f"agents-{context.label}", context.open_read_only, max_connections=1, threads=context.threads
+        )
 
-    def round(self) -> None:
-        listed = self._lists.ask({"": listing(RUNNING)}, wide=1, patience=_LISTING_PATIENCE).get("")
-        if listed is None or isinstance(listed, libvirt.libvirtError):
-            return
-        said = self._pings.ask(
-            {uuid: partial(ping, uuid, self._timeout) for uuid in wanted(self.post, listed)},
-            wide=CONNECTIONS,
-            patience=self._timeout + _SYNC + _SLACK,
+    def run_round(self) -> None:
+        uuids = list_probed(self._list_pool, RUNNING, self.context) or []
+        answers = self._ping_pool.run(
+            {uuid: partial(ping, uuid, self._timeout) for uuid in uuids},
+            concurrency=MAX_CONNECTIONS,
+            timeout=self._timeout + _SYNC_TIMEOUT + _CALL_MARGIN,
         )
-        self.tell([answer for answer in said.values() if isinstance(answer, Answer)])
+        self.report([answer for answer in answers.values() if isinstance(answer, ProbeAnswer)])
 
     def close(self) -> None:
-        self._pings.stop()
-        self._lists.stop()
+        self._ping_pool.stop()
+        self._list_pool.stop()

@@ -1,29 +1,29 @@
-"""How long to wait before the next attempt: exponential, bounded, with jitter.
+"""Exponential backoff with an upper bound and jitter.
 
-Jitter, because one restart of a network makes thousands of exporters reconnect to thousands of daemons.
+Jitter spreads the load when many exporters reconnect at the same time, for example after a network outage.
 """
 
 import random
 
-_FIRST = 0.1
+_FIRST_DELAY = 0.1
 _FACTOR = 2.0
 
 
 class Backoff:
-    """The waits between attempts, in seconds."""
+    """Computes the delays between attempts, in seconds."""
 
-    def __init__(self, longest: float, jitter: random.Random | None = None) -> None:
-        """``longest``: the bound, in seconds."""
-        self._longest = longest
+    def __init__(self, max_delay: float, jitter: random.Random | None = None) -> None:
+        """``max_delay``: upper bound in seconds. ``jitter``: random source, replaced by tests."""
+        self._max_delay = max_delay
         self._random = jitter or random.Random()  # noqa: S311 - spreads load, guards no secret
-        self._next = _FIRST
+        self._next = _FIRST_DELAY
 
     def reset(self) -> None:
-        """Begin anew, after a success."""
-        self._next = _FIRST
+        """Start again with the first delay, after a success."""
+        self._next = _FIRST_DELAY
 
-    def wait(self) -> float:
-        """Return how long to wait now: between half of the step and all of it."""
-        step = min(self._next, self._longest)
-        self._next = min(self._next * _FACTOR, self._longest)
+    def next_delay(self) -> float:
+        """Return the next delay, between half of the current step and the whole step; seconds."""
+        step = min(self._next, self._max_delay)
+        self._next = min(self._next * _FACTOR, self._max_delay)
         return step * self._random.uniform(0.5, 1.0)

@@ -1,13 +1,16 @@
-"""Threads that put questions to libvirt on connections of their own; who does not come back is left behind.
+"""Pool of libvirt connections for calls that may hang.
 
-Law: whoever asks waits no longer than the patience for each question. A libvirt call cannot be cancelled, so
-the thread of one that hangs is left with it, and ends when it returns. ``connections`` is the most of both
-that there ever is: beyond that nothing is asked. Each call that hangs also holds one of the daemon's 20
-ordinary workers (libvirtd.conf, max_workers), so the limit is the daemon's protection as much as ours.
+A libvirt call cannot be cancelled. A call that exceeds its time limit is abandoned: its thread and connection
+stay with it until it returns, and the pool opens replacements up to ``max_connections``. Each call that hangs
+also occupies one of the daemon's 20 ordinary workers (libvirtd.conf, ``max_workers``), so the limit protects
+the daemon, too.
 
-One call at a time on each connection. More would be allowed, but libvirt's client (9.0) at times leaves a
-call unsent while others hang on the same connection, until something arrives there: for seconds, in 3 of 40
-trials of three calls at once. A connection costs less than that.
+One call at a time runs on each connection. libvirt allows more, but its client (9.0) may leave a call unsent
+while other calls hang on the same connection, until data arrives there: for seconds, in 3 of 40 trials of
+three concurrent calls. A further connection costs less.
+
+Invariant: ``CallPool.run`` waits for each call at most its time limit. All methods may be called from any
+thread.
 """
 
 import logging
@@ -25,48 +28,49 @@ from libvirt_lifecycle_exporter.runtime.threads import PROBE, ThreadRegistry
 log = logging.getLogger(__name__)
 
 KEEPALIVE = (5, 3)
-"""Interval in seconds and count: a daemon that is frozen gives its callers back after a while."""
+"""Interval in seconds and count: libvirt ends the calls to a frozen daemon after 15-20 s."""
 
 _T = TypeVar("_T")
-Question = Callable[[Any], _T]
-"""Gets an open connection; keeps no virDomain beyond its return."""
+Call = Callable[[Any], _T]
+"""Takes an open connection and returns a result; keeps no virDomain after its return."""
 
 
-class _Lane:
-    """One connection, and one thread that uses it; opened by the first one."""
+class _PooledConnection:
+    """One connection; its first user opens it. At most one thread uses it at a time."""
 
-    def __init__(self, opener: Callable[[], Any], threads: ThreadRegistry) -> None:
-        self._opener = opener
+    def __init__(self, open_connection: Callable[[], Any], threads: ThreadRegistry) -> None:
+        self._open = open_connection
         self._threads = threads
         self._connection: Any = None
-        self.used = False
-        self.lost = False
+        self.is_used = False
+        self.is_lost = False
 
-    def connection(self) -> Any:
+    def get(self) -> Any:
+        """Return the open connection; open it first if necessary."""
         if self._connection is None:
-            opened = self._opener()
+            opened = self._open()
             try:
                 opened.setKeepAlive(*KEEPALIVE)
             except libvirt.libvirtError as error:
-                log.debug("a probe's connection has no keepalive: %s", error)
+                log.debug("keepalive not supported", extra={"error": str(error)})
             self._connection = opened
         return self._connection
 
     def is_open(self) -> bool:
-        """Tell whether calls may be put on it without waiting for it to be opened."""
+        """Return whether a call can be sent without opening the connection first."""
         return self._connection is not None
 
-    def check(self) -> None:
-        """Note if it is lost; after an error."""
+    def update_state(self) -> None:
+        """Determine whether the connection is lost."""
         try:
-            self.lost = self._connection is None or not self._connection.isAlive()
+            self.is_lost = self._connection is None or not self._connection.isAlive()
         except Exception as error:
-            self.lost = True
+            self.is_lost = True
             if not isinstance(error, libvirt.libvirtError):
                 raise
 
     def close(self) -> None:
-        """Close it on a thread of its own: even that asks the daemon."""
+        """Close the connection on a new thread: closing sends a request to the daemon and may hang."""
         connection, self._connection = self._connection, None
         if connection is not None:
             arguments = (connection, self._threads)
@@ -78,196 +82,199 @@ def _close(connection: Any, threads: ThreadRegistry) -> None:
         try:
             connection.close()
         except libvirt.libvirtError as error:
-            log.debug("a probe's connection: close: %s", error)
+            log.debug("probe connection not closed cleanly", extra={"error": str(error)})
 
 
 @dataclass(eq=False)
-class _Hand:
-    """One thread of a round."""
+class _Caller:
+    """One thread of a batch and the call that it makes."""
 
-    lane: _Lane
+    connection: _PooledConnection
     key: str = ""
-    """What it is asking about now."""
+    """Key of the current call; empty between calls."""
     since: float = 0.0
-    left: bool = False
-    """It was waited for too long, and is to end when it comes back."""
+    """When the current call began; monotonic clock."""
+    is_abandoned: bool = False
+    """Whether the current call exceeded its time limit; the thread ends once it returns."""
 
 
 @dataclass(eq=False)
-class _Round(Generic[_T]):
-    """Questions that are put together."""
+class _Batch(Generic[_T]):
+    """The calls of one ``CallPool.run``."""
 
-    queue: deque[tuple[str, Question[_T]]]
-    hands: set[_Hand] = field(default_factory=set)
-    """Those that work on it and have not been left behind."""
-    answers: dict[str, _T | libvirt.libvirtError] = field(default_factory=dict)
+    queue: deque[tuple[str, Call[_T]]]
+    callers: set[_Caller] = field(default_factory=set)
+    """Threads that work on the batch, without abandoned ones."""
+    results: dict[str, _T | libvirt.libvirtError] = field(default_factory=dict)
 
 
 class CallPool:
-    """Asks many questions at a time, each about one subject; the crew of one connection."""
+    """Runs batches of calls on a bounded number of connections and threads."""
 
     def __init__(
         self,
         name: str,
-        opener: Callable[[], Any],
+        open_connection: Callable[[], Any],
         *,
-        connections: int,
+        max_connections: int,
         threads: ThreadRegistry | None = None,
     ) -> None:
-        """``name``: of its threads. ``opener``: opens a connection; runs on a thread of the crew's."""
+        """``name``: of the threads. ``open_connection``: runs on one of these threads."""
         self._threads = threads or ThreadRegistry()
         self._name = name
-        self._opener = opener
-        self._most = connections
+        self._open = open_connection
+        self._max_connections = max_connections
         self._changed = threading.Condition()
-        self._lanes: list[_Lane] = []
-        self._stuck: dict[str, _Hand] = {}
-        self._stopping = False
+        self._connections: list[_PooledConnection] = []
+        self._hanging: dict[str, _Caller] = {}
+        self._is_stopping = False
 
-    def ask(
+    def run(
         self,
-        questions: Mapping[str, Question[_T]],
+        calls: Mapping[str, Call[_T]],
         *,
-        wide: int,
-        patience: float,
-        go_on: Callable[[], bool] = lambda: True,
+        concurrency: int,
+        timeout: float,
+        may_replace: Callable[[], bool] = lambda: True,
     ) -> dict[str, _T | libvirt.libvirtError]:
-        """Return the answers (or errors) that came in time, by subject.
+        """Run calls, each identified by a key; return the results and errors that arrived in time, by key.
 
-        A subject of which an earlier question still hangs is not asked about. ``wide``: how many at a time;
-        ``patience``: seconds for each; ``go_on``: asked before somebody takes the place of one left behind.
+        A key whose earlier call still hangs is skipped. ``concurrency``: maximum number of concurrent calls.
+        ``timeout``: seconds per call. ``may_replace``: called after a call was abandoned; if it returns
+        False, the rest of the batch is dropped.
         """
-        self._drop_lost()
+        self._close_lost()
         with self._changed:
-            free = [(key, ask) for key, ask in questions.items() if key not in self._stuck]
-        work: _Round[_T] = _Round(deque(free))
-        left = 0
+            free = [(key, call) for key, call in calls.items() if key not in self._hanging]
+        batch: _Batch[_T] = _Batch(deque(free))
         while True:
             with self._changed:
-                lost = self._leave_behind(work, patience)
-                left += lost
-                if self._stopping or not (work.queue or work.hands):
+                abandoned = self._abandon_overdue(batch, timeout)
+                if self._is_stopping or not (batch.queue or batch.callers):
                     break
-            if lost and not go_on():
-                work.queue.clear()
+            if abandoned and not may_replace():
+                batch.queue.clear()
             with self._changed:
-                while len(work.hands) < wide and work.queue and self._hire(work):
+                while len(batch.callers) < concurrency and batch.queue and self._start_caller(batch):
                     pass
-                if not work.hands:
+                if not batch.callers:
                     break
-                self._changed.wait(self._until_next(work, patience))
+                self._changed.wait(self._seconds_to_next_timeout(batch, timeout))
         with self._changed:
-            if work.queue:
-                log.debug("%s: %d subjects were not asked about this time", self._name, len(work.queue))
-            work.queue.clear()
-            self._trim(wide)
-            return dict(work.answers)
+            if batch.queue:
+                log.debug("calls dropped", extra={"pool": self._name, "count": len(batch.queue)})
+            batch.queue.clear()
+            self._close_unused(concurrency)
+            return dict(batch.results)
 
-    def stuck(self) -> frozenset[str]:
-        """Name the subjects of which a question still hangs."""
+    def hanging(self) -> frozenset[str]:
+        """Return the keys of the abandoned calls that have not returned."""
         with self._changed:
-            return frozenset(self._stuck)
+            return frozenset(self._hanging)
 
     def stop(self) -> None:
-        """Let go; what hangs is left behind."""
+        """Close the connections; calls that hang are abandoned. Returns at once."""
         with self._changed:
-            self._stopping = True
+            self._is_stopping = True
             self._changed.notify_all()
-            self._trim(0)
+            self._close_unused(0)
 
-    def _drop_lost(self) -> None:
-        """Let go of connections that were lost while nobody used them: no question is lost on them."""
+    def _close_lost(self) -> None:
+        """Close connections that were lost while unused, so that no call fails on them."""
         with self._changed:
-            idle = [lane for lane in self._lanes if not lane.used and lane.is_open()]
-        for lane in idle:
-            lane.check()
+            idle = [one for one in self._connections if not one.is_used and one.is_open()]
+        for connection in idle:
+            connection.update_state()
         with self._changed:
-            for lane in idle:
-                if lane.lost and not lane.used:
-                    self._drop(lane)
+            for connection in idle:
+                if connection.is_lost and not connection.is_used:
+                    self._remove(connection)
 
-    def _leave_behind(self, work: _Round[_T], patience: float) -> int:
+    def _abandon_overdue(self, batch: _Batch[_T], timeout: float) -> int:
+        """Abandon the calls that exceed their time limit; return their number."""
         now = time.monotonic()
-        over = [hand for hand in work.hands if hand.key and now - hand.since >= patience]
-        for hand in over:
-            hand.left = True
-            work.hands.discard(hand)
-            self._stuck[hand.key] = hand
-        return len(over)
+        overdue = [caller for caller in batch.callers if caller.key and now - caller.since >= timeout]
+        for caller in overdue:
+            caller.is_abandoned = True
+            batch.callers.discard(caller)
+            self._hanging[caller.key] = caller
+        return len(overdue)
 
     @staticmethod
-    def _until_next(work: _Round[_T], patience: float) -> float:
+    def _seconds_to_next_timeout(batch: _Batch[_T], timeout: float) -> float:
         now = time.monotonic()
-        return max(0.001, min(patience - (now - hand.since) if hand.key else patience for hand in work.hands))
+        left = (timeout - (now - one.since) if one.key else timeout for one in batch.callers)
+        return max(0.001, min(left))
 
-    def _hire(self, work: _Round[_T]) -> bool:
-        """Put one more thread to work; False where the limits forbid it."""
-        lane = next((lane for lane in self._lanes if not (lane.lost or lane.used)), None)
-        if lane is None:
-            # One opening at a time: where the daemon hangs, each would hang.
-            if len(self._lanes) >= self._most or not all(lane.is_open() for lane in self._lanes):
+    def _start_caller(self, batch: _Batch[_T]) -> bool:
+        """Start one more thread; return False if the limits do not allow it."""
+        connection = next((one for one in self._connections if not (one.is_lost or one.is_used)), None)
+        if connection is None:
+            # One connection is opened at a time: if the daemon hangs, every attempt would hang.
+            is_opening = not all(one.is_open() for one in self._connections)
+            if len(self._connections) >= self._max_connections or is_opening:
                 return False
-            lane = _Lane(self._opener, self._threads)
-            self._lanes.append(lane)
-        hand = _Hand(lane)
-        thread = threading.Thread(target=self._run, args=(work, hand), name=self._name, daemon=True)
-        # Raises RuntimeError where the system has no more threads; then nothing has changed.
+            connection = _PooledConnection(self._open, self._threads)
+            self._connections.append(connection)
+        caller = _Caller(connection)
+        thread = threading.Thread(target=self._run_caller, args=(batch, caller), name=self._name, daemon=True)
+        # Raises RuntimeError if the system has no more threads; nothing has changed then.
         thread.start()
-        lane.used = True
-        work.hands.add(hand)
+        connection.is_used = True
+        batch.callers.add(caller)
         return True
 
-    def _run(self, work: _Round[_T], hand: _Hand) -> None:
+    def _run_caller(self, batch: _Batch[_T], caller: _Caller) -> None:
         try:
             with self._threads.guard(PROBE):
-                while (item := self._next(work, hand)) is not None:
-                    self._put(work, hand, *item)
+                while (item := self._next_call(batch, caller)) is not None:
+                    self._run_call(batch, caller, *item)
         finally:
             with self._changed, self._threads.guard(PROBE):
-                work.hands.discard(hand)
-                self._stuck = {key: one for key, one in self._stuck.items() if one is not hand}
-                hand.lane.used = False
+                batch.callers.discard(caller)
+                self._hanging = {key: one for key, one in self._hanging.items() if one is not caller}
+                caller.connection.is_used = False
                 self._changed.notify_all()
-                if hand.lane.lost or self._stopping:
-                    self._drop(hand.lane)
+                if caller.connection.is_lost or self._is_stopping:
+                    self._remove(caller.connection)
 
-    def _next(self, work: _Round[_T], hand: _Hand) -> tuple[str, Question[_T]] | None:
+    def _next_call(self, batch: _Batch[_T], caller: _Caller) -> tuple[str, Call[_T]] | None:
         with self._changed:
-            if hand.left or hand.lane.lost or self._stopping or not work.queue:
+            if caller.is_abandoned or caller.connection.is_lost or self._is_stopping or not batch.queue:
                 return None
-            item = work.queue.popleft()
-            hand.key, hand.since = item[0], time.monotonic()
+            item = batch.queue.popleft()
+            caller.key, caller.since = item[0], time.monotonic()
             return item
 
-    def _put(self, work: _Round[_T], hand: _Hand, key: str, question: Question[_T]) -> None:
-        answer: _T | libvirt.libvirtError | None = None
+    def _run_call(self, batch: _Batch[_T], caller: _Caller, key: str, call: Call[_T]) -> None:
+        result: _T | libvirt.libvirtError | None = None
         try:
-            answer = question(hand.lane.connection())
+            result = call(caller.connection.get())
         except libvirt.libvirtError as error:
-            hand.lane.check()
-            answer = error
+            caller.connection.update_state()
+            result = error
         except (TimeoutError, ConnectionError) as error:
-            hand.lane.check()
-            log.debug("%s: no connection: %s", self._name, error)
-        except Exception as error:  # noqa: BLE001 - one odd answer must not cost the others theirs
+            caller.connection.update_state()
+            log.debug("probe connection not opened", extra={"pool": self._name, "error": str(error)})
+        except Exception as error:  # noqa: BLE001 - one unexpected result must not affect other calls
             self._threads.report(PROBE, error)
-            hand.lane.check()
+            caller.connection.update_state()
         with self._changed:
-            hand.key = ""
-            if self._stuck.get(key) is hand:
-                del self._stuck[key]
-            if hand.lane.lost:
-                work.queue.clear()
-            if answer is not None and not hand.left:
-                work.answers[key] = answer
+            caller.key = ""
+            if self._hanging.get(key) is caller:
+                del self._hanging[key]
+            if caller.connection.is_lost:
+                batch.queue.clear()
+            if result is not None and not caller.is_abandoned:
+                batch.results[key] = result
             self._changed.notify_all()
 
-    def _trim(self, keep: int) -> None:
-        """Close the connections that are needed no longer."""
-        for lane in [lane for lane in self._lanes if not lane.used][keep:]:
-            self._drop(lane)
+    def _close_unused(self, keep: int) -> None:
+        """Close unused connections beyond the first ``keep``."""
+        for connection in [one for one in self._connections if not one.is_used][keep:]:
+            self._remove(connection)
 
-    def _drop(self, lane: _Lane) -> None:
-        if lane in self._lanes:
-            self._lanes.remove(lane)
-        lane.close()
+    def _remove(self, connection: _PooledConnection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+        connection.close()

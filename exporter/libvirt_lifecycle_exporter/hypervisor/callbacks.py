@@ -1,9 +1,10 @@
-"""libvirt callback -> Observation -> message_queue. Nothing else happens in a callback.
+"""libvirt callbacks: each copies the event into an ``Observation`` and enqueues it.
 
-Law: a callback makes no libvirt call that leaves the process, does no I/O, keeps no virDomain, and
-catches everything: an exception would be printed by libvirt's binding and the event would be lost
-unseen. What cannot be copied or enqueued is counted, and a new snapshot is asked for. The exception itself
-is reported to the thread registry.
+Invariants: a callback makes no libvirt call that leaves the process, does no I/O, and keeps no virDomain. It
+catches every exception: libvirt's Python binding would print it, and the event would be lost without being
+counted. An event that cannot be copied or enqueued is counted, and a new listing is requested. The exception
+is reported to the thread registry. Callbacks run on the thread of the event loop.
+Callback types: https://libvirt.org/html/libvirt-libvirt-domain.html
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.domain_name import name_of
+from libvirt_lifecycle_exporter.hypervisor.listing import domain_name
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.model.messages import Observation
 from libvirt_lifecycle_exporter.model.text import clean, plain
@@ -23,12 +24,12 @@ from libvirt_lifecycle_exporter.runtime.threads import EVENT_LOOP, ThreadRegistr
 log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 1024
-_WORD_LIMIT = 64
-"""Characters of libvirt's free-form word for an I/O error."""
+_REASON_LIMIT = 64
+"""Characters of libvirt's free-form reason of an I/O error."""
 
 
 class Payload(NamedTuple):
-    """What a callback says beside the domain."""
+    """The arguments of a callback, without the domain; the fields are those of ``Observation``."""
 
     event: int = 0
     detail: int = 0
@@ -36,29 +37,29 @@ class Payload(NamedTuple):
     word: str = ""
 
 
-def _of_io_error(path: str, alias: str, action: int, reason: str) -> Payload:
-    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _WORD_LIMIT))
+def _io_error_payload(path: str, alias: str, action: int, reason: str) -> Payload:
+    return Payload(action, 0, plain(path or alias or "", _TEXT_LIMIT), plain(reason or "", _REASON_LIMIT))
 
 
-def _of_metadata(kind: int, uri: str | None) -> Payload:
+def _metadata_payload(kind: int, uri: str | None) -> Payload:
     return Payload(kind, 0, clean(uri or "", _TEXT_LIMIT))
 
 
-# What follows (conn, domain) in every other callback's arguments, as libvirt documents the callback types.
+# Takes the arguments after (connection, domain) of the callback type that libvirt documents.
 _PAYLOADS: dict[str, Callable[..., Payload]] = {
     "reboot": Payload,
     "watchdog": Payload,
-    "io_error_reason": _of_io_error,
+    "io_error_reason": _io_error_payload,
     "control_error": Payload,
     "agent_lifecycle": Payload,
     "job_completed": lambda _statistics: Payload(),
-    "metadata_change": _of_metadata,
+    "metadata_change": _metadata_payload,
     "memory_failure": lambda recipient, action, _flags: Payload(action, recipient),
 }
 
 
 class EventCallbacks:
-    """Registers for all observed event ids on one open connection, and copies what they say."""
+    """Registers callbacks for all observed event ids of one connection, and enqueues the events."""
 
     def __init__(
         self,
@@ -67,32 +68,32 @@ class EventCallbacks:
         on_loss: Callable[[], None],
         threads: ThreadRegistry | None = None,
     ) -> None:
-        """``on_loss``: called when an event could not be kept; must not block."""
+        """``label``: of the connection. ``on_loss``: called when an event is lost; must not block."""
         self._threads = threads or ThreadRegistry()
         self._label = label
-        self._inbox = message_queue
+        self._queue = message_queue
         self._next_order = message_queue.next_order
         self._offer = message_queue.offer
         self._on_loss = on_loss
-        self._absent: set[str] = set()
+        self._unsupported: set[str] = set()
 
     def register(self, connection: Any) -> list[int]:
-        """Register every callback that this libvirt and driver have; return their ids.
+        """Register every callback that libvirt and the driver support; return the callback ids.
 
-        Raises libvirtError if even lifecycle events cannot be had.
+        Raises libvirtError if lifecycle events are not supported.
         """
         registered = []
         for kind in OBSERVED_KINDS:
             number = getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{kind.upper()}", None)
             try:
                 if number is None:
-                    self._skip(kind, "this libvirt does not know it")
+                    self._log_unsupported(kind, "unknown to this version of libvirt")
                     continue
                 registered.append(self._register_one(connection, kind, number))
             except libvirt.libvirtError as error:
                 if kind == LIFECYCLE:
                     raise
-                self._skip(kind, str(error))
+                self._log_unsupported(kind, str(error))
         return registered
 
     def _register_one(self, connection: Any, kind: str, number: int) -> int:
@@ -100,32 +101,32 @@ class EventCallbacks:
             return int(connection.domainEventRegisterAny(None, number, self._on_lifecycle, None))
         return int(connection.domainEventRegisterAny(None, number, self._on_other, (kind, _PAYLOADS[kind])))
 
-    def _failed(self, error: Exception) -> bool:
+    def _report_failure(self, error: Exception) -> None:
         self._threads.report(EVENT_LOOP, error)
-        self._inbox.lose(self._label, "callback_error")
-        return False
+        self._queue.record_loss(self._label, "callback_error")
 
-    def _lost(self) -> None:
+    def _call_on_loss(self) -> None:
         with self._threads.guard(EVENT_LOOP):
             self._on_loss()
 
-    def _skip(self, kind: str, why: str) -> None:
-        if kind not in self._absent:
-            self._absent.add(kind)
-            log.info("connection %s sends no %s events: %s", self._label, kind, why)
+    def _log_unsupported(self, kind: str, error: str) -> None:
+        if kind not in self._unsupported:
+            self._unsupported.add(kind)
+            fields = {"connection": self._label, "kind": kind, "error": error}
+            log.info("event kind not supported", extra=fields)
 
     def _on_lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
-        """Run by the event loop for every lifecycle event: the hot path."""
+        """Called for every lifecycle event: the hot path."""
         at = time.time()
         try:
-            kept = self._offer(
+            is_queued = self._offer(
                 Observation(
                     self._next_order(),
                     at,
                     self._label,
                     LIFECYCLE,
                     domain.UUIDString(),
-                    name_of(domain),
+                    domain_name(domain),
                     domain.ID(),
                     event,
                     detail,
@@ -133,29 +134,31 @@ class EventCallbacks:
                     "",
                 )
             )
-        except Exception as error:  # noqa: BLE001 - see the law above
-            kept = self._failed(error)
-        if not kept:
-            self._lost()
+        except Exception as error:  # noqa: BLE001 - see the invariants above
+            is_queued = False
+            self._report_failure(error)
+        if not is_queued:
+            self._call_on_loss()
 
     def _on_other(self, _connection: Any, domain: Any, *arguments: Any) -> None:
-        """Run by the event loop for every event of another id."""
+        """Called for every event with another event id."""
         at = time.time()
         try:
-            *said, (kind, payload) = arguments
-            kept = self._offer(
+            *values, (kind, payload) = arguments
+            is_queued = self._offer(
                 Observation(
                     self._next_order(),
                     at,
                     self._label,
                     kind,
                     domain.UUIDString(),
-                    name_of(domain),
+                    domain_name(domain),
                     domain.ID(),
-                    *payload(*said),
+                    *payload(*values),
                 )
             )
-        except Exception as error:  # noqa: BLE001 - see the law above
-            kept = self._failed(error)
-        if not kept:
-            self._lost()
+        except Exception as error:  # noqa: BLE001 - see the invariants above
+            is_queued = False
+            self._report_failure(error)
+        if not is_queued:
+            self._call_on_loss()

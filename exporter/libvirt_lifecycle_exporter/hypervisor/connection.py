@@ -1,9 +1,9 @@
-"""One connection to one libvirt: open, keep alive, notice its loss, back off, register again.
+"""One connection to one libvirt daemon: open, register callbacks, detect its loss, reconnect with backoff.
 
-Law: everything that can block runs on this connection's own thread, so one that hangs or is down
-never delays another, nor events, scrapes or shutdown. After every (re)connect all callbacks are
-registered before the snapshot is taken: libvirt never replays, so an overlap is repaired later and a
-gap cannot be. Losing the connection is a state, not an exception.
+Invariants: every libvirt call that may block runs on the connection's own thread, so a connection that hangs
+or is down does not delay other connections, events, scrapes or the shutdown. After every (re)connect all
+callbacks are registered before the domains are listed: libvirt does not replay events, so an overlap can be
+reconciled later, but a gap could not. The loss of a connection is a state, not an exception.
 """
 
 import logging
@@ -17,10 +17,10 @@ import libvirt
 
 from libvirt_lifecycle_exporter.hypervisor.backoff import Backoff
 from libvirt_lifecycle_exporter.hypervisor.callbacks import EventCallbacks
-from libvirt_lifecycle_exporter.hypervisor.error_causes import CLOSED_BY_PEER, cause_of
-from libvirt_lifecycle_exporter.hypervisor.evidence import Evidence
+from libvirt_lifecycle_exporter.hypervisor.errors import CLOSED_BY_PEER, cause_of
+from libvirt_lifecycle_exporter.hypervisor.evidence import EvidenceCollector
 from libvirt_lifecycle_exporter.hypervisor.host import LocalHost, is_local
-from libvirt_lifecycle_exporter.hypervisor.listing import NO_PROCESSES, list_domains, look_at
+from libvirt_lifecycle_exporter.hypervisor.listing import NO_PROCESSES, list_domains, look_up
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.opening import Opener, OpenLimits, open_read_only
 from libvirt_lifecycle_exporter.model.messages import (
@@ -41,30 +41,30 @@ from libvirt_lifecycle_exporter.runtime.threads import (
 log = logging.getLogger(__name__)
 
 _CLOSE_REASONS = ("error", "end of file", "keepalive timeout", "closed by this client")
-_SILENCE = libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE
-_ALIVE_CHECK = 10.0
-"""Seconds between checks of a quiet connection whose driver has no close callback."""
-_SNAPSHOT_PAUSE = 1.0
-"""Seconds between snapshots, however often one is asked for."""
-_LOOK_PAUSE = 0.02
-"""Seconds that looks wait for more of them, so that a burst of events about one domain costs one look."""
+_KEEPALIVE_TIMEOUT = libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE
+_ALIVE_CHECK_INTERVAL = 10.0
+"""Seconds between checks of an idle connection whose driver has no close callback."""
+_MIN_LISTING_INTERVAL = 1.0
+"""Seconds between listings, however often they are requested."""
+_LOOKUP_DELAY = 0.02
+"""Seconds in which lookup requests are collected, so that a burst of events of a domain causes one lookup."""
 
 
 class ConnectionSettings(NamedTuple):
-    """How to keep a connection; times in seconds."""
+    """Settings of a connection; times in seconds."""
 
     keepalive_interval: int = 5
     keepalive_count: int = 3
-    longest_wait: float = 10.0
-    snapshot_interval: float = 300.0
-    """Between snapshots of a quiet connection; 0: never."""
+    max_reconnect_delay: float = 10.0
+    listing_interval: float = 300.0
+    """Between listings without a request; 0: none."""
     log_dir: str = ""
-    """Where the emulators' logs are; empty: where libvirt has them."""
+    """Directory of the emulator logs; empty: libvirt's default."""
     opening: OpenLimits = OpenLimits()
 
 
 class Connection:
-    """Keeps one connection, and answers to wishes for snapshots and looks."""
+    """Keeps one connection open, and performs the requested listings and lookups."""
 
     def __init__(
         self,
@@ -77,42 +77,48 @@ class Connection:
         threads: ThreadRegistry | None = None,
         host: LocalHost | None = None,
     ) -> None:
-        """``host``: of the exporter; what it says is used only if the domains run there."""
+        """``opener``: opens the URI. ``host``: of the exporter; used only if the domains run on it."""
         self._threads = threads or ThreadRegistry()
         self.label = label
-        self._inbox = message_queue
+        self._queue = message_queue
         self._settings = settings
         self._open = opener
         self._opener = Opener(uri, settings.opening)
-        self._backoff = Backoff(settings.longest_wait)
-        self._listener = EventCallbacks(label, message_queue, self.want_snapshot, self._threads)
-        self._wishes = threading.Condition()
-        self._looks: dict[str, EvidenceRequest | None] = {}
-        self._evidence = Evidence(uri, settings.log_dir, self._threads)
+        self._backoff = Backoff(settings.max_reconnect_delay)
+        self._callbacks = EventCallbacks(label, message_queue, self.request_listing, self._threads)
+        self._changed = threading.Condition()
+        """Protects the requests, ``_loss`` and ``_is_stopping``."""
+        self._lookups: dict[str, EvidenceRequest | None] = {}
+        self._is_listing_requested = False
+        self._evidence = EvidenceCollector(uri, settings.log_dir, self._threads)
         self._host = (host or LocalHost()) if is_local(uri) else None
         self._processes = self._host or NO_PROCESSES
-        self._snapshot_wanted = False
-        self._lost: str | None = None
-        self._stopping = False
-        self._up = False
-        self._last_complaint = ""
-        self._over = threading.Event()
-        self._thread = SupervisedThread(self._threads, CONNECTION, f"libvirt-{label}", self._run, self._over)
+        self._loss: str | None = None
+        """Why the open connection was lost; None: it was not."""
+        self._is_stopping = False
+        self._is_registered = False
+        self._last_problem = ""
+        self._stop_requested = threading.Event()
+        name = f"libvirt-{label}"
+        self._thread = SupervisedThread(self._threads, CONNECTION, name, self._run, self._stop_requested)
 
     def start(self) -> None:
-        """Begin; the event loop must run already."""
+        """Start the thread; the event loop must already run."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; returns at once."""
-        self._over.set()
-        with self._wishes:
-            self._stopping = True
-            self._wishes.notify()
+        """Request the end of the thread; returns at once."""
+        self._stop_requested.set()
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
         self._opener.stop()
 
     def join(self, timeout: float) -> bool:
-        """Wait for its end; False if a libvirt call still holds it, whose child processes are then ended."""
+        """Wait up to ``timeout`` seconds for the thread; return whether it has ended.
+
+        If a libvirt call still blocks the thread, the child processes of the connection are terminated.
+        """
         self._thread.join(timeout)
         has_ended = not self._thread.is_alive()
         if not has_ended:
@@ -120,181 +126,194 @@ class Connection:
         return has_ended
 
     def is_up(self) -> bool:
-        """Tell whether events arrive, as far as is known."""
-        return self._up and self._lost is None
+        """Return whether callbacks are registered on an open connection."""
+        return self._is_registered and self._loss is None
 
-    def want_snapshot(self) -> None:
-        """Ask for a new snapshot soon; returns at once."""
-        with self._wishes:
-            self._snapshot_wanted = True
-            self._wishes.notify()
+    def request_listing(self) -> None:
+        """Request a listing of all domains; returns at once."""
+        with self._changed:
+            self._is_listing_requested = True
+            self._changed.notify()
 
-    def want_looks(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
-        """Ask for a close look at these domains soon, and for evidence where a subject is given."""
-        with self._wishes:
-            for uuid, subject in uuids.items():
-                self._looks[uuid] = subject or self._looks.get(uuid)
-            self._wishes.notify()
+    def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+        """Request a lookup of each domain, with evidence if a request for it is given; returns at once."""
+        with self._changed:
+            for uuid, evidence_request in uuids.items():
+                self._lookups[uuid] = evidence_request or self._lookups.get(uuid)
+            self._changed.notify()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._is_stopping:
             try:
-                self._attempt()
+                self._open_and_serve()
             except libvirt.libvirtError as error:
-                self._is_down(str(error), cause_of(error))
+                self._report_down(str(error), cause_of(error))
             except ConnectionError as error:
-                self._is_down(str(error), CLOSED_BY_PEER)
+                self._report_down(str(error), CLOSED_BY_PEER)
             except TimeoutError as error:
-                if not self._stopping:
-                    self._is_down(str(error))
+                if not self._is_stopping:
+                    self._report_down(str(error))
             except Exception as error:  # noqa: BLE001 - reported; the connection is opened again
                 self._threads.report(CONNECTION, error)
-                self._is_down("internal error")
-            with self._wishes:
-                self._wishes.wait_for(lambda: self._stopping, self._backoff.wait())
+                self._report_down("internal error")
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_stopping, self._backoff.next_delay())
 
-    def _is_down(self, what: str, cause: str = "") -> None:
-        """``cause``: equal for errors of the same cause, whatever their text; "": the text itself."""
-        self._inbox.put(ConnectionDown(time.time(), self.label, what))
-        self._complain_of(f"it is down: {what}", cause)
+    def _report_down(self, error: str, cause: str = "") -> None:
+        """Report that the connection is down. ``cause``: equal for errors with the same cause."""
+        self._queue.put(ConnectionDown(time.time(), self.label, error))
+        self._log_problem("connection down", error, cause)
 
-    def _is_slow(self, seconds: float) -> None:
-        self._is_down(f"connecting takes longer than {seconds:g} s", "slow")
+    def _report_slow(self, seconds: float) -> None:
+        self._report_down(f"connecting takes longer than {seconds:g} s", "slow")
 
-    def _complain_of(self, what: str, cause: str = "") -> None:
-        """Log a trouble, once for as long as its cause stays the same."""
-        is_new = (cause or what) != self._last_complaint
-        self._last_complaint = cause or what
-        log.log(logging.WARNING if is_new else logging.DEBUG, "connection %s: %s", self.label, what)
+    def _log_problem(self, message: str, error: str, cause: str = "") -> None:
+        """Log a warning, once for as long as its cause stays the same."""
+        is_new = (cause or error) != self._last_problem
+        self._last_problem = cause or error
+        level = logging.WARNING if is_new else logging.DEBUG
+        log.log(level, message, extra={"connection": self.label, "error": error})
 
-    def _attempt(self) -> None:
-        """Open, serve until it is lost or to be stopped, close."""
-        connection = self._opener.open(self._open, self._is_slow)
+    def _open_and_serve(self) -> None:
+        """Open the connection, serve requests until it is lost or to be stopped, close it."""
+        connection = self._opener.open(self._open, self._report_slow)
         registered: list[int] = []
         try:
-            with self._wishes:
-                self._lost = None
-            self._evidence.begin()
-            self._watch(connection)
+            with self._changed:
+                self._loss = None
+            self._evidence.reset()
+            self._enable_loss_detection(connection)
             self._report_host(connection)
-            registered = self._listener.register(connection)
-            self._inbox.put(ConnectionUp(time.time(), self.label))
-            self._up = True
-            log.info(
-                "connection %s is up: driver %s, event kinds %d",
-                self.label,
-                connection.getType(),
-                len(registered),
-            )
+            registered = self._callbacks.register(connection)
+            self._queue.put(ConnectionUp(time.time(), self.label))
+            self._is_registered = True
+            fields = {
+                "connection": self.label,
+                "driver": connection.getType(),
+                "event_kinds": len(registered),
+            }
+            log.info("connection up", extra=fields)
             self._serve(connection)
         finally:
-            self._up = False
+            self._is_registered = False
             self._close(connection, registered)
-        if self._lost is not None:
-            self._is_down(self._lost)
+        if self._loss is not None:
+            self._report_down(self._loss)
 
     def _report_host(self, connection: Any) -> None:
-        """Report the host before any event can arrive: a reboot precedes all that happened since."""
+        """Report the host before callbacks are registered: a reboot precedes all later events."""
         boot_id = self._host.boot_id() if self._host is not None else ""
-        order = self._inbox.next_order()
-        self._inbox.put(HostIdentified(order, time.time(), self.label, connection.getType(), boot_id))
+        order = self._queue.next_order()
+        self._queue.put(HostIdentified(order, time.time(), self.label, connection.getType(), boot_id))
 
-    def _watch(self, connection: Any) -> None:
-        """Arrange to be told when it is lost; drivers inside this process need and have neither way."""
+    def _enable_loss_detection(self, connection: Any) -> None:
+        """Register a close callback and enable keepalive; drivers inside this process support neither."""
         connection.registerCloseCallback(self._on_close, None)
         try:
             connection.setKeepAlive(self._settings.keepalive_interval, self._settings.keepalive_count)
         except libvirt.libvirtError as error:
-            log.info("connection %s has no keepalive: %s", self.label, error)
+            log.info("keepalive not supported", extra={"connection": self.label, "error": str(error)})
 
     def _on_close(self, _connection: Any, reason: int, _opaque: object) -> None:
-        """Run by the event loop when the connection is lost: shown at once, even if a call still hangs."""
+        """Report the loss; called by the event loop, so it does not wait for a call that hangs."""
         with self._threads.guard(EVENT_LOOP):
-            self._note_closed(reason)
+            self._record_loss(reason)
 
-    def _note_closed(self, reason: int) -> None:
-        why = _CLOSE_REASONS[reason] if reason < len(_CLOSE_REASONS) else f"reason {reason}"
-        with self._wishes:
-            self._lost = f"lost ({why})"
-            self._wishes.notify()
-        # A daemon that no longer answers may have been deaf and mute for as long.
-        silent = self._settings.keepalive_interval * self._settings.keepalive_count
-        since = time.time() - (silent if reason == _SILENCE else 0)
-        self._inbox.put(ConnectionDown(since, self.label, self._lost))
+    def _record_loss(self, reason: int) -> None:
+        text = _CLOSE_REASONS[reason] if reason < len(_CLOSE_REASONS) else f"reason {reason}"
+        with self._changed:
+            self._loss = f"lost ({text})"
+            self._changed.notify()
+        # After a keepalive timeout, events may have been missing since the first unanswered keepalive.
+        unanswered = self._settings.keepalive_interval * self._settings.keepalive_count
+        since = time.time() - (unanswered if reason == _KEEPALIVE_TIMEOUT else 0)
+        self._queue.put(ConnectionDown(since, self.label, self._loss))
 
     def _serve(self, connection: Any) -> None:
-        """Answer wishes until the connection is lost or to be stopped."""
+        """List and look up domains until the connection is lost or to be stopped."""
         due = last = 0.0
         while True:
-            with self._wishes:
-                self._wishes.wait_for(self._has_work, max(0.0, min(_ALIVE_CHECK, due - time.monotonic())))
-                if self._stopping or self._lost is not None:
+            with self._changed:
+                wait = max(0.0, min(_ALIVE_CHECK_INTERVAL, due - time.monotonic()))
+                self._changed.wait_for(self._has_work, wait)
+                if self._is_stopping or self._loss is not None:
                     return
-                if self._snapshot_wanted:
-                    due = min(due, last + _SNAPSHOT_PAUSE)
-                    self._snapshot_wanted = False
-                looks, self._looks = self._looks, {}
+                if self._is_listing_requested:
+                    due = min(due, last + _MIN_LISTING_INTERVAL)
+                    self._is_listing_requested = False
+                lookups, self._lookups = self._lookups, {}
             if not connection.isAlive():
-                self._lost = "lost (no longer alive)"
+                self._loss = "lost (no longer alive)"
                 return
             if time.monotonic() >= due:
-                wait = self._take_snapshot(connection)
+                wait = self._list(connection)
                 last = time.monotonic()
                 due = last + wait
-            if looks:
-                self._take_looks(connection, looks)
+            if lookups:
+                self._look_up(connection, lookups)
 
     def _has_work(self) -> bool:
-        return bool(self._stopping or self._lost is not None or self._snapshot_wanted or self._looks)
+        return bool(
+            self._is_stopping or self._loss is not None or self._is_listing_requested or self._lookups
+        )
 
-    def _take_snapshot(self, connection: Any) -> float:
-        """List all domains; return the seconds until the next time."""
-        began = self._inbox.next_order()
+    def _list(self, connection: Any) -> float:
+        """List all domains; return the seconds until the next listing."""
+        began = self._queue.next_order()
         try:
             domains = list_domains(connection, self._processes)
         except libvirt.libvirtError as error:
-            # A listing can fail on a connection that is well; if it is not, that will be noticed by itself.
-            self._complain_of(f"its domains could not be listed: {error}", f"listing {cause_of(error)}")
-            return self._backoff.wait()
-        self._inbox.put(Listing(began, time.time(), self.label, domains))
+            # A listing may fail on an intact connection; the loss of the connection is detected separately.
+            self._log_problem("domains not listed; retrying", str(error), f"listing {cause_of(error)}")
+            return self._backoff.next_delay()
+        self._queue.put(Listing(began, time.time(), self.label, domains))
         self._backoff.reset()
-        self._last_complaint = ""
-        return self._settings.snapshot_interval or math.inf
+        self._last_problem = ""
+        return self._settings.listing_interval or math.inf
 
-    def _take_looks(self, connection: Any, uuids: Mapping[str, EvidenceRequest | None]) -> None:
-        """Lookup at each; afterwards rest as long as that took, so that a storm costs at most half a core."""
+    def _look_up(self, connection: Any, uuids: Mapping[str, EvidenceRequest | None]) -> None:
+        """Look up each domain; then pause as long as that took, so that a burst costs at most half a core."""
         started = time.monotonic()
-        for uuid, subject in uuids.items():
-            if self._stopping or self._lost is not None:
+        for uuid, evidence_request in uuids.items():
+            if self._is_stopping or self._loss is not None:
                 return
-            began = self._inbox.next_order()
+            began = self._queue.next_order()
             try:
-                facts, details = look_at(connection, uuid, self._processes) or (None, None)
+                facts, details = look_up(connection, uuid, self._processes) or (None, None)
             except libvirt.libvirtError as error:
-                # Events and snapshots tell the state as well; one odd domain must not cost the connection.
-                log.debug("connection %s: no look at %s: %s", self.label, uuid, error)
+                # Events and listings report the state as well; one domain must not affect the connection.
+                fields = {"connection": self.label, "uuid": uuid, "error": str(error)}
+                log.debug("domain not looked up", extra=fields)
                 continue
-            except Exception as error:  # noqa: BLE001 - reported; the other domains are still looked at
+            except Exception as error:  # noqa: BLE001 - reported; the other domains are still looked up
                 self._threads.report(CONNECTION, error)
                 continue
-            evidence = "" if subject is None else self._evidence.gather(connection, uuid, subject)
-            self._inbox.put(Lookup(began, time.time(), self.label, uuid, facts, details, evidence))
+            evidence = (
+                self._evidence.collect(connection, uuid, evidence_request)
+                if evidence_request is not None
+                else ""
+            )
+            self._queue.put(Lookup(began, time.time(), self.label, uuid, facts, details, evidence))
         took = time.monotonic() - started
-        with self._wishes:
-            self._wishes.wait_for(lambda: self._stopping or self._lost is not None, max(_LOOK_PAUSE, took))
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._is_stopping or self._loss is not None, max(_LOOKUP_DELAY, took)
+            )
 
     def _close(self, connection: Any, registered: list[int]) -> None:
-        """Let go of everything; libvirt keeps (and feeds) a connection that anything still refers to."""
+        """Deregister and close: libvirt keeps a connection open (with its events) while it is referenced."""
         for number in registered:
             try:
                 connection.domainEventDeregisterAny(number)
             except libvirt.libvirtError as error:
-                log.debug("connection %s: callback %d: %s", self.label, number, error)
+                fields = {"connection": self.label, "callback": number, "error": str(error)}
+                log.debug("callback not deregistered", extra=fields)
         try:
             connection.unregisterCloseCallback()
-            left = connection.close()
+            references = connection.close()
         except libvirt.libvirtError as error:
-            log.debug("connection %s: close: %s", self.label, error)
+            log.debug("connection not closed cleanly", extra={"connection": self.label, "error": str(error)})
         else:
-            if left > 0:
-                log.warning("connection %s was closed, but is still referred to %d times", self.label, left)
+            if references > 0:
+                fields = {"connection": self.label, "references": references}
+                log.warning("connection closed but still referenced", extra=fields)

@@ -1,7 +1,7 @@
-"""A small scripted cast on libvirt's in-process test driver: something to look at without a hypervisor.
+"""Scripted domains on libvirt's in-process test driver: a demonstration without a hypervisor.
 
-``test:///default`` is shared within a process, so what the cast does here, over a connection of its
-own, reaches the exporter's read-only connection as events, the way a real daemon's would.
+``test:///default`` is shared within a process. So the actions of the script, on a connection of its own,
+reach the exporter's read-only connection as events, as those of a real daemon do.
 """
 
 import logging
@@ -19,8 +19,8 @@ from libvirt_lifecycle_exporter.runtime.threads import DEMO, SupervisedThread, T
 log = logging.getLogger(__name__)
 
 URI = "test:///default"
-_STOP_WITHIN = 0.3
-"""Seconds that a step may take to end when the process stops."""
+_STOP_TIMEOUT = 0.3
+"""Seconds to wait for the current step when the process stops."""
 
 _DOMAIN = """<domain type='test'>
   <name>{name}</name><title>{title}</title><memory unit='MiB'>64</memory>
@@ -35,64 +35,64 @@ _NOVA = """<nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.
   </nova:owner>
 </nova:instance>"""
 
-_CAST = {
+_TITLES = {
     "web-1": "front page",
     "web-2": "front page, spare",
     "db-1": "orders",
     "batch-7": "nightly report (transient)",
-    "edge-3": "the one that crashes",
+    "edge-3": "crashes regularly",
 }
 
 Step = Callable[[], object]
 
 
 class DemoScenario:
-    """Five domains that boot, pause, save, crash and come back, one step at a time."""
+    """Five domains that are started, paused, saved, crashed and restarted, one step at a time."""
 
     def __init__(
         self,
-        pace: float = 1.0,
+        interval: float = 1.0,
         threads: ThreadRegistry | None = None,
         opener: Callable[[str], Any] = open_read_write,
     ) -> None:
-        """``pace``: seconds between steps."""
+        """``interval``: seconds between steps."""
         self._threads = threads or ThreadRegistry()
         self._threads.errors.setdefault(DEMO, 0)
         self._open = opener
-        self._pace = pace
-        self._stopping = threading.Event()
-        self._thread = SupervisedThread(self._threads, DEMO, "demo", self._play, self._stopping)
+        self._interval = interval
+        self._stop_requested = threading.Event()
+        self._thread = SupervisedThread(self._threads, DEMO, "demo", self._run, self._stop_requested)
 
     def start(self) -> None:
-        """Begin to play."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the play."""
-        self._stopping.set()
-        self._thread.join(_STOP_WITHIN)
+        """Stop the thread; an unfinished step is abandoned."""
+        self._stop_requested.set()
+        self._thread.join(_STOP_TIMEOUT)
 
-    def _play(self) -> None:
+    def _run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="lifecycle-demo-") as folder:
             connection = self._open(URI)
-            domains = {name: connection.defineXML(_xml(name)) for name in _CAST if name != "batch-7"}
+            domains = {name: connection.defineXML(_xml(name)) for name in _TITLES if name != "batch-7"}
             while True:
-                for step in _scene(connection, domains, Path(folder)):
-                    if self._stopping.wait(self._pace):
+                for step in _steps(connection, domains, Path(folder)):
+                    if self._stop_requested.wait(self._interval):
                         return
                     try:
                         step()
                     except libvirt.libvirtError as error:
-                        # Somebody else may play with the same domains; the show goes on.
-                        log.debug("the demo skipped a step: %s", error)
+                        # Another client may have changed the same domains.
+                        log.debug("demo step skipped", extra={"error": str(error)})
 
 
 def _xml(name: str) -> str:
-    return _DOMAIN.format(name=name, title=_CAST[name], metadata=_NOVA.format(name=name))
+    return _DOMAIN.format(name=name, title=_TITLES[name], metadata=_NOVA.format(name=name))
 
 
-def _scene(connection: Any, domains: dict[str, Any], folder: Path) -> Iterator[Step]:
-    """One round; ends with every domain as it was at the start, so it can be played again."""
+def _steps(connection: Any, domains: dict[str, Any], folder: Path) -> Iterator[Step]:
+    """Yield the steps of one cycle; they leave every domain in its initial state, so the cycle can repeat."""
     web, spare, orders, edge = (domains[name] for name in ("web-1", "web-2", "db-1", "edge-3"))
     image, core = str(folder / "db-1.save"), str(folder / "edge-3.core")
     yield web.create

@@ -1,10 +1,10 @@
-"""Find the reason why an emulator ended in the log that libvirt keeps of it.
+"""Find the reason why an emulator ended in its log, which libvirt keeps.
 
-Guests and users write half of that log. It is read without following links and without waiting, its last
-16 KiB only. The result is one line of plain text. A log that cannot be read gives no reason.
+Guests and users can write to that log. So only its last 16 KiB are read, without following links and without
+blocking. The result is one line of plain text. A log that cannot be read contains no reason.
 
-Invariant: a line that does not explain an end is never returned (start-up messages, libvirt's own records,
-warnings, SPICE's debug output). If nothing else is there, there is no reason.
+Invariant: a line that does not explain the end is never returned (start-up messages, libvirt's own records,
+warnings, debug output of SPICE). If the log contains only such lines, there is no reason.
 """
 
 import datetime as dt
@@ -18,16 +18,16 @@ from urllib.parse import urlsplit
 
 from libvirt_lifecycle_exporter.model.text import plain
 
-_LINES = 4
-_TAIL = 16 * 1024
-"""Bytes of a log's end that are read."""
+_MAX_LINES = 4
+_MAX_BYTES = 16 * 1024
+"""Bytes that are read from the end of a log."""
 
 START_UP: Final = 10.0
-"""Seconds after libvirt's "starting up" in which output is no reason, unless the run ends in them."""
+"""Seconds after libvirt's "starting up" in which output is not a reason, unless the run also ends in them."""
 
 _LIBVIRT_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d [\d:.]+\+\d{4}): ")
 _EMULATOR_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z) ")
-"""QEMU writes it because libvirt starts it with ``-msg timestamp=on``."""
+"""QEMU writes it because libvirt sets ``-msg timestamp=on``."""
 _STARTING = "starting up "
 _SHUTTING_DOWN = re.compile(r"shutting down(?:, reason=\w+)?")
 
@@ -53,14 +53,14 @@ NOISE: Final = (
         r"^(?:[A-Z]{2}[A-Z0-9]? ?=|R\d+ ?=|[CD]R\d ?=|EFER=|FCW=|FPR\d|XMM\d|Code=)",
     ),
 )
-"""What it is, and the regular expression that finds it in a line without its time stamp."""
+"""Description, and regular expression for a line without its time stamp."""
 
 _NOISE = re.compile("|".join(pattern for _, pattern in NOISE))
 _COMMAND_LINE = re.compile(r"^(?:[A-Z][A-Z0-9_]*=\S* \\|/\S+ \\|-\S+.*)$")
-"""libvirt writes the emulator's whole command line into its log, an argument a line."""
+"""libvirt writes the emulator's command line to the log, one argument per line."""
 
-_FOLDERS = {"qemu": "qemu", "lxc": "lxc", "libxl": "libxl", "xen": "libxl", "ch": "ch"}
-_IN_SESSION = {"qemu": "qemu/log"}
+_DIRECTORIES = {"qemu": "qemu", "lxc": "lxc", "libxl": "libxl", "xen": "libxl", "ch": "ch"}
+_SESSION_DIRECTORIES = {"qemu": "qemu/log"}
 
 
 def local_driver(uri: str) -> str:
@@ -70,23 +70,23 @@ def local_driver(uri: str) -> str:
     return "" if parts.hostname or transport not in ("", "unix") else driver
 
 
-def log_folder(uri: str, given: str) -> Path | None:
-    """Return where the emulators of a connection write their logs: ``given``, or where libvirt has them.
+def log_directory(uri: str, configured: str) -> Path | None:
+    """Return the directory of a connection's emulator logs: ``configured``, or libvirt's default.
 
-    None for drivers that have no such logs, and for connections to other hosts.
+    Return None for drivers without such logs, and for connections to other hosts.
     """
-    if given:
-        return Path(given)
+    if configured:
+        return Path(configured)
     driver = local_driver(uri)
-    if driver not in _FOLDERS:
+    if driver not in _DIRECTORIES:
         return None
     if urlsplit(uri).path == "/session":
         try:
             cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         except RuntimeError:  # neither HOME nor an entry in the user database
             return None
-        return Path(cache) / "libvirt" / _IN_SESSION.get(driver, f"{driver}/log")
-    return Path("/var/log/libvirt") / _FOLDERS[driver]
+        return Path(cache) / "libvirt" / _SESSION_DIRECTORIES.get(driver, f"{driver}/log")
+    return Path("/var/log/libvirt") / _DIRECTORIES[driver]
 
 
 class _Line(NamedTuple):
@@ -96,37 +96,37 @@ class _Line(NamedTuple):
     """Unix time, if the line has a time stamp."""
     text: str
     """Without the time stamp; plain text."""
-    is_libvirts: bool
+    is_from_libvirt: bool
     """Whether libvirt wrote it, not the emulator."""
 
 
-def emulator_says(folder: Path | None, name: str, at: float | None = None) -> str:
-    """Return the reason that a domain's emulator gives for an event in its current or last run.
+def read_end_reason(directory: Path | None, name: str, at: float | None = None) -> str:
+    """Return the reason for an event in the current or last run of a domain, from its emulator's log.
 
-    ``at``: when the event happened (Unix time); None if unknown. Returns "" if there is no reason.
+    ``at``: when the event happened (Unix time, seconds); None if unknown. Returns "" if there is no reason.
     """
-    if folder is None or "/" in name or name.startswith("."):
+    if directory is None or "/" in name or name.startswith("."):
         return ""
     started: float | None = None
     lines: list[_Line] = []
-    for raw in _tail(folder / f"{name}.log").splitlines():
+    for raw in _read_end(directory / f"{name}.log").splitlines():
         if _COMMAND_LINE.match(raw.strip()):
             continue
         line = _parse(raw)
-        if line.is_libvirts and line.text.startswith(_STARTING):
+        if line.is_from_libvirt and line.text.startswith(_STARTING):
             started = line.at
             lines.clear()
         else:
             lines.append(line)
     reasons = [line.text for line in _after_start_up(lines, started, at) if _is_reason(line.text)]
-    return plain("; ".join(reasons[-_LINES:]))
+    return plain("; ".join(reasons[-_MAX_LINES:]))
 
 
 def _parse(raw: str) -> _Line:
-    for stamp, is_libvirts in ((_LIBVIRT_STAMP, True), (_EMULATOR_STAMP, False)):
+    for stamp, is_from_libvirt in ((_LIBVIRT_STAMP, True), (_EMULATOR_STAMP, False)):
         if found := stamp.match(raw):
-            return _Line(_unix_time(found[1]), plain(raw[found.end() :]), is_libvirts)
-    return _Line(None, plain(raw), is_libvirts=False)
+            return _Line(_unix_time(found[1]), plain(raw[found.end() :]), is_from_libvirt)
+    return _Line(None, plain(raw), is_from_libvirt=False)
 
 
 def _unix_time(stamp: str) -> float | None:
@@ -141,25 +141,25 @@ def _is_reason(text: str) -> bool:
 
 
 def _after_start_up(lines: list[_Line], started: float | None, at: float | None) -> list[_Line]:
-    """Drop the lines up to the last one written at start-up, unless the run ended at start-up itself."""
+    """Drop the lines up to the last one written at start-up, unless the run ended at start-up."""
     if started is None:
         return lines
-    ends = [line.at for line in lines if line.is_libvirts and _SHUTTING_DOWN.fullmatch(line.text)]
+    ends = [line.at for line in lines if line.is_from_libvirt and _SHUTTING_DOWN.fullmatch(line.text)]
     end = ends[-1] if ends else at
     if end is None or end - started <= START_UP:
         return lines
 
     def is_later(line: _Line) -> bool:
-        return line.at is None or line.is_libvirts or line.at - started > START_UP
+        return line.at is None or line.is_from_libvirt or line.at - started > START_UP
 
     later = len(list(dropwhile(is_later, reversed(lines))))
     return lines[later:]
 
 
-def _tail(path: Path) -> str:
-    """Read the end of a regular file, whole lines if there are any; "" where that cannot be had."""
+def _read_end(path: Path) -> str:
+    """Return the end of a regular file, whole lines if there are any; "" if it cannot be read."""
     try:
-        # O_NONBLOCK: somebody may have put a pipe in its place.
+        # O_NONBLOCK: the path may be a named pipe.
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return ""
@@ -167,11 +167,11 @@ def _tail(path: Path) -> str:
         status = os.fstat(opened)
         if not stat.S_ISREG(status.st_mode):
             return ""
-        start = max(0, status.st_size - _TAIL)
-        end = os.pread(opened, _TAIL, start).decode("utf-8", "replace")
+        start = max(0, status.st_size - _MAX_BYTES)
+        end = os.pread(opened, _MAX_BYTES, start).decode("utf-8", "replace")
     except OSError:
         return ""
     finally:
         os.close(opened)
-    # The piece of a line at its beginning may be of the command line, and not look like it.
+    # The first, incomplete line may be part of the command line without matching its pattern.
     return end.partition("\n")[2] or end if start else end

@@ -1,13 +1,13 @@
-"""The probe of emulators: does each still answer on its monitor?
+"""Hang probe of emulators: whether each emulator still answers on its monitor.
 
-An emulator that is stuck says so to nobody: libvirt's own state stays "running". Whoever sends its monitor a
-command waits for ever, and only then does controlInfo() show that somebody waits, and for how long. So one
-small command is sent by ourselves, the canary; it hangs on whom it finds stuck, and controlInfo(), which
-does not, tells the rest.
+libvirt does not report a stuck emulator: the state remains "running". Only once a client's command waits for
+the monitor does controlInfo() report that, and for how long. So the probe sends one small command to each
+emulator (the test command). It hangs on a stuck emulator; controlInfo(), which does not hang, then reports
+how long the emulator has been unresponsive.
 
-Law: one canary a domain at the most, and never to one that somebody is talking to already (NOWAIT). At most
-``CANARIES`` hang at a time on one libvirt; with that many, domains that got stuck later are found only if
-somebody else asks them something.
+Invariants: at most one test command per domain is outstanding. None is sent to a monitor that another command
+already waits for (NOWAIT). At most ``MAX_HANGING`` test commands hang per libvirt. Once that many hang,
+further stuck domains are found only if another client sends them a command.
 """
 
 import logging
@@ -18,174 +18,190 @@ from typing import Any
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool, Question
-from libvirt_lifecycle_exporter.hypervisor.probes import ACTIVE, Probe, ProbeContext, listing, wanted
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.hypervisor.call_pool import Call, CallPool
+from libvirt_lifecycle_exporter.hypervisor.probes import ACTIVE, Probe, ProbeContext, list_probed
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
 log = logging.getLogger(__name__)
 
-CANARIES = 12
-"""Connections for them; that is 12 of the 20 ordinary workers of a daemon."""
-CONTROLS = 4
-"""For controlInfo(): it waits only for a domain's lock, as while a stuck emulator is being destroyed."""
-_AT_A_TIME = 3
-_PATIENCE = 0.2
-"""Seconds after which a canary (0.7 ms, else) is left alone and another domain's turn comes."""
-_CONTROL_PATIENCE = 1.0
-_LISTING_PATIENCE = 3.0
+MAX_HANGING = 12
+"""Connections for test commands: 12 of the daemon's 20 ordinary workers."""
+MAX_CONTROL_CONNECTIONS = 4
+"""Connections for controlInfo(): it waits only for a domain's lock, for example while a stuck emulator is
+being destroyed."""
+_CONCURRENCY = 3
+_COMMAND_TIMEOUT = 0.2
+"""Seconds after which a test command is abandoned (it takes 0.7 ms otherwise)."""
+_CONTROL_TIMEOUT = 1.0
 
-_POLL = 1.0
-"""Seconds between looks at a domain whose monitor was found busy."""
-_CLOSE = 0.05
-"""Seconds after the threshold when the next look is due, if that comes first."""
-_POLL_LATER = 5.0
-_LATER = 60.0
-"""Seconds after which it is looked at less often."""
+_POLL_INTERVAL = 1.0
+"""Seconds between checks of a domain whose monitor is busy."""
+_THRESHOLD_MARGIN = 0.05
+"""Seconds after the threshold at which a check is due, if that is earlier."""
+_SLOW_POLL_INTERVAL = 5.0
+_SLOW_POLL_AFTER = 60.0
+"""Seconds after which a domain is checked less often."""
 
 _OCCUPIED = libvirt.VIR_DOMAIN_CONTROL_OCCUPIED
 _OK = libvirt.VIR_DOMAIN_CONTROL_OK
 _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 
-OURSELVES = "this exporter's probe"
-SOMEBODY = "another client of libvirt"
+OWN_PROBE = "this exporter's probe"
+OTHER_CLIENT = "another client of libvirt"
+
+_Results = dict[str, ProbeAnswer | libvirt.libvirtError]
 
 
-def control(uuid: str, connection: Any) -> Answer:
-    """Ask libvirt, not the emulator, whether somebody waits for the monitor."""
-    return _control(connection.lookupByUUIDString(uuid), uuid)
+def read_control_state(uuid: str, connection: Any) -> ProbeAnswer:
+    """Return libvirt's own view of a domain's monitor, without sending a command; raises libvirtError."""
+    return _control_state(connection.lookupByUUIDString(uuid), uuid)
 
 
-def canary(uuid: str, connection: Any) -> Answer:
-    """Ask the emulator something, unless somebody waits for its monitor already."""
+def send_test_command(uuid: str, connection: Any) -> ProbeAnswer:
+    """Send a command to the emulator unless another one already waits for its monitor; raises
+    libvirtError.
+    """
     domain = connection.lookupByUUIDString(uuid)
-    said = _control(domain, uuid)
-    if said.how == "answered":
-        # The cheapest question that reaches the monitor always, needs no device, and is allowed to readers.
+    answer = _control_state(domain, uuid)
+    if answer.outcome == "answered":
+        # The cheapest command that always uses the monitor, needs no device, and is allowed read-only.
         connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_IOTHREAD, _NOWAIT)
-    return said
+    return answer
 
 
-def _control(domain: Any, uuid: str) -> Answer:
+def _control_state(domain: Any, uuid: str) -> ProbeAnswer:
     state, _details, milliseconds = domain.controlInfo()
     if state == _OK:
-        return Answer(uuid, "answered")
+        return ProbeAnswer(uuid, "answered")
     if state == _OCCUPIED:
-        return Answer(uuid, "silent", milliseconds / 1000, SOMEBODY)
-    # A job (migration, save, dump, snapshot, backup) or libvirt's own trouble with the monitor: no telling.
-    return Answer(uuid, "busy")
+        return ProbeAnswer(uuid, "silent", milliseconds / 1000, OTHER_CLIENT)
+    # A job (migration, save, dump, snapshot, backup) or a monitor error: the state is unknown.
+    return ProbeAnswer(uuid, "busy")
 
 
 @dataclass(slots=True)
 class _Suspect:
+    """A domain whose monitor did not answer; monotonic times."""
+
     since: float
     due: float
 
 
 class EmulatorProbe(Probe):
-    """Canaries to all, and a close look at those that do not answer."""
+    """Sends test commands to all emulators, and polls those that do not answer."""
 
     signal = "emulator"
 
-    def __init__(self, post: ProbeContext, interval: float, threshold: float) -> None:
-        """``threshold``: seconds of silence that matter; it is looked for when they are over."""
-        super().__init__(post, interval)
+    def __init__(self, context: ProbeContext, interval: float, threshold: float) -> None:
+        """``threshold``: seconds without an answer after which a domain is hung; it is polled then."""
+        super().__init__(context, interval)
         self._threshold = threshold
-        label = post.label
-        self._canaries = CallPool(
-            f"canary-{label}", post.read_only, connections=CANARIES, threads=post.threads
+        label = context.label
+        self._command_pool = CallPool(
+            f"emulator-{label}",
+            context.open_read_only,
+            max_connections=MAX_HANGING,
+            threads=context.threads,
         )
-        self._control = CallPool(
-            f"control-{label}", post.read_only, connections=CONTROLS, threads=post.threads
+        self._control_pool = CallPool(
+            f"control-{label}",
+            context.open_read_only,
+            max_connections=MAX_CONTROL_CONNECTIONS,
+            threads=context.threads,
         )
         self._known: list[str] = []
         self._suspects: dict[str, _Suspect] = {}
 
-    def round(self) -> None:
-        listed = self._control.ask({"": listing(ACTIVE)}, wide=1, patience=_LISTING_PATIENCE).get("")
-        if listed is not None and not isinstance(listed, libvirt.libvirtError):
-            # Else those of the last time: one domain's lock can hold up the listing of all.
-            self._known = wanted(self.post, listed)
-        asked = [uuid for uuid in self._known if uuid not in self._suspects]
-        said = self._canary(asked)
-        ours = self._canaries.stuck()
-        if len(ours) >= CANARIES:
-            # All that may hang do; whether others wait for the rest can still be seen.
-            rest = [uuid for uuid in asked if uuid not in said and uuid not in ours]
-            log.info("connection %s: %d emulators were not asked: too many hang", self.post.label, len(rest))
-            seen = self._look({uuid: partial(control, uuid) for uuid in rest})
-            said |= {uuid: one for uuid, one in seen.items() if not _is(one, "answered")}
-        self._take(asked, said)
+    def run_round(self) -> None:
+        listed = list_probed(self._control_pool, ACTIVE, self.context)
+        if listed is not None:
+            # Otherwise the previous list is used: one domain's lock can block the listing of all.
+            self._known = listed
+        uuids = [uuid for uuid in self._known if uuid not in self._suspects]
+        results = self._send_test_commands(uuids)
+        hanging = self._command_pool.hanging()
+        if len(hanging) >= MAX_HANGING:
+            # No further test command is allowed, but controlInfo() still reports commands of other clients.
+            rest = [uuid for uuid in uuids if uuid not in results and uuid not in hanging]
+            fields = {"connection": self.context.label, "domains": len(rest), "hanging": len(hanging)}
+            log.info("emulators not probed: too many hang", extra=fields)
+            states = self._read_control_states(rest)
+            results |= {uuid: one for uuid, one in states.items() if not _has_outcome(one, "answered")}
+        self._process(uuids, results)
 
-    def between(self) -> float:
+    def run_between_rounds(self) -> float:
         now = time.monotonic()
         due = [uuid for uuid, suspect in self._suspects.items() if suspect.due <= now]
         if due:
-            self._look_closely(due)
+            self._poll_suspects(due)
         waits = [suspect.due for suspect in self._suspects.values()]
         return max(0.0, min(waits) - time.monotonic()) if waits else self._interval
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         self._suspects.clear()
 
     def close(self) -> None:
-        self._canaries.stop()
-        self._control.stop()
+        self._command_pool.stop()
+        self._control_pool.stop()
 
-    def _canary(self, uuids: list[str]) -> dict[str, Answer | libvirt.libvirtError]:
-        return self._canaries.ask(
-            {uuid: partial(canary, uuid) for uuid in uuids},
-            wide=_AT_A_TIME,
-            patience=_PATIENCE,
-            go_on=self._daemon_answers,
+    def _send_test_commands(self, uuids: list[str]) -> _Results:
+        return self._command_pool.run(
+            {uuid: partial(send_test_command, uuid) for uuid in uuids},
+            concurrency=_CONCURRENCY,
+            timeout=_COMMAND_TIMEOUT,
+            may_replace=self._daemon_answers,
         )
 
     def _daemon_answers(self) -> bool:
-        """Tell a stuck emulator from a stuck daemon, so as not to send it all our threads."""
-        question = {"daemon": lambda connection: bool(connection.getLibVersion())}
-        answers = self._control.ask(question, wide=1, patience=_CONTROL_PATIENCE).get("daemon") is True
+        """Return whether the daemon answers: if it hangs, further test commands would only add threads."""
+        calls = {"daemon": lambda connection: bool(connection.getLibVersion())}
+        results = self._control_pool.run(calls, concurrency=1, timeout=_CONTROL_TIMEOUT)
+        answers = results.get("daemon") is True
         if not answers:
-            log.info(
-                "connection %s: no more emulators are asked; the daemon does not answer", self.post.label
-            )
+            fields = {"connection": self.context.label}
+            log.info("emulators not probed: the daemon does not answer", extra=fields)
         return answers
 
-    def _look(self, questions: dict[str, Question[Answer]]) -> dict[str, Answer | libvirt.libvirtError]:
-        return self._control.ask(questions, wide=_AT_A_TIME, patience=_CONTROL_PATIENCE)
+    def _read_control_states(self, uuids: list[str]) -> _Results:
+        calls: dict[str, Call[ProbeAnswer]] = {uuid: partial(read_control_state, uuid) for uuid in uuids}
+        return self._control_pool.run(calls, concurrency=_CONCURRENCY, timeout=_CONTROL_TIMEOUT)
 
-    def _look_closely(self, uuids: list[str]) -> None:
+    def _poll_suspects(self, uuids: list[str]) -> None:
         now = time.monotonic()
         for uuid in uuids:
             suspect = self._suspects[uuid]
-            suspect.due = now + (_POLL if now - suspect.since < _LATER else _POLL_LATER)
-        said = self._look({uuid: partial(control, uuid) for uuid in uuids})
-        free = [uuid for uuid, one in said.items() if _is(one, "answered")]
-        self._take([uuid for uuid in uuids if uuid not in free], said)
+            is_recent = now - suspect.since < _SLOW_POLL_AFTER
+            suspect.due = now + (_POLL_INTERVAL if is_recent else _SLOW_POLL_INTERVAL)
+        results = self._read_control_states(uuids)
+        free = [uuid for uuid, one in results.items() if _has_outcome(one, "answered")]
+        self._process([uuid for uuid in uuids if uuid not in free], results)
         if free:
-            self._take(free, self._canary(free))
+            self._process(free, self._send_test_commands(free))
 
-    def _take(self, uuids: list[str], said: dict[str, Answer | libvirt.libvirtError]) -> None:
-        """Tell what was answered, and note whom to look at again soon."""
-        now, ours = time.monotonic(), self._canaries.stuck()
+    def _process(self, uuids: list[str], results: _Results) -> None:
+        """Report the answers, and schedule the next check of each domain that did not answer."""
+        now, hanging = time.monotonic(), self._command_pool.hanging()
         answers = []
         for uuid in uuids:
-            answer = said.get(uuid)
+            answer = results.get(uuid)
             if isinstance(answer, libvirt.libvirtError):
-                # It is gone, or the connection is; the next round will show.
-                log.debug("connection %s: no answer about %s: %s", self.post.label, uuid, answer)
+                # The domain or the connection is gone; the next round shows which.
+                fields = {"connection": self.context.label, "uuid": uuid, "error": str(answer)}
+                log.debug("emulator not probed", extra=fields)
                 self._suspects.pop(uuid, None)
                 continue
-            if uuid in ours or _is(answer, "silent") or _is(answer, "busy"):
-                suspect = self._suspects.setdefault(uuid, _Suspect(now, now + _POLL))
-                left = self._threshold - (answer.seconds if answer is not None else 0.0)
+            if uuid in hanging or _has_outcome(answer, "silent") or _has_outcome(answer, "busy"):
+                suspect = self._suspects.setdefault(uuid, _Suspect(now, now + _POLL_INTERVAL))
+                left = self._threshold - (answer.waited if answer is not None else 0.0)
                 if left > 0:
-                    suspect.due = min(suspect.due, now + left + _CLOSE)
+                    suspect.due = min(suspect.due, now + left + _THRESHOLD_MARGIN)
             elif answer is not None:
                 self._suspects.pop(uuid, None)
             if answer is not None:
-                answers.append(answer._replace(by=OURSELVES) if uuid in ours else answer)
-        log.debug("told %s", answers)
-        self.tell(answers)
+                answers.append(answer._replace(waiting_client=OWN_PROBE) if uuid in hanging else answer)
+        log.debug("emulators probed", extra={"connection": self.context.label, "answers": answers})
+        self.report(answers)
 
 
-def _is(answer: object, how: str) -> bool:
-    return isinstance(answer, Answer) and answer.how == how
+def _has_outcome(answer: object, outcome: str) -> bool:
+    return isinstance(answer, ProbeAnswer) and answer.outcome == outcome

@@ -1,6 +1,6 @@
-"""libvirt's event loop: one per process, in a thread of its own, registered before the first open.
+"""libvirt's event loop: one per process, on its own thread, registered before the first connection is opened.
 
-Its heartbeat is a timer inside the loop itself, so a stale one means that callbacks no longer run.
+The heartbeat is a timer of the loop, so a stale heartbeat means that callbacks are no longer called.
 """
 
 import logging
@@ -17,14 +17,14 @@ from libvirt_lifecycle_exporter.runtime.threads import EVENT_LOOP, SupervisedThr
 
 log = logging.getLogger(__name__)
 
-_BEAT_MS = 500
+_HEARTBEAT_MS = 500
 _FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 5.0
-"""Seconds of pause after an iteration that failed: doubled each time, up to the longest."""
+_MAX_DELAY: Final = 5.0
+"""Seconds of pause after an iteration that failed: doubled each time, up to the maximum."""
 
 
 class EventLoop:
-    """Runs libvirt's default event loop for ever."""
+    """Runs libvirt's default event loop for the lifetime of the process."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class EventLoop:
         self._pause = pause
         self._threads = threads or ThreadRegistry()
         self._delay = 0.0
-        """Seconds of the newest pause; 0: the newest iteration succeeded."""
-        self._beat = time.time()
-        self._turned = time.monotonic()
-        self._turns = 0
+        """Seconds of the last pause; 0: the last iteration succeeded."""
+        self._heartbeat_at = time.time()
+        self._heartbeat_monotonic = time.monotonic()
+        self._heartbeats = 0
         self._started = False
         self._lock = threading.Lock()
 
@@ -50,38 +50,39 @@ class EventLoop:
             self._threads = threads or self._threads
             if self._started:
                 return
-            # The default handler writes every error to stderr; each is handled where it is raised.
+            # The default handler writes every error to standard error; each one is handled where it is
+            # raised.
             library_log.restore(os.environ)
             libvirt.registerErrorHandler(_ignore_error, None)
             libvirt.virEventRegisterDefaultImpl()
-            # The timer also makes each turn of the loop end, so that the thread never sleeps for ever.
-            libvirt.virEventAddTimeout(_BEAT_MS, self._on_beat, None)
+            # The timer also ends each iteration, so that the thread never blocks indefinitely.
+            libvirt.virEventAddTimeout(_HEARTBEAT_MS, self._on_heartbeat, None)
             SupervisedThread(self._threads, EVENT_LOOP, "libvirt-loop", self._run, threading.Event()).start()
             self._started = True
 
     def heartbeat(self) -> float:
-        """Return when the loop last turned; Unix time, seconds."""
-        return self._beat
+        """Return the time of the last heartbeat; Unix time, seconds."""
+        return self._heartbeat_at
 
-    def silence(self) -> float:
-        """Return the seconds since the loop last turned, whatever the wall clock did."""
-        return time.monotonic() - self._turned
+    def heartbeat_age(self) -> float:
+        """Return the seconds since the last heartbeat, by the monotonic clock."""
+        return time.monotonic() - self._heartbeat_monotonic
 
-    def turns(self) -> int:
-        """Return how often the heartbeat has come; each time, all that libvirt had sent was delivered."""
-        return self._turns
+    def heartbeats(self) -> int:
+        """Return the number of heartbeats; at each one, every event received before it has been delivered."""
+        return self._heartbeats
 
-    def _on_beat(self, _timer: int, _opaque: object) -> None:
-        self._turns += 1
-        self._beat, self._turned = time.time(), time.monotonic()
+    def _on_heartbeat(self, _timer: int, _opaque: object) -> None:
+        self._heartbeats += 1
+        self._heartbeat_at, self._heartbeat_monotonic = time.time(), time.monotonic()
 
     def iterate(self) -> None:
-        """Run one iteration; if it fails, report the exception and pause, longer each time."""
+        """Run one iteration; if it fails, report the exception and pause for an increasing time."""
         try:
             self._run_once()
-        except Exception as error:  # noqa: BLE001 - reported; the loop must go on
+        except Exception as error:  # noqa: BLE001 - reported; the loop must continue
             self._threads.report(EVENT_LOOP, error)
-            self._delay = min(_LONGEST_DELAY, 2 * self._delay or _FIRST_DELAY)
+            self._delay = min(_MAX_DELAY, 2 * self._delay or _FIRST_DELAY)
             self._pause(self._delay)
         else:
             self._delay = 0.0
@@ -92,18 +93,18 @@ class EventLoop:
 
 
 def _ignore_error(_context: object, _error: object) -> None:
-    """The global error handler does nothing: errors arrive as exceptions anyway."""
+    """Do nothing: errors are raised as exceptions."""
 
 
 LOOP = EventLoop()
-"""The one loop of this process: libvirt allows one implementation to be registered."""
+"""The event loop of this process: libvirt allows only one registered implementation."""
 
 
 def libvirt_version() -> str:
     """Return the version of the libvirt client library, as ``9.0.0``."""
-    return dotted(int(libvirt.getVersion()))
+    return format_version(int(libvirt.getVersion()))
 
 
-def dotted(number: int) -> str:
-    """Spell virGetVersion's number (9000000) as ``9.0.0``."""
+def format_version(number: int) -> str:
+    """Return a version number of virGetVersion (9000000) as ``9.0.0``."""
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

@@ -1,79 +1,81 @@
-"""Why, in words: the free-form part that the RFC asked for. Best effort, bounded, off the event path.
+"""Collect textual evidence of the cause of an event: the free-form ``message`` of a transition.
 
-Law: whoever is asked, the answer is one line of plain text, and is there soon or not at all: a folder on
-storage that hangs must not take the connection with it.
+Best effort, off the event path, with a time limit: storage that hangs must not block the connection.
+Invariant: the result is one line of plain text, or empty.
 """
 
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from libvirt_lifecycle_exporter.hypervisor.emulator_log import emulator_says, local_driver, log_folder
-from libvirt_lifecycle_exporter.hypervisor.kernel_log import kernel_says
+from libvirt_lifecycle_exporter.hypervisor.emulator_log import local_driver, log_directory, read_end_reason
+from libvirt_lifecycle_exporter.hypervisor.kernel_log import find_oom_kill
 from libvirt_lifecycle_exporter.hypervisor.libvirt_messages import LibvirtMessages
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.text import plain
 from libvirt_lifecycle_exporter.runtime.threads import CONNECTION, ThreadRegistry
 
-PATIENCE = 1.0
-"""Seconds that logs may take to be read. Verdicts wait for it, for 1.5 s at the most."""
+TIME_LIMIT = 1.0
+"""Seconds to read logs. A pending verdict waits for the evidence, at most 1.5 s."""
 
-OF_DISKS = frozenset({("io_error", "other"), ("suspended", "ioerror")})
-"""What libvirt itself knows more about; the log (since libvirt 11.1) tells the same in other words."""
+DISK_EVENTS = frozenset({("io_error", "other"), ("suspended", "ioerror")})
+"""Events that libvirt itself knows more about; since libvirt 11.1 the emulator log repeats it in other
+words."""
 STOPPED = "stopped"
-"""The event that the kernel may have brought about."""
+"""The event that a kill by the kernel may have caused."""
 
 
-class Aside:
-    """Asks on a thread of its own, one question at a time, and waits for the answer only so long."""
+class LimitedReader:
+    """Runs one function at a time on a separate thread, and waits for its result for a limited time."""
 
-    def __init__(self, patience: float = PATIENCE, threads: ThreadRegistry | None = None) -> None:
+    def __init__(self, time_limit: float = TIME_LIMIT, threads: ThreadRegistry | None = None) -> None:
+        """``time_limit``: seconds."""
         self._threads = threads or ThreadRegistry()
-        self._patience = patience
+        self._time_limit = time_limit
         self._thread: threading.Thread | None = None
 
-    def ask(self, question: Callable[[], str]) -> str:
-        """Return the answer; "" if it does not come in time, or the one before is still not there."""
+    def read(self, function: Callable[[], str]) -> str:
+        """Return the result; "" if it does not arrive in time, or if the previous call has not returned."""
         if self._thread is not None and self._thread.is_alive():
             return ""
-        answer: list[str] = []
+        result: list[str] = []
 
         def run() -> None:
             with self._threads.guard(CONNECTION):
-                answer.append(question())
+                result.append(function())
 
         self._thread = threading.Thread(target=run, name="evidence", daemon=True)
         self._thread.start()
-        self._thread.join(self._patience)
-        return answer[0] if answer else ""
+        self._thread.join(self._time_limit)
+        return result[0] if result else ""
 
 
-class Evidence:
-    """Gathers what can be said of the domains of one connection."""
+class EvidenceCollector:
+    """Collects evidence about the domains of one connection."""
 
     def __init__(self, uri: str, log_dir: str, threads: ThreadRegistry | None = None) -> None:
-        """``log_dir``: where the emulators' logs are; empty: where libvirt has them."""
+        """``log_dir``: directory of the emulator logs; empty: libvirt's default."""
         self._threads = threads or ThreadRegistry()
-        self._logs = log_folder(uri, log_dir)
+        self._logs = log_directory(uri, log_dir)
         self._driver = local_driver(uri)
         self._messages = LibvirtMessages()
-        self._aside = Aside(threads=self._threads)
+        self._reader = LimitedReader(threads=self._threads)
 
-    def begin(self) -> None:
-        """Take in that the connection was opened anew: another libvirt may be behind it."""
+    def reset(self) -> None:
+        """Prepare for a new connection: the daemon may be another version."""
         self._messages = LibvirtMessages()
 
-    def gather(self, connection: Any, uuid: str, subject: EvidenceRequest) -> str:
-        """Return why it happened, in words; "" if nothing is known. Raises nothing."""
-        words = ""
-        if (subject.event, subject.reason) in OF_DISKS:
+    def collect(self, connection: Any, uuid: str, request: EvidenceRequest) -> str:
+        """Return the evidence for an event of a domain; "" if there is none. Raises nothing."""
+        found = ""
+        if (request.event, request.reason) in DISK_EVENTS:
             with self._threads.guard(CONNECTION):
-                words = self._messages.say(connection, uuid)
-        return words or self._aside.ask(lambda: self._written(subject))
+                found = self._messages.newest_io_errors(connection, uuid)
+        return found or self._reader.read(lambda: self._read_logs(request))
 
-    def _written(self, subject: EvidenceRequest) -> str:
+    def _read_logs(self, request: EvidenceRequest) -> str:
         found = (
-            kernel_says(self._driver, subject) if subject.event == STOPPED else "",
-            emulator_says(self._logs, subject.name, subject.at),
+            find_oom_kill(self._driver, request) if request.event == STOPPED else "",
+            read_end_reason(self._logs, request.name, request.at),
         )
-        return plain("; ".join(words for words in found if words))
+        return plain("; ".join(text for text in found if text))

@@ -1,7 +1,8 @@
-"""The kernel's word that it killed a domain's emulator for want of memory, from /dev/kmsg.
+"""Find out from /dev/kmsg whether the kernel's OOM killer killed a domain's emulator.
 
-Law: a record speaks of a domain if it is the kernel's own, names the cgroup that libvirt made for that very
-name and id, and lies shortly before the domain stopped. An id alone says nothing: ids begin anew.
+Invariant: a record belongs to a domain only if the kernel wrote it, it names the cgroup that libvirt created
+for this domain name and id, and it was written shortly before the domain stopped. The id alone is not
+sufficient: ids are reused.
 Format: https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg
 """
 
@@ -18,28 +19,28 @@ from libvirt_lifecycle_exporter.model.text import plain
 
 KERNEL_LOG = Path("/dev/kmsg")
 DRIVERS = frozenset({"qemu", "lxc", "ch"})
-"""Those that give each domain a cgroup."""
-BEFORE = 60.0
-"""Seconds from a kill to the stop that it causes: what has terabytes to give back does not end at once."""
-AFTER = 5.0
-"""Seconds that the kernel's clock and ours may be apart."""
+"""Drivers that create a cgroup for each domain."""
+MAX_STOP_DELAY = 60.0
+"""Seconds from a kill to the stop that it causes: a process with terabytes of memory needs time to exit."""
+CLOCK_TOLERANCE = 5.0
+"""Maximum difference between the clock of the kernel log and the exporter's clock; seconds."""
 
-_PIECE = 8192
-"""Bytes: more than any record has."""
-_READS = 200_000
-"""A kernel that writes faster than it is read is not read for ever."""
-_MACHINE_NAME = 64
-"""Characters of a machine's name at the most."""
+_READ_SIZE = 8192
+"""Bytes; larger than any record."""
+_MAX_READS = 200_000
+"""Limit for a kernel that writes faster than the exporter reads."""
+_MAX_MACHINE_NAME = 64
+"""Maximum length of a machine name in characters."""
 
 _RECORD = re.compile(r"(?P<prefix>\d+),\d+,(?P<microseconds>\d+),(?P<flag>[^,;]*)[^;]*;(?P<text>.*)")
 _FACILITY = 8
-"""Prefixes below are of facility 0, the kernel: nobody else can write them."""
+"""Prefixes below this number have facility 0, the kernel. User space cannot write them."""
 _FRAGMENT = "c"
 _KILL = "oom-kill:constraint="
 _CGROUP = ",task_memcg="
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
-_WHY: Final = MappingProxyType(
+_CONSTRAINTS: Final = MappingProxyType(
     {
         "CONSTRAINT_NONE": "the host is out of memory",
         "CONSTRAINT_MEMCG": "the memory limit of {limit} is reached",
@@ -53,41 +54,42 @@ class _Kill(NamedTuple):
     at: float
     """Seconds since boot."""
     cgroup: str
-    words: str
+    text: str
 
 
-def kernel_says(driver: str, subject: EvidenceRequest, log: Path = KERNEL_LOG) -> str:
-    """Return why the kernel killed the emulator of a domain that stopped; "" if it is not known to have."""
+def find_oom_kill(driver: str, request: EvidenceRequest, log: Path = KERNEL_LOG) -> str:
+    """Return why the kernel killed the emulator of a stopped domain; "" if no such record exists."""
     if driver not in DRIVERS:
         return ""
-    groups = cgroups(driver, subject.domain_id, subject.name)
-    ago = time.time() - subject.at
-    # Which of the two is closer to the kernel log's own clock depends on the machine.
+    groups = cgroup_names(driver, request.domain_id, request.name)
+    ago = time.time() - request.at
+    # Which of the two clocks is closer to the clock of the kernel log depends on the machine.
     stops = [time.clock_gettime(clock) - ago for clock in (time.CLOCK_MONOTONIC, time.CLOCK_MONOTONIC_RAW)]
     found = ""
-    for kill in _kills(_records(log)):
-        if min(stops) - BEFORE <= kill.at <= max(stops) + AFTER and groups & set(kill.cgroup.split("/")):
-            found = kill.words
+    for kill in _parse_kills(_read_records(log)):
+        is_recent = min(stops) - MAX_STOP_DELAY <= kill.at <= max(stops) + CLOCK_TOLERANCE
+        if is_recent and groups & set(kill.cgroup.split("/")):
+            found = kill.text
     return found
 
 
-def cgroups(driver: str, domain_id: int, name: str) -> frozenset[str]:
-    """Return what libvirt calls a domain's cgroup, with systemd and without."""
+def cgroup_names(driver: str, domain_id: int, name: str) -> frozenset[str]:
+    """Return the names that libvirt gives a domain's cgroup, with systemd and without."""
     machine = machine_name(driver, domain_id, name)
     scope = machine.replace("-", "\\x2d")
     return frozenset((f"machine-{scope}.scope", f"{machine}.libvirt-{driver}"))
 
 
 def machine_name(driver: str, domain_id: int, name: str) -> str:
-    """Return the name that libvirt gives a domain towards systemd-machined: what a host name may hold of it.
+    """Return the name under which libvirt registers a domain with systemd-machined: a valid host name.
 
-    libvirt's src/hypervisor/domain_driver.c, virDomainDriverGenerateMachineName; in src/util/virsystemd.c and
-    vircgroup.c it becomes the cgroup's name.
+    Follows virDomainDriverGenerateMachineName in libvirt's src/hypervisor/domain_driver.c. libvirt derives
+    the cgroup's name from it in src/util/virsystemd.c and vircgroup.c.
     """
     machine = f"{driver}-{domain_id}-"
     separated = True
     for letter in name:
-        if len(machine) >= _MACHINE_NAME:
+        if len(machine) >= _MAX_MACHINE_NAME:
             break
         separator = letter in ".-"
         if (separator and not separated) or (letter.isascii() and letter.isalnum()):
@@ -96,22 +98,23 @@ def machine_name(driver: str, domain_id: int, name: str) -> str:
     return machine.rstrip(".-")
 
 
-def _kills(records: Iterable[str]) -> Iterator[_Kill]:
-    for at, text in _lines(records):
-        # Who may make cgroups may give them names that look like fields: then nothing is sure.
+def _parse_kills(records: Iterable[str]) -> Iterator[_Kill]:
+    for at, text in _join_fragments(records):
+        # A user who may create cgroups may choose names that look like fields; such a line is ambiguous.
         if not text.startswith(_KILL) or text.count(_CGROUP) != 1:
             continue
-        where, _, whom = text.removeprefix(_KILL).partition(_CGROUP)
-        cgroup, _, task = whom.rpartition(",task=")
+        constraint_part, _, task_part = text.removeprefix(_KILL).partition(_CGROUP)
+        cgroup, _, task = task_part.rpartition(",task=")
         task, _, numbers = task.rpartition(",pid=")
-        constraint = where.partition(",")[0]
-        why = _WHY.get(constraint, "").format(limit=where.partition(",oom_memcg=")[2]) or constraint
-        words = f"the kernel killed {task} (pid {numbers.partition(',')[0]}): {why}"
-        yield _Kill(at, cgroup, plain(words))
+        constraint = constraint_part.partition(",")[0]
+        limit = constraint_part.partition(",oom_memcg=")[2]
+        reason = _CONSTRAINTS.get(constraint, "").format(limit=limit) or constraint
+        pid = numbers.partition(",")[0]
+        yield _Kill(at, cgroup, plain(f"the kernel killed {task} (pid {pid}): {reason}"))
 
 
-def _lines(records: Iterable[str]) -> Iterator[tuple[float, str]]:
-    """Yield the kernel's lines with their times; those that were written in pieces are put together."""
+def _join_fragments(records: Iterable[str]) -> Iterator[tuple[float, str]]:
+    """Yield the kernel's lines with their times; lines written as several records are joined."""
     at, line = 0.0, ""
     for record in records:
         found = _RECORD.fullmatch(record)
@@ -126,27 +129,27 @@ def _lines(records: Iterable[str]) -> Iterator[tuple[float, str]]:
     yield at, line
 
 
-def _records(path: Path) -> Iterator[str]:
-    """Yield what the kernel's log holds now, a line at a time, without waiting for more."""
+def _read_records(path: Path) -> Iterator[str]:
+    """Yield the current lines of the kernel log, without waiting for new ones."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return
     rest = b""
     try:
-        for _ in range(_READS):
+        for _ in range(_MAX_READS):
             try:
-                piece = os.read(opened, _PIECE)
+                data = os.read(opened, _READ_SIZE)
             except BrokenPipeError:
-                # Overwritten while it was read: the next one is there.
+                # The record was overwritten before it was read; the next read returns a newer one.
                 continue
-            if not piece:
+            if not data:
                 break
-            *lines, rest = (rest[-_PIECE:] + piece).split(b"\n")
+            *lines, rest = (rest[-_READ_SIZE:] + data).split(b"\n")
             for line in lines:
                 yield line.decode("latin-1")
     except OSError:
-        # Nothing more for now.
+        # EAGAIN: no further record.
         pass
     finally:
         os.close(opened)

@@ -1,11 +1,12 @@
-"""Route the messages that libvirt's C library would write to standard error through this process' log.
+"""Redirect the messages that libvirt's C library writes to standard error to the exporter's log.
 
 libvirt reads its log outputs from the environment when it is loaded, and has no public function to set them.
-So ``redirect`` must run before the first import of ``libvirt``; it makes libvirt write to a pipe that a
-thread reads. Errors reach their callers as exceptions and are logged there; here they are logged at level
-debug. A warning is logged once per cause (the place in libvirt's source that wrote it).
+So ``redirect`` must run before the first import of ``libvirt``. libvirt then writes to a pipe that a thread
+reads. Errors are raised as exceptions and logged by their callers; here they are logged at level debug. A
+warning is logged once per source location in libvirt.
 
-Settings of the user (``LIBVIRT_LOG_OUTPUTS``, ``LIBVIRT_DEBUG``) win: then nothing is redirected.
+User settings (``LIBVIRT_LOG_OUTPUTS``, ``LIBVIRT_DEBUG``) take precedence: nothing is redirected then.
+https://libvirt.org/logging.html
 """
 
 import logging
@@ -26,20 +27,21 @@ _PATH = f"{_WARNINGS_AND_ERRORS}:file:/proc/self/fd/"
 
 
 def redirect(environment: MutableMapping[str, str]) -> None:
-    """Prepare the environment for the import of ``libvirt``, and start to read."""
+    """Set the log output in the environment, before ``libvirt`` is imported, and start the reader thread."""
     if environment.get(_VARIABLE) or environment.get("LIBVIRT_DEBUG"):
         return
     reader, writer = os.pipe()
-    # libvirt opens the path itself; the descriptor stays open, so that the reader never sees the end.
+    # libvirt opens the path itself; the descriptor stays open so that the reader never reaches the end.
     environment[_VARIABLE] = f"{_PATH}{writer}"
     LOG.is_redirected = True
     threading.Thread(target=_read, args=(reader,), name="libvirt-log", daemon=True).start()
 
 
 def restore(environment: MutableMapping[str, str]) -> None:
-    """Undo what ``redirect`` did to the environment, once libvirt is loaded.
+    """Revert the change of the environment after libvirt is loaded.
 
-    A process that libvirt starts (ssh) reads the variable again, and has no such descriptor: it would fail.
+    A process that libvirt starts (virt-ssh-helper, for example) would read the variable and fail, because it
+    does not have the descriptor.
     """
     if environment.get(_VARIABLE, "").startswith(_PATH):
         del environment[_VARIABLE]
@@ -52,7 +54,7 @@ def _read(descriptor: int) -> None:
 
 
 class LibraryLog:
-    """Logs libvirt's messages, each cause once. ``write`` and ``take`` may run on different threads."""
+    """Logs libvirt's messages. ``write`` and ``take`` may run on different threads."""
 
     def __init__(self) -> None:
         self.is_redirected = False
@@ -64,8 +66,8 @@ class LibraryLog:
         """Log one line of libvirt's log."""
         found = _LINE.fullmatch(line)
         if found is None:
-            # The version and host name that libvirt writes first, and further lines of a message.
-            log.debug("libvirt: %s", line)
+            # The version and host name that libvirt writes first, or a continuation line.
+            log.debug("libvirt log", extra={"text": line})
             return
         if found["level"] == "warning":
             with self._changed:
@@ -76,23 +78,23 @@ class LibraryLog:
             if len(self._places) >= _MAX_PLACES:
                 self._places.clear()
             self._places.add(found["place"])
-        log.log(logging.WARNING if is_new else logging.DEBUG, "libvirt: %s", found["text"])
+        log.log(logging.WARNING if is_new else logging.DEBUG, "libvirt log", extra={"text": found["text"]})
 
-    def take(self, beginning: str, timeout: float) -> str:
-        """Return the newest warning that begins so, and forget all of them.
+    def take(self, prefix: str, timeout: float) -> str:
+        """Return the newest warning with this prefix, and discard all warnings; "" if there is none.
 
-        Wait for at most ``timeout`` seconds, as the reader may be behind; "" if there is none.
+        Waits up to ``timeout`` seconds, because the reader may be behind.
         """
         with self._changed:
             if self.is_redirected:
-                self._changed.wait_for(lambda: self._matching(beginning), timeout)
-            found = self._matching(beginning)
+                self._changed.wait_for(lambda: self._matching(prefix), timeout)
+            found = self._matching(prefix)
             self._warnings.clear()
         return found[-1] if found else ""
 
-    def _matching(self, beginning: str) -> list[str]:
-        return [text for text in self._warnings if text.startswith(beginning)]
+    def _matching(self, prefix: str) -> list[str]:
+        return [text for text in self._warnings if text.startswith(prefix)]
 
 
 LOG = LibraryLog()
-"""The messages of this process."""
+"""The log of libvirt's library in this process."""

@@ -1,7 +1,7 @@
-"""libvirt's answer to: which domains are there, and how are they?
+"""Listings and lookups: which domains exist, and in which state.
 
-Law: a listing is complete or it is none (an error is raised). A domain that ends while it is being
-listed is left out, which is the truth by then.
+Invariant: a listing is complete, or an error is raised. A domain that is removed during the listing is
+omitted.
 """
 
 import time
@@ -11,29 +11,30 @@ from typing import Any, Final, Protocol
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.domain_name import name_of
-from libvirt_lifecycle_exporter.hypervisor.metadata import details
+from libvirt_lifecycle_exporter.hypervisor.metadata import parse_details
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, RunEvidence
 from libvirt_lifecycle_exporter.model.states import INACTIVE, state_pair
+from libvirt_lifecycle_exporter.model.text import clean
 
-_GONE = libvirt.VIR_ERR_NO_DOMAIN
+_NO_DOMAIN = libvirt.VIR_ERR_NO_DOMAIN
 _CPU_TIME_LIMIT = 0.5
 """Seconds per listing for reading CPU times, which takes one call per domain."""
-WITH_PROCESSES: Final = frozenset({"QEMU"})
+PROCESS_DRIVERS: Final = frozenset({"QEMU"})
 """Drivers whose domains can be identified by their emulator process and its CPU time."""
 _NO_STARTS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class ProcessTable(Protocol):
-    """Where the start times of emulator processes come from."""
+    """Provides the start times of emulator processes."""
 
-    def process_starts(self, uuids: Collection[str]) -> Mapping[str, int]: ...
+    def process_starts(self, uuids: Collection[str]) -> Mapping[str, int]:
+        """Return when the emulators of these domains started, in clock ticks since boot, by UUID."""
 
 
 class NoProcesses:
-    """The emulators run on another host."""
+    """The process table of a connection whose emulators run on another host."""
 
-    def process_starts(self, uuids: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - none is visible
+    def process_starts(self, uuids: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002 - no process is visible
         """Return nothing."""
         return _NO_STARTS
 
@@ -41,12 +42,22 @@ class NoProcesses:
 NO_PROCESSES: Final = NoProcesses()
 
 
+def domain_name(domain: Any) -> str:
+    """Return the sanitized name of a domain, even if it is not valid UTF-8."""
+    try:
+        return clean(domain.name())
+    except UnicodeDecodeError as error:
+        # libvirt's Python binding requires UTF-8; the exception holds the bytes of the name.
+        return clean(bytes(error.object).decode("utf-8", "surrogateescape"))
+
+
 def list_domains(connection: Any, processes: ProcessTable = NO_PROCESSES) -> tuple[DomainFacts, ...]:
-    """List all domains; a handful of calls, whatever their number, where the driver allows.
+    """Return all domains. The number of libvirt calls is constant if the driver supports bulk statistics.
 
-    ``processes``: identify runs. Where they are not visible, CPU times do, as many as 0.5 s allow.
+    ``processes``: identifies the runs of domains. Without visible processes, CPU times identify them, as many
+    as can be read in 0.5 s.
 
-    Raises libvirtError where a call fails.
+    Raises libvirtError if a call fails.
     """
     persistent = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
     autostart = _uuids(connection, libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
@@ -56,7 +67,7 @@ def list_domains(connection: Any, processes: ProcessTable = NO_PROCESSES) -> tup
         uuid = domain.UUIDString()
         facts = DomainFacts(
             uuid,
-            name_of(domain),
+            domain_name(domain),
             domain.ID(),
             *state_pair(state, reason),
             persistent=uuid in persistent,
@@ -69,12 +80,12 @@ def list_domains(connection: Any, processes: ProcessTable = NO_PROCESSES) -> tup
     return tuple(facts._replace(run_evidence=evidence.get(facts.uuid, NO_EVIDENCE)) for facts in found)
 
 
-def look_at(
+def look_up(
     connection: Any, uuid: str, processes: ProcessTable = NO_PROCESSES
 ) -> tuple[DomainFacts, DomainDetails | None] | None:
-    """Look at one domain closely; None if it does not exist (any more).
+    """Return the state and details of one domain; None if it does not exist.
 
-    Raises libvirtError where a call fails for another reason.
+    Raises libvirtError if a call fails for another reason.
     """
     try:
         domain = connection.lookupByUUIDString(uuid)
@@ -82,19 +93,19 @@ def look_at(
         persistent = bool(domain.isPersistent())
         facts = DomainFacts(
             uuid,
-            name_of(domain),
+            domain_name(domain),
             domain.ID(),
             *state_pair(state, reason),
             persistent=persistent,
-            # A transient domain cannot be asked: libvirt answers with an error.
+            # libvirt returns an error for a transient domain.
             autostart=persistent and bool(domain.autostart()),
         )
         if facts.state != INACTIVE:
             evidence = _run_evidence(connection, {uuid: domain}, processes)
             facts = facts._replace(run_evidence=evidence.get(uuid, NO_EVIDENCE))
-        return facts, details(domain.XMLDesc(0))
+        return facts, parse_details(domain.XMLDesc(0))
     except libvirt.libvirtError as error:
-        if error.get_error_code() == _GONE:
+        if error.get_error_code() == _NO_DOMAIN:
             return None
         raise
 
@@ -102,8 +113,8 @@ def look_at(
 def _run_evidence(
     connection: Any, active: Mapping[str, Any], processes: ProcessTable
 ) -> Mapping[str, RunEvidence]:
-    """Return what identifies the runs of these domains, by UUID, as far as it is known."""
-    if not active or connection.getType() not in WITH_PROCESSES:
+    """Return the evidence that identifies the current runs of these domains, by UUID, as far as known."""
+    if not active or connection.getType() not in PROCESS_DRIVERS:
         return {}
     starts = processes.process_starts(active.keys())
     found = {uuid: RunEvidence(process_start=start) for uuid, start in starts.items()}
@@ -115,10 +126,10 @@ def _run_evidence(
 
 
 def _cpu_time(domain: Any) -> int:
-    """Return the CPU time that the run has used, in nanoseconds; 0: not known.
+    """Return the CPU time that the run has used, in nanoseconds; 0: unknown.
 
-    virDomainGetInfo returns 0 while a domain ends. It does not ask the emulator: a hung one does not
-    block it.
+    virDomainGetInfo returns 0 while a domain ends. It does not use the monitor, so it returns even if the
+    emulator hangs.
     """
     try:
         return int(domain.info()[4])
@@ -131,19 +142,19 @@ def _uuids(connection: Any, flags: int) -> set[str]:
 
 
 def _states(connection: Any) -> list[tuple[Any, int, int]]:
-    """Every domain with its state: in one call, or one by one for drivers that lack that call."""
+    """Return every domain with state and reason: by one call, or one per domain if the driver lacks it."""
     try:
-        answers = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+        statistics = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise
     else:
-        return [(domain, said["state.state"], said["state.reason"]) for domain, said in answers]
+        return [(domain, values["state.state"], values["state.reason"]) for domain, values in statistics]
     found = []
     for domain in connection.listAllDomains(0):
         try:
             found.append((domain, *domain.state()))
         except libvirt.libvirtError as error:
-            if error.get_error_code() != _GONE:
+            if error.get_error_code() != _NO_DOMAIN:
                 raise
     return found

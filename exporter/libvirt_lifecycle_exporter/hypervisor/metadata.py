@@ -1,7 +1,7 @@
-"""What the domain XML says beyond events: type, title, the metadata of OpenStack Nova, OpenNebula and oVirt.
+"""Parse the domain XML: type, title, and the metadata of OpenStack Nova, OpenNebula and oVirt.
 
-Law: the XML is half written by users; it is parsed without entities, DTDs or external references,
-and what is odd in it is left out.
+Parts of the XML come from users. So it is parsed without entities, DTDs and external references, and invalid
+values are ignored.
 """
 
 import logging
@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.model.text import clean
 log = logging.getLogger(__name__)
 
 _XML_LIMIT = 4 * 1024 * 1024
-"""Characters; libvirt's own limit for one message is 32 MiB, a domain's XML is some 10 KiB."""
+"""Characters. libvirt's limit for one message is 32 MiB; the XML of a domain has about 10 KiB."""
 
 _NOVA: Final = re.compile(r"http://openstack\.org/xmlns/libvirt/nova/1\..*")
 """Nova writes version 1.0 or 1.1 of its namespace; the elements read here are the same in both."""
@@ -35,15 +35,15 @@ _VM_DIRECTORY: Final = re.compile(r"/(?P<datastore>[0-9]{1,10})/(?P<vm>[0-9]{1,1
 """OpenNebula names the VM and its system datastore by the directory: <location>/<datastore>/<VM>."""
 
 
-def details(xml: str) -> DomainDetails | None:
-    """Read a domain's XML; None (and a log line) where it cannot be read safely."""
+def parse_details(xml: str) -> DomainDetails | None:
+    """Return the details in a domain's XML; None, after a log message, if it cannot be parsed safely."""
     if len(xml) > _XML_LIMIT:
-        log.warning("a domain's XML was not read: its %d characters are too many", len(xml))
+        log.warning("domain XML ignored: too long", extra={"characters": len(xml), "limit": _XML_LIMIT})
         return None
     try:
         root: Element = fromstring(xml, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
-        log.warning("a domain's XML was not read: %s", error)
+        log.warning("domain XML ignored: not valid", extra={"error": str(error)})
         return None
     metadata = root.find("metadata")
     return DomainDetails(

@@ -1,16 +1,16 @@
-"""Open connections to libvirt: never prompt, never wait for ever, leave no process behind.
+"""Open connections to libvirt, without prompts, with a time limit, and without orphaned child processes.
 
 A call that opens a connection cannot be cancelled, and libvirt sets no time limit. ``Opener`` makes each
-attempt on a thread of its own. An attempt without an answer is abandoned: its child processes (ssh) get
-SIGTERM, and a connection that it opens later is closed at once. While ``OpenLimits.max_abandoned`` abandoned
-attempts exist, further attempts fail at once.
+attempt on a new thread. An attempt without an answer is abandoned: its child processes (ssh, or the command
+of an ``ext`` URI) get SIGTERM, and a connection that it opens later is closed at once. While
+``OpenLimits.max_abandoned`` abandoned attempts exist, further attempts fail at once.
 
 All methods may be called from any thread.
 """
 
 import logging
 import os
-import socket
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -21,24 +21,21 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.children import child_pids, terminate
-from libvirt_lifecycle_exporter.hypervisor.closing_peer import closes_at_once
-from libvirt_lifecycle_exporter.hypervisor.error_causes import CLOSED_BY_PEER, cause_of
+from libvirt_lifecycle_exporter.hypervisor.errors import CLOSED_BY_PEER, cause_of
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
+from libvirt_lifecycle_exporter.hypervisor.peer_socket import closes_at_once, enable_tcp_keepalive
 
 log = logging.getLogger(__name__)
 
 _CREDENTIALS = [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE]
 _FORK_LOCK = threading.Lock()
 """Held while an attempt starts its child process, so that a new child belongs to exactly one attempt."""
-_FORK_LIMIT = 2.0
+_FORK_TIMEOUT = 2.0
 """Seconds to wait for the child process to appear."""
-_PORTS = {"tls": 16514, "tcp": 16509, "": 16514}
-"""Ports by transport, if the URI has none; a URI with a host and no transport uses TLS."""
 
 
 class OpenLimits(NamedTuple):
-    """Limits of attempts to connect; times in seconds."""
+    """Limits of connection attempts; times in seconds."""
 
     warn_after: float = 15.0
     timeout: float = 60.0
@@ -46,12 +43,12 @@ class OpenLimits(NamedTuple):
 
 
 def open_read_only(uri: str) -> Any:
-    """Open a read-only connection; raises ``libvirtError``."""
+    """Return an open read-only connection; raises ``libvirtError``."""
     return _open(uri, libvirt.VIR_CONNECT_RO)
 
 
 def open_read_write(uri: str) -> Any:
-    """Open a read-write connection; raises ``libvirtError``."""
+    """Return an open read-write connection; raises ``libvirtError``."""
     return _open(uri, 0)
 
 
@@ -63,7 +60,7 @@ def _open(uri: str, flags: int) -> Any:
 
 
 def _no_credentials(_credentials: object, _opaque: object) -> int:
-    """Refuse to ask anybody: no terminal belongs to the exporter."""
+    """Provide no credentials: the exporter has no terminal to prompt on."""
     return -1
 
 
@@ -80,7 +77,7 @@ def _transport(uri: str) -> str:
 
 
 class _Attempt:
-    """One attempt to connect. Fields are protected by the opener's condition."""
+    """One connection attempt. Its fields are protected by the opener's condition."""
 
     def __init__(self, open_uri: Callable[[str], Any]) -> None:
         self.open_uri = open_uri
@@ -92,7 +89,7 @@ class _Attempt:
 
 
 class Opener:
-    """Opens the connections of one URI."""
+    """Opens connections to one URI, each attempt with a time limit."""
 
     def __init__(self, uri: str, limits: OpenLimits | None = None) -> None:
         self._uri = uri
@@ -101,8 +98,8 @@ class Opener:
         self._abandoned: set[_Attempt] = set()
         self._running: set[_Attempt] = set()
         self._children: frozenset[int] = frozenset()
-        self._stopping = False
-        self._was_closed = False
+        self._is_stopping = False
+        self._was_closed_by_peer = False
 
     def open(
         self,
@@ -115,8 +112,8 @@ class Opener:
         Raises ``libvirtError`` if libvirt refuses, ``TimeoutError`` if the attempt is abandoned,
         ``ConnectionError`` if the peer closes connections at once.
         """
-        if self._was_closed and closes_at_once(self._uri):
-            raise ConnectionError("the peer closes the connection at once")
+        if self._was_closed_by_peer and closes_at_once(self._uri):
+            raise ConnectionError("the peer accepts connections and closes them at once")
         attempt = _Attempt(open_uri)
         with self._changed:
             self._check_may_open()
@@ -127,19 +124,21 @@ class Opener:
                 on_slow(self._limits.warn_after)
                 self._wait(attempt, self._limits.timeout - self._limits.warn_after)
         finally:
-            self._settle(attempt)
+            self._take_or_abandon(attempt)
         connection, attempt.connection = attempt.connection, None
         if attempt.is_abandoned:
             raise TimeoutError(
                 "stopped while connecting"
-                if self._stopping
-                else f"no answer to the attempt to connect within {self._limits.timeout:g} s"
+                if self._is_stopping
+                else f"no answer to the connection attempt within {self._limits.timeout:g} s"
             )
         if attempt.error is not None:
             error, attempt.error = attempt.error, None
-            self._was_closed = isinstance(error, libvirt.libvirtError) and cause_of(error) == CLOSED_BY_PEER
+            self._was_closed_by_peer = (
+                isinstance(error, libvirt.libvirtError) and cause_of(error) == CLOSED_BY_PEER
+            )
             raise error
-        self._was_closed = False
+        self._was_closed_by_peer = False
         return connection
 
     def open_read_only(self) -> Any:
@@ -156,27 +155,27 @@ class Opener:
             return len(self._abandoned)
 
     def stop(self) -> None:
-        """Abandon the attempts that run, and allow no more; returns at once."""
+        """Abandon running attempts, and reject further ones; returns at once."""
         with self._changed:
-            self._stopping = True
+            self._is_stopping = True
             self._changed.notify_all()
             children = frozenset[int]().union(*(attempt.children for attempt in self._running))
         if children:
             terminate(children)
 
     def terminate_children(self) -> None:
-        """End the child processes of connections that are open; for connections that do not close in time."""
+        """Terminate the child processes of open connections; for connections that do not close in time."""
         with self._changed:
             children = self._children
         if children:
             terminate(children)
 
     def _check_may_open(self) -> None:
-        if self._stopping:
+        if self._is_stopping:
             raise TimeoutError("stopped while connecting")
         if len(self._abandoned) >= self._limits.max_abandoned:
             raise TimeoutError(
-                f"{len(self._abandoned)} attempts to connect are still unanswered; waiting for one to end"
+                f"{len(self._abandoned)} connection attempts are still unanswered; waiting for one to end"
             )
 
     def _start(self, attempt: _Attempt) -> None:
@@ -187,7 +186,7 @@ class Opener:
         with _FORK_LOCK:
             before = child_pids()
             thread.start()
-            deadline = time.monotonic() + _FORK_LIMIT
+            deadline = time.monotonic() + _FORK_TIMEOUT
             pause = 0.005
             while not attempt.children and time.monotonic() < deadline and not self._wait(attempt, pause):
                 attempt.children = child_pids() - before
@@ -210,14 +209,14 @@ class Opener:
             try:
                 connection.close()
             except libvirt.libvirtError as refused:
-                log.debug("an abandoned attempt opened a connection that cannot be closed: %s", refused)
+                log.debug("connection of an abandoned attempt not closed", extra={"error": str(refused)})
 
     def _wait(self, attempt: _Attempt, seconds: float) -> bool:
-        """Wait for the attempt; return whether there is nothing left to wait for."""
+        """Wait up to ``seconds``; return whether the attempt is done or the opener is being stopped."""
         with self._changed:
-            return self._changed.wait_for(lambda: attempt.is_done or self._stopping, max(0.0, seconds))
+            return self._changed.wait_for(lambda: attempt.is_done or self._is_stopping, max(0.0, seconds))
 
-    def _settle(self, attempt: _Attempt) -> None:
+    def _take_or_abandon(self, attempt: _Attempt) -> None:
         """Take the result of an attempt, or abandon it."""
         with self._changed:
             self._running.discard(attempt)
@@ -229,40 +228,39 @@ class Opener:
             self._abandoned.add(attempt)
         if attempt.children:
             terminate(attempt.children)
-        _enable_tcp_keepalive(self._uri)
+        enable_tcp_keepalive(self._uri)
 
 
-def _enable_tcp_keepalive(uri: str) -> None:
-    """Let the kernel notice that the peer of an abandoned attempt is gone.
+def child_pids() -> frozenset[int]:
+    """Return the pids of the direct children of this process."""
+    own = os.getpid()
+    return frozenset(pid for pid, parent in _parents().items() if parent == own)
 
-    libvirt's own keepalive begins once a connection is open. Without any, an attempt to a host that lost its
-    power would never return.
+
+def terminate(pids: frozenset[int]) -> None:
+    """Send SIGTERM to those of ``pids`` that are still children of this process, and to their descendants.
+
+    libvirt waits for its children itself, but only after the call that started them returns. A child of a
+    call that hangs would outlive this process.
     """
-    parts = urlsplit(uri)
-    port = parts.port or _PORTS.get(_transport(uri))
-    if not parts.hostname or port is None:
-        return
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError, ValueError):
-            if not str(entry.readlink()).startswith("socket:"):
-                continue
-            with _duplicate_socket(int(entry.name)) as connected:
-                is_tcp = connected.family in (socket.AF_INET, socket.AF_INET6)
-                if is_tcp and connected.getpeername()[1] == port:
-                    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-                    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-                    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    parents = _parents()
+    own = os.getpid()
+    ending = {pid for pid in pids if parents.get(pid) == own}
+    while found := {pid for pid, parent in parents.items() if parent in ending} - ending:
+        ending |= found
+    for pid in ending:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)
 
 
-def _duplicate_socket(descriptor: int) -> socket.socket:
-    """Return a socket of its own for a descriptor of this process.
-
-    Raises OSError if the descriptor is closed or no socket; no copy is left open then.
-    """
-    copy = os.dup(descriptor)
-    try:
-        return socket.socket(fileno=copy)
-    except OSError:
-        os.close(copy)
-        raise
+def _parents() -> dict[int, int]:
+    """Return the parent of each process that has not ended."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError, ValueError):
+                # The command name, in parentheses, may contain any character.
+                state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+                if state not in "ZX":
+                    parents[int(folder.name)] = int(parent)
+    return parents

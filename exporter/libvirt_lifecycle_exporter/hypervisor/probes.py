@@ -1,8 +1,8 @@
-"""Asks, again and again, whether the domains of a connection still answer: a thread for each hang signal.
+"""Base class of the hang probes: one thread per hang signal and connection.
 
-Law: what is asked goes over connections of its own, by a ``Crew``; this thread never calls libvirt itself, so
-it always comes round. What comes back is told as it is: what it means is ``hangs``' business. Nobody is asked
-while the connection is down.
+Each probe sends its calls through a ``CallPool`` with connections of its own; the probe's thread makes no
+libvirt call, so it cannot hang. A probe reports outcomes only: the engine decides whether a domain is hung.
+While the connection is down, nothing is probed.
 """
 
 import logging
@@ -14,160 +14,166 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import libvirt
 
-from libvirt_lifecycle_exporter.hypervisor.domain_name import name_of
+from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
+from libvirt_lifecycle_exporter.hypervisor.listing import domain_name
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
-from libvirt_lifecycle_exporter.model.messages import Answer, ProbeResults
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.runtime.threads import PROBE, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
-_REST = 0.5
-"""Seconds between looks whether the connection is up again."""
+_RETRY_DELAY = 0.5
+"""Seconds between checks whether the connection is up again."""
+_LISTING_TIMEOUT = 3.0
+"""Seconds to list the domains to probe."""
 
-MONITORED = frozenset({"QEMU"})
-"""Drivers (as virConnectGetType names them) whose domains have a monitor, an agent and virtual CPUs."""
+RUNNING = libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
+ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+
+PROBED_DRIVERS = frozenset({"QEMU"})
+"""Drivers (as virConnectGetType returns them) whose domains have a monitor, a guest agent and virtual
+CPUs."""
 
 
 class Observer(Protocol):
-    """Records durations; a labelled child of a Prometheus histogram."""
+    """Records durations, as a labelled child of a Prometheus histogram does."""
 
     def observe(self, amount: float) -> None:
         """Record one duration; seconds."""
 
 
 class ProbeContext(NamedTuple):
-    """Where probes stand: what they share of one connection."""
+    """What the probes of one connection share."""
 
     label: str
     message_queue: MessageQueue
-    duration_of: Callable[[str], Observer]
-    """Returns what observes the durations of the rounds of a signal."""
+    observer_for: Callable[[str], Observer]
+    """Takes a signal; returns the observer of the durations of its rounds."""
     is_up: Callable[[], bool]
-    """Whether the connection that events come over is up."""
+    """Returns whether the connection that delivers events is up."""
     passes: Callable[[str], bool]
-    """Whether a domain of this name is wanted."""
-    read_only: Callable[[], Any]
-    """Opens a connection."""
-    read_write: Callable[[], Any]
+    """Returns whether the domain filter includes a domain of this name."""
+    open_read_only: Callable[[], Any]
+    open_read_write: Callable[[], Any]
     threads: ThreadRegistry
     on_stop: tuple[Callable[[], None], ...] = ()
-    """Called, in this order, when the probes are asked to end."""
+    """Called in this order when the probes are asked to stop."""
 
 
 class Probe(ABC):
-    """The probes of one signal on one connection."""
+    """Probes all domains of one connection for one hang signal."""
 
     signal: ClassVar[str]
 
-    def __init__(self, post: ProbeContext, interval: float) -> None:
+    def __init__(self, context: ProbeContext, interval: float) -> None:
         """``interval``: seconds between rounds."""
-        self.post = post
+        self.context = context
         self._interval = interval
         self._due = 0.0
-        self._over = threading.Event()
-        self._thread = SupervisedThread(
-            post.threads, PROBE, f"probe-{self.signal}-{post.label}", self._run, self._over
-        )
-        self._duration = post.duration_of(self.signal)
+        self._stop_requested = threading.Event()
+        name = f"probe-{self.signal}-{context.label}"
+        self._thread = SupervisedThread(context.threads, PROBE, name, self._run, self._stop_requested)
+        self._duration = context.observer_for(self.signal)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; returns at once."""
-        self._over.set()
-        for call in self.post.on_stop:
+        """Request the end of the thread; returns at once."""
+        self._stop_requested.set()
+        for call in self.context.on_stop:
             call()
 
     def join(self, timeout: float) -> bool:
-        """Wait for its end; False if it has not come."""
+        """Wait up to ``timeout`` seconds for the thread; return whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     @abstractmethod
-    def round(self) -> None:
-        """Ask all domains once; raises Unsupported where that makes no sense."""
+    def run_round(self) -> None:
+        """Probe all domains once; raises UnsupportedDriverError if the driver has nothing to probe."""
 
-    def between(self) -> float:
-        """Do what is due between rounds; return the seconds until it is to be called again."""
+    def run_between_rounds(self) -> float:
+        """Do what is due between rounds; return the seconds until the next call."""
         return self._interval
 
-    def rest(self) -> None:  # noqa: B027 - most have nothing to let go of
-        """Let go of what is known: the connection is down."""
+    def reset(self) -> None:  # noqa: B027 - most probes keep no state
+        """Discard the state of all domains: the connection is down."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections."""
 
-    def tell(self, answers: list[Answer]) -> None:
-        """Hand the answers over."""
+    def report(self, answers: list[ProbeAnswer]) -> None:
+        """Send the answers to the worker."""
         if answers:
-            self.post.message_queue.put(
-                ProbeResults(time.time(), self.post.label, self.signal, tuple(answers))
+            self.context.message_queue.put(
+                ProbeResults(time.time(), self.context.label, self.signal, tuple(answers))
             )
 
     def _run(self) -> None:
         wait = 0.0
-        while not self._over.wait(wait):
-            wait = _REST
+        while not self._stop_requested.wait(wait):
+            wait = _RETRY_DELAY
             try:
-                wait = self._step()
-            except Unsupported as reason:
-                log.info(
-                    "connection %s: no probes for the signal %s: %s", self.post.label, self.signal, reason
-                )
+                wait = self._run_step()
+            except UnsupportedDriverError as error:
+                fields = {"connection": self.context.label, "signal": self.signal, "driver": error.driver}
+                log.info("hang probe not supported by the driver", extra=fields)
                 break
-            except Exception as error:  # noqa: BLE001 - one odd answer must not end all probing
-                self.post.threads.report(PROBE, error)
-        with self.post.threads.guard(PROBE):
+            except Exception as error:  # noqa: BLE001 - one unexpected result must not end all probing
+                self.context.threads.report(PROBE, error)
+        with self.context.threads.guard(PROBE):
             self.close()
 
-    def _step(self) -> float:
+    def _run_step(self) -> float:
         """Do what is due; return the seconds until the next step."""
         now = time.monotonic()
-        if not self.post.is_up():
+        if not self.context.is_up():
             self._due = 0.0
-            self.rest()
-            return _REST
+            self.reset()
+            return _RETRY_DELAY
         if now < self._due:
-            return max(0.0, min(self.between(), self._due - time.monotonic()))
+            return max(0.0, min(self.run_between_rounds(), self._due - time.monotonic()))
         self._due = now + self._interval
         try:
-            self.round()
+            self.run_round()
         finally:
             self._duration.observe(time.monotonic() - now)
         return 0.0
 
 
-class Unsupported(Exception):  # noqa: N818 - a state of the driver, no error
-    """The driver has nobody to ask."""
+class UnsupportedDriverError(Exception):
+    """The domains of the driver have no monitor, guest agent or virtual CPUs."""
+
+    def __init__(self, driver: str) -> None:
+        super().__init__(driver)
+        self.driver = driver
 
 
-class Listed(NamedTuple):
-    """What is there to be asked."""
+class _DomainList(NamedTuple):
+    """The domains of a connection."""
 
     driver: str
     domains: tuple[tuple[str, str], ...]
-    """uuid, name"""
+    """UUID and name."""
 
 
-def listing(flags: int) -> Callable[[Any], Listed]:
-    """Return the question for the domains of a kind."""
+def list_probed(pool: CallPool, flags: int, context: ProbeContext) -> list[str] | None:
+    """Return the UUIDs of the domains to probe; None if they cannot be listed in time.
 
-    def ask(connection: Any) -> Listed:
+    ``flags``: ``RUNNING`` or ``ACTIVE``. Raises UnsupportedDriverError.
+    """
+
+    def list_domains(connection: Any) -> _DomainList:
         found = connection.listAllDomains(flags)
-        return Listed(connection.getType(), tuple((one.UUIDString(), name_of(one)) for one in found))
+        pairs = ((one.UUIDString(), domain_name(one)) for one in found)
+        return _DomainList(connection.getType(), tuple(pairs))
 
-    return ask
-
-
-def wanted(post: ProbeContext, listed: Listed) -> list[str]:
-    """Return the uuids of those to be probed; raises Unsupported for a driver that has nobody to ask."""
-    if listed.driver not in MONITORED:
-        raise Unsupported(f"the driver {listed.driver} has no monitor, agent or virtual CPUs to ask")
-    return [uuid for uuid, name in listed.domains if post.passes(name)]
-
-
-RUNNING = libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING
-ACTIVE = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+    listed = pool.run({"": list_domains}, concurrency=1, timeout=_LISTING_TIMEOUT).get("")
+    if listed is None or isinstance(listed, libvirt.libvirtError):
+        return None
+    if listed.driver not in PROBED_DRIVERS:
+        raise UnsupportedDriverError(listed.driver)
+    return [uuid for uuid, name in listed.domains if context.passes(name)]

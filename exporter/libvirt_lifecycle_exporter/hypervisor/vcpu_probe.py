@@ -1,47 +1,45 @@
-"""The probe of virtual CPUs: how long have they run? Asked in a way that does not reach the monitor.
+"""Hang probe of virtual CPUs: the CPU time that they have used. The call does not use the monitor.
 
-virDomainGetVcpus takes the times from the host's accounting of the emulator's threads (in steps of 10 ms); a
-stuck emulator does not hold it up, where the statistics of libvirt's bulk calls would be.
+virDomainGetVcpus reads the times from the host's accounting of the emulator's threads (in steps of 10 ms). It
+returns even if the emulator hangs, unlike libvirt's bulk statistics.
 """
 
 from functools import partial
 from typing import Any
 
-import libvirt
-
 from libvirt_lifecycle_exporter.engine.hang_signals import SAMPLES
 from libvirt_lifecycle_exporter.hypervisor.call_pool import CallPool
-from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, listing, wanted
-from libvirt_lifecycle_exporter.model.messages import Answer
+from libvirt_lifecycle_exporter.hypervisor.probes import RUNNING, Probe, ProbeContext, list_probed
+from libvirt_lifecycle_exporter.model.messages import ProbeAnswer
 
-_PATIENCE = 1.0
-_LISTING_PATIENCE = 3.0
+_CALL_TIMEOUT = 1.0
 
 
-def ran(uuid: str, connection: Any) -> Answer:
-    """Ask how long a domain's virtual CPUs have run, all together."""
+def read_cpu_time(uuid: str, connection: Any) -> ProbeAnswer:
+    """Return the CPU time that all virtual CPUs of a domain have used; raises libvirtError."""
     cpus, _pinned = connection.lookupByUUIDString(uuid).vcpus()
-    return Answer(uuid, "answered" if cpus else "absent", ran=sum(time for _, _, time, _ in cpus))
+    outcome = "answered" if cpus else "absent"
+    return ProbeAnswer(uuid, outcome, cpu_time=sum(time for _, _, time, _ in cpus))
 
 
 class VcpuProbe(Probe):
-    """Looks at all domains, one after the other."""
+    """Reads the CPU times of all running domains, one domain at a time."""
 
     signal = "vcpu"
 
-    def __init__(self, post: ProbeContext, window: float) -> None:
-        """``window``: seconds of which each is to be looked at a few times."""
-        super().__init__(post, window / SAMPLES)
-        self._crew = CallPool(f"vcpu-{post.label}", post.read_only, connections=1, threads=post.threads)
-
-    def round(self) -> None:
-        listed = self._crew.ask({"": listing(RUNNING)}, wide=1, patience=_LISTING_PATIENCE).get("")
-        if listed is None or isinstance(listed, libvirt.libvirtError):
-            return
-        said = self._crew.ask(
-            {uuid: partial(ran, uuid) for uuid in wanted(self.post, listed)}, wide=1, patience=_PATIENCE
+    def __init__(self, context: ProbeContext, window: float) -> None:
+        """``window``: seconds without CPU time after which a domain is hung; sampled ``SAMPLES`` times."""
+        super().__init__(context, window / SAMPLES)
+        self._pool = CallPool(
+            f"vcpu-{context.label}", context.open_read_only, max_connections=1, threads=context.threads
         )
-        self.tell([answer for answer in said.values() if isinstance(answer, Answer)])
+
+    def run_round(self) -> None:
+        uuids = list_probed(self._pool, RUNNING, self.context) or []
+        answers = self._pool.run(
+            {uuid: partial(read_cpu_time, uuid) for uuid in uuids}, concurrency=1, timeout=_CALL_TIMEOUT
+        )
+        self.report([answer for answer in answers.values() if isinstance(answer, ProbeAnswer)])
 
     def close(self) -> None:
-        self._crew.stop()
+        self._pool.stop()

@@ -163,30 +163,31 @@ class ConnectionDown(NamedTuple):
     cause: str
 
 
-class Answer(NamedTuple):
-    """What one domain answered to a probe, or did not."""
+class ProbeAnswer(NamedTuple):
+    """The result of one hang probe of one domain."""
 
     uuid: str
-    how: str
-    """``answered``; ``silent``; ``busy``: no question could be put, and nothing is known; ``absent``: there
-    is nobody to ask."""
-    seconds: float = 0.0
-    """emulator, silent: for how long somebody has been waiting for its monitor."""
-    by: str = ""
-    """emulator, silent: who has."""
-    ran: int = 0
-    """vcpu: how long all its virtual CPUs have run; nanoseconds."""
+    outcome: str
+    """``answered``; ``silent``: no answer in time; ``busy``: a job occupies the monitor, so the probe was not
+    sent and the state is unknown; ``absent``: the domain has no guest agent or no virtual CPUs."""
+    waited: float = 0.0
+    """Seconds without an answer, if ``silent``. Signal ``emulator``: how long the oldest command has waited
+    for the monitor; ``guest_agent``: how long the probe waited."""
+    waiting_client: str = ""
+    """Signal ``emulator``, if ``silent``: the client whose command waits for the monitor."""
+    cpu_time: int = 0
+    """Signal ``vcpu``: CPU time of all virtual CPUs of the domain; nanoseconds."""
 
 
 class ProbeResults(NamedTuple):
-    """What the domains of a connection answered to the probes of one hang signal."""
+    """The answers of a connection's domains to the probes of one hang signal."""
 
     at: float
-    """When the answers were there; Unix time, seconds."""
+    """When the probes finished; Unix time, seconds."""
     connection: str
     signal: str
     """One of ``vocabulary.HANG_SIGNALS``."""
-    answers: tuple[Answer, ...]
+    answers: tuple[ProbeAnswer, ...]
 
 
 Message = Observation | Listing | Lookup | HostIdentified | ConnectionUp | ConnectionDown | ProbeResults

@@ -1,3 +1,5 @@
+"""The bounded queue: order, batches, limit."""
+
 import threading
 
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
@@ -5,17 +7,17 @@ from libvirt_lifecycle_exporter.model.messages import ConnectionUp
 from tests.unit.seen import observation
 
 
-def test_messages_come_out_in_order_and_in_batches() -> None:
+def test_messages_are_taken_in_order_and_in_batches() -> None:
     message_queue = MessageQueue(10)
-    seen = [observation() for _ in range(5)]
-    assert all(message_queue.offer(one) for one in seen)
+    added = [observation() for _ in range(5)]
+    assert all(message_queue.offer(one) for one in added)
     assert message_queue.depth() == 5
-    assert message_queue.take(2, 0) == seen[:2]
-    assert message_queue.take(100, 0) == seen[2:]
+    assert message_queue.take(2, 0) == added[:2]
+    assert message_queue.take(100, 0) == added[2:]
     assert message_queue.take(100, 0) == []
 
 
-def test_a_full_inbox_refuses_observations_and_takes_the_rest() -> None:
+def test_full_queue_drops_only_observations() -> None:
     message_queue = MessageQueue(1)
     assert message_queue.offer(observation())
     assert not message_queue.offer(observation())
@@ -24,7 +26,7 @@ def test_a_full_inbox_refuses_observations_and_takes_the_rest() -> None:
     assert message_queue.dropped["queue_full"] == 1
 
 
-def test_the_order_of_arrival_has_no_ties_between_threads() -> None:
+def test_order_numbers_are_unique_across_threads() -> None:
     message_queue = MessageQueue(1)
     drawn: list[list[int]] = [[] for _ in range(4)]
 

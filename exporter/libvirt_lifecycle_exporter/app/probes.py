@@ -1,4 +1,4 @@
-"""Which hang probes a connection gets."""
+"""Create the hang probes of a connection from the settings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,26 +14,26 @@ from libvirt_lifecycle_exporter.hypervisor.vcpu_probe import VcpuProbe
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 
 
-def probes(
+def create_probes(
     uri: str,
     connection: Connection,
     message_queue: MessageQueue,
-    duration_of: Callable[[str, str], Observer],
+    observer_for: Callable[[str, str], Observer],
     *,
     passes: Callable[[str], bool],
     settings: Settings,
     threads: ThreadRegistry,
 ) -> list[Probe]:
-    """Return the probes that are switched on.
+    """Return the probes that the settings enable.
 
-    ``duration_of``: connection, signal: what observes the durations of their rounds, in seconds.
-    ``passes``: whether a domain of this name is wanted.
+    ``observer_for``: takes connection and signal; returns the observer of the rounds' durations, in seconds.
+    ``passes``: returns whether the domain filter includes a domain of this name.
     """
     opener = Opener(uri)
-    post = ProbeContext(
+    context = ProbeContext(
         connection.label,
         message_queue,
-        partial(duration_of, connection.label),
+        partial(observer_for, connection.label),
         connection.is_up,
         passes,
         opener.open_read_only,
@@ -43,9 +43,11 @@ def probes(
     )
     found: list[Probe] = []
     if settings.hang_emulator:
-        found.append(EmulatorProbe(post, settings.hang_emulator_interval, settings.hang_emulator_threshold))
+        interval, threshold = settings.hang_emulator_interval, settings.hang_emulator_threshold
+        found.append(EmulatorProbe(context, interval, threshold))
     if settings.hang_guest_agent:
-        found.append(AgentProbe(post, settings.hang_guest_agent_interval, settings.hang_guest_agent_timeout))
+        interval, timeout = settings.hang_guest_agent_interval, settings.hang_guest_agent_timeout
+        found.append(AgentProbe(context, interval, timeout))
     if settings.hang_vcpu:
-        found.append(VcpuProbe(post, settings.hang_vcpu_window))
+        found.append(VcpuProbe(context, settings.hang_vcpu_window))
     return found

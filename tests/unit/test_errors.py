@@ -1,11 +1,11 @@
-"""Errors of one cause are told apart from errors of another, whatever their texts."""
+"""``cause_of``: errors with one cause have different texts."""
 
 import errno
 
 import libvirt
 import pytest
 
-from libvirt_lifecycle_exporter.hypervisor.error_causes import cause_of
+from libvirt_lifecycle_exporter.hypervisor.errors import cause_of
 
 SYSTEM, INTERNAL, RPC = libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_RPC
 
@@ -26,11 +26,11 @@ def error(code: int, text: str, number: int = -1) -> libvirt.libvirtError:
         (INTERNAL, "internal error: client socket is closed", -1),
     ],
 )
-def test_texts_for_a_closed_peer_are_one_cause(code: int, text: str, number: int) -> None:
+def test_all_errors_of_a_closed_peer_have_one_cause(code: int, text: str, number: int) -> None:
     assert cause_of(error(code, text, number)) == "closed by peer"
 
 
-def test_other_errors_are_other_causes() -> None:
+def test_other_errors_have_other_causes() -> None:
     absent = error(SYSTEM, "Failed to connect socket: No such file", errno.ENOENT)
     denied = error(SYSTEM, "Failed to connect socket: Permission denied", errno.EACCES)
     assert len({cause_of(absent), cause_of(denied), "closed by peer"}) == 3

@@ -8,8 +8,8 @@ import re
 import libvirt
 import pytest
 
+from libvirt_lifecycle_exporter.hypervisor.errors import hint_for
 from libvirt_lifecycle_exporter.hypervisor.hint_table import TABLE
-from libvirt_lifecycle_exporter.hypervisor.hints import hint_for
 
 CLOSED = (38, 7)
 SSH = "Cannot recv data: {}: Connection reset by peer"
