@@ -24,7 +24,7 @@ from libvirt_lifecycle_exporter.journal.damage import (
 )
 from libvirt_lifecycle_exporter.journal.history_query import Passes, Selection, spelled
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry, entry_from, incident_from
-from libvirt_lifecycle_exporter.journal.schema import VERSION
+from libvirt_lifecycle_exporter.journal.schema import RENAMED_IN, VERSION
 
 _OLDEST: Final = 1  # the version from which on the history is as it is now
 PAGE: Final = 1000
@@ -45,10 +45,15 @@ _WHY: Final[Mapping[str, str]] = MappingProxyType(
 )
 """SQLite's error, without prefix and extension -> what it means here."""
 
-_CONNECTIONS: Final = " UNION ".join(
-    f"SELECT connection FROM {table}"  # noqa: S608 - names of our own
-    for table in ("totals", "counts", "domains", "watches", "incidents")
+_CONNECTION_TABLES: Final = (
+    "connection_counters",
+    "domain_counters",
+    "connection_coverage",
+    "domains",
+    "incidents",
 )
+_OLD_CONNECTION_TABLES: Final = ("totals", "counts", "watches", "domains", "incidents")
+"""The same tables before ``schema.RENAMED_IN``."""
 _SELECT_ENTRIES: Final = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions"  # noqa: S608 - as above
 _SELECT_INCIDENTS: Final = f"SELECT {', '.join(INCIDENT)} FROM incidents"  # noqa: S608 - as above
 
@@ -103,7 +108,10 @@ class History:
         """Name the connections that the journal knows."""
 
         def question(database: sqlite3.Connection) -> list[str]:
-            return sorted(row[0] for row in database.execute(_CONNECTIONS) if isinstance(row[0], str))
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            tables = _CONNECTION_TABLES if version >= RENAMED_IN else _OLD_CONNECTION_TABLES
+            query = " UNION ".join(f"SELECT connection FROM {table}" for table in tables)  # noqa: S608 - own names
+            return sorted(row[0] for row in database.execute(query) if isinstance(row[0], str))
 
         return self._ask(question, [], None)
 
