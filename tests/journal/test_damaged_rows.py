@@ -14,7 +14,7 @@ from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, ReplacedError
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
-from libvirt_lifecycle_exporter.journal.history import History, Place
+from libvirt_lifecycle_exporter.journal.history import History, Position
 from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope
@@ -109,7 +109,7 @@ class Exporter:
         history = History(self.path)
         history.connections()
         history.incidents(Selection(), only_open=False)
-        return len(history.page(Selection(), Place("", 0)).entries)
+        return len(history.page(Selection(), Position("", 0)).entries)
 
 
 class Accepts:

@@ -14,7 +14,7 @@ from libvirt_lifecycle_exporter.journal.database_file import connect, reading
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.history import History
-from libvirt_lifecycle_exporter.journal.history_query import Selection, spelled
+from libvirt_lifecycle_exporter.journal.history_query import Selection, to_sql
 from libvirt_lifecycle_exporter.journal.schema import VERSION
 from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
@@ -203,7 +203,7 @@ def test_history_is_read_without_migration(path: Path) -> None:
     """The exporter may not have been started since the upgrade."""
     write(path, VERSION_1)
     asked = History(path)
-    span = asked.span(Selection())
+    span = asked.entry_range(Selection())
     page = asked.page(Selection(), span.start, span.last)
     assert [entry.transition.name for entry in page.entries] == ["web-1", "db"]
     assert [incident.name for incident in asked.incidents(Selection(), only_open=True)] == ["web-1"]
@@ -215,11 +215,11 @@ def test_events_of_an_incident_are_found_by_index(asked: str, path: Path) -> Non
     write(path, VERSION_1)
     Writer(path).journal.close()
     selection = Selection(incident=asked)
-    where, values = spelled(selection, "seq > 0")
+    where, values = to_sql(selection, "seq > 0")
     with closing(connect(path)) as database:
         plan = database.execute(f"EXPLAIN QUERY PLAN SELECT * FROM transitions {where} ORDER BY seq", values)
         assert "USING INDEX transitions_incident_id" in plan.fetchall()[0][3]
     found = History(path)
-    span = found.span(selection)
+    span = found.entry_range(selection)
     entries = found.page(selection, span.start, span.last).entries
     assert [entry.transition.name for entry in entries] == ["web-1"]

@@ -114,7 +114,7 @@ def test_a_name_that_nobody_has_is_one_sentence(capsys: pytest.CaptureFixture[st
 def test_what_is_no_url_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         health.main([url])
-    assert "is no URL" in capsys.readouterr().err
+    assert "invalid URL" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_usual_exporter_is_the_one_of_this_environment(
     listening: str, urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS", listening)
-    assert health.usual_urls() == urls
+    assert health.default_urls() == urls
     assert all(health.addresses(url, every=False) for url in urls)
     assert urls[0] in health.parser().format_help().replace("\n", "").replace(" ", "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.config.settings import listen
+from libvirt_lifecycle_exporter.config.settings import parse_listen_address
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.exporter import free_port
 
@@ -37,7 +37,7 @@ def reachable(port: int) -> set[str]:
     ],
 )
 def test_address_is_served_as_in_go(address: str, served: set[str]) -> None:
-    where = listen(address.format(free_port()))
+    where = parse_listen_address(address.format(free_port()))
     with ExitStack() as sockets:
         for bound in bind(where.host, where.port):
             sockets.enter_context(bound)
@@ -55,11 +55,11 @@ def test_taken_address_of_a_name_is_refused_whole() -> None:
 
 IN_NAMESPACE = """
 import json, socket, sys
-from libvirt_lifecycle_exporter.config.settings import listen
+from libvirt_lifecycle_exporter.config.settings import parse_listen_address
 from libvirt_lifecycle_exporter.web.server import bind
 
 def attempt(address):
-    where = listen(address)
+    where = parse_listen_address(address)
     try:
         bound = bind(where.host, where.port)
     except OSError as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from libvirt_lifecycle_exporter.config.settings import duration
+from libvirt_lifecycle_exporter.config.settings import parse_duration
 from libvirt_lifecycle_exporter.web import tls_names as names
 
 _HASH = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
@@ -161,7 +161,7 @@ def interval(where: str, found: object) -> float:
         if "".join(number + unit for number, unit in parts) == word and parts:
             seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
         else:
-            seconds = duration(word)
+            seconds = parse_duration(word)
     except ValueError as error:
         raise WebConfigError(f"{where}: {error}") from None
     if seconds > _LONGEST:
