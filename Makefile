@@ -4,6 +4,7 @@
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make dashboards   Grafana's dashboards, from dashboards/source
+# make docs     docs/configuration.md, from the table of options
 # make bench    figures (ratios within one run)
 # make chart    brings the Helm chart's copies, schema and README up to date
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
@@ -19,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint rules dashboards bench chart image test-image format dist lock clean
+.PHONY: help run test chaos lint rules dashboards docs bench chart image test-image format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -62,6 +63,9 @@ bench: $(VENV)/test
 
 dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.generate
+
+docs: $(VENV)/dev
+	$(BIN)/python -m docs.generate_configuration
 
 chart: $(VENV)/dev
 	$(BIN)/python -m helm.chart

@@ -18,7 +18,7 @@ from typing import Any
 import libvirt
 
 from libvirt_lifecycle_exporter.app.application import App
-from libvirt_lifecycle_exporter.config.settings import Settings, target
+from libvirt_lifecycle_exporter.config.settings import Settings, parse_target
 from libvirt_lifecycle_exporter.config.telemetry import telemetry
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
 
@@ -56,7 +56,7 @@ def unjournalled(_folder: str) -> Counted:
 
 def whole(journal: str) -> Counted:
     settings = Settings(
-        targets=(target(URI),),
+        targets=(parse_target(URI),),
         queue_size=EVERY_EVENT_FITS,
         journal_path=journal,
         telemetry=telemetry(os.environ),

@@ -13,7 +13,7 @@ import yaml
 from helm import chart, readme
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.cli import main as cli
-from libvirt_lifecycle_exporter.config.options import FLAGS
+from libvirt_lifecycle_exporter.config.options import OPTIONS
 from libvirt_lifecycle_exporter.config.settings import Settings
 from tests.chart.rendering import (
     CHART,
@@ -170,7 +170,7 @@ def test_the_exporter_takes_what_it_is_told(values: Path) -> None:
 
 def test_defaults_are_the_exporters() -> None:
     """What the chart says by itself is what the exporter would do by itself, but for places."""
-    defaults = {flag.name: flag.default for flag in FLAGS}
+    defaults = {option.name: option.default for option in OPTIONS}
     places = {"--libvirt.uri", "--journal.path"}
     settings = ("otlp.endpoint=http://c:4318", "hang.guestAgent.enabled=true", "hang.vcpu.enabled=true")
     for word in container(render(values_file("defaults"), settings))["args"]:

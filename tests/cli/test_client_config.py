@@ -50,5 +50,5 @@ def unprivileged() -> list[str]:
 def test_unknown_alias_is_refused_with_one_sentence() -> None:
     said = run("check", "--libvirt.uri", "no-such-alias")
     assert said.returncode == 2
-    assert "is no libvirt URI" in said.stderr
+    assert 'invalid libvirt URI "no-such-alias"' in said.stderr
     assert len(said.stderr.splitlines()) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter import __version__
-from libvirt_lifecycle_exporter.config.options import FLAGS
+from libvirt_lifecycle_exporter.config.options import OPTIONS
 from tests.cli.asking import COMMAND, refused, run
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import free_port
@@ -24,29 +24,29 @@ def test_version() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["check", "--help"], ["demo", "--help"]])
 def test_help_names_every_flag_its_variable_and_its_default(arguments: list[str]) -> None:
     said = " ".join(run(*arguments, COLUMNS="200").stdout.split())
-    for flag in FLAGS:
-        if arguments[0] == "demo" and flag.name == "--libvirt.uri":
+    for option in OPTIONS:
+        if arguments[0] == "demo" and option.name == "--libvirt.uri":
             continue
-        assert flag.name in said
-        assert f"[default: {flag.default}]" in said or not flag.default
+        assert option.name in said
+        assert f"[default: {option.default}]" in said or not option.default
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--web.listen-address", "10177"], "write it as :10177"),
-        (["--series.ttl", "15"], "write it as 15s, 2m"),
-        (["--libvirt.uri", "qemu"], "is no libvirt URI"),
+        (["--web.listen-address", "10177"], 'invalid listen address "10177": use e.g. :10177'),
+        (["--series.ttl", "15"], 'invalid duration "15": use e.g. 15s, 2m, 24h'),
+        (["--libvirt.uri", "qemu"], 'invalid libvirt URI "qemu": use e.g. qemu:///system'),
         (
             ["--libvirt.uri", "qemu:///system", "--libvirt.uri", "qemu+unix:///system"],
-            "share the connection label",
+            "have the connection label",
         ),
-        (["--domain.include", "("], "is no regular expression"),
+        (["--domain.include", "("], '--domain.include: invalid regular expression "("'),
         (["--series.limit", "-1"], "--series.limit"),
         (["--log.level", "loud"], "--log.level"),
-        (["--no-such-flag"], "No such option"),
+        (["--no-such-option"], "No such option"),
         (["no-such-command"], "No such command"),
-        (["check", "--series.ttl", "x"], "is no duration"),
+        (["check", "--series.ttl", "x"], 'invalid duration "x"'),
         (["--web.config.file", "/none"], "--web.config.file /none: no such file"),
         (["check", "--web.config.file", "/dev/null/x"], "--web.config.file /dev/null/x: not a directory"),
         (["demo", "--web.config.file", "/"], "--web.config.file /: is a directory"),
@@ -71,8 +71,8 @@ def test_a_bad_variable_is_refused_with_one_sentence_that_names_it() -> None:
 def test_variables_set_flags_and_flags_win() -> None:
     two = "one=test:///default two=test:///default"
     assert run("check", LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI=two).stdout.count("default: OK") == 2
-    said = run("check", "--libvirt.uri", "flag=test:///default", LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI=two)
-    assert "flag: OK" in said.stdout
+    said = run("check", "--libvirt.uri", "option=test:///default", LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI=two)
+    assert "option: OK" in said.stdout
     assert "one" not in said.stdout
 
 

@@ -136,7 +136,7 @@ def test_incidents_are_told_and_selected(scribe: Asked) -> None:
 def test_nothing_is_a_sentence_beside_the_table(scribe: Asked, command: str) -> None:
     said = scribe.ask(command)
     assert (said.returncode, said.stdout) == (0, "")
-    assert said.stderr == f"nothing in {scribe.path} fits\n"
+    assert said.stderr == f"no matching entries in {scribe.path}\n"
     assert scribe.ask(command, "--output", "json").stderr == ""
     assert scribe.ask(command, "--output", "csv").stdout.count("\n") == 1
 

@@ -65,7 +65,7 @@ def test_follow_survives_a_journal_that_is_replaced(scribe: Asked) -> None:
         scribe.journal.close()
         scribe.path.rename(scribe.path.with_name("aside"))
         assert process.stderr is not None
-        assert process.stderr.readline() == f"there is no journal at {scribe.path}\n"
+        assert process.stderr.readline() == f"no journal at {scribe.path}\n"
         scribe.again()
         scribe.write(change("new"))
         assert next_name(process) == "new"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.cli.journal_path import SERVICE, places
+from libvirt_lifecycle_exporter.cli.journal_path import SERVICE_DIRECTORY, candidate_paths
 from tests.cli.asking import CLEAN, COMMAND, HUMBLE, VARIABLE, refused
 from tests.journal.disk import Disk
 from tests.journal.seeding import Scribe, change
@@ -23,7 +23,7 @@ class Machine:
 
     def __init__(self, disk: Disk, home: Path) -> None:
         self.disk, self.home = disk, home
-        disk.run("mount", "--bind", disk.folder, SERVICE.parent)
+        disk.run("mount", "--bind", disk.folder, SERVICE_DIRECTORY.parent)
 
     def ask(self, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -54,24 +54,24 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def own(machine: Machine) -> Path:
-    return machine.home / SERVICE.name
+    return machine.home / SERVICE_DIRECTORY.name
 
 
 def test_where_there_is_none_one_sentence_says_where_it_was_looked_for(machine: Machine) -> None:
     said = refused(machine.ask(), 1)
-    assert f"there is no journal at {own(machine) / FILE} or at {SERVICE / FILE}; " in said
+    assert f"no journal at {own(machine) / FILE} or at {SERVICE_DIRECTORY / FILE}: " in said
     assert "--journal.path" in said
     assert VARIABLE in said
     assert list(machine.home.iterdir()) == []
 
 
 def test_the_services_is_found(machine: Machine) -> None:
-    machine.keep(SERVICE, "of-the-service")
+    machine.keep(SERVICE_DIRECTORY, "of-the-service")
     assert "of-the-service" in machine.ask().stdout
 
 
 def test_ones_own_is_asked_first(machine: Machine) -> None:
-    machine.keep(SERVICE, "of-the-service")
+    machine.keep(SERVICE_DIRECTORY, "of-the-service")
     machine.keep(own(machine), "my-own")
     said = machine.ask().stdout
     assert "my-own" in said
@@ -79,21 +79,24 @@ def test_ones_own_is_asked_first(machine: Machine) -> None:
 
 
 def test_a_service_whose_folder_is_closed_is_not_taken_for_none(machine: Machine) -> None:
-    machine.keep(SERVICE, "of-the-service")
-    machine.disk.run("chmod", "0", SERVICE)
+    machine.keep(SERVICE_DIRECTORY, "of-the-service")
+    machine.disk.run("chmod", "0", SERVICE_DIRECTORY)
     said = refused(machine.ask(*HUMBLE), 1)
-    assert f"this user may not look for the journal in {SERVICE}; ask as the exporter's user" in said
+    assert (
+        f"permission denied for the directory {SERVICE_DIRECTORY}: run this command as the exporter's user"
+        in said
+    )
 
 
 def test_what_is_said_is_not_second_guessed(machine: Machine) -> None:
-    machine.keep(SERVICE, "of-the-service")
+    machine.keep(SERVICE_DIRECTORY, "of-the-service")
     nowhere = str(machine.home / "nowhere")
     for said in (machine.ask(STATE_DIRECTORY=nowhere), machine.ask(**{VARIABLE: f"{nowhere}/{FILE}"})):
-        assert f"there is no journal at {nowhere}/{FILE}; if it is elsewhere" in refused(said, 1)
+        assert f"no journal at {nowhere}/{FILE}: set the path with" in refused(said, 1)
 
 
 def test_none_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", os.devnull)
-    assert places("none") == []
-    assert places("") == [Path(os.devnull) / SERVICE.name / FILE, SERVICE / FILE]
+    assert candidate_paths("none") == []
+    assert candidate_paths("") == [Path(os.devnull) / SERVICE_DIRECTORY.name / FILE, SERVICE_DIRECTORY / FILE]

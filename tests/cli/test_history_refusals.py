@@ -15,17 +15,17 @@ from tests.journal.seeding import HERE, change
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["events", "--event", "crashd"], '"crashd" is no event; there are defined, undefined, started'),
-        (["events", "--reason", "boring"], '"boring" is no reason; there are added, updated'),
-        (["events", "--incident", "web"], '"web" is no incident; write its id'),
-        (["events", "--domain", "("], '"(" is no regular expression'),
-        (["events", "--since", "1 day"], "is no duration"),
+        (["events", "--event", "crashd"], 'invalid event "crashd": use one of defined, undefined, started'),
+        (["events", "--reason", "boring"], 'invalid reason "boring": use one of added, updated'),
+        (["events", "--incident", "web"], 'invalid incident id "web": use an id'),
+        (["events", "--domain", "("], 'invalid regular expression "("'),
+        (["events", "--since", "1 day"], 'invalid duration or time "1 day"'),
         (["events", "--limit", "-1"], "--limit"),
         (["events", "--output", "xml"], "'table', 'json', 'csv'"),
-        (["events", "--connection", "node"], f'no connection "node" is in the journal; there are {HERE}'),
+        (["events", "--connection", "node"], f'connection "node" is not in the journal: use one of {HERE}'),
         (["incidents", "--kind", "boring"], "'crashed', 'hung', 'io_error', 'failed'"),
-        (["incidents", "--connection", "node"], f"there are {HERE}"),
-        (["events", "--journal.path", "none"], "there is no journal, so there is no history"),
+        (["incidents", "--connection", "node"], f"use one of {HERE}"),
+        (["events", "--journal.path", "none"], "disables the journal: there is no history"),
     ],
 )
 def test_a_bad_question_gets_one_sentence(scribe: Asked, arguments: list[str], words: str) -> None:
@@ -38,7 +38,7 @@ def test_a_missing_journal_is_said_to_be_missing_and_is_not_created(
     tmp_path: Path, follow: list[str]
 ) -> None:
     said = refused(run("events", *follow, STATE_DIRECTORY=str(tmp_path)), 1)
-    assert f"no journal at {tmp_path}/journal.sqlite; " in said
+    assert f"no journal at {tmp_path}/journal.sqlite: " in said
     assert "--journal.path" in said
     assert VARIABLE in said
     assert list(tmp_path.iterdir()) == []
@@ -57,10 +57,10 @@ def test_the_journal_is_where_the_exporter_keeps_it(scribe: Asked) -> None:
 
 
 def test_other_files_are_no_journals(scribe: Asked, tmp_path: Path) -> None:
-    assert "is no file" in refused(run("events", "--journal.path", str(tmp_path)), 1)
+    assert "is not a regular file" in refused(run("events", "--journal.path", str(tmp_path)), 1)
     diary = tmp_path / "diary"
     diary.write_text("holidays " * 1000)
-    assert "no SQLite file" in refused(run("events", "--journal.path", str(diary)), 1)
+    assert "not an SQLite file" in refused(run("events", "--journal.path", str(diary)), 1)
     with closing(sqlite3.connect(scribe.path)) as database:
         database.execute("PRAGMA user_version = 99")
     assert "a newer release wrote" in refused(scribe.ask("events"), 1)
@@ -79,7 +79,7 @@ def test_a_user_who_may_not_read_it_is_told_so(scribe: Asked, hidden: str) -> No
     path = scribe.path.with_name(hidden)
     path.chmod(0)
     said = refused(humble("events", "--journal.path", str(scribe.path)), 1)
-    assert f"this user may not read {path}; ask as its owner, {path.owner()}" in said
+    assert f"permission denied for {path}: run this command as its owner, {path.owner()}" in said
 
 
 def test_a_user_who_may_not_look_into_the_folder_is_told_so(scribe: Asked) -> None:
@@ -87,7 +87,7 @@ def test_a_user_who_may_not_look_into_the_folder_is_told_so(scribe: Asked) -> No
     scribe.path.parent.chmod(0)
     said = humble("events", "--journal.path", str(scribe.path))
     scribe.path.parent.chmod(0o700)
-    assert f"this user may not look for the journal in {scribe.path.parent}" in refused(said, 1)
+    assert f"permission denied for the directory {scribe.path.parent}" in refused(said, 1)
 
 
 @pytest.mark.parametrize("written", ["now", "before"])

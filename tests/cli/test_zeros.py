@@ -1,4 +1,4 @@
-"""Each numeric flag refuses 0 in one sentence, or its help says what 0 means."""
+"""Each numeric option refuses 0 in one sentence, or its help says what 0 means."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from libvirt_lifecycle_exporter.cli.main import command
-from libvirt_lifecycle_exporter.config.options import DURATION, FLAGS, SIZE, Flag
-from libvirt_lifecycle_exporter.config.settings import Settings, size
+from libvirt_lifecycle_exporter.config.options import DURATION, OPTIONS, SIZE, Option
+from libvirt_lifecycle_exporter.config.settings import Settings, parse_size
 
 REFUSED = {
     "--libvirt.keepalive-interval": "must be at least 1s",
@@ -22,19 +22,19 @@ REFUSED = {
     "--hang.guest-agent-timeout": "must be at least 1s",
     "--hang.vcpu-window": "must be at least 100ms",
 }
-NUMERIC = [flag for flag in FLAGS if flag.type in (DURATION, SIZE) or hasattr(flag.type, "min")]
+NUMERIC = [option for option in OPTIONS if option.type in (DURATION, SIZE) or hasattr(option.type, "min")]
 
 
-@pytest.mark.parametrize("flag", NUMERIC, ids=lambda flag: flag.name)
-def test_zero_is_refused_or_explained(flag: Flag) -> None:
-    if flag.name not in REFUSED:
-        assert "0" in flag.help
-        values: dict[str, Any] = {flag.field: 0}
+@pytest.mark.parametrize("option", NUMERIC, ids=lambda option: option.name)
+def test_zero_is_refused_or_explained(option: Option) -> None:
+    if option.name not in REFUSED:
+        assert "0" in option.help
+        values: dict[str, Any] = {option.field: 0}
         Settings(**values)
         return
-    ended = CliRunner().invoke(command, [flag.name, "0", "check"], standalone_mode=False)
+    ended = CliRunner().invoke(command, [option.name, "0", "check"], standalone_mode=False)
     assert isinstance(ended.exception, click.ClickException)
-    assert REFUSED[flag.name] in ended.exception.format_message()
+    assert REFUSED[option.name] in ended.exception.format_message()
 
 
 def test_short_snapshot_interval_is_refused() -> None:
@@ -48,4 +48,4 @@ def test_demo_refuses_a_pace_of_zero() -> None:
 
 
 def test_sizes_are_read_in_bytes() -> None:
-    assert size("0") == 0
+    assert parse_size("0") == 0

@@ -104,7 +104,7 @@ def test_no_garbage_stops_the_start(seed: int, path: Path, writes: Begin) -> Non
 def test_rows_that_mean_nothing_cost_their_own_content(path: Path, writes: Begin) -> None:
     closed_journal(path)
     database = connect(path)
-    database.execute("UPDATE counts SET count = 'many', last = x'00'")
+    database.execute("UPDATE domain_counters SET value = 'many', last_at = x'00'")
     database.execute(
         "INSERT INTO domains (connection, uuid, name, state, reason, since, confirmed, domain_id, "
         "details, present, removed_at, run_id) "

@@ -14,7 +14,7 @@ from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, ReplacedError
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
-from libvirt_lifecycle_exporter.journal.history import History, Place
+from libvirt_lifecycle_exporter.journal.history import History, Position
 from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope
@@ -39,7 +39,7 @@ DAMAGE: Final = {
     REAL: ("NULL", "'text'", "9e999", "9223372036854775807", "CAST(x'ff41' AS TEXT)"),
 }
 JSON: Final = ("'no json'", "'[]'", "'{}'", "'[1,2,3]'", "'null'", "'[[[[]]]]'", "'[\"a\",2,{}]'")
-JSON_COLUMNS: Final = {("domains", "details"), ("trails", "trail"), ("pending_spans", "span")}
+JSON_COLUMNS: Final = {("domains", "details"), ("span_states", "state"), ("pending_spans", "span")}
 
 
 class Exporter:
@@ -109,7 +109,7 @@ class Exporter:
         history = History(self.path)
         history.connections()
         history.incidents(Selection(), only_open=False)
-        return len(history.page(Selection(), Place("", 0)).entries)
+        return len(history.page(Selection(), Position("", 0)).entries)
 
 
 class Accepts:
@@ -147,17 +147,17 @@ def damage(path: Path, table: str, column: str, what: str) -> int:
     where = {
         "identity": "1",
         "sqlite_sequence": "name = 'transitions'",
-        "watches": "1",
+        "connection_coverage": "1",
         "scopes": "1",
         "hosts": "1",
         "clock": "1",
-        "totals": "kind = 'event' AND what = 'stopped'",
+        "connection_counters": "kind = 'event' AND label_1 = 'stopped'",
         "pending_logs": "1",
-        "set_aside": "1",
-        "counts": "name = 'bad' AND event = 'stopped'",
+        "dead_letters": "1",
+        "domain_counters": "domain = 'bad' AND event = 'stopped'",
     }.get(table, "rowid = (SELECT max(rowid) FROM transitions)" if table == "transitions" else "")
     if not where:
-        where = f"{'name' if table == 'folded' else 'uuid'} LIKE '%bad'"
+        where = f"{'domain' if table == 'aggregated_domains' else 'uuid'} LIKE '%bad'"
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         (schema,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
         database.execute("PRAGMA writable_schema = ON")
@@ -180,13 +180,21 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exporter.feed(lifecycle("started", "booted", name="bad", at=time.time()))
     exporter.journal.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute("INSERT OR IGNORE INTO folded VALUES (?, 'bad')", (HERE,))
+        database.execute("INSERT OR IGNORE INTO aggregated_domains VALUES (?, 'bad')", (HERE,))
         database.execute("INSERT OR IGNORE INTO scopes VALUES (?, '.*', '')", (HERE,))
         database.execute("INSERT INTO hosts VALUES (?, 'boot', 0.0)", (HERE,))
         database.execute("INSERT INTO clock VALUES ('boot', 1.0, 1.0, 1.0)")
-        database.execute("INSERT INTO set_aside VALUES ('logs', 1, 0.0, 'rejected', '', '[]')")
+        database.execute("INSERT INTO dead_letters VALUES ('logs', 1, 0.0, 'rejected', '', '[]')")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        for table in ("transitions", "counts", "totals", "domains", "incidents", "trails", "pending_spans"):
+        for table in (
+            "transitions",
+            "domain_counters",
+            "connection_counters",
+            "domains",
+            "incidents",
+            "span_states",
+            "pending_spans",
+        ):
             assert database.execute(f"SELECT count(*) FROM {table}").fetchone()[0], table
     return path
 
@@ -202,7 +210,7 @@ def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
     exporter = Exporter(path)
     try:
         before = exporter.crashes()
-        assert before == 1 or table == "counts"
+        assert before == 1 or table == "domain_counters"
         exporter.live()
         assert exporter.crashes() == (before or 0) + 1
         assert exporter.sink.render(openmetrics=False)

@@ -123,7 +123,7 @@ def test_failed_maintenance_is_logged_once_and_counted(
     writer.tend()
     writer.append()
     with closing(sqlite3.connect(writer.path)) as database:
-        database.execute("DROP TABLE set_aside")
+        database.execute("DROP TABLE dead_letters")
     keeper = JournalMaintenance(writer.journal, oldest=1e9, largest=ANY_SIZE, every=0.01)
     keeper.start()
     try:
@@ -131,4 +131,4 @@ def test_failed_maintenance_is_logged_once_and_counted(
     finally:
         keeper.stop(30)
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["journal maintenance failed: no such table: set_aside; retrying"]
+    assert warnings == ["journal maintenance failed: no such table: dead_letters; retrying"]

@@ -46,10 +46,10 @@ def test_disabled_signal_does_not_block_retention(signals: tuple[str, ...], path
         queue.journal.append(batch([transition(number, event="defined") for number in range(20)]))
         for signal, table in ((TRACES, "pending_spans"), (LOGS, "pending_logs")):
             if signal in signals:
-                queue.execute(f"DELETE FROM {table} WHERE place > ?", (0,))
+                queue.execute(f"DELETE FROM {table} WHERE position > ?", (0,))
         queue.journal.append(batch([transition(int(100 * DAY))]))
         for table in ("pending_spans", "pending_logs"):
-            queue.execute(f"DELETE FROM {table} WHERE place > ?", (20,))
+            queue.execute(f"DELETE FROM {table} WHERE position > ?", (20,))
         queue.keep(signals)
         assert queue.count("transitions") == 1
         for signal, table in ((TRACES, "pending_spans"), (LOGS, "pending_logs")):
@@ -70,8 +70,8 @@ def test_operation_without_end_does_not_block_retention(signals: tuple[str, ...]
     queue = Queue(path)
     with closing(queue.journal):
         queue.journal.append(batch([transition(event="shutdown", reason="guest")]))
-        queue.execute("DELETE FROM pending_logs WHERE place > ?", (0,))
-        assert queue.count("trails WHERE since IS NOT NULL") == 1
+        queue.execute("DELETE FROM pending_logs WHERE position > ?", (0,))
+        assert queue.count("span_states WHERE open_since IS NOT NULL") == 1
         queue.keep(signals)
         assert queue.count("transitions") == 0
 
@@ -86,10 +86,10 @@ def test_closed_incidents_and_set_aside_rows_expire(path: Path) -> None:
                 (name, AT, closed_at),
             )
         for place, at in ((1, AT), (2, LATER)):
-            queue.execute("INSERT INTO set_aside VALUES ('logs', ?, ?, 'rejected', '', '')", (place, at))
+            queue.execute("INSERT INTO dead_letters VALUES ('logs', ?, ?, 'rejected', '', '')", (place, at))
         queue.keep(SIGNALS)
         assert queue.count("incidents") == 2
-        assert queue.count("set_aside") == 1
+        assert queue.count("dead_letters") == 1
 
 
 def test_size_limit_removes_history_last(path: Path) -> None:
@@ -101,10 +101,10 @@ def test_size_limit_removes_history_last(path: Path) -> None:
             *((f"incident-{number}", AT, AT + number) for number in range(100_000)),
         )
         queue.execute(
-            "INSERT INTO set_aside VALUES ('logs', ?, 0, 'rejected', '', ?)",
+            "INSERT INTO dead_letters VALUES ('logs', ?, 0, 'rejected', '', ?)",
             *((number, "x" * 1000) for number in range(1000)),
         )
         queue.keep((), largest=2 << 20, oldest=0)
         assert queue.count("transitions") == 500
         assert 1000 <= queue.count("incidents") < 100_000
-        assert queue.count("set_aside") == 0
+        assert queue.count("dead_letters") == 0

@@ -1,30 +1,56 @@
-"""A journal of an older release: it is brought forward, and says the same as before."""
+"""Migration of journals that older releases wrote."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.database_file import connect
+from libvirt_lifecycle_exporter.engine.saved_state import HostRecord, SavedState
+from libvirt_lifecycle_exporter.journal import tables
+from libvirt_lifecycle_exporter.journal.damage import Damaged
+from libvirt_lifecycle_exporter.journal.database_file import connect, reading
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
+from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.history import History
-from libvirt_lifecycle_exporter.journal.history_query import Selection, spelled
+from libvirt_lifecycle_exporter.journal.history_query import Selection, to_sql
 from libvirt_lifecycle_exporter.journal.schema import VERSION
+from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
+from libvirt_lifecycle_exporter.journal.store import Journal
+from libvirt_lifecycle_exporter.model.domain_filter import Scope
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE
+from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
 from tests.journal.life import Life
 from tests.journal.model import Writer
 from tests.journal.values import asides, counters, history
 from tests.unit.seen import facts, snapshot
 
-FIRST = (Path(__file__).parent / "version-1.sql").read_text()
-"""As the first version wrote it: a crash with its incident, and a definition."""
+VERSION_1 = "version-1.sql"
+"""Dump of a journal that the first release wrote: a crash with its incident, and a definition."""
+VERSION_4 = "version-4.sql"
+"""Dump of a journal that the release before schema version 5 wrote: two domains, one of them shutting down;
+everything is still to be exported. ``folded``, ``hosts``, ``clock`` and ``set_aside`` were filled by hand."""
+HERE = "qemu:///system"
+COUNTERS_OF_VERSION_4 = {
+    (HERE, "db", "incident", "io_error"): 1,
+    (HERE, "db", "resumed", "unpaused"): 1,
+    (HERE, "db", "shutdown", "guest"): 1,
+    (HERE, "db", "started", "booted"): 1,
+    (HERE, "db", "suspended", "ioerror"): 1,
+    (HERE, "web", "incident", "crashed"): 1,
+    (HERE, "web", "started", "booted"): 2,
+    (HERE, "web", "stopped", "crashed"): 1,
+    (HERE, "web", "suspended", "paused"): 1,
+}
 WEB, DB = "0b3c7b0e-6f0a-4b6e-9c3e-0123456789ab", "5f0b8c52-92b9-4d0b-8a4c-ba9876543210"
 
 
-def write_first(path: Path) -> None:
+def write(path: Path, script: str) -> None:
+    """Create a journal from a dump beside this file."""
     path.parent.mkdir(exist_ok=True)
     with closing(sqlite3.connect(path)) as database:
-        database.executescript(FIRST)
+        database.executescript((Path(__file__).parent / script).read_text())
 
 
 def version(path: Path) -> int:
@@ -32,8 +58,8 @@ def version(path: Path) -> int:
         return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def test_it_is_brought_forward_and_holds_what_it_held(path: Path) -> None:
-    write_first(path)
+def test_version_1_is_migrated_and_keeps_its_content(path: Path) -> None:
+    write(path, VERSION_1)
     writer = Writer(path)
     assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
     assert counters(writer.restored) == {
@@ -52,8 +78,8 @@ def test_it_is_brought_forward_and_holds_what_it_held(path: Path) -> None:
     assert writer.remembers_everything()
 
 
-def test_it_is_brought_forward_once(path: Path) -> None:
-    write_first(path)
+def test_migrated_file_is_not_changed_again(path: Path) -> None:
+    write(path, VERSION_1)
     Writer(path).journal.close()
     before = path.read_bytes()
     writer = Writer(path)
@@ -61,9 +87,9 @@ def test_it_is_brought_forward_once(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_new_file_and_an_old_one_brought_forward_have_the_same_tables(path: Path, tmp_path: Path) -> None:
+def test_new_and_migrated_files_have_the_same_schema(path: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.sqlite"
-    write_first(path)
+    write(path, VERSION_1)
     for one in (path, new):
         Writer(one).journal.close()
     schemas = []
@@ -76,9 +102,9 @@ def test_a_new_file_and_an_old_one_brought_forward_have_the_same_tables(path: Pa
     assert schemas[0] == schemas[1]
 
 
-def test_what_it_knew_is_compared_and_what_it_did_not_is_adopted(tmp_path: Path) -> None:
+def test_first_listing_after_version_1_adopts_unknown_domains(tmp_path: Path) -> None:
     """It does not say with which filter it was written."""
-    write_first(tmp_path / "journal-0.db")
+    write(tmp_path / "journal-0.db", VERSION_1)
     with Life(tmp_path) as life:
         web, db = facts("web-1", uuid=WEB), facts("db", "shutoff", "unknown", uuid=DB)
         life.lists(snapshot(web, db, facts("elsewhere")))
@@ -86,13 +112,14 @@ def test_what_it_knew_is_compared_and_what_it_did_not_is_adopted(tmp_path: Path)
         assert life.known() == {"web-1", "db", "elsewhere"}
 
 
-def test_journal_of_version_3_is_migrated_and_nothing_is_proven_by_it(path: Path) -> None:
+def test_version_3_has_no_evidence_of_runs_after_migration(path: Path) -> None:
     """It records neither the boot of the host nor what identifies a run."""
-    Writer(path).journal.close()
+    write(path, VERSION_4)
     with closing(sqlite3.connect(path)) as database:
         database.executescript(
             "ALTER TABLE domains DROP COLUMN process_start; ALTER TABLE domains DROP COLUMN cpu_time;"
             "DROP TABLE hosts; DROP TABLE clock; PRAGMA user_version = 3;"
+            "DELETE FROM domains; DELETE FROM folded; DELETE FROM scopes;"
             "INSERT INTO domains VALUES ('qemu:///system', 'u', 'web', 'running', 'booted', 1.0,"
             " 1, 1, 1, 0, NULL, 1, 0.0, 'run');"
         )
@@ -105,11 +132,78 @@ def test_journal_of_version_3_is_migrated_and_nothing_is_proven_by_it(path: Path
     assert writer.remembers_everything()
 
 
-def test_history_is_read_without_bringing_it_forward(path: Path) -> None:
+def check_state_of_version_4(state: SavedState) -> None:
+    assert counters(state) == COUNTERS_OF_VERSION_4
+    assert state.counts[HERE, "web", "started", "booted"] == (2, 1_700_000_007.0)
+    assert state.totals[HERE, "event", "started", "booted"] == 3
+    assert state.totals[HERE, "operation", "outage/success", "sum"] == 4.0
+    assert {(domain.name, domain.state) for domain in state.domains} == {
+        ("web", "running"),
+        ("db", "shutdown"),
+    }
+    assert state.watched_until == {HERE: 1_700_000_009.0}
+    assert state.folded == {(HERE, "spare")}
+    assert state.scopes == {HERE: Scope(".*", "")}
+    assert state.hosts == {HERE: HostRecord("boot-1", 0.0)}
+    assert state.clock == ClockRecord("boot-1", 1000.0, 1000.0, 3600.0)
+
+
+def test_version_4_is_migrated_and_its_counters_continue(path: Path) -> None:
+    write(path, VERSION_4)
+    writer = Writer(path)
+    assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
+    check_state_of_version_4(writer.restored)
+    writer.append(3)
+    assert [entry.seq for entry in history(path)] == [*range(1, 12)]
+    state = writer.restart()
+    assert counters(state) == COUNTERS_OF_VERSION_4 | {(HERE, "web-1", "started", "booted"): 3}
+    assert state.totals[HERE, "event", "started", "booted"] == 6
+
+
+def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> None:
+    write(path, VERSION_4)
+    recorder = SpanRecorder("host", traces=True, logs=True, runs=True)
+    journal = Journal(path, tracing=recorder)
+    journal.restore()
+    queue = ExportQueue(journal, recorder)
+    assert [item.rows[0].number for item in queue.take(LOGS, 0, 100)] == [*range(1, 9)]
+    spans = queue.take(TRACES, 0, 100)
+    assert [item.place for item in spans] == [*range(1, 9)]
+    assert all(item.is_whole for item in spans)
+    assert queue.expire(time.time()) == 1
+    (timeout,) = queue.take(TRACES, 8, 100)
+    assert timeout.place == 9
+    assert timeout.span is not None
+    assert (timeout.span.name, timeout.span.outcome) == ("shut down domain", "timeout")
+    with closing(sqlite3.connect(path)) as database:
+        letters = database.execute("SELECT signal, position, cause, error FROM dead_letters").fetchall()
+    assert letters == [("logs", 1, "rejected", "bad name")]
+    journal.close()
+
+
+def test_version_4_that_cannot_be_written_is_read_unchanged(path: Path) -> None:
+    write(path, VERSION_4)
+    before = path.read_bytes()
+    with reading(path) as database:
+        damaged: list[Damaged] = []
+        check_state_of_version_4(tables.read(database, damaged))
+    assert damaged == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("script", ["version-1.sql", "version-4.sql"])
+def test_connections_are_listed_without_migration(script: str, path: Path) -> None:
+    write(path, script)
+    before = version(path)
+    assert History(path).connections() == [HERE]
+    assert version(path) == before
+
+
+def test_history_is_read_without_migration(path: Path) -> None:
     """The exporter may not have been started since the upgrade."""
-    write_first(path)
+    write(path, VERSION_1)
     asked = History(path)
-    span = asked.span(Selection())
+    span = asked.entry_range(Selection())
     page = asked.page(Selection(), span.start, span.last)
     assert [entry.transition.name for entry in page.entries] == ["web-1", "db"]
     assert [incident.name for incident in asked.incidents(Selection(), only_open=True)] == ["web-1"]
@@ -117,15 +211,15 @@ def test_history_is_read_without_bringing_it_forward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("asked", ["3bbba48ba11c9047", "3bbba48b"])
-def test_what_belongs_to_an_incident_is_found_without_reading_all(asked: str, path: Path) -> None:
-    write_first(path)
+def test_events_of_an_incident_are_found_by_index(asked: str, path: Path) -> None:
+    write(path, VERSION_1)
     Writer(path).journal.close()
     selection = Selection(incident=asked)
-    where, values = spelled(selection, "seq > 0")
+    where, values = to_sql(selection, "seq > 0")
     with closing(connect(path)) as database:
         plan = database.execute(f"EXPLAIN QUERY PLAN SELECT * FROM transitions {where} ORDER BY seq", values)
         assert "USING INDEX transitions_incident_id" in plan.fetchall()[0][3]
     found = History(path)
-    span = found.span(selection)
+    span = found.entry_range(selection)
     entries = found.page(selection, span.start, span.last).entries
     assert [entry.transition.name for entry in entries] == ["web-1"]

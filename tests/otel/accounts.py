@@ -11,7 +11,9 @@ from tests.lab.collector import Collector, Event, Log, Span
 from tests.lab.waiting import until
 
 COLUMNS = "seq, at, connection, uuid, name, domain_id, event, reason, detail, detail_code, source, "
-COLUMNS += "CASE unexplained WHEN 1 THEN '' ELSE message END, run_id, incident_id, trace_id, span_id"
+COLUMNS += (
+    "CASE exported_without_message WHEN 1 THEN '' ELSE message END, run_id, incident_id, trace_id, span_id"
+)
 
 
 class Written(NamedTuple):
@@ -63,7 +65,7 @@ def pending(path: Path) -> tuple[int, int, int]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
         spans, logs, under_way = database.execute(
             "SELECT (SELECT count(*) FROM pending_spans), (SELECT count(*) FROM pending_logs), "
-            "(SELECT count(*) FROM trails WHERE since IS NOT NULL)"
+            "(SELECT count(*) FROM span_states WHERE open_since IS NOT NULL)"
         ).fetchone()
     return spans, logs, under_way
 

@@ -91,4 +91,6 @@ class ExportHarness:
     def aside(self) -> list[tuple[str, str]]:
         """Signal and cause of what was set aside."""
         with closing(sqlite3.connect(self.path)) as database:
-            return database.execute("SELECT signal, cause FROM set_aside ORDER BY signal, place").fetchall()
+            return database.execute(
+                "SELECT signal, cause FROM dead_letters ORDER BY signal, position"
+            ).fetchall()

@@ -48,7 +48,9 @@ def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Coll
             assert sender.sender(signal).dropped["unencodable"] == 2
             assert sender.sender(signal).exported == len(changes) - 2
         with closing(sqlite3.connect(sender.path)) as database:
-            ((item,),) = database.execute("SELECT item FROM set_aside WHERE place = 34 AND signal = 'logs'")
+            ((item,),) = database.execute(
+                "SELECT item FROM dead_letters WHERE position = 34 AND signal = 'logs'"
+            )
             assert json.loads(item)[4][0][1][0] == YEAR_3000
             # Whoever compares the journal with the collector leaves those out.
             database.execute("DELETE FROM transitions WHERE at IN (?, ?)", (YEAR_3000, 1e300))

@@ -7,14 +7,14 @@ from typing import Any
 import yaml
 
 from libvirt_lifecycle_exporter.cli import healthcheck as health
-from libvirt_lifecycle_exporter.config.options import FLAGS
+from libvirt_lifecycle_exporter.config.options import OPTIONS
 from tests.packaging.conftest import ROOT
 from tests.packaging.place import HOME
 from tests.packaging.unit import SYSUSERS, directives
 
 DOCS = ROOT / "docs"
 PLAYBOOK: list[dict[str, Any]] = yaml.safe_load((DOCS / "ansible.yml").read_text())
-VARIABLES = {flag.variable for flag in FLAGS}
+VARIABLES = {option.variable for option in OPTIONS}
 
 
 def tasks() -> list[dict[str, Any]]:

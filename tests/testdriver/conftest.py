@@ -11,7 +11,7 @@ import libvirt
 import pytest
 
 from libvirt_lifecycle_exporter.app.application import App
-from libvirt_lifecycle_exporter.config.settings import Settings, target
+from libvirt_lifecycle_exporter.config.settings import Settings, parse_target
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.daemon import short_root
@@ -73,7 +73,7 @@ def start() -> Iterator[Callable[..., Page]]:
 
     def begin(*uris: str, **settings: Any) -> Page:
         sockets = bind("127.0.0.1", 0)
-        targets = tuple(target(uri) for uri in uris or (IN_PROCESS,))
+        targets = tuple(parse_target(uri) for uri in uris or (IN_PROCESS,))
         app = App(Settings(targets=targets, **{"journal_path": "none", **settings}), sockets)
         running.append(app)
         app.start()

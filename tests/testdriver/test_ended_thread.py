@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from libvirt_lifecycle_exporter.app.application import App
-from libvirt_lifecycle_exporter.config.settings import Settings, target
+from libvirt_lifecycle_exporter.config.settings import Settings, parse_target
 from libvirt_lifecycle_exporter.runtime.threads import ROLES, WORKER, SupervisedThread
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.page import Page
@@ -17,7 +17,7 @@ from tests.testdriver.conftest import IN_PROCESS
 @pytest.fixture
 def app() -> Iterator[tuple[App, Page]]:
     sockets = bind("127.0.0.1", 0)
-    app = App(Settings(targets=(target(IN_PROCESS),), journal_path="none"), sockets)
+    app = App(Settings(targets=(parse_target(IN_PROCESS),), journal_path="none"), sockets)
     app.start()
     page = Page(sockets[0].getsockname()[1])
     page.wait_until(lambda: page.status("/-/healthy") == 200)

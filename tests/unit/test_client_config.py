@@ -9,7 +9,7 @@ from libvirt_lifecycle_exporter.config.libvirt_client_config import (
     config_file,
     read_client_config,
 )
-from libvirt_lifecycle_exporter.config.settings import Target, target
+from libvirt_lifecycle_exporter.config.settings import Target, parse_target
 
 CONF = """
 # uri_default = "qemu:///commented"
@@ -40,8 +40,8 @@ def test_variable_wins_over_the_file(file: Path) -> None:
 def test_label_of_an_alias_is_its_canonical_uri(file: Path) -> None:
     aliases = read_client_config({}, file).aliases
     uri = "qemu+ssh://root@node7/system?keyfile=/k"
-    assert target("node7", aliases) == Target("qemu://node7/system", uri)
-    assert target("mine=node7", aliases) == Target("mine", uri)
+    assert parse_target("node7", aliases) == Target("qemu://node7/system", uri)
+    assert parse_target("mine=node7", aliases) == Target("mine", uri)
 
 
 def test_absent_file_sets_nothing(tmp_path: Path) -> None:

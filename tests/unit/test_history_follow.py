@@ -7,11 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from libvirt_lifecycle_exporter.cli.follow import EVIDENCE_WAIT, endless
+from libvirt_lifecycle_exporter.cli.follow import EVIDENCE_WAIT, follow
 from libvirt_lifecycle_exporter.journal.history import (
     History,
     NewerError,
-    Place,
+    Position,
 )
 from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.rows import Entry
@@ -27,7 +27,7 @@ def later(parts: Iterator[list[Entry]]) -> list[Entry]:
 
 def test_a_journal_that_is_replaced_is_read_on_from_its_beginning(journal: Journal) -> None:
     append(journal, [change("a"), change("b")])
-    parts = endless(History(journal.path), EVERYTHING, Place("", 0), lambda: None, pytest.fail)
+    parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     assert [entry.transition.name for entry in next(parts)] == ["a", "b"]
     journal.close()
     journal.path.rename(journal.path.with_name("aside"))
@@ -49,14 +49,14 @@ def test_a_journal_that_is_gone_for_a_while_is_waited_for(journal: Journal) -> N
         if len(rests) == 3:
             aside.rename(journal.path)
 
-    parts = endless(History(journal.path), EVERYTHING, Place("", 0), rest, complaints.append)
+    parts = follow(History(journal.path), EVERYTHING, Position("", 0), rest, complaints.append)
     journal.path.rename(aside)
     assert [entry.transition.name for entry in next(parts)] == ["a"]
-    assert complaints == [f"there is no journal at {journal.path}"]
+    assert complaints == [f"no journal at {journal.path}"]
 
 
 def test_a_followed_journal_of_a_newer_release_is_the_end(journal: Journal) -> None:
-    parts = endless(History(journal.path), EVERYTHING, Place("", 0), lambda: None, pytest.fail)
+    parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     next(parts)
     with closing(sqlite3.connect(journal.path)) as database:
         database.execute("PRAGMA user_version = 99")
@@ -66,7 +66,7 @@ def test_a_followed_journal_of_a_newer_release_is_the_end(journal: Journal) -> N
 
 def test_a_failure_waits_for_its_evidence_and_holds_back_what_follows(journal: Journal) -> None:
     append(journal, [change("a"), change("b", "stopped", "crashed", time.time()), change("c")])
-    parts = endless(History(journal.path), EVERYTHING, Place("", 0), lambda: None, pytest.fail)
+    parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     assert [entry.transition.name for entry in next(parts)] == ["a"]
     assert next(parts) == []
     with closing(sqlite3.connect(journal.path)) as database, database:
@@ -77,7 +77,7 @@ def test_a_failure_waits_for_its_evidence_and_holds_back_what_follows(journal: J
 
 def test_a_failure_without_evidence_waits_a_while_and_an_old_one_not_at_all(journal: Journal) -> None:
     append(journal, [change("old", "stopped", "crashed"), change("new", "stopped", "crashed", time.time())])
-    parts = endless(History(journal.path), EVERYTHING, Place("", 0), lambda: None, pytest.fail)
+    parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     began = time.monotonic()
     found = [next(entry.transition.name for entry in part) for part in (next(parts), later(parts))]
     assert found == ["old", "new"]

@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.config.options import FLAGS
+from libvirt_lifecycle_exporter.config.options import OPTIONS
 from libvirt_lifecycle_exporter.config.settings import (
-    Listen,
+    ListenAddress,
     Settings,
     Target,
-    canonical,
-    duration,
-    listen,
-    target,
+    canonical_uri,
+    parse_duration,
+    parse_listen_address,
+    parse_target,
     without_password,
 )
 
@@ -28,37 +28,37 @@ from libvirt_lifecycle_exporter.config.settings import (
         ("0", 0),
     ],
 )
-def test_durations_are_read_as_prometheus_writes_them(text: str, seconds: float) -> None:
-    assert duration(text) == pytest.approx(seconds)
+def test_durations_in_prometheus_notation_are_parsed(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "15", "s", "1s1m", "-1s", "1.5h", " 1s", "1s\n", "1 s", "\u0661s"])
-def test_anything_else_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
-        duration(text)
+def test_invalid_duration_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid duration"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (":10177", Listen("", 10177)),
-        ("127.0.0.1:80", Listen("127.0.0.1", 80)),
-        ("[::1]:10177", Listen("::1", 10177)),
-        ("[fe80::1%eth0]:1", Listen("fe80::1%eth0", 1)),
-        ("localhost:0", Listen("localhost", 0)),
+        (":10177", ListenAddress("", 10177)),
+        ("127.0.0.1:80", ListenAddress("127.0.0.1", 80)),
+        ("[::1]:10177", ListenAddress("::1", 10177)),
+        ("[fe80::1%eth0]:1", ListenAddress("fe80::1%eth0", 1)),
+        ("localhost:0", ListenAddress("localhost", 0)),
     ],
 )
-def test_addresses(text: str, expected: Listen) -> None:
-    assert listen(text) == expected
-    assert listen(str(expected)) == expected
+def test_listen_addresses_are_parsed(text: str, expected: ListenAddress) -> None:
+    assert parse_listen_address(text) == expected
+    assert parse_listen_address(str(expected)) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "10177", "::1:10177", "host", "host:", "host:99999", "host:1x", "[::1]", "a:b:1"]
 )
-def test_anything_else_is_no_address(text: str) -> None:
-    with pytest.raises(ValueError, match="is no address"):
-        listen(text)
+def test_invalid_listen_address_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid listen address"):
+        parse_listen_address(text)
 
 
 @pytest.mark.parametrize(
@@ -72,55 +72,59 @@ def test_anything_else_is_no_address(text: str) -> None:
         ("lxc:///system", "lxc:///system"),
     ],
 )
-def test_a_connection_goes_by_its_uri_without_transport_user_and_query(uri: str, label: str) -> None:
-    assert canonical(uri) == label
-    assert target(uri) == Target(label, uri)
-    assert target(f"node-1={uri}") == Target("node-1", uri)
+def test_default_label_has_no_transport_user_or_query(uri: str, label: str) -> None:
+    assert canonical_uri(uri) == label
+    assert parse_target(uri) == Target(label, uri)
+    assert parse_target(f"node-1={uri}") == Target("node-1", uri)
 
 
 @pytest.mark.parametrize(
     "text", ["", "qemu", "name=", "name=qemu", "qemu:///sys tem", "qemu:///system\n", "=qemu:///system"]
 )
-def test_anything_else_is_no_uri(text: str) -> None:
-    with pytest.raises(ValueError, match="is no libvirt URI"):
-        target(text)
+def test_invalid_uri_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid libvirt URI"):
+        parse_target(text)
 
 
 @given(st.text(max_size=30))
-def test_what_is_accepted_never_raises_anything_else(text: str) -> None:
+def test_parsers_raise_value_error_with_one_sentence(text: str) -> None:
     sentences = []
-    for read in (duration, listen, target):
+    for parse in (parse_duration, parse_listen_address, parse_target):
         try:
-            read(text)
+            parse(text)
         except ValueError as refused:
             sentences.append(str(refused).replace(text, ""))
     assert not any("\n" in sentence for sentence in sentences)
 
 
-def test_two_connections_may_not_share_a_label() -> None:
-    with pytest.raises(ValueError, match="would share the connection label"):
-        Settings(targets=(target("qemu:///system"), target("qemu+ssh:///system")))
-    Settings(targets=(target("qemu:///system"), target("far=qemu+ssh:///system")))
+def test_duplicate_connection_label_is_rejected() -> None:
+    with pytest.raises(ValueError, match="have the connection label"):
+        Settings(targets=(parse_target("qemu:///system"), parse_target("qemu+ssh:///system")))
+    Settings(targets=(parse_target("qemu:///system"), parse_target("far=qemu+ssh:///system")))
 
 
 @pytest.mark.parametrize("field", ["domain_include", "domain_exclude"])
-def test_expressions_must_be_expressions(field: str) -> None:
-    with pytest.raises(ValueError, match="is no regular expression"):
+def test_invalid_domain_pattern_is_rejected(field: str) -> None:
+    with pytest.raises(ValueError, match="invalid regular expression"):
         Settings(**{field: "("})  # type: ignore[arg-type]
 
 
-def test_keepalive_is_counted_in_whole_seconds() -> None:
-    with pytest.raises(ValueError, match="whole seconds"):
+def test_keepalive_interval_must_be_whole_seconds() -> None:
+    with pytest.raises(ValueError, match="whole number of seconds"):
         Settings(keepalive_interval=0.5)
 
 
-def test_the_defaults_that_the_help_shows_are_the_defaults() -> None:
+def test_defaults_in_help_are_the_defaults_of_settings() -> None:
     defaults = Settings()
-    for flag in FLAGS:
-        shown = flag.type.convert(flag.default, None, None) if hasattr(flag.type, "convert") else flag.default
-        assert getattr(defaults, flag.field) == ((shown,) if flag.repeatable else shown), flag.name
-    # OpenTelemetry's endpoints have standard variables of their own, and no flags.
-    assert {flag.field for flag in FLAGS} | {"telemetry"} == set(Settings.__slots__)
+    for option in OPTIONS:
+        shown = (
+            option.type.convert(option.default, None, None)
+            if hasattr(option.type, "convert")
+            else option.default
+        )
+        assert getattr(defaults, option.field) == ((shown,) if option.is_repeatable else shown), option.name
+    # The OTLP endpoints are set by the standard OTEL_* variables, not by options.
+    assert {option.field for option in OPTIONS} | {"telemetry"} == set(Settings.__slots__)
 
 
 @pytest.mark.parametrize(

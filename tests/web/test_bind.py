@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.config.settings import listen
+from libvirt_lifecycle_exporter.config.settings import parse_listen_address
 from libvirt_lifecycle_exporter.web.server import bind
 from tests.lab.exporter import free_port
 
@@ -37,7 +37,7 @@ def reachable_addresses(port: int) -> set[str]:
     ],
 )
 def test_address_is_served_as_in_go(address: str, expected: set[str]) -> None:
-    parsed = listen(address.format(free_port()))
+    parsed = parse_listen_address(address.format(free_port()))
     with ExitStack() as sockets:
         for bound in bind(parsed.host, parsed.port):
             sockets.enter_context(bound)
@@ -54,11 +54,11 @@ def test_name_with_an_address_in_use_is_not_bound_at_all() -> None:
 
 IN_NAMESPACE = """
 import json, socket, sys
-from libvirt_lifecycle_exporter.config.settings import listen
+from libvirt_lifecycle_exporter.config.settings import parse_listen_address
 from libvirt_lifecycle_exporter.web.server import bind
 
 def attempt(address):
-    parsed = listen(address)
+    parsed = parse_listen_address(address)
     try:
         bound = bind(parsed.host, parsed.port)
     except OSError as error:

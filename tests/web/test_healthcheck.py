@@ -115,7 +115,7 @@ def test_unknown_host_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]
 def test_invalid_url_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         healthcheck.main([url])
-    assert "is no URL" in capsys.readouterr().err
+    assert "invalid URL" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_default_urls_are_the_listen_addresses(
     listening: str, urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS", listening)
-    assert healthcheck.usual_urls() == urls
+    assert healthcheck.default_urls() == urls
     assert all(healthcheck.addresses(url, every=False) for url in urls)
     assert urls[0] in healthcheck.parser().format_help().replace("\n", "").replace(" ", "")
 

@@ -14,7 +14,7 @@ from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.app.probes import create_probes
 from libvirt_lifecycle_exporter.app.telemetry import delivery_of, signals_of, tracing_of
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.config.settings import Settings, journal_file
+from libvirt_lifecycle_exporter.config.settings import Settings, resolve_journal_path
 from libvirt_lifecycle_exporter.engine.coverage import Grace
 from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
@@ -102,7 +102,7 @@ class App:
                 threads=self.threads,
             )
         ]
-        file = journal_file(settings.journal_path)
+        file = resolve_journal_path(settings.journal_path)
         tracing = tracing_of(settings, self.threads)
         self._journal = (
             Journal(file, RunScope(labels, names), tracing, self.threads) if file else DisabledJournal()
@@ -249,7 +249,7 @@ def _sockets(settings: Settings) -> list[socket.socket]:
     """Bind the addresses, or take the sockets that systemd passed."""
     if settings.web_systemd_socket:
         return activated_sockets(os.environ, pid=os.getpid())
-    return [bound for listen in settings.listen for bound in bind(listen.host, listen.port)]
+    return [bound for listen in settings.listen_addresses for bound in bind(listen.host, listen.port)]
 
 
 def run(
@@ -279,7 +279,7 @@ def run(
     faulthandler.enable()
     app.start()
     names = [f"systemd's socket {bound.getsockname()}" for bound in sockets]
-    for where in names if settings.web_systemd_socket else settings.listen:
+    for where in names if settings.web_systemd_socket else settings.listen_addresses:
         log.info("listening on %s", where)
     notifier.start()
     on_stop = on_start(app.threads) if on_start else lambda: None

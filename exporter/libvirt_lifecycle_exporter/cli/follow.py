@@ -1,6 +1,6 @@
-"""Reading a history from a place on: to its end, or for ever.
+"""Reading the history page by page: once (``read_range``) or continuously (``follow``).
 
-Law: each entry comes out once, in the order of the journal, whatever becomes of the file meanwhile.
+Invariant: each entry is returned once, in the order of the journal, also if the file is replaced meanwhile.
 """
 
 import time
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from libvirt_lifecycle_exporter.journal.history import (
-    PAGE,
+    PAGE_SIZE,
+    EntryRange,
     History,
     NewerError,
     Page,
-    Place,
-    Span,
+    Position,
     UnreadableError,
 )
 from libvirt_lifecycle_exporter.journal.history_query import Selection
@@ -21,77 +21,78 @@ from libvirt_lifecycle_exporter.journal.rows import Entry
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
 EVIDENCE_WAIT: Final = 1.0
-"""Seconds that a failure without a message is held back: the evidence is written down after the fact."""
+"""Seconds that a failure without a message is held back: its message is written after the event."""
 _RECENT = 10.0
-"""Seconds after which no evidence comes any more."""
+"""Age in seconds from which on no message is expected any more."""
 
 
-def finished(history: History, selection: Selection, span: Span) -> Iterator[list[Entry]]:
-    """Give what fits in a span, in parts."""
-    place = span.start
-    while place.seq < span.last:
-        page = history.page(selection, place, span.last)
-        if page.seen.file != place.file:
+def read_range(history: History, selection: Selection, entry_range: EntryRange) -> Iterator[list[Entry]]:
+    """Return the selected entries of a range, page by page. Raises UnreadableError."""
+    position = entry_range.start
+    while position.seq < entry_range.last:
+        page = history.page(selection, position, entry_range.last)
+        if page.end.journal_id != position.journal_id:
             raise UnreadableError(f"the journal {history.path} was replaced while it was read; try again")
         yield page.entries
-        place = page.seen
+        position = page.end
 
 
-def endless(
+def follow(
     history: History,
     selection: Selection,
-    place: Place,
-    rest: Callable[[], None],
-    complain: Callable[[str], None],
+    position: Position,
+    wait: Callable[[], None],
+    report: Callable[[str], None],
 ) -> Iterator[list[Entry]]:
-    """Give what fits after a place, and whatever comes to it, in parts that may be empty.
+    """Return the selected entries after a position, and new ones as they are written; pages may be empty.
 
-    ``rest`` is called where there is nothing to do; what it raises ends it. ``complain`` hears, once for each
-    cause, why the journal cannot be read now; it may come back. A newer release's does not: NewerError.
+    ``wait`` is called between two queries; an exception that it raises ends the iteration. ``report`` is
+    called once for each cause why the journal cannot be read; reading is retried. NewerError is raised.
     """
-    held = _Held()
-    complaint = ""
+    hold = _EvidenceHold()
+    reported = ""
     while True:
         try:
-            page = held.cut(history.page(selection, place))
+            page = hold.cut(history.page(selection, position))
         except NewerError:
             raise
         except UnreadableError as error:
-            if str(error) != complaint:
-                complaint = str(error)
-                complain(complaint)
-            rest()
+            if str(error) != reported:
+                reported = str(error)
+                report(reported)
+            wait()
             continue
-        complaint = ""
-        place = page.seen
+        reported = ""
+        position = page.end
         yield page.entries
-        if len(page.entries) < PAGE:
-            rest()
+        if len(page.entries) < PAGE_SIZE:
+            wait()
 
 
-class _Held:
-    """Holds back a failure, and what follows it, while its evidence may still come."""
+class _EvidenceHold:
+    """Holds back a failure, and the entries after it, while its message may still be written."""
 
     def __init__(self) -> None:
-        self._seen: tuple[Place, float] = Place("", 0), 0.0
-        """The entry that is held back, and since when."""
+        self._held: tuple[Position, float] = Position("", 0), 0.0
+        """The entry that is held back, and since when (monotonic, seconds)."""
 
     def cut(self, page: Page) -> Page:
-        """Return the page up to the first entry that is to wait."""
+        """Return the page up to the first entry that is held back."""
         for number, entry in enumerate(page.entries):
-            if self._waits(Place(page.seen.file, entry.seq), entry):
-                return Page(page.entries[:number], Place(page.seen.file, entry.seq - 1))
+            if self._holds(Position(page.end.journal_id, entry.seq), entry):
+                return Page(page.entries[:number], Position(page.end.journal_id, entry.seq - 1))
         return page
 
-    def _waits(self, place: Place, entry: Entry) -> bool:
+    def _holds(self, position: Position, entry: Entry) -> bool:
         change = entry.transition
         if change.message or (change.event, change.reason) not in EXPLAINED:
             return False
         if abs(time.time() - change.at) > _RECENT:
             return False
         now = time.monotonic()
-        if place != self._seen[0]:
-            if place.file == self._seen[0].file and place.seq < self._seen[0].seq:
+        held = self._held[0]
+        if position != held:
+            if position.journal_id == held.journal_id and position.seq < held.seq:
                 return False
-            self._seen = place, now
-        return now - self._seen[1] < EVIDENCE_WAIT
+            self._held = position, now
+        return now - self._held[1] < EVIDENCE_WAIT

@@ -1,40 +1,42 @@
-"""Pure: how times, durations and words from strangers are written.
+"""Formatting of times, durations and untrusted text. Pure functions.
 
-Law: what ``harmless`` returns has no character that a terminal obeys or that hides or turns others.
+Invariant: ``escape`` returns no character that controls a terminal, is invisible, or changes text direction.
 """
 
 import datetime as dt
 
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+"""Unit and its size in seconds."""
 
 
-def harmless(text: str) -> str:
-    r"""Spell what does not print as Python would: ``\n``, ``\x1b``, ``\u202e``."""
+def escape(text: str) -> str:
+    r"""Return a text with unprintable characters as Python escapes: ``\n``, ``\x1b``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
 def one_line(text: str) -> str:
-    """The same, with white space as single blanks: evidence may have several lines."""
-    return harmless(" ".join(text.split()))
+    """Return an escaped text with each run of white space as one blank."""
+    return escape(" ".join(text.split()))
 
 
-def utc(at: float) -> str:
-    """Spell a Unix time in ISO 8601, UTC, milliseconds."""
+def format_utc(at: float) -> str:
+    """Return a Unix time in ISO 8601, UTC, with milliseconds."""
     moment = dt.datetime.fromtimestamp(at, dt.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def local(at: float) -> str:
-    """Spell a Unix time as the clock on the wall shows it."""
+def format_local(at: float) -> str:
+    """Return a Unix time in the local time zone, to the second."""
     return f"{dt.datetime.fromtimestamp(at, dt.UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def lasting(seconds: float) -> str:
-    """Spell a duration by its two largest units: ``3m 12s``, ``2d 4h``."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: ``3m 12s``, ``2d 4h``."""
     rest = max(0, round(seconds))
     parts: list[str] = []
     for unit, size in _UNITS:

@@ -1,10 +1,10 @@
-"""Asks a running exporter whether it is well: ``python -m libvirt_lifecycle_exporter.cli.healthcheck [URL]``.
+"""Health check of a running exporter: ``python -m libvirt_lifecycle_exporter.cli.healthcheck [URL]``.
 
-For where there is no curl: the image's HEALTHCHECK, and the chart's probes when ``--web.config.file`` wants
-to see a user or a client's certificate, which a kubelet's own probe cannot show.
+The container image uses it as HEALTHCHECK (the image has no curl). The Helm chart uses it for its probes if
+``--web.config.file`` requires a user or a client certificate, which the probes of a kubelet cannot present.
 
-Law: the standard library only, since this is started every few seconds; one sentence for each address;
-exit code 0 if all are well, 1 if one is not, 2 for bad arguments.
+It writes one line per address. Exit code 0: every address is healthy; 1: one is not; 2: invalid arguments.
+Invariant: it imports the standard library only, because it runs every few seconds.
 """
 
 import argparse
@@ -18,69 +18,79 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-_LISTEN = "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS"
+_LISTEN_VARIABLE = "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS"
 _PORT = "10177"
-_SHOWN = 200
+_MAX_BODY = 200
+"""Bytes of the response that are written."""
 
 
-_LOOPBACK = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - asked, not bound
-"""What to ask where the exporter listens on every address."""
+_LOOPBACK = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - connected to, not bound
+"""Address to connect to if the exporter listens on all addresses."""
 
 
-def usual_urls() -> list[str]:
-    """Return where the exporter of this environment listens."""
-    listening = os.environ.get(_LISTEN, "").split() or [f":{_PORT}"]
-    found = [address.rpartition(":") for address in listening]
-    return [f"http://{_LOOPBACK.get(host, host)}:{port}/-/healthy" for host, _, port in found]
+def default_urls() -> list[str]:
+    """Return the URLs of the exporter that listens on the addresses in the environment variable."""
+    listening = os.environ.get(_LISTEN_VARIABLE, "").split() or [f":{_PORT}"]
+    parts = [address.rpartition(":") for address in listening]
+    return [f"http://{_LOOPBACK.get(host, host)}:{port}/-/healthy" for host, _, port in parts]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Ask; return the exit code."""
-    given = parser().parse_args(arguments)
+    """Run the health check; return the exit code."""
+    options = parser().parse_args(arguments)
     try:
-        answers = [
-            _ask(given, url, address)
-            for url in ([given.url] if given.url else usual_urls())
-            for address in addresses(url, every=given.every_address)
+        results = [
+            _check(options, url, address)
+            for url in ([options.url] if options.url else default_urls())
+            for address in addresses(url, every=options.every_address)
         ]
-    except (OSError, ValueError) as error:  # the name, or the files
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # the host name cannot be resolved, or a file of --credentials cannot be read
         print(error, file=sys.stderr)
         return 1
-    for well, sentence in answers:
-        print(sentence, file=sys.stdout if well else sys.stderr)
-    return 0 if all(well for well, _ in answers) else 1
+    for is_healthy, line in results:
+        print(line, file=sys.stdout if is_healthy else sys.stderr)
+    return 0 if all(is_healthy for is_healthy, _ in results) else 1
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the arguments."""
-    made = argparse.ArgumentParser(
+    """Return the parser of the arguments."""
+    result = argparse.ArgumentParser(
         prog="python -m libvirt_lifecycle_exporter.cli.healthcheck",
-        description="Ask a running exporter whether it is well. Exit code 0 if it is.",
+        description="Check that a running exporter is healthy. Exit code 0: healthy; 1: not healthy.",
     )
-    usual = ", ".join(usual_urls()).replace("%", "%%")
-    made.add_argument("url", nargs="?", type=_url, help=f"default: {usual}, where the exporter listens")
-    made.add_argument(
+    default = ", ".join(default_urls()).replace("%", "%%")
+    result.add_argument("url", nargs="?", type=_url, help=f"URL to request. Default: {default}")
+    result.add_argument(
         "--credentials",
         type=Path,
-        metavar="FOLDER",
-        help="with username and password, tls.crt and tls.key, ca.crt, whichever there are: what to show to "
-        "the server, and whom to trust. Without ca.crt any certificate will do, under any name always: those "
-        "asked are one's own.",
+        metavar="DIRECTORY",
+        help="Directory with optional files: username and password (basic authentication), tls.crt and "
+        "tls.key (client certificate), ca.crt (trusted CA). Without ca.crt the server certificate is not "
+        "verified; its host name is never verified.",
     )
-    made.add_argument("--every-address", action="store_true", help="ask all that the name stands for")
-    made.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
-    return made
+    result.add_argument("--every-address", action="store_true", help="Check every address of the host name.")
+    result.add_argument(
+        "--timeout",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="Time limit of each step. Default: 5",
+    )
+    return result
 
 
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise argparse.ArgumentTypeError(f'"{text}" is no URL; write it as http://localhost:{_PORT}/-/ready')
+        raise argparse.ArgumentTypeError(f'invalid URL "{text}": use e.g. http://localhost:{_PORT}/-/ready')
     return text
 
 
 def addresses(url: str, *, every: bool) -> list[str]:
-    """Return whom to connect to: the name, or else each address that it stands for."""
+    """Return the host of a URL, or, with ``every``, all addresses of it. Raises OSError."""
     parts = urlsplit(url)
     if not every:
         return [parts.hostname or ""]
@@ -88,20 +98,20 @@ def addresses(url: str, *, every: bool) -> list[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
-def _ask(given: argparse.Namespace, url: str, address: str) -> tuple[bool, str]:
+def _check(options: argparse.Namespace, url: str, address: str) -> tuple[bool, str]:
     parts = urlsplit(url)
     shown = f"[{address}]" if ":" in address else address
     where = f"{parts.scheme}://{shown}{f':{parts.port}' if parts.port else ''}{parts.path}"
-    connection = _connection(parts, address, given.credentials, given.timeout)
+    connection = _connection(parts, address, options.credentials, options.timeout)
     try:
-        connection.request("GET", parts.path or "/", headers=_headers(given.credentials))
-        answer = connection.getresponse()
-        said = " ".join(answer.read(_SHOWN).decode(errors="replace").split())
+        connection.request("GET", parts.path or "/", headers=_headers(options.credentials))
+        response = connection.getresponse()
+        body = " ".join(response.read(_MAX_BODY).decode(errors="replace").split())
     except (OSError, http.client.HTTPException) as error:
         return False, f"{where}: {error or type(error).__name__}"
     finally:
         connection.close()
-    return answer.status == http.client.OK, f"{where}: {answer.status} {said}"
+    return response.status == http.client.OK, f"{where}: {response.status} {body}"
 
 
 def _connection(
@@ -109,14 +119,16 @@ def _connection(
 ) -> http.client.HTTPConnection:
     if parts.scheme == "http":
         return http.client.HTTPConnection(address, parts.port, timeout=timeout)
-    return http.client.HTTPSConnection(address, parts.port, timeout=timeout, context=_trust(credentials))
+    return http.client.HTTPSConnection(
+        address, parts.port, timeout=timeout, context=_tls_context(credentials)
+    )
 
 
-def _trust(credentials: Path | None) -> ssl.SSLContext:
-    # Not create_default_context(): since Python 3.13 it refuses authorities that Prometheus takes.
+def _tls_context(credentials: Path | None) -> ssl.SSLContext:
+    # Not create_default_context(): since Python 3.13 it rejects CA certificates that Prometheus accepts.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # as kubelets
+    context.verify_mode = ssl.CERT_NONE  # as the probes of a kubelet
     if credentials and (credentials / "ca.crt").exists():
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(credentials / "ca.crt")

@@ -1,6 +1,6 @@
-"""Where the journal is: where it is said to be, else where the exporter keeps it: as this user, as a service.
+"""Where the commands ``events`` and ``incidents`` look for the journal.
 
-Law: what is found is only looked for; whether it may be read is ``History``'s business.
+This module only finds the file; ``History`` checks whether it can be read.
 """
 
 import os
@@ -8,27 +8,30 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.config.settings import journal_file
+from libvirt_lifecycle_exporter.config.settings import resolve_journal_path
 from libvirt_lifecycle_exporter.journal.history import MissingError
 
-SERVICE = Path("/var/lib/libvirt-lifecycle-exporter")
-"""systemd's StateDirectory=libvirt-lifecycle-exporter: whoever asks often is not the service's user."""
+SERVICE_DIRECTORY = Path("/var/lib/libvirt-lifecycle-exporter")
+"""systemd's StateDirectory of the service, which usually runs as another user than these commands."""
 
 
-def places(path: str, service: Path = SERVICE) -> list[Path]:
-    """Return where to look, the likeliest place first; nothing where there is to be no journal."""
-    file = journal_file(path)
+def candidate_paths(path: str, service_directory: Path = SERVICE_DIRECTORY) -> list[Path]:
+    """Return the paths to look at, in order, for a value of --journal.path; empty if it disables the journal.
+
+    Without a value and outside of a service: the user's own journal, then the service's.
+    """
+    file = resolve_journal_path(path)
     if file is None:
         return []
-    is_settled = bool(path or os.environ.get("STATE_DIRECTORY"))
-    return [file] if is_settled else [file, service / file.name]
+    is_explicit = bool(path or os.environ.get("STATE_DIRECTORY"))
+    return [file] if is_explicit else [file, service_directory / file.name]
 
 
-def find(where: Sequence[Path]) -> Path:
-    """Return the first place with a journal, or where this user may not look. Raises MissingError."""
-    for place in where:
+def find(paths: Sequence[Path]) -> Path:
+    """Return the first path that exists or that this user may not access. Raises MissingError."""
+    for path in paths:
         with suppress(FileNotFoundError, NotADirectoryError):
             with suppress(PermissionError):
-                place.stat()
-            return place
-    raise MissingError(f"there is no journal at {' or at '.join(map(str, where))}")
+                path.stat()
+            return path
+    raise MissingError(f"no journal at {' or at '.join(map(str, paths))}")

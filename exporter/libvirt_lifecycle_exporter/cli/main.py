@@ -1,7 +1,7 @@
-"""Command line and environment -> Settings; exit codes.
+"""The commands ``run`` (the default), ``check`` and ``demo``: options and environment become ``Settings``.
 
-Exit codes: 0 well; 1 it could not be done (a check failed, a port is taken); 2 bad settings. Every
-error is one sentence on standard error.
+Exit codes: 0 success; 1 failure (a failed check, an address in use); 2 invalid settings; 130 interrupted.
+Every error is one sentence on standard error.
 """
 
 import io
@@ -18,11 +18,11 @@ from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.cli.history_commands import events, incidents
 from libvirt_lifecycle_exporter.config import settings
 from libvirt_lifecycle_exporter.config.libvirt_client_config import read_client_config
-from libvirt_lifecycle_exporter.config.options import DURATION, common
+from libvirt_lifecycle_exporter.config.options import DURATION, add_options
 from libvirt_lifecycle_exporter.config.settings import Settings
 from libvirt_lifecycle_exporter.config.telemetry import telemetry
 from libvirt_lifecycle_exporter.hypervisor import library_log
-from libvirt_lifecycle_exporter.runtime import log_format as logs
+from libvirt_lifecycle_exporter.runtime import log_format
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from libvirt_lifecycle_exporter.web.access import AccessControl
 from libvirt_lifecycle_exporter.web.config_values import WebConfigError
@@ -30,124 +30,133 @@ from libvirt_lifecycle_exporter.web.config_values import WebConfigError
 log = logging.getLogger(__name__)
 
 NAME = "libvirt-lifecycle-exporter"
-_CHECK_PATIENCE = 15.0
+_CHECK_TIMEOUT = 15.0
+"""Seconds that ``check`` waits for one connection."""
 
 
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in flags.items() if value not in (None, ())}
+def _set_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were set."""
+    return {field: value for field, value in options.items() if value not in (None, ())}
 
 
-def _read(context: click.Context, given: dict[str, Any]) -> Settings:
-    """Join what was given before and after the command's name."""
-    both = {
-        **(context.obj or {}),
-        **{name: value for name, value in given.items() if value not in (None, ())},
-    }
+def _build_settings(context: click.Context, options: dict[str, Any]) -> Settings:
+    """Merge the options before and after the command, validate them, and set up logging.
+
+    Raises click.UsageError.
+    """
+    merged = {**(context.obj or {}), **_set_options(options)}
     try:
-        if "targets" not in both:
+        if "targets" not in merged:
             client = read_client_config()
-            both["targets"] = (settings.target(client.default_uri or settings.DEFAULT_URI, client.aliases),)
-        read = Settings(**both, telemetry=telemetry(os.environ))
+            merged["targets"] = (
+                settings.parse_target(client.default_uri or settings.DEFAULT_URI, client.aliases),
+            )
+        result = Settings(**merged, telemetry=telemetry(os.environ))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    logs.setup(read.log_level, read.log_format)
-    for warning in read.telemetry.warnings:
+    log_format.setup(result.log_level, result.log_format)
+    for warning in result.telemetry.warnings:
         log.warning("%s", warning)
-    return read
+    return result
 
 
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Metrics: http://localhost:10177/metrics. Nothing to listen to yet? Try the demo command.",
+    epilog="Metrics: http://localhost:10177/metrics. Without a hypervisor, try the demo command.",
 )
-@common()
+@add_options()
 @click.version_option(__version__, prog_name=NAME)
 @click.pass_context
-def command(context: click.Context, /, **given: Any) -> None:
-    """Which of my libvirt domains crashed, hung, stopped or moved, when, and why?
+def command(context: click.Context, /, **options: Any) -> None:
+    """Prometheus exporter for lifecycle events of libvirt domains: crashes, hangs, stops, migrations.
 
-    Listens to libvirt's domain events (read-only) and counts every lifecycle transition as Prometheus
-    metrics. Without a command it runs until it is told to stop. Durations are written as in Prometheus:
-    15s, 2m, 24h.
+    Receives libvirt's domain events over a read-only connection and counts every lifecycle transition.
+    Without a command, the exporter runs until it receives SIGTERM or SIGINT. Durations use Prometheus'
+    notation: 15s, 2m, 24h.
     """
     if context.invoked_subcommand is None:
         from libvirt_lifecycle_exporter.app import application as app  # noqa: PLC0415 - after library_log.redirect
 
-        app.run(_read(context, given))
+        app.run(_build_settings(context, options))
     else:
-        context.obj = _given(given)
+        context.obj = _set_options(options)
 
 
 @command.command()
-@common()
+@add_options()
 @click.pass_context
-def check(context: click.Context, /, **given: Any) -> None:
-    """Open each connection and say what is there, and what permission is missing.
+def check(context: click.Context, /, **options: Any) -> None:
+    """Check each libvirt connection: access, supported events, hang detection, missing permissions.
 
-    Reads the web configuration and asks the OTLP endpoints, too, where there are any.
+    Also checks the web configuration and the OTLP endpoints, if configured.
 
-    Exit code 0 if all is well, else 1.
+    Exit code 0: all checks are OK; 1: a check FAILED; 2: invalid settings.
     """
     from libvirt_lifecycle_exporter.hypervisor.check import check_connection  # noqa: PLC0415 - only here
 
-    read = _read(context, given)
-    access = AccessControl(read.web_config_file)
-    if read.web_config_file:
-        click.echo(f"--web.config.file {read.web_config_file}: OK ({access.active.config.summary()})")
-    checks = [check_connection(target.label, target.uri, _CHECK_PATIENCE) for target in read.targets]
-    for result in checks:
+    checked = _build_settings(context, options)
+    access = AccessControl(checked.web_config_file)
+    if checked.web_config_file:
+        click.echo(f"--web.config.file {checked.web_config_file}: OK ({access.active.config.summary()})")
+    results = [check_connection(target.label, target.uri, _CHECK_TIMEOUT) for target in checked.targets]
+    for result in results:
         uri = settings.without_password(result.uri)
         click.echo(f"{result.label}: {'OK' if result.is_ok else 'FAILED'} ({uri})")
         for line in result.lines:
             click.echo(f"  {line}")
-    endpoints_well = _try_endpoints(read)
-    _leave(0 if endpoints_well and all(result.is_ok for result in checks) else 1)
+    endpoints_are_ok = _check_endpoints(checked)
+    _exit(0 if endpoints_are_ok and all(result.is_ok for result in results) else 1)
 
 
-def _try_endpoints(read: Settings) -> bool:
-    """Say whether what is to be sent would be taken; True if it would, or if nothing is to be sent."""
-    if not read.telemetry:
+def _check_endpoints(checked: Settings) -> bool:
+    """Check the OTLP endpoints and print the result; return True if all are OK or none is configured."""
+    if not checked.telemetry:
         return True
-    from libvirt_lifecycle_exporter.otel.endpoint_check import trials  # noqa: PLC0415 - only if it is wanted
+    from libvirt_lifecycle_exporter.otel.endpoint_check import trials  # noqa: PLC0415 - only if configured
 
-    found = trials(read.telemetry)
+    found = trials(checked.telemetry)
     for trial in found:
         click.echo("\n  ".join(trial.lines))
     return all(trial.well for trial in found)
 
 
 @command.command()
-@common(without=("--libvirt.uri",))
-@click.option("--pace", type=DURATION, default="1s", show_default=True, help="Between two steps of the cast.")
+@add_options(without=("--libvirt.uri",))
+@click.option(
+    "--pace",
+    type=DURATION,
+    default="1s",
+    show_default=True,
+    help="Interval between two steps of the scenario.",
+)
 @click.pass_context
-def demo(context: click.Context, /, pace: float, **given: Any) -> None:
-    """Run on libvirt's built-in test driver, with a small cast of domains that boot, pause, save and crash.
+def demo(context: click.Context, /, pace: float, **options: Any) -> None:
+    """Run with libvirt's built-in test driver and five domains that boot, pause, save and crash.
 
-    Needs no hypervisor and no daemon.
+    Needs no hypervisor and no libvirt daemon.
     """
     from libvirt_lifecycle_exporter.app import application as app  # noqa: PLC0415 - after library_log.redirect
     from libvirt_lifecycle_exporter.hypervisor.demo import URI, DemoScenario  # noqa: PLC0415 - only here
 
     if pace <= 0:
         raise click.UsageError("--pace must be more than 0")
-    given["targets"] = (settings.target(URI),)
-    # Each performance is the first one, unless somebody wants to keep it.
-    with tempfile.TemporaryDirectory(prefix=f"{NAME}-demo-", ignore_cleanup_errors=True) as scratch:
-        given["journal_path"] = given["journal_path"] or f"{scratch}/journal.sqlite"
-        read = _read(context, given)
+    options["targets"] = (settings.parse_target(URI),)
+    # Each demo starts with an empty journal, unless a path is set.
+    with tempfile.TemporaryDirectory(prefix=f"{NAME}-demo-", ignore_cleanup_errors=True) as directory:
+        options["journal_path"] = options["journal_path"] or f"{directory}/journal.sqlite"
+        demo_settings = _build_settings(context, options)
 
-        def begin(threads: ThreadRegistry) -> Callable[[], None]:
+        def start_scenario(threads: ThreadRegistry) -> Callable[[], None]:
             scenario = DemoScenario(pace, threads)
             scenario.start()
-            where = f"http://localhost:{read.listen[0].port}"
+            url = f"http://localhost:{demo_settings.listen_addresses[0].port}"
             click.echo(
-                f"A cast of five domains plays on {URI}. Look at\n"
-                f"  {where}/metrics\n  {where}/\nCtrl-C ends it."
+                f"Demo with five domains on {URI}. Open\n  {url}/metrics\n  {url}/\nPress Ctrl-C to stop."
             )
             return scenario.stop
 
-        app.run(read, on_start=begin)
+        app.run(demo_settings, on_start=start_scenario)
 
 
 command.add_command(events)
@@ -155,10 +164,10 @@ command.add_command(incidents)
 
 
 def main() -> NoReturn:
-    """Run the command; the entry point."""
+    """Run the command line; the entry point."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A name that the locale's encoding lacks is spelled, instead of ending the command.
+            # Escape characters that the locale's encoding lacks; the default raises UnicodeEncodeError.
             stream.reconfigure(errors="backslashreplace")
     library_log.redirect(os.environ)
     try:
@@ -171,16 +180,16 @@ def main() -> NoReturn:
         _fail(str(error), 2)
     except OSError as error:
         _fail(str(error), 1)
-    _leave(code if isinstance(code, int) else 0)
+    _exit(code if isinstance(code, int) else 0)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
     click.echo(f"{NAME}: {sentence}", err=True)
-    _leave(code)
+    _exit(code)
 
 
-def _leave(code: int) -> NoReturn:
-    """End now: threads that hang inside libvirt must not hold the process."""
+def _exit(code: int) -> NoReturn:
+    """End the process immediately, because threads that hang inside libvirt cannot be joined."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,6 +1,6 @@
-"""How an output ends: at its end, because its reader has had enough, or because somebody says so.
+"""Ends of the output of ``events`` and ``incidents``: a signal, or a reader that closes the pipe.
 
-Law: the last two are no errors, and are noticed at once, also while nothing happens.
+Neither is an error. Both are noticed immediately, also while no entry is written.
 """
 
 import os
@@ -14,17 +14,17 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class EndedError(BaseException):
-    """Somebody said so; no Exception, so that nobody takes it for a failure."""
+class TerminatedError(BaseException):
+    """SIGINT or SIGTERM was received. Not an Exception, so that it is not handled as a failure."""
 
 
-class Rest:
-    """Waits between two looks; raises BrokenPipeError once nobody reads standard output any more."""
+class PollInterval:
+    """Waits between two queries; raises BrokenPipeError when the reader of standard output is gone."""
 
     def __init__(self, seconds: float) -> None:
         self._milliseconds = seconds * 1000
         self._poller = select.poll()
-        # No event is asked for: the end of the reader is always told.
+        # Without requested events, poll() still reports POLLERR, which a closed pipe sets.
         self._poller.register(sys.stdout.fileno(), 0)
 
     def __call__(self) -> None:
@@ -34,36 +34,36 @@ class Rest:
 
 
 @contextmanager
-def until_told() -> Iterator[None]:
-    """Leave the block at SIGINT and SIGTERM."""
+def until_terminated() -> Iterator[None]:
+    """Leave the block on SIGINT and SIGTERM."""
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        # The second one ends the process, should the first be stuck in a full pipe.
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        # A second signal ends the process, in case that the first one is blocked by a full pipe.
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        raise EndedError
+        raise TerminatedError
 
     for number in _SIGNALS:
-        signal.signal(number, end)
-    with suppress(EndedError):
+        signal.signal(number, terminate)
+    with suppress(TerminatedError):
         yield
 
 
 @contextmanager
-def written_out() -> Iterator[None]:
-    """Flush standard output at the end of the block; a reader that has gone is a good end, too."""
+def flushed_output() -> Iterator[None]:
+    """Flush standard output at the end of the block. A closed pipe is no error."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up()
+        _discard_output()
     except OSError:
-        _give_up()
+        _discard_output()
         raise
 
 
-def _give_up() -> None:
-    """Let what could not be written go nowhere, so that it does not fail again when the process ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def _discard_output() -> None:
+    """Redirect standard output to /dev/null, so that flushing it at exit does not fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

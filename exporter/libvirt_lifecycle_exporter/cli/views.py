@@ -1,58 +1,58 @@
-"""What is shown of an entry and of an incident: as a record for machines, as a row for people. Pure.
+"""Columns and fields of transitions and incidents. Pure functions.
 
-Law: a record has all fields; a row has what differs from the usual.
+A record (JSON, CSV) has all fields. A table row leaves out what is usual, such as the source ``callback``.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from libvirt_lifecycle_exporter.cli.formatting import lasting, local, one_line, utc
+from libvirt_lifecycle_exporter.cli.formatting import format_duration, format_local, format_utc, one_line
 from libvirt_lifecycle_exporter.engine.incidents import OPENS, OPENS_ANY
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
-Shown = TypeVar("Shown")
+Item = TypeVar("Item")
 
-_ALSO_BAD: Final = frozenset({"io_error", "control_error"})
-"""Events that are a failure even where no incident comes of them."""
-_SHORT = 8
-"""Characters of an incident's id that tell it from others on one screen."""
+_ALSO_FAILURES: Final = frozenset({"io_error", "control_error"})
+"""Events that are failures but open no incident."""
+_ID_LENGTH = 8
+"""Characters of an incident id in a table."""
 
 
 class Column(NamedTuple):
     """A column of the table."""
 
     title: str
-    least: int
-    """Its width if nothing wide stands in it."""
-    gives: bool = False
-    """Whether it is made narrower where there is no room."""
+    min_width: int
+    """Width in characters if its cells are narrower."""
+    is_shrinkable: bool = False
+    """Whether it is made narrower than its cells if the table is wider than the terminal."""
 
 
-class View(NamedTuple, Generic[Shown]):
-    """How one kind of thing is shown."""
+class View(NamedTuple, Generic[Item]):
+    """How items of one type are written."""
 
     fields: tuple[str, ...]
-    record: Callable[[Shown], Mapping[str, Any]]
+    record: Callable[[Item], Mapping[str, Any]]
     columns: tuple[Column, ...]
-    cells: Callable[[Shown], tuple[str, ...]]
-    marked: tuple[str, ...]
-    """Titles of the columns that are red in a bad row."""
-    bad: Callable[[Shown], bool]
+    cells: Callable[[Item], tuple[str, ...]]
+    highlighted: tuple[str, ...]
+    """Titles of the columns that are red if ``is_highlighted`` returns True for the item."""
+    is_highlighted: Callable[[Item], bool]
 
 
 def entries(*, connections: bool) -> View[Entry]:
-    """Transitions; ``connections``: whether the table says of which."""
+    """Return the view of transitions. ``connections``: whether the table has a column CONNECTION."""
     return View(
         ("seq", "time", *TRANSITION),
         _entry_record,
         (
             Column("TIME", 19),
             *_connection(shown=connections),
-            Column("DOMAIN", 12, gives=True),
+            Column("DOMAIN", 12, is_shrinkable=True),
             Column("EVENT", 9),
             Column("REASON", 10),
-            Column("INCIDENT", _SHORT),
+            Column("INCIDENT", _ID_LENGTH),
             Column("NOTE", 16),
         ),
         lambda entry: _entry_cells(entry, connections=connections),
@@ -62,7 +62,7 @@ def entries(*, connections: bool) -> View[Entry]:
 
 
 def incidents(now: float, *, connections: bool) -> View[Incident]:
-    """Incidents, as they stand ``now``."""
+    """Return the view of incidents. ``now``: Unix time in seconds, the end of open incidents."""
     return View(
         (*INCIDENT, "opened", "closed", "duration"),
         lambda incident: _incident_record(incident, now),
@@ -72,8 +72,8 @@ def incidents(now: float, *, connections: bool) -> View[Incident]:
             Column("DURATION", 8),
             Column("KIND", 8),
             *_connection(shown=connections),
-            Column("DOMAIN", 12, gives=True),
-            Column("INCIDENT", _SHORT),
+            Column("DOMAIN", 12, is_shrinkable=True),
+            Column("INCIDENT", _ID_LENGTH),
             Column("CAUSE", 20),
         ),
         lambda incident: _incident_cells(incident, now, connections=connections),
@@ -83,12 +83,14 @@ def incidents(now: float, *, connections: bool) -> View[Incident]:
 
 
 def is_failure(change: Transition) -> bool:
-    """Tell whether a transition is one that nobody wished for."""
-    return (change.event, change.reason) in OPENS or change.event in OPENS_ANY or change.event in _ALSO_BAD
+    """Return whether a transition is a failure."""
+    return (
+        (change.event, change.reason) in OPENS or change.event in OPENS_ANY or change.event in _ALSO_FAILURES
+    )
 
 
 def note(change: Transition) -> str:
-    """What is to be said beside event and reason."""
+    """Return the text of the column NOTE: libvirt's own detail, the source and the message, where unusual."""
     parts = []
     if change.detail not in ("", change.reason):
         parts.append(f"libvirt: {change.detail}")
@@ -100,22 +102,22 @@ def note(change: Transition) -> str:
 
 
 def _connection(*, shown: bool) -> tuple[Column, ...]:
-    return (Column("CONNECTION", 10, gives=True),) if shown else ()
+    return (Column("CONNECTION", 10, is_shrinkable=True),) if shown else ()
 
 
 def _entry_record(entry: Entry) -> dict[str, Any]:
-    return {"seq": entry.seq, "time": utc(entry.transition.at), **entry.transition._asdict()}
+    return {"seq": entry.seq, "time": format_utc(entry.transition.at), **entry.transition._asdict()}
 
 
 def _entry_cells(entry: Entry, *, connections: bool) -> tuple[str, ...]:
     change = entry.transition
     return (
-        local(change.at),
+        format_local(change.at),
         *([change.connection] if connections else []),
         change.name,
         change.event,
         change.reason,
-        change.incident_id[:_SHORT],
+        change.incident_id[:_ID_LENGTH],
         note(change),
     )
 
@@ -124,21 +126,21 @@ def _incident_record(incident: Incident, now: float) -> dict[str, Any]:
     closed = incident.closed_at
     return {
         **incident._asdict(),
-        "opened": utc(incident.opened_at),
-        "closed": None if closed is None else utc(closed),
+        "opened": format_utc(incident.opened_at),
+        "closed": None if closed is None else format_utc(closed),
         "duration": _duration(incident, now),
     }
 
 
 def _incident_cells(incident: Incident, now: float, *, connections: bool) -> tuple[str, ...]:
     return (
-        local(incident.opened_at),
-        "open" if incident.closed_at is None else local(incident.closed_at),
-        lasting(_duration(incident, now)),
+        format_local(incident.opened_at),
+        "open" if incident.closed_at is None else format_local(incident.closed_at),
+        format_duration(_duration(incident, now)),
         incident.kind,
         *([incident.connection] if connections else []),
         incident.name,
-        incident.id[:_SHORT],
+        incident.id[:_ID_LENGTH],
         incident.cause,
     )
 

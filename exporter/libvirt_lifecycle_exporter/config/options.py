@@ -1,6 +1,7 @@
-"""Every flag: its name, what it sets, how it is read, what it is for. A table.
+"""The command-line options of the exporter, as one table.
 
-Each flag is an environment variable too: ``--libvirt.uri`` is ``LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI``.
+Each option is also an environment variable: ``--libvirt.uri`` is ``LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI``.
+docs/configuration.md is generated from this table (``make docs``).
 """
 
 import re
@@ -13,32 +14,27 @@ import click
 from libvirt_lifecycle_exporter.config import settings
 from libvirt_lifecycle_exporter.config.libvirt_client_config import read_client_config
 
-_ENV = "LIBVIRT_LIFECYCLE_EXPORTER"
+_ENVIRONMENT_PREFIX = "LIBVIRT_LIFECYCLE_EXPORTER"
 
 
-class Parsed(click.ParamType[Any]):
-    """A flag's value, read by one of ``settings``' functions."""
+class ParsedType(click.ParamType[Any]):
+    """The type of an option whose value a function parses; ValueError becomes a usage error."""
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
-        self._read = read
+        self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         try:
-            return self._read(value)
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-def _aliases(text: str) -> Mapping[str, str]:
-    """Return the aliases of libvirt.conf; not read for what is a URI in any case."""
-    return {} if ":/" in text else read_client_config().aliases
-
-
 class Choice(click.Choice[str]):
-    """One of some words, in any letter case; ``synonyms`` are accepted as well."""
+    """One of several words, in any letter case. ``synonyms``: other word -> word."""
 
     def __init__(self, words: Sequence[str], synonyms: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(words, case_sensitive=False)
@@ -49,278 +45,318 @@ class Choice(click.Choice[str]):
         return super().convert(self._synonyms.get(lower, value), param, ctx)
 
 
-class Flag(NamedTuple):
-    """One flag, and the field of ``Settings`` that it sets."""
+class Option(NamedTuple):
+    """One option and the field of ``Settings`` that it sets."""
 
     name: str
     field: str
     type: Any
     default: str
-    """As the user would write it; ``Settings`` holds the value itself (a test compares the two)."""
+    """As a user writes it. ``Settings`` has the parsed value; a test compares the two."""
     help: str
-    repeatable: bool = False
+    is_repeatable: bool = False
 
     @property
-    def spelling(self) -> str:
-        """As click wants it: a switch has two names."""
+    def declaration(self) -> str:
+        """The option as click declares it: a boolean has a second name, ``--no-...``."""
         return f"{self.name}/--no-{self.name.removeprefix('--')}" if self.type is click.BOOL else self.name
 
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
-        return f"{_ENV}_{re.sub(r'[.-]', '_', self.name.removeprefix('--')).upper()}"
+        return f"{_ENVIRONMENT_PREFIX}_{re.sub(r'[.-]', '_', self.name.removeprefix('--')).upper()}"
 
 
-DURATION = Parsed("duration", settings.duration)
-LISTEN = Parsed("address", settings.listen)
-TARGET = Parsed("uri", lambda text: settings.target(text, _aliases(text)))
-SIZE = Parsed("size", settings.size)
+def _aliases(text: str) -> Mapping[str, str]:
+    """Return the URI aliases of libvirt.conf. The file is not read if the text is a URI already."""
+    return {} if ":/" in text else read_client_config().aliases
 
-FLAGS: tuple[Flag, ...] = (
-    Flag(
+
+DURATION = ParsedType("duration", settings.parse_duration)
+LISTEN_ADDRESS = ParsedType("address", settings.parse_listen_address)
+TARGET = ParsedType("uri", lambda text: settings.parse_target(text, _aliases(text)))
+SIZE = ParsedType("size", settings.parse_size)
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
         "--libvirt.uri",
         "targets",
         TARGET,
         settings.DEFAULT_URI,
-        "libvirt to listen to, opened read-only; repeatable. NAME=URI names the connection label, which "
-        "otherwise is the URI without transport, user and query. URI may be an alias of libvirt.conf. "
-        "Without this flag: LIBVIRT_DEFAULT_URI, else uri_default of libvirt.conf, else the default.",
-        repeatable=True,
+        "libvirt connection URI to observe, opened read-only; repeatable. NAME=URI sets the value of the "
+        "connection label; it defaults to the URI without transport, user and query. URI may be an alias of "
+        "libvirt.conf. If the option is not set: LIBVIRT_DEFAULT_URI, else uri_default of libvirt.conf, else "
+        "the default.",
+        is_repeatable=True,
     ),
-    Flag(
+    Option(
         "--libvirt.keepalive-interval",
         "keepalive_interval",
         DURATION,
         "5s",
-        "Time between keepalive messages; whole seconds, at least 1s.",
+        "Interval between keepalive messages to libvirt. Whole seconds, at least 1s.",
     ),
-    Flag(
+    Option(
         "--libvirt.keepalive-count",
         "keepalive_count",
         click.IntRange(1),
         "3",
-        "Unanswered keepalive messages after which a connection is lost.",
+        "Number of unanswered keepalive messages after which the connection is closed and reopened.",
     ),
-    Flag(
+    Option(
         "--libvirt.connect-timeout",
         "connect_timeout",
         DURATION,
         "1m",
-        "How long an attempt to connect may take before the exporter abandons it and tries again.",
+        "Time limit of one connection attempt. When it expires, the attempt is abandoned and retried.",
     ),
-    Flag(
+    Option(
         "--libvirt.reconnect-max-delay",
         "reconnect_max_delay",
         DURATION,
         "10s",
-        "Longest wait between attempts to connect; at least 100ms.",
+        "Maximum delay between two connection attempts. At least 100ms.",
     ),
-    Flag(
+    Option(
         "--libvirt.unknown-after",
         "unknown_after",
         DURATION,
         "30s",
-        "How long a connection may be down before the state of its domains is shown as unknown; 0: at once.",
+        "How long a connection must be down before its domains are reported as unknown. 0: immediately.",
     ),
-    Flag(
+    Option(
         "--libvirt.snapshot-interval",
         "snapshot_interval",
         DURATION,
         "5m",
-        "Time between complete listings of all domains, beside the one after each connect; 0 for none.",
+        "Interval between complete listings of all domains, in addition to the listing after each connect. "
+        "0: no periodic listings.",
     ),
-    Flag(
+    Option(
         "--libvirt.log-dir",
         "log_dir",
         str,
         "",
-        "Folder of the emulators' logs (NAME.log), where the reasons are read that libvirt does not tell. "
-        "Without this flag: where libvirt has them, /var/log/libvirt/qemu for qemu:///system.",
+        "Directory of the emulator logs (NAME.log), which are read for the cause of a failure. If the option "
+        "is not set: libvirt's own directory, such as /var/log/libvirt/qemu for qemu:///system.",
     ),
-    Flag(
+    Option(
         "--domain.include",
         "domain_include",
         str,
         ".*",
-        "Only domains whose whole name matches this regular expression.",
+        "Regular expression; only domains whose whole name matches are exported.",
     ),
-    Flag(
+    Option(
         "--domain.exclude",
         "domain_exclude",
         str,
         "",
-        "No domains whose whole name matches this regular expression.",
+        "Regular expression; domains whose whole name matches are not exported.",
     ),
-    Flag(
+    Option(
         "--web.listen-address",
-        "listen",
-        LISTEN,
+        "listen_addresses",
+        LISTEN_ADDRESS,
         f":{settings.DEFAULT_PORT}",
-        "Address to serve on; repeatable. :PORT and [::]:PORT are every address, IPv6 and IPv4; 0.0.0.0:PORT "
-        "is IPv4 only. A name is every address that it has; a link-local address takes a zone, "
-        "[fe80::1%eth0]:PORT.",
-        repeatable=True,
+        "Address to listen on; repeatable. :PORT and [::]:PORT listen on all IPv6 and IPv4 addresses, "
+        "0.0.0.0:PORT on all IPv4 addresses, a host name on all its addresses. A link-local address needs a "
+        "zone: [fe80::1%eth0]:PORT.",
+        is_repeatable=True,
     ),
-    Flag(
+    Option(
         "--web.systemd-socket",
         "web_systemd_socket",
         click.BOOL,
         "false",
-        "Serve on the sockets that systemd passes (socket activation) instead of --web.listen-address.",
+        "Listen on the sockets that systemd passes (socket activation) instead of --web.listen-address.",
     ),
-    Flag(
+    Option(
         "--web.config.file",
         "web_config_file",
         str,
         "",
-        "File with TLS, client certificates and users, in the format of Prometheus' exporter-toolkit; read "
-        "again when it or a certificate changes, and at SIGHUP.",
+        "File that configures TLS, client certificates and users, in the format of Prometheus' "
+        "exporter-toolkit. It is reloaded on SIGHUP and when it or a certificate changes.",
     ),
-    Flag(
+    Option(
         "--series.ttl",
         "series_ttl",
         DURATION,
         "15m",
-        "How long the series of a removed domain stay; 0: they go with it.",
+        "How long the series of a removed domain are still exported. 0: they expire immediately.",
     ),
-    Flag(
+    Option(
         "--series.limit",
         "series_limit",
         click.IntRange(0),
         "50000",
-        'Most series about domains; the excess is counted under domain="_other"; 0: no series about domains.',
+        'Maximum number of series about domains; further domains are counted under domain="_other". '
+        "0: no series about domains.",
     ),
-    Flag(
+    Option(
         "--events.queue-size",
         "queue_size",
         click.IntRange(1),
         "100000",
-        "Most events that may wait; one that finds no room is counted as dropped and forces a new listing.",
+        "Maximum number of queued events. An event that exceeds it is counted as dropped and triggers a "
+        "complete listing.",
     ),
-    Flag(
+    Option(
         "--journal.path",
         "journal_path",
         str,
         "",
-        "File in which every transition is kept, so that a restart loses and resets nothing; or none. "
-        "Without this flag: journal.sqlite in systemd's StateDirectory, else in the XDG state folder.",
+        "File that stores every transition, so that counters survive a restart. none: no journal. If the "
+        "option is not set: journal.sqlite in systemd's StateDirectory, else in the XDG state directory.",
     ),
-    Flag(
-        "--journal.retention", "journal_retention", DURATION, "30d", "How long history is kept; 0 for ever."
+    Option(
+        "--journal.retention",
+        "journal_retention",
+        DURATION,
+        "30d",
+        "How long history is kept. 0: without limit.",
     ),
-    Flag(
+    Option(
         "--journal.retention-size",
         "journal_retention_size",
         SIZE,
         "512MB",
-        "How large the journal may become before its oldest history goes; 0 for any size.",
+        "Maximum size of the journal; the oldest history is removed first. 0: without limit.",
     ),
-    Flag(
+    Option(
         "--otel.events",
         "otel_events",
         Choice(["both", "span", "log"]),
         "both",
-        "Where a transition is told in OpenTelemetry: as span event, as log record, or both. Endpoints are "
-        "set by the standard variables, OTEL_EXPORTER_OTLP_ENDPOINT and its kin; without, nothing is sent.",
+        "How a transition is exported with OpenTelemetry: as span event, as log record, or both. The "
+        "standard OTEL_EXPORTER_OTLP_* variables set the endpoint; without an endpoint nothing is exported.",
     ),
-    Flag(
+    Option(
         "--otel.run-spans",
         "otel_run_spans",
         click.BOOL,
         "false",
-        "Whether each run of a domain, from start to stop, is a span as well; sent when it ends.",
+        "Also export a span for each run of a domain, from start to stop. It is exported when the run ends.",
     ),
-    Flag(
+    Option(
         "--otel.max-age",
         "otel_max_age",
         DURATION,
         "1d",
-        "Age at which what could not be delivered is given up, and counted; 0 for never.",
+        "Age at which telemetry that could not be delivered is dropped and counted. 0: never.",
     ),
-    Flag(
+    Option(
         "--otel.catch-up-rate",
         "otel_catch_up_rate",
         click.IntRange(0),
         "1000",
-        "Most transitions a second that are delivered late after an outage, beside what is new; 0 for any.",
+        "Maximum number of queued transitions per second that are delivered after an outage, in addition to "
+        "new ones. 0: without limit.",
     ),
-    Flag(
+    Option(
         "--hang.emulator",
         "hang_emulator",
         click.BOOL,
         "true",
-        "Ask each emulator regularly whether it still answers on its monitor; read-only.",
+        "Check periodically that each emulator responds on its monitor. Needs read-only access.",
     ),
-    Flag("--hang.emulator-interval", "hang_emulator_interval", DURATION, "30s", "Time between two rounds."),
-    Flag(
+    Option(
+        "--hang.emulator-interval",
+        "hang_emulator_interval",
+        DURATION,
+        "30s",
+        "Interval between two checks of all emulators.",
+    ),
+    Option(
         "--hang.emulator-threshold",
         "hang_emulator_threshold",
         DURATION,
         "15s",
-        "How long an emulator must have left its monitor unanswered to be called hung.",
+        "How long the monitor must be unresponsive before the domain is reported as hung.",
     ),
-    Flag(
+    Option(
         "--hang.watchdog-recovery",
         "hang_watchdog_recovery",
         DURATION,
         "30s",
-        "How long a guest whose watchdog ran out must have run since a reset or resume, to be well again; "
-        "0: at once.",
+        "How long a domain whose watchdog expired must run after a reset or resume before it is reported as "
+        "recovered. 0: immediately.",
     ),
-    Flag(
+    Option(
         "--hang.guest-agent",
         "hang_guest_agent",
         click.BOOL,
         "false",
-        "Ping guest agents. This needs READ-WRITE access to libvirt, over connections used for nothing else.",
+        "Ping the guest agents. This needs READ-WRITE access to libvirt, over separate connections.",
     ),
-    Flag(
-        "--hang.guest-agent-interval", "hang_guest_agent_interval", DURATION, "30s", "Time between two pings."
+    Option(
+        "--hang.guest-agent-interval",
+        "hang_guest_agent_interval",
+        DURATION,
+        "30s",
+        "Interval between two pings of a guest agent.",
     ),
-    Flag(
+    Option(
         "--hang.guest-agent-timeout",
         "hang_guest_agent_timeout",
         DURATION,
         "5s",
-        "How long an agent has to answer; whole seconds. Three misses in a row are a hang.",
+        "Time limit of one ping, in whole seconds. After three failed pings in a row the domain is reported "
+        "as hung.",
     ),
-    Flag(
+    Option(
         "--hang.vcpu",
         "hang_vcpu",
         click.BOOL,
         "false",
-        "Call a running guest hung of which no virtual CPU has run for a while.",
+        "Report a running domain as hung if all its vCPUs are idle for --hang.vcpu-window.",
     ),
-    Flag("--hang.vcpu-window", "hang_vcpu_window", DURATION, "1m", "That while."),
-    Flag(
+    Option(
+        "--hang.vcpu-window",
+        "hang_vcpu_window",
+        DURATION,
+        "1m",
+        "How long all vCPUs must be idle before the domain is reported as hung.",
+    ),
+    Option(
         "--log.level",
         "log_level",
         Choice(["debug", "info", "warning", "error"], {"warn": "warning"}),
         "info",
-        "Log level.",
+        "Minimum level of log lines.",
     ),
-    Flag("--log.format", "log_format", Choice(["logfmt", "json"]), "logfmt", "Log format."),
+    Option(
+        "--log.format",
+        "log_format",
+        Choice(["logfmt", "json"]),
+        "logfmt",
+        "Format of log lines.",
+    ),
 )
 
 Command = Callable[..., None]
 
 
-def common(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """Give a command the flags; a flag that was not given arrives as None or an empty tuple."""
+def add_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options to a command, except those named in ``without``.
+
+    The command receives None, or an empty tuple, for an option that is not set.
+    """
 
     def decorate(function: Command) -> Command:
-        for flag in reversed(FLAGS):
-            if flag.name in without:
+        for option in reversed(OPTIONS):
+            if option.name in without:
                 continue
             function = click.option(
-                flag.spelling,
-                flag.field,
-                type=flag.type,
-                multiple=flag.repeatable,
+                option.declaration,
+                option.field,
+                type=option.type,
+                multiple=option.is_repeatable,
                 default=None,
-                envvar=flag.variable,
+                envvar=option.variable,
                 show_envvar=True,
-                help=f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help,
+                help=f"{option.help}  [default: {option.default}]" if option.default else option.help,
             )(function)
         return function
 

@@ -1,6 +1,6 @@
-"""The configuration: one frozen value, checked once.
+"""The configuration: one immutable value, validated once, and the parsers of its values.
 
-Law: what is accepted here works later; what is refused is refused in one sentence (``ValueError``).
+Invariant: a value that is accepted here works later. An invalid value raises ValueError with one sentence.
 """
 
 import os
@@ -17,24 +17,24 @@ DEFAULT_URI = "qemu:///system"
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _DURATION = re.compile("".join(rf"(?:([0-9]+){unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")))
-_NAMED = re.compile(r"(?P<label>[A-Za-z0-9_.-]+)=(?P<uri>.*)", re.DOTALL)
-_LISTEN = re.compile(
+_LABELLED_URI = re.compile(r"(?P<label>[A-Za-z0-9_.-]+)=(?P<uri>.*)", re.DOTALL)
+_LISTEN_ADDRESS = re.compile(
     r"(?:\[(?P<six>[0-9A-Za-z:.]+(?:%[^\s/%\[\]]+)?)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]+)"
 )
-_PORT_LIMIT = 65_535
+_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A libvirt to connect to, and the ``connection`` label it goes by."""
+    """A libvirt to connect to, and the value of its ``connection`` label."""
 
     label: str
     uri: str
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """An address to serve on; an empty host, and ``::``, mean all addresses, IPv6 and IPv4."""
+class ListenAddress:
+    """An address to listen on. An empty host and ``::`` are all addresses, IPv6 and IPv4."""
 
     host: str
     port: int
@@ -43,82 +43,81 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def user_path(path: str) -> Path:
-    """Return an absolute path; a leading ``~`` is the home folder. Raises OSError where there is none."""
+def expand_path(path: str) -> Path:
+    """Return an absolute path; a leading ``~`` is the home directory. Raises OSError if the user has none."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise OSError(
-            f"{path}: this user has no home folder; set HOME, or use --journal.path or an absolute path"
+            f"{path}: this user has no home directory: set HOME, or set --journal.path to an absolute path"
         ) from None
 
 
-def journal_file(path: str) -> Path | None:
-    """Return the journal's file; None where there is to be none.
+def resolve_journal_path(path: str) -> Path | None:
+    """Return the path of the journal for a value of --journal.path; None if the journal is disabled.
 
-    An empty path is the usual place: systemd's StateDirectory, else the XDG state folder.
+    The default (an empty value) is in systemd's StateDirectory, else in the XDG state directory.
+    Raises OSError if the default is needed and the user has no home directory.
     """
     if path:
-        return None if path == "none" else user_path(path)
+        return None if path == "none" else expand_path(path)
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if state:
         return Path(state) / "journal.sqlite"
-    home = os.environ.get("XDG_STATE_HOME") or user_path("~/.local/state")
+    home = os.environ.get("XDG_STATE_HOME") or expand_path("~/.local/state")
     return Path(home) / "libvirt-lifecycle-exporter" / "journal.sqlite"
 
 
-def size(text: str) -> int:
-    """Read a size as Prometheus writes it (``512MB``, ``1GB``, ``0``); return bytes."""
-    found = re.fullmatch(r"([0-9]+)(B|KB|MB|GB|TB)", text)
+def parse_size(text: str) -> int:
+    """Parse a size in Prometheus' notation (``512MB``, ``1GB``, ``0``); return bytes. Raises ValueError."""
+    match = re.fullmatch(r"([0-9]+)(B|KB|MB|GB|TB)", text)
     if text == "0":
         return 0
-    if found is None:
-        raise ValueError(f'"{text}" is no size; write it as 512MB or 1GB')
-    return int(found[1]) << 10 * ("B", "KB", "MB", "GB", "TB").index(found[2])
+    if match is None:
+        raise ValueError(f'invalid size "{text}": use e.g. 512MB, 1GB')
+    return int(match[1]) << 10 * ("B", "KB", "MB", "GB", "TB").index(match[2])
 
 
-def duration(text: str) -> float:
-    """Read a duration as Prometheus writes it (``15s``, ``1h30m``, ``500ms``, ``0``); return seconds."""
-    found = _DURATION.fullmatch(text)
+def parse_duration(text: str) -> float:
+    """Parse a duration in Prometheus' notation (``15s``, ``1h30m``); return seconds. Raises ValueError."""
+    match = _DURATION.fullmatch(text)
     if text == "0":
         return 0.0
-    if not text or found is None:
-        raise ValueError(f'"{text}" is no duration; write it as 15s, 2m, 1h30m or 24h')
+    if not text or match is None:
+        raise ValueError(f'invalid duration "{text}": use e.g. 15s, 2m, 24h')
     units = ("y", "w", "d", "h", "m", "s", "ms")
-    return sum(int(value) * _UNITS[unit] for value, unit in zip(found.groups(), units, strict=True) if value)
+    return sum(int(value) * _UNITS[unit] for value, unit in zip(match.groups(), units, strict=True) if value)
 
 
-def listen(text: str) -> Listen:
-    """Read an address to serve on: ``:10177``, ``127.0.0.1:10177``, ``[::1]:10177``."""
-    found = _LISTEN.fullmatch(text)
-    if found is None or int(found["port"]) > _PORT_LIMIT:
-        raise ValueError(
-            f'"{text}" is no address to listen on; write it as :10177, 127.0.0.1:10177 or [::1]:10177'
-        )
-    return Listen(found["six"] or found["host"] or "", int(found["port"]))
+def parse_listen_address(text: str) -> ListenAddress:
+    """Parse an address such as ``:10177``, ``127.0.0.1:10177`` or ``[::1]:10177``. Raises ValueError."""
+    match = _LISTEN_ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > _MAX_PORT:
+        raise ValueError(f'invalid listen address "{text}": use e.g. :10177, 127.0.0.1:10177 or [::1]:10177')
+    return ListenAddress(match["six"] or match["host"] or "", int(match["port"]))
 
 
-def target(text: str, aliases: Mapping[str, str] | None = None) -> Target:
-    """Read ``URI`` or ``NAME=URI``; ``aliases``: names that libvirt.conf gives to URIs."""
-    named = _NAMED.fullmatch(text)
-    uri = named["uri"] if named else text
+def parse_target(text: str, aliases: Mapping[str, str] | None = None) -> Target:
+    """Parse ``URI`` or ``NAME=URI``. ``aliases``: URI by alias, from libvirt.conf. Raises ValueError."""
+    match = _LABELLED_URI.fullmatch(text)
+    uri = match["uri"] if match else text
     uri = (aliases or {}).get(uri, uri)
     if not uri or not uri.isprintable() or " " in uri or not re.match(r"[a-z][a-z0-9+.-]*:/", uri):
-        raise ValueError(f'"{text}" is no libvirt URI; write it as qemu:///system, or NAME=qemu:///system')
+        raise ValueError(f'invalid libvirt URI "{text}": use e.g. qemu:///system or NAME=qemu:///system')
     try:
-        label = named["label"] if named else canonical(uri)
+        label = match["label"] if match else canonical_uri(uri)
     except ValueError as error:
-        raise ValueError(f'"{text}" is no libvirt URI: {error}') from None
+        raise ValueError(f'invalid libvirt URI "{text}": {error}') from None
     return Target(label, uri)
 
 
 def without_password(uri: str) -> str:
-    """Return a URI as it may be shown: without the password that its user part may hold."""
+    """Return a URI without the password that its user part may contain."""
     return re.sub(r"(?<=//)([^/?#@]*?):[^/?#@]*@", r"\1@", uri)
 
 
-def canonical(uri: str) -> str:
-    """Reduce a URI to what names the connection: no transport, user, password or query.
+def canonical_uri(uri: str) -> str:
+    """Return a URI without transport, user, password and query: the default value of the connection label.
 
     ``qemu+ssh://root@node1/system?keyfile=/k`` becomes ``qemu://node1/system``.
     """
@@ -129,7 +128,7 @@ def canonical(uri: str) -> str:
     return f"{parts.scheme.partition('+')[0]}://{host}{port}{parts.path}"
 
 
-_SHORTEST = {
+_MINIMA = {
     "keepalive_interval": ("--libvirt.keepalive-interval", 1.0),
     "connect_timeout": ("--libvirt.connect-timeout", 0.1),
     "reconnect_max_delay": ("--libvirt.reconnect-max-delay", 0.1),
@@ -139,21 +138,21 @@ _SHORTEST = {
     "hang_guest_agent_timeout": ("--hang.guest-agent-timeout", 1.0),
     "hang_vcpu_window": ("--hang.vcpu-window", 0.1),
 }
-"""Smallest values, in seconds, of flags for which 0 would mean a loop without a pause, or a limit that is
-always exceeded."""
-_SHORTEST_SNAPSHOT_INTERVAL = 0.1
+"""Field -> option and smallest value in seconds; 0 would be a loop without a pause or a limit that is always
+exceeded."""
+_MIN_SNAPSHOT_INTERVAL = 0.1
 
 
-def _written(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the exporter can be told. Times are in seconds."""
+    """All settings of the exporter. Durations are in seconds."""
 
-    targets: tuple[Target, ...] = field(default_factory=lambda: (target(DEFAULT_URI),))
-    listen: tuple[Listen, ...] = (Listen("", DEFAULT_PORT),)
+    targets: tuple[Target, ...] = field(default_factory=lambda: (parse_target(DEFAULT_URI),))
+    listen_addresses: tuple[ListenAddress, ...] = (ListenAddress("", DEFAULT_PORT),)
     keepalive_interval: float = 5
     keepalive_count: int = 3
     connect_timeout: float = 60
@@ -162,23 +161,23 @@ class Settings:
     unknown_after: float = 30
     """How long a connection may be down before the state of its domains is unknown."""
     log_dir: str = ""
-    """Where the emulators' logs are; empty: where libvirt has them."""
+    """Directory of the emulators' logs; empty: libvirt's own directory."""
     domain_include: str = ".*"
     domain_exclude: str = ""
     series_ttl: float = 900
     series_limit: int = 50_000
     queue_size: int = 100_000
     journal_path: str = ""
-    """A file; empty: the usual place; ``none``: no journal."""
+    """A file; empty: the default path; ``none``: no journal."""
     journal_retention: float = 30 * 86_400
     journal_retention_size: int = 512 * 1024 * 1024
     otel_events: str = "both"
-    """Where a transition is told: ``span`` (as span event), ``log`` (as log record) or ``both``."""
+    """How a transition is exported: as ``span`` event, ``log`` record or ``both``."""
     otel_run_spans: bool = False
     otel_max_age: float = 86_400
     otel_catch_up_rate: int = 1000
     telemetry: Telemetry = OFF
-    """What the OTEL_* variables ask for."""
+    """Settings of the OTEL_* variables."""
     hang_emulator: bool = True
     hang_emulator_interval: float = 30
     hang_emulator_threshold: float = 15
@@ -189,49 +188,49 @@ class Settings:
     hang_vcpu: bool = False
     hang_vcpu_window: float = 60
     web_systemd_socket: bool = False
-    """Whether systemd passes the sockets; ``listen`` does not count then."""
+    """Whether systemd passes the sockets; ``listen_addresses`` is ignored then."""
     web_config_file: str = ""
-    """In the exporter-toolkit's format; empty: no TLS, no users."""
+    """A file in the exporter-toolkit's format; empty: no TLS, no authentication."""
     log_level: str = "info"
     log_format: str = "logfmt"
 
     @property
     def hang_signals(self) -> tuple[str, ...]:
-        """The hang signals that are switched on; libvirt tells of the watchdog in any case."""
-        switched = {
+        """The enabled hang signals. ``watchdog`` is always enabled: libvirt sends its events anyway."""
+        enabled = {
             "emulator": self.hang_emulator,
             "watchdog": True,
             "guest_agent": self.hang_guest_agent,
             "vcpu": self.hang_vcpu,
         }
-        return tuple(signal for signal, is_on in switched.items() if is_on)
+        return tuple(signal for signal, is_enabled in enabled.items() if is_enabled)
 
     def __post_init__(self) -> None:
         if self.telemetry and self.journal_path == "none":
             raise ValueError(
-                "OpenTelemetry needs the journal, which keeps what is to be delivered: "
-                "give --journal.path a file, or unset OTEL_EXPORTER_OTLP_ENDPOINT"
+                "the OpenTelemetry export needs the journal as its queue: "
+                "set --journal.path to a file, or unset OTEL_EXPORTER_OTLP_ENDPOINT"
             )
         labels = [target.label for target in self.targets]
-        for twice in sorted({label for label in labels if labels.count(label) > 1}):
+        for duplicate in sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(
-                f'two libvirt URIs would share the connection label "{twice}"; '
-                "give each a name of its own, as in --libvirt.uri NAME=URI"
+                f'two libvirt URIs have the connection label "{duplicate}": '
+                "set a different label for each with --libvirt.uri NAME=URI"
             )
         if self.keepalive_interval != int(self.keepalive_interval):
-            raise ValueError("--libvirt.keepalive-interval must be whole seconds")
-        for name, (flag, shortest) in _SHORTEST.items():
-            if getattr(self, name) < shortest:
-                raise ValueError(f"{flag} must be at least {_written(shortest)}")
-        if 0 < self.snapshot_interval < _SHORTEST_SNAPSHOT_INTERVAL:
+            raise ValueError("--libvirt.keepalive-interval must be a whole number of seconds")
+        for name, (option, minimum) in _MINIMA.items():
+            if getattr(self, name) < minimum:
+                raise ValueError(f"{option} must be at least {_format_duration(minimum)}")
+        if 0 < self.snapshot_interval < _MIN_SNAPSHOT_INTERVAL:
             raise ValueError(
-                "--libvirt.snapshot-interval must be 0 (no periodic listing) or at least "
-                + _written(_SHORTEST_SNAPSHOT_INTERVAL)
+                "--libvirt.snapshot-interval must be 0 (no periodic listings) or at least "
+                + _format_duration(_MIN_SNAPSHOT_INTERVAL)
             )
         for flag, expression in (("include", self.domain_include), ("exclude", self.domain_exclude)):
             try:
                 re.compile(expression)
             except re.error as error:
                 raise ValueError(
-                    f'--domain.{flag}: "{expression}" is no regular expression: {error}'
+                    f'--domain.{flag}: invalid regular expression "{expression}": {error}'
                 ) from None

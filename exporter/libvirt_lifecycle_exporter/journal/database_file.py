@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from libvirt_lifecycle_exporter.journal.damage import text_or_bytes
-from libvirt_lifecycle_exporter.journal.schema import VERSION, FutureError, migrate
+from libvirt_lifecycle_exporter.journal.schema import VERSION, FutureError, add_views, migrate
 
 _BUSY_MS = 500
 _HEADER = slice(60, 64)
@@ -172,8 +172,9 @@ def _open_for_reading(path: Path, way: str) -> sqlite3.Connection:
             # Needs no shared memory, for which a full disk has no room.
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.text_factory = text_or_bytes
-        # Only a file that can really be read, and has our tables, has this one.
-        database.execute("SELECT count(*) FROM watches").fetchone()
+        add_views(database)
+        # Opening succeeds for any file; a query shows whether it is a readable journal.
+        database.execute("SELECT count(*) FROM connection_coverage").fetchone()
     except BaseException:
         database.close()
         raise

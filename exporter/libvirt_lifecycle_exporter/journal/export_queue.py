@@ -32,32 +32,42 @@ from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.threads import OTLP_SENDER, ThreadRegistry
 
 _ROW_KINDS = MappingProxyType(
-    {"seq": (int,), **TRANSITION_KINDS, "trace_id": (str,), "span_id": (str,), "unexplained": (int,)}
+    {
+        "seq": (int,),
+        **TRANSITION_KINDS,
+        "trace_id": (str,),
+        "span_id": (str,),
+        "exported_without_message": (int,),
+    }
 )
 _TABLES = {TRACES: "pending_spans", LOGS: "pending_logs"}
 _CHUNK = 2000
 """Rows that one transaction gives up."""
-_COLUMNS = f"t.seq, {', '.join(f't.{name}' for name in TRANSITION)}, t.trace_id, t.span_id, t.unexplained"
-_LOGS = f"""SELECT p.place, {_COLUMNS} FROM pending_logs p LEFT JOIN transitions t ON t.seq = p.place
-    WHERE p.place > ? ORDER BY p.place LIMIT ?"""  # noqa: S608 - names of our own
-_SPANS = "SELECT place, connection, uuid, span FROM pending_spans WHERE place > ? ORDER BY place LIMIT ?"
+_COLUMNS = ", ".join(
+    f"t.{name}" for name in ("seq", *TRANSITION, "trace_id", "span_id", "exported_without_message")
+)
+_LOGS = f"""SELECT p.position, {_COLUMNS} FROM pending_logs p LEFT JOIN transitions t ON t.seq = p.position
+    WHERE p.position > ? ORDER BY p.position LIMIT ?"""  # noqa: S608 - names of our own
+_SPANS = """SELECT position, connection, uuid, span FROM pending_spans
+    WHERE position > ? ORDER BY position LIMIT ?"""
 _ROWS = f"SELECT {_COLUMNS} FROM transitions t WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq"  # noqa: S608
 _OLDEST = {
-    TRACES: "SELECT at FROM pending_spans ORDER BY place LIMIT 1",
-    LOGS: "SELECT t.at FROM pending_logs p JOIN transitions t ON t.seq = p.place ORDER BY p.place LIMIT 1",
+    TRACES: "SELECT ended_at FROM pending_spans ORDER BY position LIMIT 1",
+    LOGS: "SELECT t.at FROM pending_logs p JOIN transitions t ON t.seq = p.position "
+    "ORDER BY p.position LIMIT 1",
 }
 _OWNERS = {
-    TRACES: "SELECT connection, uuid, max(place) FROM pending_spans GROUP BY connection, uuid",
-    LOGS: "SELECT t.connection, t.uuid, max(p.place) FROM pending_logs p "
-    "JOIN transitions t ON t.seq = p.place GROUP BY t.connection, t.uuid",
+    TRACES: "SELECT connection, uuid, max(position) FROM pending_spans GROUP BY connection, uuid",
+    LOGS: "SELECT t.connection, t.uuid, max(p.position) FROM pending_logs p "
+    "JOIN transitions t ON t.seq = p.position GROUP BY t.connection, t.uuid",
 }
 _FIRST = {
-    TRACES: "SELECT place, at FROM pending_spans ORDER BY place LIMIT ?",
-    LOGS: "SELECT p.place, t.at FROM pending_logs p JOIN transitions t ON t.seq = p.place "
-    "ORDER BY p.place LIMIT ?",
+    TRACES: "SELECT position, ended_at FROM pending_spans ORDER BY position LIMIT ?",
+    LOGS: "SELECT p.position, t.at FROM pending_logs p JOIN transitions t ON t.seq = p.position "
+    "ORDER BY p.position LIMIT ?",
 }
 """Those that were there first; what is too old is among them sooner or later."""
-_OVERDUE = "SELECT 1 FROM trails WHERE since < ? OR since > ? LIMIT 1"
+_OVERDUE = "SELECT 1 FROM span_states WHERE open_since < ? OR open_since > ? LIMIT 1"
 
 
 class ExportQueue:
@@ -100,7 +110,8 @@ class ExportQueue:
         with self._writing() as database:
             self._recognize(database, signal)
             database.executemany(
-                "UPDATE transitions SET unexplained = 1 WHERE seq = ?", [(number,) for number in numbers]
+                "UPDATE transitions SET exported_without_message = 1 WHERE seq = ?",
+                [(number,) for number in numbers],
             )
 
     def done(self, signal: str, places: Sequence[int]) -> None:
@@ -115,7 +126,7 @@ class ExportQueue:
         with self._writing() as database:
             self._recognize(database, signal)
             database.executemany(
-                "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?)",
                 [(signal, parcel.place, now, cause, words, json.dumps(parcel)) for parcel in parcels],
             )
             _remove(database, signal, [parcel.place for parcel in parcels])
@@ -205,7 +216,7 @@ class ExportQueue:
 
 def _remove(database: sqlite3.Connection, signal: str, places: Sequence[int]) -> None:
     database.executemany(
-        f"DELETE FROM {_TABLES[signal]} WHERE place = ?",  # noqa: S608 - names of our own
+        f"DELETE FROM {_TABLES[signal]} WHERE position = ?",  # noqa: S608 - names of our own
         [(place,) for place in places],
     )
 

@@ -1,8 +1,8 @@
-"""Reading the journal, also while the exporter writes it.
+"""Read access to the journal, also while the exporter writes to it.
 
-Law: nothing is created, locked against the writer or changed, and nobody is held up: each question opens the
-file anew, is answered from one moment of it, and lets go of it. So the file may be replaced between two
-questions; whoever asks on is told by ``Place.file``.
+Invariant: a query creates, locks and changes no file, and does not delay the writer. Each query opens the
+file, reads it in one transaction and closes it. The file may be replaced between two queries: compare
+``Position.journal_id``.
 """
 
 import os
@@ -21,169 +21,188 @@ from libvirt_lifecycle_exporter.journal.damage import (
     problem_of,
     text_or_bytes,
 )
-from libvirt_lifecycle_exporter.journal.history_query import Passes, Selection, spelled
+from libvirt_lifecycle_exporter.journal.history_query import NamePredicate, Selection, to_sql
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry, entry_from, incident_from
-from libvirt_lifecycle_exporter.journal.schema import VERSION
+from libvirt_lifecycle_exporter.journal.schema import RENAMED_IN, VERSION
 from libvirt_lifecycle_exporter.model.transitions import Incident
 
-_OLDEST: Final = 1  # the version from which on the history is as it is now
-PAGE: Final = 1000
-"""Most entries of one answer: the writer's log cannot be emptied while a question is open."""
+_OLDEST_VERSION: Final = 1
+"""Oldest schema version whose history can be read."""
+PAGE_SIZE: Final = 1000
+"""Maximum number of entries per query: the writer cannot truncate its write-ahead log during a query."""
 
-_PATIENCE = 1.0
-"""Seconds in which a writer that ends has removed its files, or one that recovers has recovered."""
-_LOOK_AGAIN = 0.02
+_FILE_TIMEOUT = 1.0
+"""Seconds to wait for a writer that is closing its files, or that is recovering the write-ahead log."""
+_POLL_INTERVAL = 0.02
+"""Seconds."""
 
-_WHY: Final[Mapping[str, str]] = MappingProxyType(
+_CAUSES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "NOTADB": "it is no SQLite file",
-        "CORRUPT": "it is damaged; the exporter sets a damaged one aside and begins anew",
-        "CANTOPEN": "this user may not open it or one of its companions -wal and -shm",
-        "READONLY": "it was left unfinished, and this user may not finish it; ask as the exporter's user",
-        "BUSY": "it is busy; try again",
+        "NOTADB": "not an SQLite file",
+        "CORRUPT": "the file is damaged; the exporter renames a damaged file and creates a new one",
+        "CANTOPEN": "permission denied for the file, its -wal or its -shm file",
+        "READONLY": "it needs recovery, which needs write access: run this command as the exporter's user",
+        "BUSY": "the file is locked; try again",
     }
 )
-"""SQLite's error, without prefix and extension -> what it means here."""
+"""SQLite's error name, without prefix and suffix -> its cause."""
 
-_CONNECTIONS: Final = " UNION ".join(
-    f"SELECT connection FROM {table}"  # noqa: S608 - names of our own
-    for table in ("totals", "counts", "domains", "watches", "incidents")
+_CONNECTION_TABLES: Final = (
+    "connection_counters",
+    "domain_counters",
+    "connection_coverage",
+    "domains",
+    "incidents",
 )
+_OLD_CONNECTION_TABLES: Final = ("totals", "counts", "watches", "domains", "incidents")
+"""The same tables before ``schema.RENAMED_IN``."""
 _SELECT_ENTRIES: Final = f"SELECT seq, {', '.join(TRANSITION)} FROM transitions"  # noqa: S608 - as above
 _SELECT_INCIDENTS: Final = f"SELECT {', '.join(INCIDENT)} FROM incidents"  # noqa: S608 - as above
 
 _ENTRY_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType({"seq": (int,), **TRANSITION_KINDS})
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class UnreadableError(OSError):
-    """The journal cannot be read; the text says why in one sentence."""
+    """The journal cannot be read; the message is one sentence."""
 
 
 class MissingError(UnreadableError):
-    """There is none."""
+    """There is no journal."""
 
 
 class NewerError(UnreadableError):
-    """A newer release wrote it."""
+    """A newer release wrote the journal."""
 
 
-class Place(NamedTuple):
-    """How far somebody has read."""
+class Position(NamedTuple):
+    """A position in the history of one journal: everything up to ``seq`` was read."""
 
-    file: str
-    """The journal's identity: in another one, sequence numbers begin anew."""
+    journal_id: str
+    """Identity of the journal; another journal numbers its entries from 1 again."""
     seq: int
 
 
-class Span(NamedTuple):
-    """Where the answer to a question lies."""
+class EntryRange(NamedTuple):
+    """The part of the history that contains all entries of a selection."""
 
-    start: Place
-    """Before its first entry."""
+    start: Position
+    """Position before the first entry."""
     last: int
+    """Number of the last entry."""
 
 
 class Page(NamedTuple):
-    """One part of an answer, oldest first."""
+    """Part of a result, oldest entry first."""
 
     entries: list[Entry]
-    seen: Place
-    """Everything up to here has been looked at."""
+    end: Position
+    """Position of the last entry that was read, selected or not."""
 
 
 class History:
-    """Answers questions. All of them raise UnreadableError where the journal cannot be read."""
+    """Queries the journal. Every method raises UnreadableError if the journal cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def connections(self) -> list[str]:
-        """Name the connections that the journal knows."""
+        """Return the labels of all connections in the journal."""
 
-        def question(database: sqlite3.Connection) -> list[str]:
-            return sorted(row[0] for row in database.execute(_CONNECTIONS) if isinstance(row[0], str))
+        def query(database: sqlite3.Connection) -> list[str]:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            tables = _CONNECTION_TABLES if version >= RENAMED_IN else _OLD_CONNECTION_TABLES
+            statement = " UNION ".join(f"SELECT connection FROM {table}" for table in tables)  # noqa: S608 - own names
+            return sorted(row[0] for row in database.execute(statement) if isinstance(row[0], str))
 
-        return self._ask(question, [], None)
+        return self._query(query, [], None)
 
-    def span(self, selection: Selection, limit: int | None = None) -> Span:
-        """Tell where all that fits lies now, or the newest ``limit`` of it."""
+    def entry_range(self, selection: Selection, limit: int | None = None) -> EntryRange:
+        """Return the range of the selected entries, or of the newest ``limit`` of them."""
 
-        def question(database: sqlite3.Connection) -> Span:
-            file, last = _whereabouts(database)
+        def query(database: sqlite3.Connection) -> EntryRange:
+            journal_id, last = _identity_and_newest(database)
             first = _first(database, selection, limit)
-            return Span(Place(file, last if first is None else first - 1), last)
+            return EntryRange(Position(journal_id, last if first is None else first - 1), last)
 
-        return self._ask(question, Span(Place("", 0), 0), selection.passes)
+        return self._query(query, EntryRange(Position("", 0), 0), selection.matches_name)
 
-    def page(self, selection: Selection, after: Place, last: int | None = None) -> Page:
-        """Return what fits after a place, ``PAGE`` entries at the most; all of it if this is another file."""
+    def page(self, selection: Selection, after: Position, last: int | None = None) -> Page:
+        """Return up to ``PAGE_SIZE`` selected entries after a position, up to number ``last``.
 
-        def question(database: sqlite3.Connection) -> Page:
-            file, newest = _whereabouts(database)
-            begin = after.seq if after.file == file else 0
+        If ``after`` is from another journal, reading starts at the first entry.
+        """
+
+        def query(database: sqlite3.Connection) -> Page:
+            journal_id, newest = _identity_and_newest(database)
+            begin = after.seq if after.journal_id == journal_id else 0
             end = newest if last is None else min(last, newest)
-            where, values = spelled(selection, f"seq > {begin}", f"seq <= {end}")
-            rows = database.execute(f"{_SELECT_ENTRIES} {where} ORDER BY seq LIMIT {PAGE}", values).fetchall()
-            seen = rows[-1][0] if len(rows) == PAGE else max(begin, end)
-            sound = [row for row in rows if not problem_of(row, _ENTRY_KINDS)]
-            return Page([entry_from(row) for row in sound], Place(file, seen))
+            where, values = to_sql(selection, f"seq > {begin}", f"seq <= {end}")
+            rows = database.execute(
+                f"{_SELECT_ENTRIES} {where} ORDER BY seq LIMIT {PAGE_SIZE}", values
+            ).fetchall()
+            end_seq = rows[-1][0] if len(rows) == PAGE_SIZE else max(begin, end)
+            intact = [row for row in rows if not problem_of(row, _ENTRY_KINDS)]
+            return Page([entry_from(row) for row in intact], Position(journal_id, end_seq))
 
-        return self._ask(question, Page([], Place("", 0)), selection.passes)
+        return self._query(query, Page([], Position("", 0)), selection.matches_name)
 
     def incidents(self, selection: Selection, *, only_open: bool) -> list[Incident]:
-        """Return the incidents that fit, in the order of opening; ``since``: open at some time since."""
+        """Return the selected incidents by opening time. ``since``: those that were open at or after it."""
         conditions = ["closed_at IS NULL"] if only_open else []
         if selection.since is not None:
             conditions.append(f"(closed_at IS NULL OR closed_at >= {selection.since!r})")
         if selection.until is not None:
             conditions.append(f"opened_at < {selection.until!r}")
 
-        def question(database: sqlite3.Connection) -> list[Incident]:
-            where, values = spelled(selection._replace(since=None, until=None), *conditions)
+        def query(database: sqlite3.Connection) -> list[Incident]:
+            where, values = to_sql(selection._replace(since=None, until=None), *conditions)
             rows = database.execute(f"{_SELECT_INCIDENTS} {where} ORDER BY opened_at, id", values)
             return [incident_from(row) for row in rows if not problem_of(row, INCIDENT_KINDS)]
 
-        return self._ask(question, [], selection.passes)
+        return self._query(query, [], selection.matches_name)
 
-    def _ask(
-        self, question: Callable[[sqlite3.Connection], Answer], nothing: Answer, passes: Passes | None
-    ) -> Answer:
-        """Ask in one transaction; ``nothing`` is the answer of a journal that has only just been created."""
-        quiet = self._is_quiet()
-        called = _Called(passes)
+    def _query(
+        self,
+        query: Callable[[sqlite3.Connection], Result],
+        empty: Result,
+        matches_name: NamePredicate | None,
+    ) -> Result:
+        """Run a query in one transaction; return ``empty`` for a journal that has no tables yet."""
+        has_no_writer = self._has_no_writer()
+        function = _NameFunction(matches_name)
         try:
-            with closing(self._open(quiet=quiet)) as database:
-                database.create_function("passes", 1, called, deterministic=True)
+            with closing(self._open(has_no_writer=has_no_writer)) as database:
+                database.create_function("matches_name", 1, function, deterministic=True)
                 database.execute("BEGIN")
-                answer = question(database) if self._is_begun(database) else nothing
+                result = query(database) if self._has_tables(database) else empty
         except sqlite3.Error as error:
-            if called.raised is not None:
-                raise called.raised from None
-            if not quiet or self._is_quiet():
-                raise self._sentence(error) from error
+            if function.exception is not None:
+                raise function.exception from None
+            if not has_no_writer or self._has_no_writer():
+                raise self._unreadable(error) from error
         else:
-            if not quiet or self._is_quiet():
-                return answer
-        # A writer came while the file was read as one that nobody writes.
-        return self._ask(question, nothing, passes)
+            if not has_no_writer or self._has_no_writer():
+                return result
+        # A writer opened the file while it was read without locks.
+        return self._query(query, empty, matches_name)
 
-    def _open(self, *, quiet: bool) -> sqlite3.Connection:
-        # Even mode=ro creates -wal and -shm where they are missing, and then whoever reads owns what the
-        # exporter has to write: https://sqlite.org/wal.html#read_only_databases. immutable=1 creates nothing.
-        mode = "mode=ro&immutable=1" if quiet else "mode=ro"
+    def _open(self, *, has_no_writer: bool) -> sqlite3.Connection:
+        # mode=ro creates missing -wal and -shm files, owned by the reader: the exporter could not write them
+        # (https://sqlite.org/wal.html#read_only_databases). immutable=1 creates no file.
+        mode = "mode=ro&immutable=1" if has_no_writer else "mode=ro"
         database = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=_PATIENCE, isolation_level=None
+            f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=_FILE_TIMEOUT, isolation_level=None
         )
         database.text_factory = text_or_bytes
         return database
 
-    def _is_quiet(self) -> bool:
-        """Tell whether the file itself holds everything; else a writer's log is to be read, too."""
+    def _has_no_writer(self) -> bool:
+        """Return whether the file is complete, without a write-ahead log. Raises UnreadableError."""
         self._require(self.path)
         log, index = (self.path.with_name(f"{self.path.name}{companion}") for companion in ("-wal", "-shm"))
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _FILE_TIMEOUT
         while _size(log):
             if index.exists():
                 self._require(log)
@@ -191,80 +210,84 @@ class History:
                 return False
             if time.monotonic() > deadline:
                 raise UnreadableError(
-                    f"the journal {self.path} cannot be read without changing it: {log.name} is there and "
-                    f"{index.name} is not; copy that, too, or start the exporter on it once"
+                    f"cannot read {self.path} without changing it: {log.name} exists, {index.name} is "
+                    "missing; copy the missing file too, or start the exporter once with this journal"
                 )
-            # A writer that ends removes the index first.
-            time.sleep(_LOOK_AGAIN)
+            # A writer that closes the journal removes the -shm file first.
+            time.sleep(_POLL_INTERVAL)
         return True
 
     def _require(self, path: Path) -> None:
+        """Raise UnreadableError if a file of the journal does not exist or cannot be read."""
         try:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            raise MissingError(f"there is no journal at {self.path}") from None
+            raise MissingError(f"no journal at {self.path}") from None
         except PermissionError:
             raise UnreadableError(
-                f"this user may not look for the journal in {path.parent}; ask as the exporter's user"
+                f"permission denied for the directory {path.parent}: run this command as the exporter's user"
             ) from None
         if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError(f"{path} is no file, so it is no journal")
+            raise UnreadableError(f"not a journal: {path} is not a regular file")
         if not os.access(path, os.R_OK):
-            raise UnreadableError(f"this user may not read {path}; ask as its owner, {_owner(path, found)}")
+            raise UnreadableError(
+                f"permission denied for {path}: run this command as its owner, {_owner(path, found)}"
+            )
 
-    def _is_begun(self, database: sqlite3.Connection) -> bool:
+    def _has_tables(self, database: sqlite3.Connection) -> bool:
+        """Return whether the journal has its tables; False: it is just created. Raises UnreadableError."""
         (version,) = database.execute("PRAGMA user_version").fetchone()
         tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
         if not tables and not version:
             return False
         if "transitions" not in tables:
-            raise UnreadableError(f"{self.path} is an SQLite file, but no journal of this exporter")
+            raise UnreadableError(f"not a journal: {self.path} is another SQLite database")
         if version > VERSION:
             raise NewerError(
-                f"a newer release wrote the journal {self.path} (version {version}, this one knows {VERSION})"
+                f"a newer release wrote {self.path} (schema version {version}, supported: {VERSION})"
             )
-        if version < _OLDEST:
+        if version < _OLDEST_VERSION:
             raise UnreadableError(
-                f"an older release wrote the journal {self.path}; start the exporter on it once"
+                f"an older release wrote {self.path}: start the exporter once with this journal"
             )
         return True
 
-    def _sentence(self, error: sqlite3.Error) -> UnreadableError:
+    def _unreadable(self, error: sqlite3.Error) -> UnreadableError:
         kind = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").partition("_")[0]
-        return UnreadableError(f"the journal {self.path} cannot be read: {_WHY.get(kind, error)}")
+        return UnreadableError(f"cannot read the journal {self.path}: {_CAUSES.get(kind, error)}")
 
 
-class _Called:
-    """What SQLite calls for each name; it swallows what is raised there, also an interrupt by the user."""
+class _NameFunction:
+    """The SQL function ``matches_name``. It keeps its exception: SQLite discards even KeyboardInterrupt."""
 
-    def __init__(self, passes: Passes | None) -> None:
-        self._passes = passes
-        self.raised: BaseException | None = None
+    def __init__(self, matches_name: NamePredicate | None) -> None:
+        self._matches_name = matches_name
+        self.exception: BaseException | None = None
 
     def __call__(self, name: object) -> bool:
-        """Return whether a name is asked for; a damaged one (bytes) is not."""
+        """Return whether a name is selected; a damaged one (bytes) is not."""
         try:
-            return self._passes is None or (isinstance(name, str) and self._passes(name))
+            return self._matches_name is None or (isinstance(name, str) and self._matches_name(name))
         except BaseException as error:
-            self.raised = error
+            self.exception = error
             raise
 
 
-def _whereabouts(database: sqlite3.Connection) -> tuple[str, int]:
-    """Return the journal's identity, and the newest sequence number."""
+def _identity_and_newest(database: sqlite3.Connection) -> tuple[str, int]:
+    """Return the journal's identity and its newest sequence number."""
     row = database.execute("SELECT (SELECT id FROM identity), coalesce(max(seq), 0) FROM transitions")
-    file, newest = row.fetchone()
-    return str(file), int(newest)
+    journal_id, newest = row.fetchone()
+    return str(journal_id), int(newest)
 
 
 def _first(database: sqlite3.Connection, selection: Selection, limit: int | None) -> int | None:
-    """Return the sequence number from which on there is what fits; None if there is nothing."""
+    """Return the number of the first selected entry, or a smaller one; None if no entry is selected."""
     first: int | None = 0
     if selection.since is not None:
         query = "SELECT min(seq) FROM transitions WHERE at >= ?"
         (first,) = database.execute(query, (selection.since,)).fetchone()
     if first is not None and limit is not None:
-        where, values = spelled(selection, f"seq >= {first}")
+        where, values = to_sql(selection, f"seq >= {first}")
         newest = f"SELECT seq FROM transitions {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
         (first,) = database.execute(f"SELECT min(seq) FROM ({newest})", values).fetchone()  # noqa: S608
     return first

@@ -1,48 +1,48 @@
-"""What is asked of a history, and how SQL spells it. Pure."""
+"""Selection of history, and its translation to SQL. Pure functions."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-_BEHIND: Final = "g"
-"""Ids that begin alike are all before what begins so and goes on with this: they are hexadecimal."""
+_AFTER_HEX: Final = "g"
+"""Sorts after every hexadecimal digit: an upper bound for all ids with a common beginning."""
 
-Passes = Callable[[str], bool]
+NamePredicate = Callable[[str], bool]
 
 
 class Selection(NamedTuple):
-    """What is asked for; empty means everything."""
+    """Which entries are wanted. The default selects everything."""
 
-    passes: Passes | None = None
-    """Whether a domain of this name is wanted."""
-    among: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """Column -> the words that are wanted in it."""
+    matches_name: NamePredicate | None = None
+    """Whether a domain name is wanted; None: all of them."""
+    columns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Column -> the values that are wanted; an empty tuple: all of them."""
     since: float | None = None
-    """Unix time, seconds; included."""
+    """Unix time in seconds, included."""
     until: float | None = None
-    """Unix time, seconds; excluded."""
+    """Unix time in seconds, excluded."""
     incident: str = ""
-    """Only what belongs to it: its id, or the beginning of that."""
+    """Id of an incident, or its beginning: only entries that belong to it."""
 
 
-def spelled(selection: Selection, *conditions: str) -> tuple[str, list[Any]]:
-    """Spell a selection, and numbers of our own, as SQL."""
-    found, values = list(conditions), list[Any]()
+def to_sql(selection: Selection, *conditions: str) -> tuple[str, list[Any]]:
+    """Return the WHERE clause and its parameters. ``conditions``: further SQL, without parameters."""
+    clauses, values = list(conditions), list[Any]()
     if selection.incident:
-        # "+": by the index of incidents, not by sequence number: they are a few of many.
-        found = [*(f"+{one}" for one in found), "incident_id >= ?", "incident_id < ?"]
-        values += [selection.incident, f"{selection.incident}{_BEHIND}"]
-    for column, words in selection.among.items():
+        # "+" disables the index on seq: the index on incident_id selects far fewer rows.
+        clauses = [*(f"+{clause}" for clause in clauses), "incident_id >= ?", "incident_id < ?"]
+        values += [selection.incident, f"{selection.incident}{_AFTER_HEX}"]
+    for column, words in selection.columns.items():
         if words:
-            found.append(f"{column} IN ({', '.join('?' * len(words))})")
+            clauses.append(f"{column} IN ({', '.join('?' * len(words))})")
             values += words
     if selection.since is not None:
-        # "+": by sequence number, not by the index of times, which would have to be sorted again.
-        found.append("+at >= ?")
+        # "+" disables the index on at: its result would have to be sorted by seq.
+        clauses.append("+at >= ?")
         values.append(selection.since)
     if selection.until is not None:
-        found.append("+at < ?")
+        clauses.append("+at < ?")
         values.append(selection.until)
-    if selection.passes is not None:
-        found.append("passes(name)")
-    return (f"WHERE {' AND '.join(found)}" if found else ""), values
+    if selection.matches_name is not None:
+        clauses.append("matches_name(name)")
+    return (f"WHERE {' AND '.join(clauses)}" if clauses else ""), values

@@ -17,7 +17,7 @@ CHUNK: Final = 2000
 KEPT_INCIDENTS: Final = 1000
 """Newest closed incidents that the size limit does not remove before the history."""
 _LAST: Final = 2**63 - 1
-_PENDING: Final = {LOGS: ("pending_logs", "place"), TRACES: ("pending_spans", "first")}
+_PENDING: Final = {LOGS: ("pending_logs", "position"), TRACES: ("pending_spans", "first_seq")}
 """Signal -> table, and the column with the first transition that a row needs."""
 
 
@@ -42,7 +42,8 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
         numbers += database.execute(f"SELECT min({column}) FROM {table}").fetchone()  # noqa: S608 - our names
     if TRACES in signals:
         numbers += database.execute(
-            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, latest + 2 * LIMIT)
+            "SELECT min(first_seq) FROM span_states WHERE open_since BETWEEN ? AND ?",
+            (now - 2 * LIMIT, latest + 2 * LIMIT),
         ).fetchone()
     return min(number for number in numbers if number is not None)
 
@@ -65,7 +66,8 @@ def remove_old(database: sqlite3.Connection, before: float, latest: float, end: 
     if gone:
         return Removed(gone, gone)
     return Removed(
-        _remove_incidents(database, "closed_at < ?", before) or _remove_set_aside(database, "at < ?", before)
+        _remove_incidents(database, "closed_at < ?", before)
+        or _remove_dead_letters(database, "failed_at < ?", before)
     )
 
 
@@ -74,8 +76,8 @@ def remove_orphans(database: sqlite3.Connection, disabled: Collection[str]) -> R
     for signal in disabled:
         table, column = _PENDING[signal]
         gone = database.execute(
-            f"DELETE FROM {table} WHERE place IN (SELECT place FROM {table} WHERE {column} < "  # noqa: S608
-            f"coalesce((SELECT min(seq) FROM transitions), {_LAST}) ORDER BY place LIMIT ?)",
+            f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} WHERE {column} < "  # noqa: S608
+            f"coalesce((SELECT min(seq) FROM transitions), {_LAST}) ORDER BY position LIMIT ?)",
             (CHUNK,),
         ).rowcount
         if gone:
@@ -85,13 +87,13 @@ def remove_orphans(database: sqlite3.Connection, disabled: Collection[str]) -> R
 
 def remove_excess(database: sqlite3.Connection, disabled: Collection[str], end: int) -> Removed:
     """Remove a chunk of what takes space, in the order in which it is dispensable."""
-    gone = _remove_set_aside(database, "?", 1)
+    gone = _remove_dead_letters(database, "?", 1)
     if gone:
         return Removed(gone)
     for signal in disabled:
         table, _ = _PENDING[signal]
         gone = database.execute(
-            f"DELETE FROM {table} WHERE place IN (SELECT place FROM {table} ORDER BY place LIMIT ?)",  # noqa: S608
+            f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} ORDER BY position LIMIT ?)",  # noqa: S608
             (CHUNK,),
         ).rowcount
         if gone:
@@ -121,9 +123,9 @@ def _remove_incidents(database: sqlite3.Connection, condition: str, value: float
     ).rowcount
 
 
-def _remove_set_aside(database: sqlite3.Connection, condition: str, value: float) -> int:
+def _remove_dead_letters(database: sqlite3.Connection, condition: str, value: float) -> int:
     return database.execute(
-        "DELETE FROM set_aside WHERE (signal, place) IN "  # noqa: S608 - conditions of our own
-        f"(SELECT signal, place FROM set_aside WHERE {condition} ORDER BY at LIMIT ?)",
+        "DELETE FROM dead_letters WHERE (signal, position) IN "  # noqa: S608 - conditions of our own
+        f"(SELECT signal, position FROM dead_letters WHERE {condition} ORDER BY failed_at LIMIT ?)",
         (value, CHUNK),
     ).rowcount

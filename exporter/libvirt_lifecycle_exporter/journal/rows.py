@@ -49,8 +49,8 @@ UPSERT_INCIDENT = (
 
 UPSERT_HOST = "INSERT OR REPLACE INTO hosts (connection, boot_id, rebooted_at) VALUES (?, ?, ?)"
 UPSERT_SCOPE = "INSERT OR REPLACE INTO scopes (connection, include, exclude) VALUES (?, ?, ?)"
-FOLD = "INSERT OR IGNORE INTO folded (connection, name) VALUES (?, ?)"
-UNFOLD = "DELETE FROM folded WHERE connection = ? AND name = ?"
+AGGREGATE = "INSERT OR IGNORE INTO aggregated_domains (connection, domain) VALUES (?, ?)"
+SEPARATE = "DELETE FROM aggregated_domains WHERE connection = ? AND domain = ?"
 
 
 def incident_row(incident: Incident) -> tuple[Any, ...]:

@@ -1,23 +1,44 @@
-"""The tables of the journal. Migrations go forward only; a file from the future is left alone.
+"""Schema of the journal and its migrations. Migrations only go forward; a file of a newer release is refused.
 
-``transitions`` is the history, in order. ``counts`` and ``totals`` are the counters as Prometheus sees
-them; they are kept beside the history because retention cuts the history and may not cut a counter.
-``domains`` is the last known state of each domain, with which the first listing after a restart is compared.
-``scopes`` is the filter with which each connection was listed: nothing is known of what it kept out.
-``folded`` names the domains that have no series of their own: after a restart those that have keep them.
-``hosts`` is the boot of the host that each connection was last seen on; ``process_start`` and ``cpu_time``
-of a domain identify its run where the domain id does not.
-``clock`` is one row: wall clock minus CLOCK_BOOTTIME, as it is and as it was trusted last, and from when on
-(in CLOCK_BOOTTIME) the wall clock is trusted.
-``identity`` names this file for ever: a sequence number means something only together with it.
+History:
 
-What OpenTelemetry needs: ``trace_id``, ``span_id`` of a transition say on which span it is (empty: recorded
-while nothing was to be sent), ``unexplained`` that it was sent without the message that came later.
-``pending_logs`` and ``pending_spans`` are what is still to be delivered; ``trails`` what is remembered of
-each domain between its spans; ``set_aside`` what a receiver will never take.
+* ``transitions``: every transition, in order. ``trace_id`` and ``span_id`` name its span ("": it was recorded
+  while the export was off). ``exported_without_message`` is 1 if its message came after it was exported.
+* ``incidents``: open and closed incidents.
+
+Counters, as Prometheus shows them. They are separate tables because retention removes history, and must not
+decrease a counter:
+
+* ``domain_counters``: by domain label, event and reason; ``last_at`` is the time of the newest event.
+* ``connection_counters``: by connection and ``kind`` (``changes.TOTAL_KINDS``). ``label_1`` and ``label_2``
+  are the values of the labels of that kind: event and reason, event and detail, change and reason, or
+  operation/outcome and bucket.
+
+State at the end of the last run:
+
+* ``domains``: the last known state, with which the first listing after a restart is compared.
+  ``process_start`` and ``cpu_time`` identify the run where the domain id does not.
+* ``connection_coverage``: until when a connection was observed without a gap.
+* ``scopes``: the domain filter with which a connection was listed. Nothing is known of other domains.
+* ``aggregated_domains``: domains that are counted under ``domain="_other"`` because of the series limit.
+* ``hosts``: the host boot on which each connection was last seen.
+* ``clock``: one row; wall clock minus CLOCK_BOOTTIME, as it is and as it was last trusted, and from when on
+  (CLOCK_BOOTTIME) the wall clock is trusted.
+* ``identity``: one row; the id of this file. A sequence number has a meaning only together with it.
+
+Queue of the OTLP export:
+
+* ``pending_logs``, ``pending_spans``: what is still to be exported, by position in the queue. The position of
+  a log record is the number of its transition. ``first_seq``: the first transition that a span needs.
+* ``span_states``: the open operation and the previous spans of each domain (JSON). ``open_since``: start of
+  the open operation.
+* ``dead_letters``: what a receiver rejected for good, with the reason.
+
+All times are Unix time in seconds unless stated otherwise.
 """
 
 import sqlite3
+from typing import Final
 
 _V1 = """
 CREATE TABLE transitions (
@@ -159,27 +180,78 @@ CREATE TABLE clock (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1, _V2, _V3, _V4)
+_V5 = """
+ALTER TABLE counts RENAME TO domain_counters;
+ALTER TABLE domain_counters RENAME COLUMN name TO domain;
+ALTER TABLE domain_counters RENAME COLUMN count TO value;
+ALTER TABLE domain_counters RENAME COLUMN last TO last_at;
+ALTER TABLE totals RENAME TO connection_counters;
+ALTER TABLE connection_counters RENAME COLUMN what TO label_1;
+ALTER TABLE connection_counters RENAME COLUMN reason TO label_2;
+ALTER TABLE connection_counters RENAME COLUMN count TO value;
+ALTER TABLE watches RENAME TO connection_coverage;
+ALTER TABLE connection_coverage RENAME COLUMN watched_until TO observed_until;
+ALTER TABLE folded RENAME TO aggregated_domains;
+ALTER TABLE aggregated_domains RENAME COLUMN name TO domain;
+ALTER TABLE transitions RENAME COLUMN unexplained TO exported_without_message;
+ALTER TABLE pending_logs RENAME COLUMN place TO position;
+ALTER TABLE pending_spans RENAME COLUMN place TO position;
+ALTER TABLE pending_spans RENAME COLUMN at TO ended_at;
+ALTER TABLE pending_spans RENAME COLUMN first TO first_seq;
+DROP INDEX pending_spans_first;
+CREATE INDEX pending_spans_first_seq ON pending_spans (first_seq);
+DROP INDEX trails_since;
+ALTER TABLE trails RENAME TO span_states;
+ALTER TABLE span_states RENAME COLUMN first TO first_seq;
+ALTER TABLE span_states RENAME COLUMN since TO open_since;
+ALTER TABLE span_states RENAME COLUMN trail TO state;
+CREATE INDEX span_states_open_since ON span_states (open_since) WHERE open_since IS NOT NULL;
+ALTER TABLE set_aside RENAME TO dead_letters;
+ALTER TABLE dead_letters RENAME COLUMN place TO position;
+ALTER TABLE dead_letters RENAME COLUMN at TO failed_at;
+ALTER TABLE dead_letters RENAME COLUMN words TO error;
+"""
+
+_MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
 """Entry n takes a file from version n to n + 1."""
 
 VERSION = len(_MIGRATIONS)
+
+RENAMED_IN: Final = 5
+"""Version that renamed tables and columns; the history (``transitions``, ``incidents``) kept its names."""
+
+_VIEWS_OF_V4 = """
+CREATE TEMP VIEW domain_counters AS
+    SELECT connection, name AS domain, event, reason, count AS value, last AS last_at FROM counts;
+CREATE TEMP VIEW connection_counters AS
+    SELECT connection, kind, what AS label_1, reason AS label_2, count AS value FROM totals;
+CREATE TEMP VIEW connection_coverage AS SELECT connection, watched_until AS observed_until FROM watches;
+CREATE TEMP VIEW aggregated_domains AS SELECT connection, name AS domain FROM folded;
+"""
 
 
 class FutureError(Exception):
     """The file was written by a newer release."""
 
     def __init__(self, version: int) -> None:
-        super().__init__(f"it has version {version}, this release knows {VERSION}")
+        super().__init__(f"it has schema version {version}, this release supports up to {VERSION}")
 
 
 def migrate(database: sqlite3.Connection) -> None:
-    """Bring the file to this release's version.
+    """Bring the file to this release's schema version.
 
-    Raises FutureError for a newer one, sqlite3.Error where the file cannot be read or written.
+    Raises FutureError if the file has a newer version, sqlite3.Error if it cannot be read or written.
     """
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise FutureError(version)
     for number in range(version, VERSION):
-        # One transaction each: a migration that is cut short did not happen.
+        # One transaction per version: an interrupted migration leaves the file as it was.
         database.executescript(f"BEGIN;{_MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")
+
+
+def add_views(database: sqlite3.Connection) -> None:
+    """Give a file of version 4 that cannot be written the names of this version, as temporary views."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == RENAMED_IN - 1:
+        database.executescript(_VIEWS_OF_V4)

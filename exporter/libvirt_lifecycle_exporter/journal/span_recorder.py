@@ -35,11 +35,12 @@ _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=
 _NONE: frozenset[str] = frozenset()
 _LAST = """SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'transitions'), 0),
     (SELECT id FROM identity)"""
-_TRAIL = "SELECT trail FROM trails WHERE uuid = ? AND connection = ?"
-_PEERS = "SELECT trail FROM trails WHERE uuid = ? AND connection <> ?"
-_KEEP_TRAIL = """INSERT INTO trails (connection, uuid, first, since, trail) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET first = excluded.first, since = excluded.since, trail = excluded.trail"""
-_PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, at, first, span) VALUES (?, ?, ?, ?, ?)"
+_TRAIL = "SELECT state FROM span_states WHERE uuid = ? AND connection = ?"
+_PEERS = "SELECT state FROM span_states WHERE uuid = ? AND connection <> ?"
+_KEEP_TRAIL = """INSERT INTO span_states (connection, uuid, first_seq, open_since, state)
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+    SET first_seq = excluded.first_seq, open_since = excluded.open_since, state = excluded.state"""
+_PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, ended_at, first_seq, span) VALUES (?, ?, ?, ?, ?)"
 
 
 class SpanRecorder:
@@ -64,7 +65,7 @@ class SpanRecorder:
         traced = self._trace(database, batch) if batch.transitions else []
         if batch.forgotten:
             database.executemany(
-                "DELETE FROM trails WHERE uuid = ? AND connection = ? AND since IS NULL",
+                "DELETE FROM span_states WHERE uuid = ? AND connection = ? AND open_since IS NULL",
                 [(domain.uuid, domain.connection) for domain in batch.forgotten],
             )
         return traced
@@ -75,7 +76,7 @@ class SpanRecorder:
         ``now``, ``latest``: the earliest and the latest that it may be; Unix time, seconds.
         """
         overdue = database.execute(
-            "SELECT connection, uuid, trail FROM trails WHERE since < ? OR since > ?",
+            "SELECT connection, uuid, state FROM span_states WHERE open_since < ? OR open_since > ?",
             (now - LIMIT, latest + LIMIT),
         ).fetchall()
         closed: list[tuple[Key, Span]] = []
@@ -94,7 +95,7 @@ class SpanRecorder:
         """Let all that is open follow a jump of the wall clock: its duration is not the clock's error."""
         trails = {}
         for connection, uuid, text in database.execute(
-            "SELECT connection, uuid, trail FROM trails"
+            "SELECT connection, uuid, state FROM span_states"
         ).fetchall():
             with self._threads.guard(WORKER):
                 trails[connection, uuid] = read_trail(text).shifted(seconds)
@@ -161,7 +162,7 @@ def read_span(text: str) -> Span:
 
 
 def read_trail(text: str) -> Trail:
-    """Read a trail as ``trails`` has it."""
+    """Read a trail as ``span_states`` has it."""
     under_way, previous, run, migration, conditions = json.loads(text)
     return Trail(
         _open(under_way) if under_way else None,

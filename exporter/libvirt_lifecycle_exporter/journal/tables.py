@@ -23,12 +23,12 @@ from libvirt_lifecycle_exporter.journal.damage import (
     text_or_bytes,
 )
 from libvirt_lifecycle_exporter.journal.rows import (
+    AGGREGATE,
     DOMAIN,
     EXPLAIN,
-    FOLD,
     INSERT_TRACED,
     INSERT_TRANSITION,
-    UNFOLD,
+    SEPARATE,
     UPSERT_DOMAIN,
     UPSERT_HOST,
     UPSERT_INCIDENT,
@@ -56,36 +56,36 @@ _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 """What SQLite may return for each column; it holds no column to its type."""
 _COUNT_KINDS = MappingProxyType(
     {
-        **dict.fromkeys(("connection", "name", "event", "reason"), (str,)),
-        "count": (int,),
-        "last": (float,),
+        **dict.fromkeys(("connection", "domain", "event", "reason"), (str,)),
+        "value": (int,),
+        "last_at": (float,),
     }
 )
 _TOTAL_KINDS = MappingProxyType(
-    {**dict.fromkeys(("connection", "kind", "what", "reason"), (str,)), "count": (float,)}
+    {**dict.fromkeys(("connection", "kind", "label_1", "label_2"), (str,)), "value": (float,)}
 )
-_WATCH_KINDS = MappingProxyType({"connection": (str,), "watched_until": (float,)})
+_COVERAGE_KINDS = MappingProxyType({"connection": (str,), "observed_until": (float,)})
 _SCOPE_KINDS = MappingProxyType(dict.fromkeys(("connection", "include", "exclude"), (str,)))
-_FOLDED_KINDS = MappingProxyType({"connection": (str,), "name": (str,)})
+_AGGREGATED_KINDS = MappingProxyType({"connection": (str,), "domain": (str,)})
 _HOST_KINDS = MappingProxyType({"connection": (str,), "boot_id": (str,), "rebooted_at": (float,)})
 _CLOCK_KINDS = MappingProxyType({**dict.fromkeys(ClockRecord._fields, (float,)), "boot_id": (str,)})
 _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {
-        "counts": _COUNT_KINDS,
-        "totals": _TOTAL_KINDS,
+        "domain_counters": _COUNT_KINDS,
+        "connection_counters": _TOTAL_KINDS,
         "domains": _DOMAIN_KINDS,
         "incidents": INCIDENT_KINDS,
-        "watches": _WATCH_KINDS,
+        "connection_coverage": _COVERAGE_KINDS,
         "scopes": _SCOPE_KINDS,
-        "folded": _FOLDED_KINDS,
+        "aggregated_domains": _AGGREGATED_KINDS,
         "hosts": _HOST_KINDS,
         "clock": _CLOCK_KINDS,
     }
 )
 
 
-_COUNTERS = frozenset({"counts", "totals"})
-_NAMED = frozenset({"counts", "folded"})
+_COUNTERS = frozenset({"domain_counters", "connection_counters"})
+_NAMED = frozenset({"domain_counters", "aggregated_domains"})
 """Tables whose rows are about a domain's name: connection, name, ..."""
 
 
@@ -112,19 +112,20 @@ def append(
 ) -> None:
     """Write a batch down, and let the counters grow by it. ``traced`` as in ``write_history``."""
     write_history(database, batch, traced, put)
-    put(database, "DELETE FROM counts WHERE connection = ? AND name = ?", batch.expired, tuple)
+    put(database, "DELETE FROM domain_counters WHERE connection = ? AND domain = ?", batch.expired, tuple)
     put(
         database,
-        "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-        "SET count = count + excluded.count, last = excluded.last",
+        "INSERT INTO domain_counters VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+        "SET value = value + excluded.value, last_at = excluded.last_at",
         batch.counts.items(),
         lambda item: (*item[0], *item[1]),
     )
     for name, is_folded in batch.folded.items():
-        put(database, FOLD if is_folded else UNFOLD, [name], tuple)
+        put(database, AGGREGATE if is_folded else SEPARATE, [name], tuple)
     put(
         database,
-        "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        "INSERT INTO connection_counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+        "SET value = value + excluded.value",
         batch.totals.items(),
         lambda item: (*item[0], item[1]),
     )
@@ -135,7 +136,12 @@ def append(
         lambda domain: (domain.connection, domain.uuid),
     )
     put(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
-    put(database, "INSERT OR REPLACE INTO watches VALUES (?, ?)", batch.watched_until.items(), tuple)
+    put(
+        database,
+        "INSERT OR REPLACE INTO connection_coverage VALUES (?, ?)",
+        batch.watched_until.items(),
+        tuple,
+    )
     put(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
     put(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
     if batch.clock is not None:
@@ -167,7 +173,7 @@ def replace(
         _fill(database, memory, put)
     # Domains that were forgotten while the journal could not be written.
     database.execute(
-        "DELETE FROM trails WHERE since IS NULL AND (connection, uuid) NOT IN "
+        "DELETE FROM span_states WHERE open_since IS NULL AND (connection, uuid) NOT IN "
         "(SELECT connection, uuid FROM domains)"
     )
 
@@ -185,13 +191,13 @@ def _goes(extent: RunScope, table: str, *typed: Any) -> bool:  # noqa: ANN401 - 
 def _fill(database: sqlite3.Connection, memory: SavedState, put: Put) -> None:
     """Write down what is not there."""
     rows: dict[str, tuple[Iterable[Any], Callable[[Any], Sequence[Any]]]] = {
-        "counts": (memory.counts.items(), lambda item: (*item[0], *item[1])),
-        "totals": (memory.totals.items(), lambda item: (*item[0], item[1])),
+        "domain_counters": (memory.counts.items(), lambda item: (*item[0], *item[1])),
+        "connection_counters": (memory.totals.items(), lambda item: (*item[0], item[1])),
         "domains": (memory.domains, domain_row),
         "incidents": (memory.incidents, incident_row),
-        "watches": (memory.watched_until.items(), tuple),
+        "connection_coverage": (memory.watched_until.items(), tuple),
         "scopes": (memory.scopes.items(), lambda item: (item[0], *item[1])),
-        "folded": (memory.folded, tuple),
+        "aggregated_domains": (memory.folded, tuple),
         "hosts": (memory.hosts.items(), lambda item: (item[0], *item[1])),
         "clock": ([memory.clock] if memory.clock is not None else [], tuple),
     }
@@ -212,12 +218,12 @@ def read(database: sqlite3.Connection, damaged: list[Damaged]) -> SavedState:
     """
     reader = _Reader(database, damaged)
     return SavedState(
-        {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in reader.rows("counts")},
-        {(row[0], row[1], row[2], row[3]): row[4] for row in reader.rows("totals")},
+        {(row[0], row[1], row[2], row[3]): (row[4], row[5]) for row in reader.rows("domain_counters")},
+        {(row[0], row[1], row[2], row[3]): row[4] for row in reader.rows("connection_counters")},
         [domain_from(row) for row in reader.rows("domains")],
-        {row[0]: row[1] for row in reader.rows("watches")},
+        {row[0]: row[1] for row in reader.rows("connection_coverage")},
         [incident_from(row) for row in reader.rows("incidents", "WHERE closed_at IS NULL")],
-        frozenset((row[0], row[1]) for row in reader.rows("folded")),
+        frozenset((row[0], row[1]) for row in reader.rows("aggregated_domains")),
         {row[0]: Scope(row[1], row[2]) for row in reader.rows("scopes")},
         {row[0]: HostRecord(row[1], row[2]) for row in reader.rows("hosts")},
         next((ClockRecord(*row) for row in [*reader.rows("clock")]), None),
@@ -248,7 +254,7 @@ def problem_in(table: str, row: tuple[Any, ...]) -> str:
 
 def _nonsense(table: str, row: tuple[Any, ...]) -> str:
     """Return what is wrong with a row whose values all have the right type; "" if nothing is."""
-    if table == "totals" and row[1] not in TOTAL_KINDS:
+    if table == "connection_counters" and row[1] not in TOTAL_KINDS:
         return f"kind is {row[1]!r:.60}"
     if table == "domains":
         try:
@@ -256,9 +262,9 @@ def _nonsense(table: str, row: tuple[Any, ...]) -> str:
         except (TypeError, ValueError) as error:
             return f"details: {error}"
     if table in _COUNTERS and not (row[4] >= 0 and is_exact(row[4])):
-        return f"count is {row[4]!r:.60}"
+        return f"value is {row[4]!r:.60}"
     if table == "incidents" and row[4] not in KINDS:
         return f"kind is {row[4]!r:.60}"
-    if table == "counts" and row[2] == COUNTED_INCIDENT and row[3] not in KINDS:
+    if table == "domain_counters" and row[2] == COUNTED_INCIDENT and row[3] not in KINDS:
         return f"reason is {row[3]!r:.60}"
     return ""

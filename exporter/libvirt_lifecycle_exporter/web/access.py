@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.config.settings import user_path
+from libvirt_lifecycle_exporter.config.settings import expand_path
 from libvirt_lifecycle_exporter.runtime.threads import WEB_CONFIG, SupervisedThread, ThreadRegistry
 from libvirt_lifecycle_exporter.web.config import WebConfig, parse
 from libvirt_lifecycle_exporter.web.config_values import WebConfigError
@@ -76,7 +76,7 @@ class AccessControl:
     ) -> None:
         """``path``: of the file; empty: none. ``clock``: monotonic, seconds. Raises ``WebConfigError``."""
         self._clock = clock
-        self._file = user_path(path) if path else None
+        self._file = expand_path(path) if path else None
         self.active = load(self._file) if self._file else ActiveConfig(WebConfig(), None)
         self._log_warnings()
         self._fingerprints = self._attempted = self.active.fingerprints

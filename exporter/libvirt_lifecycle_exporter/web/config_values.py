@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from libvirt_lifecycle_exporter.config.settings import duration
+from libvirt_lifecycle_exporter.config.settings import parse_duration
 from libvirt_lifecycle_exporter.web import tls_names
 
 _BCRYPT_HASH = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
@@ -184,7 +184,7 @@ def parse_interval(where: str, value: object) -> float:
         if "".join(number + unit for number, unit in parts) == word and parts:
             seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
         else:
-            seconds = duration(word)
+            seconds = parse_duration(word)
     except ValueError:
         raise WebConfigError(f"{where}: invalid duration {quote(word)}: use e.g. 250ms, 1.5s, 2m") from None
     if seconds > _MAX_INTERVAL:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.cli.choices import names
-from libvirt_lifecycle_exporter.cli.follow import endless, finished
-from libvirt_lifecycle_exporter.journal import history as room
+from libvirt_lifecycle_exporter.cli.follow import follow, read_range
+from libvirt_lifecycle_exporter.cli.selectors import parse_domain_pattern
+from libvirt_lifecycle_exporter.journal import history as history_module
 from libvirt_lifecycle_exporter.journal.history import (
-    PAGE,
+    PAGE_SIZE,
     History,
     MissingError,
     NewerError,
-    Place,
+    Position,
     UnreadableError,
 )
 from libvirt_lifecycle_exporter.journal.history_query import Selection
@@ -28,7 +28,7 @@ EVERYTHING = Selection()
 
 def read(path: Path, selection: Selection = EVERYTHING, limit: int | None = None) -> list[str]:
     history = History(path)
-    parts = finished(history, selection, history.span(selection, limit))
+    parts = read_range(history, selection, history.entry_range(selection, limit))
     return [entry.transition.name for part in parts for entry in part]
 
 
@@ -56,10 +56,10 @@ def test_what_was_appended_is_read_while_the_writer_has_it_open(journal: Journal
 
 
 def test_many_pages_are_one_history(journal: Journal) -> None:
-    expected = [f"vm-{number}" for number in range(2 * PAGE + 1)]
+    expected = [f"vm-{number}" for number in range(2 * PAGE_SIZE + 1)]
     append(journal, [change(name) for name in expected])
     assert read(journal.path) == expected
-    assert read(journal.path, limit=PAGE + 1) == expected[PAGE:]
+    assert read(journal.path, limit=PAGE_SIZE + 1) == expected[PAGE_SIZE:]
 
 
 def test_selections_narrow(journal: Journal) -> None:
@@ -73,13 +73,13 @@ def test_selections_narrow(journal: Journal) -> None:
         ],
     )
     path = journal.path
-    assert read(path, Selection(among={"event": ("stopped",)})) == ["web-2", "db", "web-1"]
-    assert read(path, Selection(among={"event": ("stopped",), "reason": ("crashed",)})) == ["web-2", "db"]
-    assert read(path, Selection(among={"connection": ("other",)})) == ["db"]
-    assert read(path, Selection(names("web-."))) == ["web-1", "web-2", "web-1"]
-    assert read(path, Selection(names("web"))) == []
+    assert read(path, Selection(columns={"event": ("stopped",)})) == ["web-2", "db", "web-1"]
+    assert read(path, Selection(columns={"event": ("stopped",), "reason": ("crashed",)})) == ["web-2", "db"]
+    assert read(path, Selection(columns={"connection": ("other",)})) == ["db"]
+    assert read(path, Selection(parse_domain_pattern("web-."))) == ["web-1", "web-2", "web-1"]
+    assert read(path, Selection(parse_domain_pattern("web"))) == []
     assert read(path, Selection(since=300)) == ["db", "web-1"]
-    assert read(path, Selection(names("web-."), since=150), limit=1) == ["web-1"]
+    assert read(path, Selection(parse_domain_pattern("web-."), since=150), limit=1) == ["web-1"]
     assert read(path, Selection(since=500), limit=3) == []
     assert read(path, limit=0) == []
     assert History(path).connections() == ["other", HERE]
@@ -113,9 +113,9 @@ def test_a_log_without_its_index_is_refused_and_stays(
     journal.close()
     leave_unfinished(journal.path)
     journal.path.with_name("journal.sqlite-shm").unlink()
-    monkeypatch.setattr(room, "_PATIENCE", 0.0)
+    monkeypatch.setattr(history_module, "_FILE_TIMEOUT", 0.0)
     before = files(journal.path)
-    with pytest.raises(UnreadableError, match="cannot be read without changing it"):
+    with pytest.raises(UnreadableError, match="without changing it"):
         read(journal.path)
     assert files(journal.path) == before
 
@@ -123,7 +123,7 @@ def test_a_log_without_its_index_is_refused_and_stays(
 def test_readers_do_not_keep_the_writer_from_its_log(journal: Journal) -> None:
     append(journal, [change()])
     history = History(journal.path)
-    parts = endless(history, EVERYTHING, Place("", 0), lambda: None, pytest.fail)
+    parts = follow(history, EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     next(parts)
     with closing(sqlite3.connect(journal.path)) as database:
         busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -135,7 +135,7 @@ def test_a_writer_that_comes_while_a_quiet_file_is_read_makes_it_be_read_again(j
     journal.close()
     came: list[Journal] = []
 
-    def passes(_: str) -> bool:
+    def matches_name(_: str) -> bool:
         if not came:
             came.append(Journal(journal.path))
             came[0].restore()
@@ -143,7 +143,7 @@ def test_a_writer_that_comes_while_a_quiet_file_is_read_makes_it_be_read_again(j
         return True
 
     history = History(journal.path)
-    page = history.page(Selection(passes), Place("", 0))
+    page = history.page(Selection(matches_name), Position("", 0))
     assert [entry.transition.name for entry in page.entries] == ["a", "b"]
     came[0].close()
 
@@ -170,15 +170,15 @@ def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with pytest.raises(MissingError, match=f"no journal at {path}"):
         read(path)
-    with pytest.raises(UnreadableError, match="is no file"):
+    with pytest.raises(UnreadableError, match="is not a regular file"):
         read(tmp_path)
     path.write_text("my holiday diary, which is long enough to be read as the header of a database " * 20)
-    with pytest.raises(UnreadableError, match="no SQLite file"):
+    with pytest.raises(UnreadableError, match="not an SQLite file"):
         read(path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE holidays (day)")
-        with pytest.raises(UnreadableError, match="no journal of this exporter"):
+        with pytest.raises(UnreadableError, match="another SQLite database"):
             read(path)
 
 
