@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.config import settings
 from libvirt_lifecycle_exporter.config.libvirt_client_config import read_client_config
 from libvirt_lifecycle_exporter.config.options import DURATION, common
 from libvirt_lifecycle_exporter.config.settings import Settings
-from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.config.telemetry import read_telemetry
 from libvirt_lifecycle_exporter.hypervisor import library_log
 from libvirt_lifecycle_exporter.runtime import log_format as logs
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
@@ -47,7 +47,7 @@ def _read(context: click.Context, given: dict[str, Any]) -> Settings:
         if "targets" not in both:
             client = read_client_config()
             both["targets"] = (settings.target(client.default_uri or settings.DEFAULT_URI, client.aliases),)
-        read = Settings(**both, telemetry=telemetry(os.environ))
+        read = Settings(**both, telemetry=read_telemetry(os.environ))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     logs.setup(read.log_level, read.log_format)
@@ -109,12 +109,12 @@ def _try_endpoints(read: Settings) -> bool:
     """Say whether what is to be sent would be taken; True if it would, or if nothing is to be sent."""
     if not read.telemetry:
         return True
-    from libvirt_lifecycle_exporter.otel.endpoint_check import trials  # noqa: PLC0415 - only if it is wanted
+    from libvirt_lifecycle_exporter.otel.endpoint_check import check_endpoints  # noqa: PLC0415 - only if used
 
-    found = trials(read.telemetry)
-    for trial in found:
-        click.echo("\n  ".join(trial.lines))
-    return all(trial.well for trial in found)
+    found = check_endpoints(read.telemetry)
+    for result in found:
+        click.echo("\n  ".join(result.lines))
+    return all(result.ok for result in found)
 
 
 @command.command()

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
+from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES
 
 CHUNK: Final = 2000
@@ -42,7 +42,8 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
         numbers += database.execute(f"SELECT min({column}) FROM {table}").fetchone()  # noqa: S608 - our names
     if TRACES in signals:
         numbers += database.execute(
-            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?", (now - 2 * LIMIT, latest + 2 * LIMIT)
+            "SELECT min(first) FROM trails WHERE since BETWEEN ? AND ?",
+            (now - 2 * OPERATION_LIMIT, latest + 2 * OPERATION_LIMIT),
         ).fetchone()
     return min(number for number in numbers if number is not None)
 
@@ -55,7 +56,8 @@ def remove_old(database: sqlite3.Connection, before: float, latest: float, end: 
     """
     # "+": in the order of the numbers, from the oldest, instead of through the index.
     stays = database.execute(
-        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1", (before, latest)
+        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1",
+        (before, latest),
     ).fetchone()
     gone = database.execute(
         "DELETE FROM transitions WHERE seq IN "
