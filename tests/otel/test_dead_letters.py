@@ -73,7 +73,7 @@ def test_a_lone_surrogate_cannot_be_told(field: str, signal: str) -> None:
     ref = SpanRef("1" * 32, "2" * 16)
     change = Transition(**{**event()._asdict(), field: "broken \ud800"})
     span = Span(1, ref, "x", change.at, change.at, "", None, (), (1,)) if signal == TRACES else None
-    item = ExportItem(1, HERE, change.uuid, span, (Row(1, change, ref, unexplained=False),))
+    item = ExportItem(1, HERE, change.uuid, span, (Row(1, change, ref, exported_without_message=False),))
     result = OtlpExporter(signal, Encoder(build_resources({HERE: HERE}, "")), Nowhere()).export([item])
     assert result.status is ExportStatus.UNENCODABLE
 

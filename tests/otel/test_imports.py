@@ -9,7 +9,7 @@ import pytest
 
 ASK = """
 import json, sys
-from libvirt_lifecycle_exporter.app.application import application as app
+from libvirt_lifecycle_exporter.app import application as app
 from libvirt_lifecycle_exporter.cli.main import main as cli
 from libvirt_lifecycle_exporter.config.settings import Settings
 from libvirt_lifecycle_exporter.config.telemetry import read_telemetry

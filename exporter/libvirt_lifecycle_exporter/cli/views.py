@@ -4,17 +4,16 @@ Law: a record has all fields; a row has what differs from the usual.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from libvirt_lifecycle_exporter.cli.formatting import lasting, local, one_line, utc
-from libvirt_lifecycle_exporter.engine.incidents import OPENS, OPENS_ANY, Incident
+from libvirt_lifecycle_exporter.engine.incidents import Incident
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry
+from libvirt_lifecycle_exporter.model.severity import Severity, meaning_of
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
 Shown = TypeVar("Shown")
 
-_ALSO_BAD: Final = frozenset({"io_error", "control_error"})
-"""Events that are a failure even where no incident comes of them."""
 _SHORT = 8
 """Characters of an incident's id that tell it from others on one screen."""
 
@@ -83,8 +82,8 @@ def incidents(now: float, *, connections: bool) -> View[Incident]:
 
 
 def is_failure(change: Transition) -> bool:
-    """Tell whether a transition is one that nobody wished for."""
-    return (change.event, change.reason) in OPENS or change.event in OPENS_ANY or change.event in _ALSO_BAD
+    """Return whether a transition is a warning or an error."""
+    return meaning_of(change).severity >= Severity.WARNING
 
 
 def note(change: Transition) -> str:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
-from libvirt_lifecycle_exporter.engine.incidents import CRASHED, FAILED, Incident
+from libvirt_lifecycle_exporter.engine.incidents import Incident
+from libvirt_lifecycle_exporter.model.severity import CRASHED, FAILED
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
 Pair = tuple[str, str]

@@ -10,35 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.model.severity import CRASHED, FAILED, HUNG, IO_ERROR, meaning_of
 from libvirt_lifecycle_exporter.model.transitions import Transition
-from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
 
 Pair = tuple[str, str]
 Key = tuple[str, str]
 """connection, uuid"""
 
-CRASHED: Final = "crashed"
-HUNG: Final = "hung"
-IO_ERROR: Final = "io_error"
-FAILED: Final = "failed"
 KINDS: Final = (CRASHED, HUNG, IO_ERROR, FAILED)
-
-OPENS: Final[Mapping[Pair, str]] = MappingProxyType(
-    {
-        ("stopped", "crashed"): CRASHED,
-        ("stopped", "hung"): HUNG,
-        ("watchdog", "poweroff"): HUNG,
-        ("suspended", "watchdog"): HUNG,
-        ("suspended", "ioerror"): IO_ERROR,
-        ("stopped", "failed"): FAILED,
-        ("suspended", "postcopy_failed"): FAILED,
-        ("resumed", "postcopy_failed"): FAILED,
-    }
-)
-"""(event, reason) -> the kind of incident that it is evidence of."""
-
-OPENS_ANY: Final[Mapping[str, str]] = MappingProxyType({"crashed": CRASHED, "hung": HUNG})
-"""The same for events that are evidence whatever their reason."""
 
 HEALS: Final = frozenset({"started", "resumed"})
 """Events after which the domain runs."""
@@ -92,7 +71,7 @@ class Incidents:
         """Return the id of the incident that ``change`` belongs to, if any, and what it opened or closed."""
         key = (change.connection, change.uuid)
         self._watch(key, change)
-        kind = _kind(change)
+        kind = meaning_of(change).incident_kind
         if kind:
             return self._evidence(key, kind, change)
         of_domain = self._open.get(key)
@@ -186,14 +165,6 @@ class Incidents:
 def incident_id(connection: str, uuid: str, kind: str, opened_at: float) -> str:
     """Return the id: the same after a restart, another for the next incident."""
     return hashlib.sha256("\0".join((connection, uuid, kind, repr(opened_at))).encode()).hexdigest()[:16]
-
-
-def _kind(change: Transition) -> str:
-    """Return the kind of incident that a transition is evidence of; "" if none."""
-    if change.event == "io_error":
-        # The domain that is told of the error, or that is told nothing, runs on.
-        return IO_ERROR if change.detail_code == IO_ERROR_ACTIONS.index("pause") else ""
-    return OPENS.get((change.event, change.reason)) or OPENS_ANY.get(change.event, "")
 
 
 def _explanation(of_domain: Mapping[str, Incident], kind: str, change: Transition) -> Incident | None:

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.model.severity import MEANINGS
+
 Pair = tuple[str, str]
 
 OPERATION_LIMIT: Final = 600.0
@@ -63,15 +65,19 @@ SPAN_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 OTHER_NAME: Final = "domain event"
 """Span name of an event that this version does not know."""
 
-OPERATION_NAMES: Final[Mapping[Pair, str]] = MappingProxyType(
+_NAMES: Final = MappingProxyType(
     {
-        ("started", "restored"): RESTORE,
-        ("started", "migrated"): MIGRATE_IN,
-        ("stopped", "shutdown"): SHUT_DOWN,
-        ("stopped", "quit"): SHUT_DOWN,
-        ("stopped", "saved"): SAVE,
-        ("stopped", "migrated"): MIGRATE_OUT,
+        "shutdown": SHUT_DOWN,
+        "save": SAVE,
+        "restore": RESTORE,
+        "migrate_in": MIGRATE_IN,
+        "migrate_out": MIGRATE_OUT,
     }
+)
+"""Operation of ``model.severity`` -> span name."""
+
+OPERATION_NAMES: Final[Mapping[Pair, str]] = MappingProxyType(
+    {pair: _NAMES[meaning.operation] for pair, meaning in MEANINGS.items() if meaning.operation}
 )
 """(event, reason) -> final name of the operation that it ends, or that consists of it alone."""
 

@@ -31,19 +31,19 @@ class Row(NamedTuple):
     number: int
     change: Transition
     ref: SpanRef
-    unexplained: bool
+    exported_without_message: bool
     """Whether it was or may have been sent before its message arrived. It is then always sent without one."""
 
     @property
     def message(self) -> str:
         """The message that is sent."""
-        return "" if self.unexplained else self.change.message
+        return "" if self.exported_without_message else self.change.message
 
     @property
     def may_get_message(self) -> bool:
         """Whether a message may still arrive."""
         pair = (self.change.event, self.change.reason)
-        return not self.change.message and not self.unexplained and pair in EXPLAINED
+        return not self.change.message and not self.exported_without_message and pair in EXPLAINED
 
     def is_waiting(self, now: float) -> bool:
         """Return whether the transition still waits for its message. ``now``: Unix time in seconds."""

@@ -97,7 +97,7 @@ class ExportQueue:
             oldest = database.execute(_OLDEST[signal]).fetchone()
         return count, oldest[0] if oldest and isinstance(oldest[0], float) else 0.0
 
-    def mark_sent_without_message(self, signal: str, numbers: Sequence[int]) -> None:
+    def mark_exported_without_message(self, signal: str, numbers: Sequence[int]) -> None:
         """Record that these transitions, by journal number, are sent without a message."""
         with self._transaction() as database:
             self._check_identity(database, signal)
@@ -221,6 +221,6 @@ def _read_row(values: tuple[object, ...]) -> Row:
     """Return a transition read from the journal. Raises ValueError if it is damaged."""
     if problem := problem_of(values, _ROW_TYPES):
         raise ValueError(problem)
-    number, *fields, trace_id, span_id, unexplained = values
+    number, *fields, trace_id, span_id, exported_without_message = values
     change = Transition(*fields)  # type: ignore[arg-type] # as the columns are
-    return Row(number, change, SpanRef(trace_id, span_id), bool(unexplained))  # type: ignore[arg-type] # as above
+    return Row(number, change, SpanRef(trace_id, span_id), bool(exported_without_message))  # type: ignore[arg-type] # as above

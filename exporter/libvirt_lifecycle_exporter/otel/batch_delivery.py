@@ -148,7 +148,7 @@ class BatchDelivery:
         self._count_dropped(cause, len(items))
         numbers = [row.number for item in items[:_MAX_LOGGED_ITEMS] for row in item.rows[:_MAX_LOGGED_ROWS]]
         log.warning(
-            "items cannot be delivered; moved to the table set_aside",
+            "items cannot be delivered; moved to the dead letters",
             extra={
                 "signal": self._signal,
                 "count": len(items),

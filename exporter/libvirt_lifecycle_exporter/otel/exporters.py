@@ -1,8 +1,15 @@
 """Exporters of items: as OTLP requests over a transport, or as JSON lines on standard output."""
 
+import datetime as dt
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1 import trace_pb2 as trace
+from opentelemetry.sdk.resources import Resource
 
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, ExportItem
 from libvirt_lifecycle_exporter.otel.encoding import Encoder
@@ -40,12 +47,14 @@ class ConsoleExporter:
         self._encoder = encoder
 
     def export(self, items: Sequence[ExportItem]) -> ExportResult:
-        encode = self._encoder.logs if self._signal == LOGS else self._encoder.spans
         ensure_ascii = not (sys.stdout.encoding or "").lower().startswith("utf")
         try:
-            lines = [
-                json.dumps(json.loads(one.to_json()), ensure_ascii=ensure_ascii) for one in encode(items)
-            ]
+            records = (
+                [_log_record_fields(*one) for one in self._encoder.log_records(items)]
+                if self._signal == LOGS
+                else [_span_fields(*one) for one in self._encoder.spans(items)]
+            )
+            lines = [json.dumps(record, ensure_ascii=ensure_ascii) for record in records]
         except ValueError as error:
             return ExportResult(ExportStatus.UNENCODABLE, str(error))
         try:
@@ -80,3 +89,77 @@ class TeeExporter:
 
     def close(self) -> None:
         self._exporter.close()
+
+
+def _span_fields(resource: Resource, span: trace.Span) -> dict[str, Any]:
+    """Return a span in the format of the SDK's console exporter."""
+    status = {"status_code": trace.Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_")}
+    if span.status.message:
+        status["description"] = span.status.message
+    return {
+        "name": span.name,
+        "context": _context(span),
+        "kind": "SpanKind.INTERNAL",
+        "parent_id": None,
+        "start_time": _format_time(span.start_time_unix_nano),
+        "end_time": _format_time(span.end_time_unix_nano),
+        "status": status,
+        "attributes": _decode(span.attributes),
+        "events": [
+            {
+                "name": event.name,
+                "timestamp": _format_time(event.time_unix_nano),
+                "attributes": _decode(event.attributes),
+            }
+            for event in span.events
+        ],
+        "links": [{"context": _context(link), "attributes": _decode(link.attributes)} for link in span.links],
+        "resource": _resource_fields(resource),
+    }
+
+
+def _log_record_fields(resource: Resource, record: LogRecord) -> dict[str, Any]:
+    """Return a log record in the format of the SDK's console exporter."""
+    at = _format_time(record.time_unix_nano)
+    return {
+        "body": record.body.string_value,
+        "severity_number": record.severity_number,
+        "severity_text": record.severity_text,
+        "attributes": _decode(record.attributes),
+        "dropped_attributes": 0,
+        "timestamp": at,
+        "observed_timestamp": at,
+        "trace_id": f"0x{record.trace_id.hex()}",
+        "span_id": f"0x{record.span_id.hex()}",
+        "trace_flags": record.flags,
+        "resource": _resource_fields(resource),
+        "event_name": record.event_name,
+    }
+
+
+def _context(span: trace.Span | trace.Span.Link) -> dict[str, str]:
+    return {
+        "trace_id": f"0x{span.trace_id.hex()}",
+        "span_id": f"0x{span.span_id.hex()}",
+        "trace_state": "[]",
+    }
+
+
+def _resource_fields(resource: Resource) -> dict[str, Any]:
+    return {"attributes": dict(resource.attributes), "schema_url": resource.schema_url}
+
+
+def _decode(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    return {attribute.key: _decode_value(attribute.value) for attribute in attributes}
+
+
+def _decode_value(value: AnyValue) -> Any:  # noqa: ANN401 - JSON
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_decode_value(one) for one in value.array_value.values]
+    return getattr(value, kind) if kind else None
+
+
+def _format_time(nanoseconds: int) -> str:
+    """Return the time in RFC 3339 with microseconds."""
+    return f"{dt.datetime.fromtimestamp(nanoseconds / 1e9, dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

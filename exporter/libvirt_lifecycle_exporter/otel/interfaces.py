@@ -22,7 +22,7 @@ class ExportQueue(Protocol):
     def statistics(self, signal: str) -> tuple[int, float]:
         """Return the number of pending items and the time of the oldest (0: none)."""
 
-    def mark_sent_without_message(self, signal: str, numbers: Sequence[int]) -> None:
+    def mark_exported_without_message(self, signal: str, numbers: Sequence[int]) -> None:
         """Record that these transitions, by journal number, are sent without a message."""
 
     def remove(self, signal: str, positions: Sequence[int]) -> None:

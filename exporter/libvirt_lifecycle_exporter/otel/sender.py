@@ -200,7 +200,7 @@ class SignalSender:
         without_message = [row.number for item in items for row in item.rows if row.may_get_message]
         if without_message:
             # A later message must not change an item that may be sent again.
-            self._queue.mark_sent_without_message(self.signal, without_message)
+            self._queue.mark_exported_without_message(self.signal, without_message)
         failure = self._delivery.deliver(items).failure or self._retry_failed_items()
         self._record_result(failure)
         return failure is None
