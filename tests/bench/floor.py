@@ -19,7 +19,7 @@ import libvirt
 
 from libvirt_lifecycle_exporter.app.application import App
 from libvirt_lifecycle_exporter.config.settings import Settings, parse_target
-from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.config.telemetry import read_telemetry
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP
 
 URI = "test:///default"
@@ -59,7 +59,7 @@ def whole(journal: str) -> Counted:
         targets=(parse_target(URI),),
         queue_size=EVERY_EVENT_FITS,
         journal_path=journal,
-        telemetry=telemetry(os.environ),
+        telemetry=read_telemetry(os.environ),
     )
     app = App(settings, sockets=[])
     app.start()

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.bench import floor
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
 from tests.otel.export_harness import ExportHarness, event
-from tests.otel.stub import WELL, Stub, numbers
+from tests.otel.receiver_stub import OK, ReceiverStub, numbers
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DOMAINS = 50
@@ -62,18 +63,18 @@ def throughput(folder: Path) -> dict[str, float]:
         off.restore()
         found[f"events/s, off, batches of {size}"] = appended(off, size)
         off.close()
-        with Stub() as stub:
+        with ReceiverStub() as stub:
             (folder / f"on-{size}").mkdir()
-            with ExportHarness(folder / f"on-{size}", {BASE: stub.url}) as sender:
-                found[f"events/s, on, batches of {size}"] = appended(sender.journal, size)
+            with ExportHarness(folder / f"on-{size}", {BASE: stub.url}) as harness:
+                found[f"events/s, on, batches of {size}"] = appended(harness.journal, size)
                 began = time.perf_counter()
-                until(lambda sender=sender: not sender.pending("logs") + sender.pending("traces"), 120, "all")  # type: ignore[misc]
+                until(partial(_is_delivered, harness), 120, "all")
                 found[f"s until all was delivered after that, batches of {size}"] = (
                     time.perf_counter() - began
                 )
         (folder / f"down-{size}").mkdir()
-        with ExportHarness(folder / f"down-{size}", {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
-            found[f"events/s, on and nobody there, batches of {size}"] = appended(sender.journal, size)
+        with ExportHarness(folder / f"down-{size}", {BASE: f"http://127.0.0.1:{free_port()}"}) as harness:
+            found[f"events/s, on and nobody there, batches of {size}"] = appended(harness.journal, size)
     return found
 
 
@@ -87,9 +88,9 @@ def lag(folder: Path) -> dict[str, float]:
             signal = "traces" if hasattr(item, "events") else "logs"
             at = item.end_time_unix_nano if signal == "traces" else item.time_unix_nano
             arrived[signal].append((now - at) / 1e6)
-        return WELL
+        return OK
 
-    with Stub(note) as stub:
+    with ReceiverStub(note) as stub:
         os.environ[BASE] = stub.url
         counted = floor.whole(str(folder / "journal.sqlite"))
         domain = libvirt.open(floor.URI).lookupByName("test")
@@ -106,19 +107,19 @@ def lag(folder: Path) -> dict[str, float]:
 
 def memory(folder: Path) -> dict[str, float]:
     """Of the process, with nobody there: before, and with so many pending."""
-    with ExportHarness(folder, {BASE: f"http://127.0.0.1:{free_port()}"}) as sender:
-        sender.send([event()])
-        until(lambda: sender.sender("logs").failures, 20, "an attempt")
+    with ExportHarness(folder, {BASE: f"http://127.0.0.1:{free_port()}"}) as harness:
+        harness.send([event()])
+        until(lambda: harness.sender("logs").failures, 20, "an attempt")
         before = _resident()
         for effects in batches(PENDING, 100):
-            sender.journal.append(effects)
-        until(lambda: sender.sender("logs").pending > PENDING, 60, "its own count")
-        failures = sender.sender("traces").failures
-        until(lambda: sender.sender("traces").failures > failures, 60, "another attempt")
+            harness.journal.append(effects)
+        until(lambda: harness.sender("logs").pending > PENDING, 60, "its own count")
+        failures = harness.sender("traces").failures
+        until(lambda: harness.sender("traces").failures > failures, 60, "another attempt")
         return {
             "resident MB, nothing pending": before,
             f"resident MB, {PENDING} pending": _resident(),
-            "journal MB": sender.journal.size() / 1e6,
+            "journal MB": harness.journal.size() / 1e6,
         }
 
 
@@ -133,25 +134,29 @@ def outage(folder: Path) -> dict[str, float]:
     for _ in range(OUTAGE):
         tracer.start_span("x").end()
     flushed = provider.force_flush(30_000)
-    with Stub() as stub:
+    with ReceiverStub() as stub:
         exporter._client._endpoint = f"{stub.url}/v1/traces"  # noqa: SLF001 - the receiver has come back
         provider.force_flush(30_000)
         provider.shutdown()
-        theirs = len(stub.taken("traces"))
+        theirs = len(stub.accepted("traces"))
     seconds = time.monotonic() - began
-    with ExportHarness(folder, {BASE: f"http://127.0.0.1:{port}"}) as sender:
+    with ExportHarness(folder, {BASE: f"http://127.0.0.1:{port}"}) as harness:
         for effects in batches(OUTAGE, 100):
-            sender.journal.append(effects)
-        until(lambda: sender.sender("traces").failures > 1, 30, "attempts")
-    with Stub() as stub, ExportHarness(folder, {BASE: stub.url}) as sender:
-        until(lambda: not sender.pending("traces"), 60, "all")
-        ours = len({number for span in stub.taken("traces") for number in numbers(span)})
+            harness.journal.append(effects)
+        until(lambda: harness.sender("traces").failures > 1, 30, "attempts")
+    with ReceiverStub() as stub, ExportHarness(folder, {BASE: stub.url}) as harness:
+        until(lambda: not harness.pending("traces"), 60, "all")
+        ours = len({number for span in stub.accepted("traces") for number in numbers(span)})
     return {
         f"BatchSpanProcessor, spans delivered of {OUTAGE}": theirs,
         "its force_flush during the outage returned": float(flushed),
         "seconds that took": seconds,
         f"this exporter, events delivered of {OUTAGE}": ours,
     }
+
+
+def _is_delivered(harness: ExportHarness) -> bool:
+    return not harness.pending("logs") + harness.pending("traces")
 
 
 def _resident() -> float:

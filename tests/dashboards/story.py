@@ -34,7 +34,7 @@ from tests.lab.programs import Programs
 from tests.lab.prometheus import Prometheus
 from tests.lab.session import SessionDaemon
 from tests.lab.witness import Witness
-from tests.otel.stub import Stub
+from tests.otel.receiver_stub import ReceiverStub
 from tests.qemu.disks import full
 from tests.qemu.road import Road
 from tests.qemu.stage import Stage
@@ -78,7 +78,7 @@ class Lived:
     prometheus: Prometheus
     qemu: Exporter
     driver: Exporter
-    traces: Stub
+    traces: ReceiverStub
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
         there = stack.enter_context(kind(root / "there", programs, hostname="there"))
         tester = stack.enter_context(SessionDaemon(root / "tester"))
         seen_here, seen_there = (stack.enter_context(Witness(one.uri)) for one in (here, there))
-        traces = stack.enter_context(Stub())
+        traces = stack.enter_context(ReceiverStub())
         qemu = stack.enter_context(
             Exporter(
                 root,

@@ -293,4 +293,4 @@ def test_exemplars_lead_to_traces_that_were_sent(life: Lived, grafana: Grafana) 
     found = life.prometheus.ask("query_exemplars", query=expr, start=str(grafana.since), end=str(grafana.now))
     kept = {one["labels"]["trace_id"] for series in found for one in series["exemplars"]}
     assert kept
-    assert kept <= {span.trace_id.hex() for span in life.traces.taken("traces")}
+    assert kept <= {span.trace_id.hex() for span in life.traces.accepted("traces")}

@@ -18,7 +18,7 @@ from tests.journal.mortal import EVENTS, Mortal
 from tests.journal.values import AT, messages
 from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
-from tests.otel.accounts import pending
+from tests.otel.journal_comparison import pending
 from tests.unit.fake_clocks import Clocks
 from tests.unit.seen import HERE
 

@@ -12,7 +12,7 @@ import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
-from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, ReplacedError
+from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, JournalReplacedError
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.history import History, Position
 from libvirt_lifecycle_exporter.journal.history_query import Selection
@@ -23,10 +23,10 @@ from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp
-from libvirt_lifecycle_exporter.otel.delivery import Encoded
 from libvirt_lifecycle_exporter.otel.encoding import Encoder
-from libvirt_lifecycle_exporter.otel.resource import resources
-from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
+from libvirt_lifecycle_exporter.otel.exporters import OtlpExporter
+from libvirt_lifecycle_exporter.otel.resource import build_resources
+from libvirt_lifecycle_exporter.otel.responses import ExportResult, ExportStatus
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.rig import Asked
@@ -86,20 +86,20 @@ class Exporter:
 
     def deliver(self) -> dict[str, int]:
         """Take everything out of the queue, as the senders do; return what was sent."""
-        outbox = ExportQueue(self.journal, self.tracing, self.threads)
-        rendering = Encoder(resources({HERE: HERE}, "host"), span_events=True)
+        queue = ExportQueue(self.journal, self.tracing, self.threads)
+        encoder = Encoder(build_resources({HERE: HERE}, "host"), span_events=True)
         sent = {}
-        outbox.expire(time.time())
+        queue.expire_operations(time.time())
         for signal in SIGNALS:
-            wire = Encoded(signal, rendering, Accepts())
-            parcels = outbox.take(signal, 0, 1000)
-            whole = [parcel for parcel in parcels if parcel.is_whole]
-            verdicts = [wire.send([parcel]).verdict for parcel in whole]
-            sent[signal] = verdicts.count(Verdict.DELIVERED)
-            outbox.figures(signal)
-            outbox.newest(signal)
-            outbox.done(signal, [parcel.place for parcel in parcels])
-            assert outbox.figures(signal)[0] == 0
+            exporter = OtlpExporter(signal, encoder, Accepts())
+            items = queue.read(signal, 0, 1000)
+            whole = [item for item in items if item.is_complete]
+            statuses = [exporter.export([item]).status for item in whole]
+            sent[signal] = statuses.count(ExportStatus.DELIVERED)
+            queue.statistics(signal)
+            queue.last_positions(signal)
+            queue.remove(signal, [item.position for item in items])
+            assert queue.statistics(signal)[0] == 0
         return sent
 
     def maintain(self) -> None:
@@ -113,8 +113,8 @@ class Exporter:
 
 
 class Accepts:
-    def send(self, _payload: bytes) -> Answer:
-        return Answer(Verdict.DELIVERED)
+    def send(self, _payload: bytes) -> ExportResult:
+        return ExportResult(ExportStatus.DELIVERED)
 
     def abort(self) -> None:
         """Nothing is under way."""
@@ -238,7 +238,7 @@ def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
 def _deliver(exporter: Exporter) -> None:
     try:
         sent = exporter.deliver()
-    except ReplacedError:
+    except JournalReplacedError:
         sent = exporter.deliver()
     assert sent[LOGS] >= 6
     assert sent[TRACES] >= 2

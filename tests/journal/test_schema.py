@@ -166,13 +166,13 @@ def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> N
     journal = Journal(path, tracing=recorder)
     journal.restore()
     queue = ExportQueue(journal, recorder)
-    assert [item.rows[0].number for item in queue.take(LOGS, 0, 100)] == [*range(1, 9)]
-    spans = queue.take(TRACES, 0, 100)
-    assert [item.place for item in spans] == [*range(1, 9)]
+    assert [item.rows[0].number for item in queue.read(LOGS, 0, 100)] == [*range(1, 9)]
+    spans = queue.read(TRACES, 0, 100)
+    assert [item.position for item in spans] == [*range(1, 9)]
     assert all(item.is_whole for item in spans)
-    assert queue.expire(time.time()) == 1
-    (timeout,) = queue.take(TRACES, 8, 100)
-    assert timeout.place == 9
+    assert queue.expire_operations(time.time()) == 1
+    (timeout,) = queue.read(TRACES, 8, 100)
+    assert timeout.position == 9
     assert timeout.span is not None
     assert (timeout.span.name, timeout.span.outcome) == ("shut down domain", "timeout")
     with closing(sqlite3.connect(path)) as database:

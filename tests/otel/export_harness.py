@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.config.telemetry import read_telemetry
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
@@ -48,10 +48,10 @@ class ExportHarness:
         tracing = SpanRecorder("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
         self.journal = Journal(self.path, tracing=tracing)
         self.journal.restore()
-        self.outbox = ExportQueue(self.journal, tracing)
+        self.queue = ExportQueue(self.journal, tracing)
         self.delivery = Delivery(
-            telemetry(environment),
-            self.outbox,
+            read_telemetry(environment),
+            self.queue,
             {HERE: HERE},
             "this host",
             span_events=True,
@@ -82,13 +82,13 @@ class ExportHarness:
         self.journal.tend(lambda: NOTHING)
 
     def sender(self, signal: str) -> SignalSender:
-        (found,) = (sender for sender in self.delivery.couriers if sender.signal == signal)
+        (found,) = (sender for sender in self.delivery.senders if sender.signal == signal)
         return found
 
     def pending(self, signal: str) -> int:
-        return self.outbox.figures(signal)[0]
+        return self.queue.statistics(signal)[0]
 
-    def aside(self) -> list[tuple[str, str]]:
+    def dead_letters(self) -> list[tuple[str, str]]:
         """Signal and cause of what was set aside."""
         with closing(sqlite3.connect(self.path)) as database:
             return database.execute(

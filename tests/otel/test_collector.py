@@ -10,7 +10,7 @@ from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter
 from tests.lab.waiting import until
-from tests.otel.accounts import check, in_order, wait_delivered, written
+from tests.otel.journal_comparison import compare, in_order, read_rows, wait_delivered
 
 EXPORTED = "libvirt_lifecycle_exporter_otlp_exported_total"
 PENDING = "libvirt_lifecycle_exporter_otlp_pending"
@@ -30,9 +30,9 @@ def test_the_collector_has_what_the_journal_has(
         for _ in range(10):
             for name in DOMAINS:
                 driver.cycle(name)
-        exporter.wait_until(lambda: len(written(exporter.journal.path)) == 4 * 41, what="all of it")
+        exporter.wait_until(lambda: len(read_rows(exporter.journal.path)) == 4 * 41, what="all of it")
         wait_delivered(exporter.journal.path)
-        spans, logs = check(collector, exporter.journal.path)
+        spans, logs = compare(collector, exporter.journal.path)
         assert len(logs) == len({log.event.number for log in logs}) == 4 * 41
         assert len(collector.records()) == len(logs)
         assert len(collector.spans()) == len(spans)
@@ -59,7 +59,7 @@ def test_where_a_transition_is_told_can_be_chosen(
     ):
         driver.define("chosen")
         driver.cycle("chosen")
-        exporter.wait_until(lambda: len(written(exporter.journal.path)) == 5)
+        exporter.wait_until(lambda: len(read_rows(exporter.journal.path)) == 5)
         wait_delivered(exporter.journal.path)
         until(lambda: len(collector.spans()) == 6, 10, "five spans and that of the run")
         on_spans = sum(len(span.events) for span in collector.spans())
@@ -85,9 +85,9 @@ def test_what_is_recorded_while_nothing_is_to_be_sent_is_never_sent(
         Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter,
     ):
         driver.cycle("silent")
-        exporter.wait_until(lambda: len(written(journal)) == 4)
+        exporter.wait_until(lambda: len(read_rows(journal)) == 4)
         wait_delivered(journal)
-        check(collector, journal)
+        compare(collector, journal)
         assert {log.event.number for log in collector.records()} == {2, 3, 4, 5}
 
 
@@ -101,7 +101,7 @@ def test_a_restart_ends_what_was_under_way(root: Path, own_daemon: Daemon, drive
             ) as exporter:
                 driver.define(f"restarted-{number}")
                 driver.cycle(f"restarted-{number}")
-                exporter.wait_until(lambda number=number: len(written(journal)) == 5 * (number + 1))  # type: ignore[misc]
+                exporter.wait_until(lambda number=number: len(read_rows(journal)) == 5 * (number + 1))  # type: ignore[misc]
         with Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()):
             wait_delivered(journal)
-            check(collector, journal)
+            compare(collector, journal)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.lab.collector import Configured
 from tests.lab.exporter import free_port
 from tests.otel.export_harness import ExportHarness, event
-from tests.otel.stub import Reply, Stub
+from tests.otel.receiver_stub import ReceiverStub, StubResponse
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = DOCS / "otel-collector.yaml"
@@ -17,7 +17,7 @@ CONFIGURATION = DOCS / "otel-collector.yaml"
 def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path) -> None:
     """The back ends are down, the Collector is restarted, the back ends come back."""
     port, health = free_port(), free_port()
-    with Stub(lambda _: Reply(503)) as back_end:
+    with ReceiverStub(lambda _: StubResponse(503)) as back_end:
         text = CONFIGURATION.read_text()
         for theirs, ours in {
             "http://tempo:4318": back_end.url,
@@ -31,16 +31,17 @@ def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path
             text = text.replace(theirs, ours)
         with Configured(tmp_path, text, health) as collector:
             environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
-            with ExportHarness(tmp_path, environment) as sender:
-                sender.send(event() for _ in range(5))
+            with ExportHarness(tmp_path, environment) as harness:
+                harness.send(event() for _ in range(5))
                 back_end.wait(
-                    lambda: {got.path for got in back_end.got} >= {"/v1/traces", "/v1/logs"}, "attempts"
+                    lambda: {request.path for request in back_end.requests} >= {"/v1/traces", "/v1/logs"},
+                    "attempts",
                 )
                 back_end.wait(
-                    lambda: not sender.pending("traces") + sender.pending("logs"), "all to be taken"
+                    lambda: not harness.pending("traces") + harness.pending("logs"), "all to be taken"
                 )
             collector.stop()
-            back_end.replies = lambda _: Reply()
+            back_end.respond = lambda _: StubResponse()
             collector.start()
             everything = {1, 2, 3, 4, 5}
             back_end.wait(lambda: set(back_end.numbers("traces")) == everything, "the spans", 30)

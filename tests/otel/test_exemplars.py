@@ -12,7 +12,7 @@ from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter
 from tests.lab.prometheus import Prometheus
 from tests.lab.waiting import until
-from tests.otel.accounts import written
+from tests.otel.journal_comparison import read_rows
 
 EVENTS = "libvirt_domain_lifecycle_events_total"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -32,7 +32,7 @@ def lived(own_daemon: Daemon, collector: Collector, tmp_path: Path) -> Iterator[
 
 
 def test_a_real_prometheus_has_the_span_of_the_newest_transition(lived: Exporter, tmp_path: Path) -> None:
-    newest = {f"{row.event}/{row.reason}": row for row in written(lived.journal.path)}
+    newest = {f"{row.event}/{row.reason}": row for row in read_rows(lived.journal.path)}
     with Prometheus(tmp_path, [f"127.0.0.1:{lived.port}"], features=["exemplar-storage"]) as prometheus:
         query = f'{EVENTS}{{domain="exemplary"}}'
 

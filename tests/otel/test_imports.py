@@ -9,12 +9,12 @@ import pytest
 
 ASK = """
 import json, sys
-from libvirt_lifecycle_exporter.app.application import application as app
+from libvirt_lifecycle_exporter.app import application as app
 from libvirt_lifecycle_exporter.cli.main import main as cli
 from libvirt_lifecycle_exporter.config.settings import Settings
-from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.config.telemetry import read_telemetry
 import os, tempfile
-settings = Settings(journal_path=tempfile.mkdtemp() + "/journal", telemetry=telemetry(os.environ))
+settings = Settings(journal_path=tempfile.mkdtemp() + "/journal", telemetry=read_telemetry(os.environ))
 app.App(settings, [])
 found = {name.partition(".")[0] for name in sys.modules}
 print(json.dumps(sorted(found & {"opentelemetry", "google", "grpc", "requests"})))

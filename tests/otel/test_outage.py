@@ -10,7 +10,7 @@ from tests.journal.mortal import Mortal
 from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
 from tests.lab.waiting import until
-from tests.otel.accounts import check, pending, wait_delivered, written
+from tests.otel.journal_comparison import compare, pending, read_rows, wait_delivered
 
 EVENTS = 10_000
 DOMAINS = [f"outage-{number}" for number in range(20)]
@@ -53,7 +53,7 @@ def test_a_long_outage_and_a_mortal_exporter(root: Path, own_daemon: Daemon, dri
                 exporter.kill()
                 exporter.again()
             wait_delivered(journal, 120)
-            spans, logs = check(collector, journal)
+            spans, logs = compare(collector, journal)
             assert len(logs) >= EVENTS
             twice = len(collector.records()) - len(logs), len(collector.spans()) - len(spans)
             print(f"{len(logs)} logs, {len(spans)} spans; came twice: {twice}")
@@ -83,9 +83,9 @@ def test_a_collector_that_is_restarted_all_the_time(root: Path, own_daemon: Daem
         finally:
             over.set()
             storming.join()
-        last = len(written(journal))
-        exporter.wait_until(lambda: len(written(journal)) >= last)
+        last = len(read_rows(journal))
+        exporter.wait_until(lambda: len(read_rows(journal)) >= last)
         wait_delivered(journal, 60)
-        _, logs = check(collector, journal)
+        _, logs = compare(collector, journal)
         assert exporter.value("libvirt_lifecycle_exporter_sink_errors_total", sink="otlp_logs")
         print(f"{len(logs)} logs, {len(collector.records()) - len(logs)} came twice")

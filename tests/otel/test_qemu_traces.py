@@ -14,7 +14,7 @@ from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.waiting import until
 from tests.lab.witness import Witness
-from tests.otel.accounts import check, written
+from tests.otel.journal_comparison import compare, read_rows
 from tests.qemu import plays
 from tests.qemu.plays import boot_and_wait, emulator_gets
 from tests.qemu.road import Road
@@ -60,7 +60,7 @@ def traced(
     environment = collector.environment()
     with Exporter(lab_root, [session_daemon.uri], extra_args=flags, environment=environment) as exporter:
         yield exporter
-        check(collector, exporter.journal.path)
+        compare(collector, exporter.journal.path)
 
 
 @pytest.fixture
@@ -245,4 +245,4 @@ def test_live_migration(hosts: Hosts, guests: Guests, tmp_path: Path) -> None:
         assert into.span_id in out.linked("peer") or out.span_id in into.linked("peer")
         assert not out.is_error
         assert not into.is_error
-        assert {row.connection for row in written(exporter.journal.path)} == {"here", "there"}
+        assert {row.connection for row in read_rows(exporter.journal.path)} == {"here", "there"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from libvirt_lifecycle_exporter import __version__
 from tests.lab.collector import Collector
 from tests.lab.waiting import until
-from tests.otel.stub import Stub
+from tests.otel.receiver_stub import ReceiverStub
 from tests.packaging.conftest import ROOT, build
 from tests.packaging.pins import pins, plain
 from tests.packaging.place import COMMAND, HOME, Place, running
@@ -122,10 +122,10 @@ def test_spans_and_logs_on_the_console_without_the_extra(installed: Place) -> No
 
 def test_otlp_over_http_without_the_extra(installed: Place) -> None:
     with (
-        Stub() as stub,
+        ReceiverStub() as stub,
         running(installed, "demo", "--pace", "10ms", OTEL_EXPORTER_OTLP_ENDPOINT=stub.url),
     ):
-        until(lambda: stub.taken("traces") and stub.taken("logs"), 30, "spans and log records")
+        until(lambda: stub.accepted("traces") and stub.accepted("logs"), 30, "spans and log records")
 
 
 def test_grpc_without_the_extra_is_refused_in_one_sentence(installed: Place) -> None:

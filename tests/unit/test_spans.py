@@ -10,28 +10,37 @@ from hypothesis import strategies as st
 from libvirt_lifecycle_exporter.engine.inventory import run_id
 from libvirt_lifecycle_exporter.engine.span_operations import (
     BEGINS,
-    COURSES,
-    ENTERS,
-    INSTANT,
-    LIMIT,
-    NAMES,
+    CONDITIONS_ENTERED,
+    OPERATION_LIMIT,
+    OPERATION_NAMES,
+    OPERATIONS,
     RUN,
+    SPAN_NAMES,
 )
-from libvirt_lifecycle_exporter.engine.spans import NOTHING, Ids, Ref, Span, Step, Trail, expire, place
+from libvirt_lifecycle_exporter.engine.spans import (
+    EMPTY_STATE,
+    DomainSpanState,
+    Span,
+    SpanIds,
+    SpanRef,
+    TransitionContext,
+    assign_span,
+    expire_operation,
+)
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, COUNTED_PAIRS, EVENTS, OTHER_IDS
 from tests.unit.seen import transition
 
-IDS = Ids("a host and a journal")
+IDS = SpanIds("a host and a journal")
 BOOT = ("resumed/unpaused", "started/booted")
 
 
 class Tale(NamedTuple):
     """What became of transitions that came one second apart."""
 
-    refs: dict[int, Ref]
+    refs: dict[int, SpanRef]
     closed: list[Span]
-    trail: Trail
+    state: DomainSpanState
 
     @property
     def words(self) -> list[str]:
@@ -49,7 +58,7 @@ class Tale(NamedTuple):
 
 def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool = False) -> Tale:
     """What an incident does stands behind the pair: `crashed/panicked opens`, `resumed/unpaused closes`."""
-    trail, refs, closed, run = NOTHING, dict[int, Ref](), list[Span](), ""
+    state, refs, closed, run = EMPTY_STATE, dict[int, SpanRef](), list[Span](), ""
     for number, word in enumerate(pairs, 1):
         pair, _, incident = word.partition(" ")
         event, _, reason = pair.partition("/")
@@ -58,10 +67,10 @@ def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool =
             run = run_id(change)
         whole = change._replace(run_id=run, incident_id="an incident" if incident else "")
         closes = frozenset({"an incident"} if incident == "closes" else ())
-        placed = place(trail, Step(number, whole, IDS, closes), runs=runs)
-        trail, refs[number] = placed.trail, placed.ref
-        closed += placed.closed
-    return Tale(refs, closed, trail)
+        update = assign_span(state, TransitionContext(number, whole, IDS, closes), runs=runs)
+        state, refs[number] = update.state, update.ref
+        closed += update.closed
+    return Tale(refs, closed, state)
 
 
 @pytest.mark.parametrize(
@@ -142,18 +151,18 @@ def test_what_was_only_inferred_begins_nothing() -> None:
 def test_an_operation_that_does_not_end_is_over_at_the_limit() -> None:
     tale = told("shutdown/guest")
     assert not tale.closed
-    assert expire(tale.trail, 1001.0 + LIMIT - 1) == ((), tale.trail)
-    (span,), trail = expire(tale.trail, 1001.0 + LIMIT)
-    assert (span.outcome, span.ended - span.began, trail.open) == ("timeout", LIMIT, None)
+    assert expire_operation(tale.state, 1001.0 + OPERATION_LIMIT - 1) == ((), tale.state)
+    (span,), state = expire_operation(tale.state, 1001.0 + OPERATION_LIMIT)
+    assert (span.outcome, span.ended - span.began, state.operation) == ("timeout", OPERATION_LIMIT, None)
 
 
 def test_an_operation_is_over_when_the_clock_says_that_it_began_in_the_future() -> None:
-    (span,), _ = expire(told("shutdown/guest").trail, 1001.0 - LIMIT)
+    (span,), _ = expire_operation(told("shutdown/guest").state, 1001.0 - OPERATION_LIMIT)
     assert span.outcome == "timeout"
 
 
 def test_a_row_that_comes_too_late_has_a_span_of_its_own() -> None:
-    tale = told("shutdown/guest", "stopped/shutdown", every=LIMIT)
+    tale = told("shutdown/guest", "stopped/shutdown", every=OPERATION_LIMIT)
     assert tale.words == ["shut down domain: timeout", "shut down domain: success"]
 
 
@@ -175,13 +184,13 @@ def test_the_exit_of_a_condition_is_linked_to_its_entry_and_carries_the_duration
     tale = told(*pairs, every=3600.0)
     assert tale.linked(exit_, "entry") == [entry]
     assert tale.span(exit_).duration == 3600.0
-    assert all(span.ended - span.began <= LIMIT for span in tale.closed)
+    assert all(span.ended - span.began <= OPERATION_LIMIT for span in tale.closed)
 
 
 def test_one_signal_recovers_and_the_other_hangs_on() -> None:
     tale = told("hung/emulator", "hung/vcpu", "recovered/vcpu")
     assert tale.span("domain recovers").duration == 1.0
-    assert set(tale.trail.conditions) == {"hung/emulator"}
+    assert set(tale.state.conditions) == {"hung/emulator"}
 
 
 def test_a_crash_and_all_that_follows_from_it_are_linked_until_all_is_well() -> None:
@@ -196,7 +205,7 @@ def test_a_save_begins_when_the_domain_is_paused_for_it() -> None:
 
 
 def test_a_save_of_what_was_paused_for_hours_does_not() -> None:
-    saved = told("suspended/paused", "stopped/saved", every=LIMIT).span("save domain")
+    saved = told("suspended/paused", "stopped/saved", every=OPERATION_LIMIT).span("save domain")
     assert saved.began == saved.ended
 
 
@@ -218,15 +227,15 @@ def test_a_whole_run_is_one_span_if_that_is_wanted() -> None:
 
 def test_ids_are_the_same_for_ever_and_differ_with_everything_that_they_are_made_of() -> None:
     change = transition("started", "booted", at=1000.0)
-    assert IDS.of(1, change) == Ref("14cbdd1eb9ddeef6a1f580cdacb67d9b", "8b2bea6fa5cd7410")
+    assert IDS.derive(1, change) == SpanRef("14cbdd1eb9ddeef6a1f580cdacb67d9b", "8b2bea6fa5cd7410")
     others = [
-        Ids("another host").of(1, change),
-        IDS.of(2, change),
-        IDS.of(1, change._replace(at=1000.1)),
-        IDS.of(1, change._replace(uuid="another")),
-        IDS.of(1, change, "run"),
+        SpanIds("another host").derive(1, change),
+        IDS.derive(2, change),
+        IDS.derive(1, change._replace(at=1000.1)),
+        IDS.derive(1, change._replace(uuid="another")),
+        IDS.derive(1, change, "run"),
     ]
-    assert len({IDS.of(1, change), *others}) == 6
+    assert len({IDS.derive(1, change), *others}) == 6
     assert {(len(ref.trace_id), len(ref.span_id)) for ref in others} == {(32, 16)}
 
 
@@ -234,13 +243,13 @@ def test_every_word_of_the_tables_exists() -> None:
     known = {*COUNTED_PAIRS, ("suspended", "postcopy_failed")}
     reasons = {("", "*")} | {(event, "*") for event, _ in known}
     for pair in (
-        *NAMES,
+        *OPERATION_NAMES,
         *BEGINS,
-        *(pair for course in COURSES.values() for pair in (*course.ends, *course.takes)),
+        *(pair for course in OPERATIONS.values() for pair in (*course.ends, *course.includes)),
     ):
         assert pair in known | reasons, pair
-    assert {*EVENTS.values(), *(event for event, _ in OTHER_IDS.values())} <= INSTANT.keys()
-    assert ENTERS.keys() <= set(EVENTS.values())
+    assert {*EVENTS.values(), *(event for event, _ in OTHER_IDS.values())} <= SPAN_NAMES.keys()
+    assert CONDITIONS_ENTERED.keys() <= set(EVENTS.values())
 
 
 PAIRS = st.sampled_from(
@@ -261,27 +270,27 @@ def test_every_transition_is_on_exactly_one_span_and_every_span_is_bounded(
     steps: list[tuple[tuple[str, str], str, bool, float, str, bool]],
     runs: bool,  # noqa: FBT001 - hypothesis' value
 ) -> None:
-    trail, at, closed, refs = NOTHING, 1_700_000_000.0, list[Span](), dict[int, Ref]()
+    state, at, closed, refs = EMPTY_STATE, 1_700_000_000.0, list[Span](), dict[int, SpanRef]()
     for number, (pair, incident, closes, later, source, begins) in enumerate(steps, 1):
         at += later
         change = Transition(at, "c", "u", "n", 1, *pair, pair[1], 0, source, incident_id=incident)
         change = change._replace(run_id=run_id(change) if begins else "r")
-        step = Step(number, change, IDS, frozenset({incident} if closes and incident else ()))
-        before = trail
-        placed = place(trail, step, runs=runs)
-        assert placed == place(before, step, runs=runs)
-        trail, refs[number] = placed.trail, placed.ref
-        closed += placed.closed
-        under_way = trail.open
-        assert under_way is None or abs(at - under_way.at) < LIMIT
-    overdue, trail = expire(trail, at + 2 * LIMIT)
+        context = TransitionContext(number, change, IDS, frozenset({incident} if closes and incident else ()))
+        before = state
+        update = assign_span(state, context, runs=runs)
+        assert update == assign_span(before, context, runs=runs)
+        state, refs[number] = update.state, update.ref
+        closed += update.closed
+        operation = state.operation
+        assert operation is None or abs(at - operation.at) < OPERATION_LIMIT
+    overdue, state = expire_operation(state, at + 2 * OPERATION_LIMIT)
     closed += overdue
-    assert trail.open is None
+    assert state.operation is None
     on = Counter(number for span in closed for number in span.rows)
     assert on == Counter(refs.keys())
     for span in closed:
         assert all(refs[number] == span.ref for number in span.rows)
-        assert 0 <= span.ended - span.began <= LIMIT or span.name == RUN
+        assert 0 <= span.ended - span.began <= OPERATION_LIMIT or span.name == RUN
         assert span.rows or span.name == RUN
         # A link leads to a span of its own past, never to itself.
         assert span.ref not in [link.ref for link in span.links]

@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.config.settings import Settings
-from libvirt_lifecycle_exporter.config.telemetry import OFF, Endpoint, Telemetry, host_id, telemetry
+from libvirt_lifecycle_exporter.config.telemetry import (
+    DISABLED,
+    Endpoint,
+    Telemetry,
+    read_host_id,
+    read_telemetry,
+)
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HERE = {BASE: "http://here:4318"}
 
 
 def traces(**variables: str) -> Endpoint:
-    endpoint = telemetry({**HERE, **{f"OTEL_{name}": value for name, value in variables.items()}}).traces
+    endpoint = read_telemetry({**HERE, **{f"OTEL_{name}": value for name, value in variables.items()}}).traces
     assert endpoint is not None
     return endpoint
 
@@ -31,17 +37,17 @@ def traces(**variables: str) -> Endpoint:
     ],
 )
 def test_nothing_is_sent_unless_an_endpoint_is_set(environment: dict[str, str]) -> None:
-    assert not telemetry(environment)
+    assert not read_telemetry(environment)
 
 
 def test_the_base_endpoint_gets_the_paths_of_the_signals() -> None:
-    found = telemetry({BASE: "https://here:4318/otlp/?tenant=1"})
+    found = read_telemetry({BASE: "https://here:4318/otlp/?tenant=1"})
     assert found.traces == Endpoint("https://here:4318/otlp/v1/traces?tenant=1")
     assert found.logs == Endpoint("https://here:4318/otlp/v1/logs?tenant=1")
 
 
 def test_a_signals_own_endpoint_is_taken_as_it_is() -> None:
-    found = telemetry({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://loki:3100/otlp/v1/logs"})
+    found = read_telemetry({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://loki:3100/otlp/v1/logs"})
     assert found == Telemetry(None, Endpoint("http://loki:3100/otlp/v1/logs"))
 
 
@@ -70,40 +76,44 @@ def test_what_names_the_signal_comes_first(tmp_path: Path) -> None:
 
 
 def test_the_console_is_for_one_signal_or_both() -> None:
-    assert telemetry({"OTEL_TRACES_EXPORTER": "console"}) == Telemetry(consoles=("traces",))
-    assert telemetry({**HERE, "OTEL_LOGS_EXPORTER": "console"}).consoles == ("logs",)
+    assert read_telemetry({"OTEL_TRACES_EXPORTER": "console"}) == Telemetry(console_signals=("traces",))
+    assert read_telemetry({**HERE, "OTEL_LOGS_EXPORTER": "console"}).console_signals == ("logs",)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        (BASE, "here:4318", "is no URL to send to; write it as http://localhost:4318"),
-        (BASE, "http://", "is no URL"),
-        (BASE, "http://here:port", "is no URL"),
+        (BASE, "here:4318", "is not a valid URL; use e.g. http://localhost:4318"),
+        (BASE, "http://", "is not a valid URL"),
+        (BASE, "http://here:port", "is not a valid URL"),
         (
             "OTEL_EXPORTER_OTLP_TIMEOUT",
             "10",
-            "is in milliseconds and at least 100; write 10000 for ten seconds",
+            'invalid timeout "10"; use milliseconds, at least 100, e.g. 10000',
         ),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "is in milliseconds"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", 'invalid timeout "10s"; use milliseconds'),
         (
             "OTEL_EXPORTER_OTLP_CERTIFICATE",
             "/nowhere",
-            "OTEL_EXPORTER_OTLP_CERTIFICATE: the file cannot be read",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE: cannot read the file",
         ),
-        ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "/nowhere", "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY: the file"),
+        (
+            "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY",
+            "/nowhere",
+            "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY: cannot read the file",
+        ),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_one_sentence(name: str, value: str, sentence: str) -> None:
     with pytest.raises(ValueError) as refused:
-        telemetry({**HERE, name: value})
+        read_telemetry({**HERE, name: value})
     assert sentence in str(refused.value)
 
 
 @pytest.mark.parametrize("value", ["hunter2", "a=1,hunter2", "a b=hunter2", "key=hunter2%0d%0aX: y"])
 def test_a_bad_header_is_refused_without_quoting_it(value: str) -> None:
     with pytest.raises(ValueError) as refused:
-        telemetry({**HERE, "OTEL_EXPORTER_OTLP_HEADERS": value})
+        read_telemetry({**HERE, "OTEL_EXPORTER_OTLP_HEADERS": value})
     assert "hunter2" not in str(refused.value)
 
 
@@ -122,8 +132,8 @@ def test_a_bad_header_is_refused_without_quoting_it(value: str) -> None:
     ],
 )
 def test_unknown_enum_value_warns_and_counts_as_unset(name: str, value: str, same_as: str) -> None:
-    found = telemetry({**HERE, name: value})
-    assert replace(found, warnings=()) == telemetry({**HERE, name: same_as})
+    found = read_telemetry({**HERE, name: value})
+    assert replace(found, warnings=()) == read_telemetry({**HERE, name: same_as})
     (warning,) = found.warnings
     assert warning.startswith(f"{name}: unknown value ")
 
@@ -134,7 +144,7 @@ def test_unknown_value_of_a_signal_falls_back_to_the_general_one() -> None:
 
 
 def test_unknown_insecure_value_warns_and_keeps_tls() -> None:
-    found = telemetry(
+    found = read_telemetry(
         {BASE: "here:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_INSECURE": "1"}
     )
     assert found.traces is not None
@@ -143,16 +153,16 @@ def test_unknown_insecure_value_warns_and_keeps_tls() -> None:
 
 
 def test_warning_is_one_short_printable_line() -> None:
-    (warning,) = telemetry({"OTEL_TRACES_EXPORTER": "x\ny\x1b" * 1000}).warnings
+    (warning,) = read_telemetry({"OTEL_TRACES_EXPORTER": "x\ny\x1b" * 1000}).warnings
     assert warning.isprintable()
     assert len(warning) < 200
 
 
 @pytest.mark.parametrize("value", ["otlp,console", "console, OTLP", "otlp,console,otlp"])
 def test_exporters_may_be_a_list(value: str) -> None:
-    found = telemetry({**HERE, "OTEL_TRACES_EXPORTER": value})
+    found = read_telemetry({**HERE, "OTEL_TRACES_EXPORTER": value})
     assert found.traces is not None
-    assert found.consoles == ("traces",)
+    assert found.console_signals == ("traces",)
     assert found.warnings == ()
 
 
@@ -172,7 +182,7 @@ def test_grpc_target_is_taken_as_grpc_writes_it(target: str, insecure: str, is_i
     endpoint = traces(
         EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT=target, EXPORTER_OTLP_INSECURE=insecure
     )
-    assert (endpoint.url, endpoint.is_insecure, endpoint.place) == (target, is_insecure, target)
+    assert (endpoint.url, endpoint.is_insecure, endpoint.display_url) == (target, is_insecure, target)
 
 
 def test_host_named_dns_is_a_host() -> None:
@@ -180,27 +190,27 @@ def test_host_named_dns_is_a_host() -> None:
 
 
 def test_grpc_target_is_refused_for_http() -> None:
-    with pytest.raises(ValueError, match="is no URL"):
-        telemetry({BASE: "unix:///run/collector.sock"})
+    with pytest.raises(ValueError, match="is not a valid URL"):
+        read_telemetry({BASE: "unix:///run/collector.sock"})
 
 
 def test_what_is_secret_is_not_in_what_people_read() -> None:
     endpoint = traces(
         EXPORTER_OTLP_ENDPOINT="https://eve:hunter2@here/x?key=hunter2", EXPORTER_OTLP_HEADERS="a=hunter2"
     )
-    assert endpoint.place == "https://here/x/v1/traces"
+    assert endpoint.display_url == "https://here/x/v1/traces"
     assert "hunter2" not in repr(endpoint) + repr(Settings(telemetry=Telemetry(traces=endpoint)))
 
 
 def test_without_a_journal_there_is_nothing_to_deliver_from() -> None:
     with pytest.raises(ValueError, match="OpenTelemetry needs the journal"):
-        Settings(journal_path="none", telemetry=telemetry(HERE))
-    Settings(journal_path="none", telemetry=OFF)
+        Settings(journal_path="none", telemetry=read_telemetry(HERE))
+    Settings(journal_path="none", telemetry=DISABLED)
 
 
 def test_the_hosts_id_is_the_first_that_is_there(tmp_path: Path) -> None:
     empty, there = tmp_path / "empty", tmp_path / "there"
     empty.touch()
     there.write_text("abc\n")
-    assert host_id((tmp_path / "missing", empty, there)) == "abc"
-    assert host_id((tmp_path / "missing",)) == ""
+    assert read_host_id((tmp_path / "missing", empty, there)) == "abc"
+    assert read_host_id((tmp_path / "missing",)) == ""

@@ -28,7 +28,7 @@ from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histogram
 from libvirt_lifecycle_exporter.model.messages import Listing
-from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
+from libvirt_lifecycle_exporter.otel.responses import ExportResult, ExportStatus
 from libvirt_lifecycle_exporter.otel.sender import SignalSender
 from libvirt_lifecycle_exporter.runtime.systemd import NotifySocket, StatusNotifier
 from libvirt_lifecycle_exporter.runtime.threads import (
@@ -248,11 +248,11 @@ def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: Thre
     journal.close()
 
 
-class FailingWire:
+class FailingExporter:
     """Raises at every call that is not fine."""
 
-    def __init__(self, send: Callable[[Sequence[ExportItem]], Answer]) -> None:
-        self.send = send
+    def __init__(self, export: Callable[[Sequence[ExportItem]], ExportResult]) -> None:
+        self.export = export
 
     def abort(self) -> None:
         """Nothing is under way."""
@@ -266,10 +266,10 @@ def test_otlp_sender_recovers_from_a_failing_clock(tmp_path: Path, threads: Thre
     journal = Journal(tmp_path / "journal.sqlite", tracing=tracing)
     journal.restore()
     clock = FailsFirst(lambda: 1000.0)
-    wire = FailingWire(lambda _: Answer(Verdict.DELIVERED))
-    outbox = ExportQueue(journal, tracing)
+    exporter = FailingExporter(lambda _: ExportResult(ExportStatus.DELIVERED))
+    queue = ExportQueue(journal, tracing)
     sender = SignalSender(
-        TRACES, outbox, wire, max_age=0, rate=0, clock=clock, threads=threads, longest_wait=0.05
+        TRACES, queue, exporter, max_age=0, rate=0, clock=clock, threads=threads, max_backoff=0.05
     )
     sender.start()
     until(lambda: clock.calls > 2, SOON, "the sender after its fault")

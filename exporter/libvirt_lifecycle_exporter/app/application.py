@@ -12,7 +12,7 @@ from types import FrameType
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.app.probes import create_probes
-from libvirt_lifecycle_exporter.app.telemetry import delivery_of, signals_of, tracing_of
+from libvirt_lifecycle_exporter.app.telemetry import create_delivery, create_span_recorder, exported_signals
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.config.settings import Settings, resolve_journal_path
 from libvirt_lifecycle_exporter.engine.coverage import Grace
@@ -103,7 +103,7 @@ class App:
             )
         ]
         file = resolve_journal_path(settings.journal_path)
-        tracing = tracing_of(settings, self.threads)
+        tracing = create_span_recorder(settings, self.threads)
         self._journal = (
             Journal(file, RunScope(labels, names), tracing, self.threads) if file else DisabledJournal()
         )
@@ -114,11 +114,11 @@ class App:
                 oldest=settings.journal_retention,
                 largest=settings.journal_retention_size,
                 threads=self.threads,
-                signals=signals_of(settings),
+                signals=exported_signals(settings),
                 removal_time=self._clock.removal_time,
             )
             if tracing:
-                self._delivery = delivery_of(
+                self._delivery = create_delivery(
                     settings, self._journal, tracing, self.threads, self._clock.removal_time
                 )
         self._worker = Worker(
@@ -143,7 +143,7 @@ class App:
                 self._journal,
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
-                senders=self._delivery.couriers if self._delivery else (),
+                senders=self._delivery.senders if self._delivery else (),
                 web=access,
                 threads=self.threads,
                 clock=self._clock,

@@ -1,12 +1,10 @@
-"""What OpenTelemetry needs, built from the settings; nothing of it is imported unless something is to be
-sent.
-"""
+"""Builds the OpenTelemetry export from the settings. Imports ``otel`` only if something is exported."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from libvirt_lifecycle_exporter.config.settings import Settings
-from libvirt_lifecycle_exporter.config.telemetry import host_id
+from libvirt_lifecycle_exporter.config.telemetry import read_host_id
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
@@ -17,13 +15,13 @@ if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.otel.delivery import Delivery
 
 
-def tracing_of(settings: Settings, threads: ThreadRegistry) -> SpanRecorder | None:
-    """Say what is traced; None where nothing is to be sent."""
-    signals = signals_of(settings)
+def create_span_recorder(settings: Settings, threads: ThreadRegistry) -> SpanRecorder | None:
+    """Create the span recorder of the journal; None if no signal is exported."""
+    signals = exported_signals(settings)
     if not signals:
         return None
     return SpanRecorder(
-        host_id(),
+        read_host_id(),
         traces=TRACES in signals,
         logs=LOGS in signals,
         runs=settings.otel_run_spans,
@@ -31,23 +29,26 @@ def tracing_of(settings: Settings, threads: ThreadRegistry) -> SpanRecorder | No
     )
 
 
-def delivery_of(
+def create_delivery(
     settings: Settings,
     journal: Journal,
-    tracing: SpanRecorder,
+    recorder: SpanRecorder,
     threads: ThreadRegistry,
     removal_time: Callable[[], float],
 ) -> "Delivery":
-    """Build the senders. Raises OSError where a certificate or a key cannot be used."""
-    from libvirt_lifecycle_exporter.otel.delivery import Delivery  # noqa: PLC0415 - only if it is wanted
+    """Create the senders, and have the journal notify them of new items.
+
+    ``removal_time``: see ``SignalSender``. Raises OSError if a certificate or a key cannot be used.
+    """
+    from libvirt_lifecycle_exporter.otel.delivery import Delivery  # noqa: PLC0415 - only if used
 
     delivery = Delivery(
         settings.telemetry,
-        ExportQueue(journal, tracing, threads),
+        ExportQueue(journal, recorder, threads),
         {target.label: target.uri for target in settings.targets},
-        host_id(),
+        read_host_id(),
         span_events=settings.otel_events != "log",
-        signals=signals_of(settings),
+        signals=exported_signals(settings),
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
         removal_time=removal_time,
@@ -57,11 +58,11 @@ def delivery_of(
     return delivery
 
 
-def signals_of(settings: Settings) -> list[str]:
-    """Name the signals that go anywhere."""
-    wanted = [TRACES] if settings.otel_events == "span" else [TRACES, LOGS]
+def exported_signals(settings: Settings) -> list[str]:
+    """Return the signals that are sent to an endpoint or printed on the console."""
+    enabled = [TRACES] if settings.otel_events == "span" else [TRACES, LOGS]
     return [
         signal
-        for signal in wanted
-        if settings.telemetry.of(signal) is not None or signal in settings.telemetry.consoles
+        for signal in enabled
+        if settings.telemetry.endpoint(signal) is not None or signal in settings.telemetry.console_signals
     ]

@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.config import settings
 from libvirt_lifecycle_exporter.config.libvirt_client_config import read_client_config
 from libvirt_lifecycle_exporter.config.options import DURATION, add_options
 from libvirt_lifecycle_exporter.config.settings import Settings
-from libvirt_lifecycle_exporter.config.telemetry import telemetry
+from libvirt_lifecycle_exporter.config.telemetry import read_telemetry
 from libvirt_lifecycle_exporter.hypervisor import library_log
 from libvirt_lifecycle_exporter.runtime import log_format
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
@@ -51,7 +51,7 @@ def _build_settings(context: click.Context, options: dict[str, Any]) -> Settings
             merged["targets"] = (
                 settings.parse_target(client.default_uri or settings.DEFAULT_URI, client.aliases),
             )
-        result = Settings(**merged, telemetry=telemetry(os.environ))
+        result = Settings(**merged, telemetry=read_telemetry(os.environ))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     log_format.setup(result.log_level, result.log_format)
@@ -113,12 +113,12 @@ def _check_endpoints(checked: Settings) -> bool:
     """Check the OTLP endpoints and print the result; return True if all are OK or none is configured."""
     if not checked.telemetry:
         return True
-    from libvirt_lifecycle_exporter.otel.endpoint_check import trials  # noqa: PLC0415 - only if configured
+    from libvirt_lifecycle_exporter.otel.endpoint_check import check_endpoints  # noqa: PLC0415 - only if used
 
-    found = trials(checked.telemetry)
-    for trial in found:
-        click.echo("\n  ".join(trial.lines))
-    return all(trial.well for trial in found)
+    results = check_endpoints(checked.telemetry)
+    for result in results:
+        click.echo("\n  ".join(result.lines))
+    return all(result.ok for result in results)
 
 
 @command.command()

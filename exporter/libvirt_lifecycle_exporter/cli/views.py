@@ -4,17 +4,15 @@ A record (JSON, CSV) has all fields. A table row leaves out what is usual, such 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from libvirt_lifecycle_exporter.cli.formatting import format_duration, format_local, format_utc, one_line
-from libvirt_lifecycle_exporter.engine.incidents import OPENS, OPENS_ANY
 from libvirt_lifecycle_exporter.journal.rows import INCIDENT, TRANSITION, Entry
+from libvirt_lifecycle_exporter.model.severity import Severity, meaning_of
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 Item = TypeVar("Item")
 
-_ALSO_FAILURES: Final = frozenset({"io_error", "control_error"})
-"""Events that are failures but open no incident."""
 _ID_LENGTH = 8
 """Characters of an incident id in a table."""
 
@@ -83,10 +81,8 @@ def incidents(now: float, *, connections: bool) -> View[Incident]:
 
 
 def is_failure(change: Transition) -> bool:
-    """Return whether a transition is a failure."""
-    return (
-        (change.event, change.reason) in OPENS or change.event in OPENS_ANY or change.event in _ALSO_FAILURES
-    )
+    """Return whether a transition is a warning or an error."""
+    return meaning_of(change).severity >= Severity.WARNING
 
 
 def note(change: Transition) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from libvirt_lifecycle_exporter.config.telemetry import OFF, Telemetry
+from libvirt_lifecycle_exporter.config.telemetry import DISABLED, Telemetry
 
 DEFAULT_PORT = 10177
 DEFAULT_URI = "qemu:///system"
@@ -176,7 +176,7 @@ class Settings:
     otel_run_spans: bool = False
     otel_max_age: float = 86_400
     otel_catch_up_rate: int = 1000
-    telemetry: Telemetry = OFF
+    telemetry: Telemetry = DISABLED
     """Settings of the OTEL_* variables."""
     hang_emulator: bool = True
     hang_emulator_interval: float = 30

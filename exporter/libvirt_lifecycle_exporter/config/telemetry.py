@@ -1,9 +1,9 @@
-"""What the standard OTEL_* variables ask for, read once.
+"""Settings from the standard OTEL_* environment variables.
 
-Law: nothing is sent unless an endpoint is set (or a signal goes to the console), and OTEL_SDK_DISABLED ends
-it all. An unknown value of an enumeration or a boolean is ignored with a warning, as the specification
-requires. Other values that cannot be understood are refused in one sentence (``ValueError``) that quotes no
-value which may be secret.
+Nothing is exported unless an endpoint or the console exporter is configured; OTEL_SDK_DISABLED disables all
+of it. An unknown value of an enumeration or a boolean is ignored with a warning, as the specification
+requires. Any other invalid value raises ``ValueError`` with one sentence that quotes no value that may be
+secret.
 
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
@@ -31,42 +31,44 @@ COMPRESSIONS: Final = ("gzip", "none")
 BOOLEANS: Final = ("true", "false")
 
 _GRPC_TARGET = re.compile(r"(?:dns|unix|unix-abstract|ipv4|ipv6):(?!\d+$).+")
-"""gRPC's own names of a place, https://github.com/grpc/grpc/blob/master/doc/naming.md"""
-_GRPC_NEEDS: Final = ("grpc", "google.rpc")
-"""Modules that the extra ``grpc`` brings."""
+"""gRPC targets, https://github.com/grpc/grpc/blob/master/doc/naming.md"""
+_GRPC_MODULES: Final = ("grpc", "google.rpc")
+"""Modules of the optional dependencies ``grpc``."""
 
 _TIMEOUT = 10.0
-_LEAST_TIMEOUT = 100
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\x20-\x7e]*")
+"""Default, in seconds."""
+_MIN_TIMEOUT_MS = 100
+"""Milliseconds, the unit of the variable."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where one signal goes, and how."""
+    """The OTLP receiver of one signal."""
 
     url: str
-    """http://... or https://..., with the signal's path for HTTP; or a gRPC target."""
+    """An http:// or https:// URL, with the signal's path for HTTP; or a gRPC target."""
     protocol: str = HTTP
     headers: tuple[tuple[str, str], ...] = ()
     compression: str = "gzip"
     timeout: float = _TIMEOUT
-    """Seconds that one attempt may take, all in all."""
+    """Seconds; limit of one whole request."""
     certificate: str = ""
-    """File of the certificates that are trusted; empty: the system's."""
+    """Path of the trusted CA certificates; empty: the system's."""
     client_key: str = ""
     client_certificate: str = ""
     is_insecure: bool = False
-    """gRPC target: without TLS. For URLs the scheme decides."""
+    """Whether a gRPC target is used without TLS. The scheme decides for URLs."""
 
     def __repr__(self) -> str:
-        """Say where, without what may be secret."""
-        return f"Endpoint({self.place})"
+        """Return the URL without its secret parts."""
+        return f"Endpoint({self.display_url})"
 
     @property
-    def place(self) -> str:
-        """The URL without user, password and query, for people to read."""
+    def display_url(self) -> str:
+        """The URL without user, password and query, for messages."""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https"):
             return self.url
@@ -75,46 +77,46 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Where the signals go; None: nowhere."""
+    """The endpoint of each signal; None: not exported."""
 
     traces: Endpoint | None = None
     logs: Endpoint | None = None
-    consoles: tuple[str, ...] = ()
-    """Signals that are printed, too or instead."""
+    console_signals: tuple[str, ...] = ()
+    """Signals that are printed on the console, with or without an endpoint."""
     warnings: tuple[str, ...] = ()
-    """One sentence for each variable that is ignored."""
+    """One sentence for each ignored value."""
 
     def __bool__(self) -> bool:
-        return bool(self.traces or self.logs or self.consoles)
+        return bool(self.traces or self.logs or self.console_signals)
 
-    def of(self, signal: str) -> Endpoint | None:
-        """Return where a signal goes."""
+    def endpoint(self, signal: str) -> Endpoint | None:
+        """Return the endpoint of a signal; None: not exported."""
         return {"traces": self.traces, "logs": self.logs}[signal]
 
 
-OFF: Final = Telemetry()
+DISABLED: Final = Telemetry()
 
 
-def telemetry(environment: Mapping[str, str]) -> Telemetry:
-    """Read the environment. Raises ValueError in one sentence."""
+def read_telemetry(environment: Mapping[str, str]) -> Telemetry:
+    """Return the settings from the environment. Raises ValueError with one sentence."""
     warnings: dict[str, None] = {}
     disabled = _Variables(environment, "", warnings).choose("OTEL_SDK_DISABLED", BOOLEANS)
     if disabled == "true":
-        return OFF
+        return DISABLED
     endpoints: dict[str, Endpoint | None] = dict.fromkeys(SIGNALS)
-    consoles = []
+    console_signals = []
     for signal in SIGNALS:
         variables = _Variables(environment, signal, warnings)
         exporters = variables.choose_several(f"OTEL_{signal.upper()}_EXPORTER", EXPORTERS) or (OTLP,)
         if CONSOLE in exporters:
-            consoles.append(signal)
+            console_signals.append(signal)
         if OTLP in exporters:
             endpoints[signal] = _endpoint(variables)
-    return Telemetry(endpoints["traces"], endpoints["logs"], tuple(consoles), tuple(warnings))
+    return Telemetry(endpoints["traces"], endpoints["logs"], tuple(console_signals), tuple(warnings))
 
 
-def host_id(paths: tuple[Path, ...] = _MACHINE_IDS) -> str:
-    """Return what names this host for ever, as OpenTelemetry's ``host.id`` has it; "" if nothing does.
+def read_host_id(paths: tuple[Path, ...] = _MACHINE_IDS) -> str:
+    """Return the permanent id of this host (OpenTelemetry's ``host.id``); "" if there is none.
 
     https://opentelemetry.io/docs/specs/semconv/resource/host/#collecting-hostid-from-non-containerized-systems
     """
@@ -129,10 +131,10 @@ def host_id(paths: tuple[Path, ...] = _MACHINE_IDS) -> str:
 
 
 class _Variables:
-    """The variables of one signal; those that name it come first, and an empty one is none."""
+    """The variables of one signal. A signal-specific variable takes precedence; an empty value is unset."""
 
     def __init__(self, environment: Mapping[str, str], signal: str, warnings: dict[str, None]) -> None:
-        """``warnings``: the sentences about ignored values, in order; new ones are added."""
+        """``warnings``: the sentences about ignored values, in order; this class adds to them."""
         self._environment = environment
         self._warnings = warnings
         self.signal = signal
@@ -145,12 +147,12 @@ class _Variables:
         self._ignore(name, given, known)
         return ""
 
-    def choose_otlp(self, what: str, known: tuple[str, ...]) -> str:
+    def choose_otlp(self, option: str, known: tuple[str, ...]) -> str:
         """Return the first known value of the variables of an OTLP option; "" if there is none."""
-        return next(filter(None, (self.choose(name, known) for name in self._names(what))), "")
+        return next(filter(None, (self.choose(name, known) for name in self._names(option))), "")
 
     def choose_several(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the known values of a variable that is a list, separated by commas."""
+        """Return the known values of a comma-separated variable."""
         given = [item.strip().lower() for item in self._environment.get(name, "").split(",")]
         for item in given:
             if item and item not in known:
@@ -158,50 +160,50 @@ class _Variables:
         return tuple(dict.fromkeys(item for item in given if item in known))
 
     def _ignore(self, name: str, given: str, known: tuple[str, ...]) -> None:
-        # Cut and made printable: it goes into the log.
+        # Truncated and printable, because the value is logged.
         value = "".join(letter if letter.isprintable() else "?" for letter in given[:64])
         self._warnings[f'{name}: unknown value "{value}" ignored; use {" or ".join(known)}'] = None
 
-    def find(self, what: str) -> tuple[str, str]:
-        """Return the variable that counts, and its value; empty if it is not set."""
-        for name in self._names(what):
+    def find_value(self, option: str) -> tuple[str, str]:
+        """Return the name of the effective variable and its value; "" if it is not set."""
+        for name in self._names(option):
             value = self._environment.get(name, "").strip()
             if value:
                 return name, value
-        return self._names(what)[1], ""
+        return self._names(option)[1], ""
 
-    def is_own(self, name: str) -> bool:
-        """Tell whether a variable is about this signal alone."""
+    def is_signal_specific(self, name: str) -> bool:
+        """Return whether a variable is specific to this signal."""
         return f"_{self.signal.upper()}_" in name
 
-    def _names(self, what: str) -> tuple[str, str]:
-        return f"OTEL_EXPORTER_OTLP_{self.signal.upper()}_{what}", f"OTEL_EXPORTER_OTLP_{what}"
+    def _names(self, option: str) -> tuple[str, str]:
+        return f"OTEL_EXPORTER_OTLP_{self.signal.upper()}_{option}", f"OTEL_EXPORTER_OTLP_{option}"
 
 
 def _endpoint(variables: _Variables) -> Endpoint | None:
-    name, url = variables.find("ENDPOINT")
+    name, url = variables.find_value("ENDPOINT")
     if not url:
         return None
     protocol = variables.choose_otlp("PROTOCOL", PROTOCOLS) or HTTP
-    if protocol == GRPC and not all(find_spec(module) for module in _GRPC_NEEDS):
+    if protocol == GRPC and not all(find_spec(module) for module in _GRPC_MODULES):
         raise ValueError(
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs more: pip install 'libvirt-lifecycle-exporter[grpc]'"
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc requires: pip install 'libvirt-lifecycle-exporter[grpc]'"
         )
     insecure = variables.choose_otlp("INSECURE", BOOLEANS) if protocol == GRPC else ""
     url = _url(name, url, protocol, is_insecure=insecure == "true")
-    if protocol == HTTP and not variables.is_own(name):
+    if protocol == HTTP and not variables.is_signal_specific(name):
         base, mark, query = url.partition("?")
         url = f"{base.rstrip('/')}/v1/{variables.signal}{mark}{query}"
     return Endpoint(
         url,
         protocol,
-        _headers(*variables.find("HEADERS")),
+        _headers(*variables.find_value("HEADERS")),
         variables.choose_otlp("COMPRESSION", COMPRESSIONS) or "gzip",
-        _timeout(*variables.find("TIMEOUT")),
-        _file(*variables.find("CERTIFICATE")),
-        _file(*variables.find("CLIENT_KEY")),
-        _file(*variables.find("CLIENT_CERTIFICATE")),
-        # A socket of this host needs no TLS unless it is asked for.
+        _timeout(*variables.find_value("TIMEOUT")),
+        _file(*variables.find_value("CERTIFICATE")),
+        _file(*variables.find_value("CLIENT_KEY")),
+        _file(*variables.find_value("CLIENT_CERTIFICATE")),
+        # A Unix socket uses no TLS by default.
         is_insecure=insecure == "true" or (url.startswith("unix") and insecure != "false"),
     )
 
@@ -213,11 +215,11 @@ def _url(name: str, url: str, protocol: str, *, is_insecure: bool) -> str:
         url = f"{'http' if is_insecure else 'https'}://{url}"
     try:
         parts = urlsplit(url)
-        well = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        well = False
-    if not well or not url.isprintable() or " " in url:
-        raise ValueError(f"{name} is no URL to send to; write it as http://localhost:4318")
+        is_valid = False
+    if not is_valid or not url.isprintable() or " " in url:
+        raise ValueError(f"{name} is not a valid URL; use e.g. http://localhost:4318")
     return url
 
 
@@ -226,32 +228,32 @@ def _headers(name: str, text: str) -> tuple[tuple[str, str], ...]:
     for number, item in enumerate(filter(None, (item.strip() for item in text.split(","))), 1):
         key, equals, value = item.partition("=")
         key, value = unquote(key.strip()).lower(), unquote(value.strip())
-        if not equals or not _NAME.fullmatch(key) or not _VALUE.fullmatch(value):
+        if not equals or not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(value):
             raise ValueError(
-                f"{name}: its item {number} is no header; write key=value,key=value, URL-encoded"
+                f"{name}: item {number} is not a valid header; use key=value,key=value, URL-encoded"
             )
         headers.append((key, value))
     return tuple(headers)
 
 
 def _timeout(name: str, text: str) -> float:
-    """In milliseconds, says the specification; some libraries take it for seconds."""
+    """Return seconds from a value in milliseconds, as the specification defines it."""
     if not text:
         return _TIMEOUT
     try:
         milliseconds = int(text)
     except ValueError:
         milliseconds = 0
-    if milliseconds < _LEAST_TIMEOUT:
+    if milliseconds < _MIN_TIMEOUT_MS:
         raise ValueError(
-            f"{name} is in milliseconds and at least {_LEAST_TIMEOUT}; write 10000 for ten seconds"
+            f'{name}: invalid timeout "{text[:20]}"; use milliseconds, at least {_MIN_TIMEOUT_MS}, e.g. 10000'
         )
     return milliseconds / 1000
 
 
 def _file(name: str, path: str) -> str:
     if path and not _is_readable(Path(path)):
-        raise ValueError(f"{name}: the file cannot be read")
+        raise ValueError(f"{name}: cannot read the file")
     return path
 
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.incidents import CRASHED, FAILED
 from libvirt_lifecycle_exporter.engine.record import DomainRecord, Operation, Records
+from libvirt_lifecycle_exporter.model.severity import CRASHED, FAILED
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 Pair = tuple[str, str]

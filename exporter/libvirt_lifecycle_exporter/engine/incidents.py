@@ -11,33 +11,12 @@ from types import MappingProxyType
 from typing import Final
 
 from libvirt_lifecycle_exporter.engine.record import DomainRecord, Records
+from libvirt_lifecycle_exporter.model.severity import CRASHED, FAILED, HUNG, IO_ERROR, meaning_of
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
-from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
 
 Pair = tuple[str, str]
 
-CRASHED: Final = "crashed"
-HUNG: Final = "hung"
-IO_ERROR: Final = "io_error"
-FAILED: Final = "failed"
 KINDS: Final = (CRASHED, HUNG, IO_ERROR, FAILED)
-
-OPENS: Final[Mapping[Pair, str]] = MappingProxyType(
-    {
-        ("stopped", "crashed"): CRASHED,
-        ("stopped", "hung"): HUNG,
-        ("watchdog", "poweroff"): HUNG,
-        ("suspended", "watchdog"): HUNG,
-        ("suspended", "ioerror"): IO_ERROR,
-        ("stopped", "failed"): FAILED,
-        ("suspended", "postcopy_failed"): FAILED,
-        ("resumed", "postcopy_failed"): FAILED,
-    }
-)
-"""(event, reason) -> the kind of incident."""
-
-OPENS_ANY: Final[Mapping[str, str]] = MappingProxyType({"crashed": CRASHED, "hung": HUNG})
-"""Event, whatever its reason -> the kind of incident."""
 
 HEALS: Final = frozenset({"started", "resumed"})
 """Events that close incidents: the domain runs."""
@@ -71,7 +50,7 @@ class Incidents:
     def apply(self, change: Transition) -> tuple[str, list[Incident]]:
         """Return the id of the incident of ``change`` ("" if none), and the incidents it opened or closed."""
         record = self._records.get(change.connection, change.uuid)
-        kind = _kind(change)
+        kind = meaning_of(change).incident_kind
         if kind:
             return _evidence(record, kind, change)
         of_domain = record.incidents
@@ -150,14 +129,6 @@ def _close(record: DomainRecord, one: Incident, at: float) -> Incident:
 def incident_id(connection: str, uuid: str, kind: str, opened_at: float) -> str:
     """Return the id: the same after a restart, another for the next incident."""
     return hashlib.sha256("\0".join((connection, uuid, kind, repr(opened_at))).encode()).hexdigest()[:16]
-
-
-def _kind(change: Transition) -> str:
-    """Return the kind of incident that a transition is evidence of; "" if none."""
-    if change.event == "io_error":
-        # With any other action the domain runs on.
-        return IO_ERROR if change.detail_code == IO_ERROR_ACTIONS.index("pause") else ""
-    return OPENS.get((change.event, change.reason)) or OPENS_ANY.get(change.event, "")
 
 
 def _explanation(of_domain: Mapping[str, Incident], kind: str, change: Transition) -> Incident | None:

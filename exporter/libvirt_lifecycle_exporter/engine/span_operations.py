@@ -1,31 +1,33 @@
-"""The operations of OpenTelemetry's spans: how each is begun, met on its way and ended. Tables only.
+"""The operations that are spans: which transitions begin, belong to and end each of them. Tables only.
 
-    operation           from                    to                      what else may come on the same span
+    operation           begins with             ends with               further transitions on the same span
     start, restore      resumed, in a new run   started                 -
     restore             started/restored        resumed, suspended      -
     migrate in          started/migrated        resumed, suspended      suspended/migrated
     migrate out         suspended/migrated      stopped, resumed        shutdown, suspended/postcopy
     shut down, stop     shutdown                stopped, resumed        shutdown
-    all else            a span of its own, closed at once
+    any other           a span of its own, closed immediately
 
-The words of outcomes are those of ``operations``; its figures are about what lasts, too, these spans are not.
+Outcomes are those of ``engine.durations``, which also measures conditions that last; these spans do not.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from libvirt_lifecycle_exporter.model.severity import MEANINGS
+
 Pair = tuple[str, str]
 
-LIMIT: Final = 600.0
-"""Seconds after which an operation that did not end is over."""
+OPERATION_LIMIT: Final = 600.0
+"""Seconds after which an operation that did not end is closed with the outcome ``timeout``."""
 
 SUCCESS: Final = "success"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 TIMEOUT: Final = "timeout"
 UNKNOWN: Final = "unknown"
-"""The domain began another run before it was told how this ended."""
+"""The domain began another run before the end of the operation was reported."""
 
 START: Final = "start domain"
 RESTORE: Final = "restore domain"
@@ -37,9 +39,9 @@ STOP: Final = "stop domain"
 RUN: Final = "run domain"
 
 ANY: Final = "*"
-"""Stands for the reasons of an event that have no entry of their own."""
+"""Matches the reasons of an event that have no entry of their own."""
 
-INSTANT: Final[Mapping[str, str]] = MappingProxyType(
+SPAN_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "defined": "define domain",
         "undefined": "undefine domain",
@@ -58,37 +60,41 @@ INSTANT: Final[Mapping[str, str]] = MappingProxyType(
         "recovered": "domain recovers",
     }
 )
-"""Event -> the name of its span where it is no part of an operation."""
+"""Event -> span name of a transition that is not part of an operation."""
 
-OTHER: Final = "domain event"
-"""The name where the event is from the future."""
+OTHER_NAME: Final = "domain event"
+"""Span name of an event that this version does not know."""
 
-NAMES: Final[Mapping[Pair, str]] = MappingProxyType(
+_NAMES: Final = MappingProxyType(
     {
-        ("started", "restored"): RESTORE,
-        ("started", "migrated"): MIGRATE_IN,
-        ("stopped", "shutdown"): SHUT_DOWN,
-        ("stopped", "quit"): SHUT_DOWN,
-        ("stopped", "saved"): SAVE,
-        ("stopped", "migrated"): MIGRATE_OUT,
+        "shutdown": SHUT_DOWN,
+        "save": SAVE,
+        "restore": RESTORE,
+        "migrate_in": MIGRATE_IN,
+        "migrate_out": MIGRATE_OUT,
     }
 )
-"""(event, reason) -> what an operation turns out to have been when this ends it, or is all of it."""
+"""Operation of ``model.severity`` -> span name."""
 
-WHOLE: Final = frozenset({START, RESTORE, SAVE, MIGRATE_IN, MIGRATE_OUT, SHUT_DOWN})
-"""Operations that were a success where a single transition is all that was told of them."""
+OPERATION_NAMES: Final[Mapping[Pair, str]] = MappingProxyType(
+    {pair: _NAMES[meaning.operation] for pair, meaning in MEANINGS.items() if meaning.operation}
+)
+"""(event, reason) -> final name of the operation that it ends, or that consists of it alone."""
+
+SUCCESSFUL_ALONE: Final = frozenset({START, RESTORE, SAVE, MIGRATE_IN, MIGRATE_OUT, SHUT_DOWN})
+"""Operations whose outcome is success if libvirt reports them as a single transition."""
 
 
-class Course(NamedTuple):
-    """What an operation that is under way may still meet. Anything else has a span of its own."""
+class SpanOperation(NamedTuple):
+    """The transitions that belong to an open operation. Any other transition has a span of its own."""
 
     ends: Mapping[Pair, str]
-    """(event, reason or any) -> the outcome."""
-    takes: frozenset[Pair] = frozenset()
-    """What goes on the same span and ends nothing."""
+    """(event, reason or ANY) -> outcome."""
+    includes: frozenset[Pair] = frozenset()
+    """Transitions on the same span that do not end it."""
 
 
-_ARRIVES: Final = MappingProxyType(
+_ARRIVAL_ENDS: Final = MappingProxyType(
     {
         ("resumed", "postcopy_failed"): FAILED,
         ("resumed", ANY): SUCCESS,
@@ -99,14 +105,14 @@ _ARRIVES: Final = MappingProxyType(
         ("started", ANY): UNKNOWN,
     }
 )
-COURSES: Final[Mapping[str, Course]] = MappingProxyType(
+OPERATIONS: Final[Mapping[str, SpanOperation]] = MappingProxyType(
     {
-        START: Course(
+        START: SpanOperation(
             {("started", ANY): SUCCESS, ("stopped", "destroyed"): CANCELLED, ("stopped", ANY): FAILED}
         ),
-        RESTORE: Course(_ARRIVES),
-        MIGRATE_IN: Course(_ARRIVES, frozenset({("suspended", "migrated")})),
-        MIGRATE_OUT: Course(
+        RESTORE: SpanOperation(_ARRIVAL_ENDS),
+        MIGRATE_IN: SpanOperation(_ARRIVAL_ENDS, frozenset({("suspended", "migrated")})),
+        MIGRATE_OUT: SpanOperation(
             {
                 ("stopped", "migrated"): SUCCESS,
                 ("stopped", "destroyed"): CANCELLED,
@@ -116,7 +122,7 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
             },
             frozenset({("shutdown", ANY), ("suspended", "postcopy"), ("suspended", "migrated")}),
         ),
-        SHUT_DOWN: Course(
+        SHUT_DOWN: SpanOperation(
             {
                 ("stopped", "shutdown"): SUCCESS,
                 ("stopped", "quit"): SUCCESS,
@@ -129,8 +135,8 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
             },
             frozenset({("shutdown", ANY)}),
         ),
-        # How libvirt itself ends an emulator: to destroy, save or move the domain. Only the stop tells.
-        STOP: Course(
+        # libvirt terminates the emulator to destroy, save or migrate the domain. Only the stop shows which.
+        STOP: SpanOperation(
             {
                 ("stopped", "crashed"): FAILED,
                 ("stopped", "failed"): FAILED,
@@ -143,7 +149,7 @@ COURSES: Final[Mapping[str, Course]] = MappingProxyType(
         ),
     }
 )
-"""Operation -> its course. A guest that is destroyed while it shuts down was lost patience with: timeout."""
+"""Operation -> its transitions. A guest that is destroyed during its shutdown has the outcome timeout."""
 
 BEGINS: Final[Mapping[Pair, str]] = MappingProxyType(
     {
@@ -155,16 +161,23 @@ BEGINS: Final[Mapping[Pair, str]] = MappingProxyType(
         ("shutdown", ANY): SHUT_DOWN,
     }
 )
-"""(event, reason or any) -> the operation that it begins; beside a ``resumed`` that begins a run."""
+"""(event, reason or ANY) -> the operation that it begins. A ``resumed`` that begins a run begins START."""
 
 INFERRED: Final = "reconcile"
-"""The source of a transition that nobody saw: it begins nothing, since its end may be long past."""
+"""The source of an inferred transition. It begins no operation, because the operation may be long over."""
 
 PAUSED: Final = "paused"
-ASLEEP: Final = "pmsuspended"
-ENTERS: Final[Mapping[str, str]] = MappingProxyType({"suspended": PAUSED, "pmsuspended": ASLEEP})
-"""Event -> the condition that it enters; ``hung`` enters one for each signal, an incident one for itself."""
-LEAVES_ALL: Final = frozenset({"stopped", "started"})
-LEAVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType({"resumed": frozenset({PAUSED, ASLEEP})})
+PM_SUSPENDED: Final = "pmsuspended"
+CONDITIONS_ENTERED: Final[Mapping[str, str]] = MappingProxyType(
+    {"suspended": PAUSED, "pmsuspended": PM_SUSPENDED}
+)
+"""Event -> the condition that it enters. ``hung`` enters one per signal; an incident is a condition too."""
+ENDS_ALL_CONDITIONS: Final = frozenset({"stopped", "started"})
+"""Events that end every condition."""
+CONDITIONS_ENDED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"resumed": frozenset({PAUSED, PM_SUSPENDED})}
+)
+"""Event -> the conditions that it ends."""
 
-MOST_CONDITIONS: Final = 16
+MAX_CONDITIONS: Final = 16
+"""Conditions that are stored per domain."""

@@ -1,13 +1,14 @@
-"""Pure: which span each transition is on, and when that span is over.
+"""Assigns each transition to a span and decides when the span ends. Pure: no clock, no I/O, no OpenTelemetry.
 
-Law: every transition is on exactly one span, and every span ends: with the row that ends its operation, or
-``LIMIT`` after its beginning. Whatever is open of a domain holds back nothing but its own rows. What was
-closed never changes. No clock, no I/O, no OpenTelemetry.
+Invariants: every transition is on exactly one span. Every span ends: with the transition that ends its
+operation, or ``OPERATION_LIMIT`` after it began. An open operation delays only its own transitions. A closed
+span never changes.
 
-What the operations are is said in ``courses``.
+``span_operations`` defines the operations.
 
-Conditions that last (paused, asleep, hung, an incident) are not spans: their entry is sent at once, and their
-exit is a span of its own that is linked to the entry and carries the duration.
+Conditions that last (paused, suspended to memory or disk, hung, an incident) are not spans. The span of the
+transition that enters a condition is sent immediately. The transition that ends the condition has a span of
+its own, which links to the first one and carries the duration.
 """
 
 import hashlib
@@ -19,294 +20,329 @@ from libvirt_lifecycle_exporter.engine.inventory import run_id
 from libvirt_lifecycle_exporter.engine.span_operations import (
     ANY,
     BEGINS,
-    COURSES,
-    ENTERS,
+    CONDITIONS_ENDED,
+    CONDITIONS_ENTERED,
+    ENDS_ALL_CONDITIONS,
     INFERRED,
-    INSTANT,
-    LEAVES,
-    LEAVES_ALL,
-    LIMIT,
-    MOST_CONDITIONS,
-    NAMES,
-    OTHER,
+    MAX_CONDITIONS,
+    OPERATION_LIMIT,
+    OPERATION_NAMES,
+    OPERATIONS,
+    OTHER_NAME,
     RUN,
     SAVE,
+    SPAN_NAMES,
     START,
     SUCCESS,
+    SUCCESSFUL_ALONE,
     TIMEOUT,
     UNKNOWN,
-    WHOLE,
 )
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
 Pair = tuple[str, str]
+"""event, reason"""
 
 
-class Ref(NamedTuple):
-    """Names a span: lower-case hexadecimal."""
+class SpanRef(NamedTuple):
+    """The ids of a span, in lower-case hexadecimal."""
 
     trace_id: str
     span_id: str
 
 
-class Moment(NamedTuple):
-    """A span that others will be linked to, and when it was."""
+class LinkTarget(NamedTuple):
+    """A span that later spans link to."""
 
-    ref: Ref
+    ref: SpanRef
     at: float
+    """Unix time in seconds."""
 
-    def shifted(self, seconds: float) -> "Moment":
-        """Return it as it is after the wall clock jumped."""
-        return Moment(self.ref, self.at + seconds)
+    def shifted(self, seconds: float) -> "LinkTarget":
+        """Return a copy that is shifted by a jump of the wall clock."""
+        return LinkTarget(self.ref, self.at + seconds)
 
 
 class Link(NamedTuple):
-    """Another span, and what it is to this one: ``previous``, ``run``, ``entry``, ``peer``."""
+    """A link to another span, and its relations to it: ``previous``, ``run``, ``entry``, ``peer``."""
 
-    ref: Ref
+    ref: SpanRef
     relations: tuple[str, ...]
 
 
-class Open(NamedTuple):
-    """An operation under way."""
+class OpenOperation(NamedTuple):
+    """An operation in progress."""
 
     name: str
     number: int
-    """The journal number of its first row."""
-    ref: Ref
+    """Journal number of its first transition."""
+    ref: SpanRef
     at: float
+    """Its start; Unix time in seconds."""
     rows: tuple[int, ...]
+    """Journal numbers of its transitions."""
     links: tuple[Link, ...]
 
 
-class Trail(NamedTuple):
-    """What is remembered of one domain between its rows."""
+class DomainSpanState(NamedTuple):
+    """What is stored of a domain between two of its transitions."""
 
-    open: Open | None = None
-    previous: Ref | None = None
-    run: Moment | None = None
-    """The span in which its present run began."""
-    migration: Moment | None = None
-    """Its newest migration, for the other host's to be linked to."""
-    conditions: Mapping[str, Moment] = MappingProxyType({})
+    operation: OpenOperation | None = None
+    previous: SpanRef | None = None
+    """The span of the previous transition."""
+    run: LinkTarget | None = None
+    """The span in which the current run began."""
+    migration: LinkTarget | None = None
+    """The span of the last migration; the other host's span links to it."""
+    conditions: Mapping[str, LinkTarget] = MappingProxyType({})
+    """Condition -> the span that entered it."""
 
-    def shifted(self, seconds: float) -> "Trail":
-        """Return it as it is after the wall clock jumped."""
-        return Trail(
-            self.open and self.open._replace(at=self.open.at + seconds),
+    def shifted(self, seconds: float) -> "DomainSpanState":
+        """Return a copy that is shifted by a jump of the wall clock."""
+        return DomainSpanState(
+            self.operation and self.operation._replace(at=self.operation.at + seconds),
             self.previous,
             self.run and self.run.shifted(seconds),
             self.migration and self.migration.shifted(seconds),
-            {name: moment.shifted(seconds) for name, moment in self.conditions.items()},
+            {name: target.shifted(seconds) for name, target in self.conditions.items()},
         )
 
 
-NOTHING: Final = Trail()
+EMPTY_STATE: Final = DomainSpanState()
 
 
 class Span(NamedTuple):
-    """One that is over."""
+    """A closed span. Times are Unix times in seconds."""
 
     number: int
-    ref: Ref
+    """Journal number of its first transition."""
+    ref: SpanRef
     name: str
     began: float
     ended: float
     outcome: str
+    """Outcome of the operation; "" for spans that are no operation."""
     duration: float | None
-    """Seconds that the condition lasted which it ends."""
+    """Duration in seconds of the condition that the span ends; None: it ends none."""
     links: tuple[Link, ...]
     rows: tuple[int, ...]
     """Journal numbers of its transitions."""
 
 
-class Step(NamedTuple):
-    """One transition, and what is known beside it."""
+class TransitionContext(NamedTuple):
+    """A transition, and what else is needed to assign it to a span."""
 
     number: int
+    """Its journal number."""
     change: Transition
-    ids: "Ids"
+    ids: "SpanIds"
     closes: frozenset[str] = frozenset()
-    """Incidents that end with it."""
-    peer: Ref | None = None
+    """Ids of the incidents that end with the transition."""
+    peer: SpanRef | None = None
     """The span of the same migration on another host."""
 
 
-class Placement(NamedTuple):
-    """Where a transition belongs."""
+class SpanUpdate(NamedTuple):
+    """The result of assigning a transition."""
 
-    ref: Ref
-    trail: Trail
+    ref: SpanRef
+    """The transition's span."""
+    state: DomainSpanState
     closed: tuple[Span, ...]
+    """Spans that end with the transition, or ended before it."""
 
 
-class Ids:
-    """Derives ids. The same journal, domain, number and time give the same ones for ever."""
+class SpanIds:
+    """Derives span ids. The same journal, domain, number and time always give the same ids."""
 
     def __init__(self, salt: str) -> None:
-        """``salt``: names the host and the journal."""
+        """``salt``: identifies the host and the journal."""
         self._salt = salt
 
-    def of(self, number: int, change: Transition, what: str = "") -> Ref:
-        # The time, too: after a power cut the last numbers may be given again.
-        text = "\0".join((self._salt, change.uuid, str(number), repr(change.at), what))
+    def derive(self, number: int, change: Transition, suffix: str = "") -> SpanRef:
+        """Return the ids of the span of transition ``number``; ``suffix`` tells a second span apart."""
+        # Includes the time, because the last numbers may be assigned again after a power failure.
+        text = "\0".join((self._salt, change.uuid, str(number), repr(change.at), suffix))
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        return Ref(digest[:32], digest[32:48])
+        return SpanRef(digest[:32], digest[32:48])
 
 
-def place(trail: Trail, step: Step, *, runs: bool = False) -> Placement:
-    """Say on which span a transition is, and which spans end with it. ``runs``: whole runs, too."""
-    overdue, trail = expire(trail, step.change.at)
-    number, change = step.number, step.change
-    own = step.ids.of(number, change)
-    entries = _left(trail, step)
-    under_way = trail.open
-    outcome = _end(under_way, change)
+def assign_span(state: DomainSpanState, context: TransitionContext, *, runs: bool = False) -> SpanUpdate:
+    """Assign a transition to a span. ``runs``: whether the whole run is a span as well, at its end."""
+    overdue, state = expire_operation(state, context.change.at)
+    number, change = context.number, context.change
+    own_ref = context.ids.derive(number, change)
+    ended = _ended_conditions(state, context)
+    operation = state.operation
+    outcome = _outcome(operation, change)
     closed = list(overdue)
-    if under_way is not None and outcome == UNKNOWN:
-        # It belongs to what comes after.
-        closed.append(_over(under_way, under_way.name, change.at, UNKNOWN))
-        trail, under_way, outcome = trail._replace(open=None), None, None
-    if under_way is not None and outcome is not None:
-        span = _closed(under_way, step, outcome, entries)
+    if operation is not None and outcome == UNKNOWN:
+        # The transition belongs to the next operation.
+        closed.append(_end_without_row(operation, change.at, UNKNOWN))
+        state, operation, outcome = state._replace(operation=None), None, None
+    if operation is not None and outcome is not None:
+        span = _close(operation, context, outcome, ended)
         closed.append(span)
-        trail = trail._replace(open=None)
-    elif under_way is not None and _fits(COURSES[under_way.name].takes, change):
-        trail = trail._replace(open=under_way._replace(rows=(*under_way.rows, number)))
-        span = None
+        ref, state = span.ref, state._replace(operation=None)
+    elif operation is not None and _matches(OPERATIONS[operation.name].includes, change):
+        ref, state = (
+            operation.ref,
+            state._replace(operation=operation._replace(rows=(*operation.rows, number))),
+        )
     else:
-        links = _links(trail, entries, step.peer)
-        begun = Open("", number, own, change.at, (number,), links)
-        name = _begins(change) if under_way is None else ""
+        links = _create_links(state, ended, context.peer)
+        begun = OpenOperation("", number, own_ref, change.at, (number,), links)
+        ref = own_ref
+        name = _begun_operation(change) if operation is None else ""
         if name:
-            trail = trail._replace(open=begun._replace(name=name))
-            span = None
+            state = state._replace(operation=begun._replace(name=name))
         else:
-            span = _closed(begun, step, "", entries)
-            closed.append(span)
-    ref = span.ref if span is not None else (trail.open.ref if trail.open is not None else own)
-    if runs and change.event == "stopped" and trail.run is not None:
-        closed.append(_run(trail.run, step))
-    return Placement(ref, _after(trail, step, ref, entries), tuple(closed))
+            closed.append(_close(begun, context, "", ended))
+    if runs and change.event == "stopped" and state.run is not None:
+        closed.append(_run_span(state.run, context))
+    return SpanUpdate(ref, _next_state(state, context, ref, ended), tuple(closed))
 
 
-def expire(trail: Trail, now: float, latest: float | None = None) -> tuple[tuple[Span, ...], Trail]:
-    """Close what is under way for too long (or since a time that is yet to come).
+def expire_operation(
+    state: DomainSpanState, now: float, latest: float | None = None
+) -> tuple[tuple[Span, ...], DomainSpanState]:
+    """Close an operation that exceeded its time limit, or that began in the future.
 
-    ``now``, ``latest``: the earliest and the latest that it may be; None: the same.
+    ``now``, ``latest``: lower and upper bound of the current time; None: the same as ``now``.
     """
     latest = now if latest is None else latest
-    under_way = trail.open
-    if under_way is None or now - LIMIT < under_way.at < latest + LIMIT:
-        return (), trail
-    span = _over(under_way, under_way.name, under_way.at + LIMIT, TIMEOUT)
-    return (span,), trail._replace(open=None)
+    operation = state.operation
+    if operation is None or now - OPERATION_LIMIT < operation.at < latest + OPERATION_LIMIT:
+        return (), state
+    span = _end_without_row(operation, operation.at + OPERATION_LIMIT, TIMEOUT)
+    return (span,), state._replace(operation=None)
 
 
-def _begins(change: Transition) -> str:
+def _begun_operation(change: Transition) -> str:
     if change.source == INFERRED:
         return ""
     if change.event == "resumed" and change.run_id == run_id(change):
-        # libvirt tells of a boot in this order.
+        # On every boot, libvirt sends resumed before started.
         return START
     return BEGINS.get((change.event, change.reason)) or BEGINS.get((change.event, ANY), "")
 
 
-def _end(under_way: Open | None, change: Transition) -> str | None:
-    if under_way is None:
+def _outcome(operation: OpenOperation | None, change: Transition) -> str | None:
+    if operation is None:
         return None
-    ends = COURSES[under_way.name].ends
+    ends = OPERATIONS[operation.name].ends
     return ends.get((change.event, change.reason)) or ends.get((change.event, ANY))
 
 
-def _fits(pairs: frozenset[Pair], change: Transition) -> bool:
+def _matches(pairs: frozenset[Pair], change: Transition) -> bool:
     return (change.event, change.reason) in pairs or (change.event, ANY) in pairs
 
 
-def _left(trail: Trail, step: Step) -> list[tuple[str, Moment]]:
+def _ended_conditions(state: DomainSpanState, context: TransitionContext) -> list[tuple[str, LinkTarget]]:
     """Return the conditions that the transition ends, oldest first."""
-    if not trail.conditions:
+    if not state.conditions:
         return []
-    change = step.change
-    if change.event in LEAVES_ALL:
-        names = set(trail.conditions)
+    change = context.change
+    if change.event in ENDS_ALL_CONDITIONS:
+        names = set(state.conditions)
     else:
-        names = set(LEAVES.get(change.event, ())) | step.closes
+        names = set(CONDITIONS_ENDED.get(change.event, ())) | context.closes
         if change.event == "recovered":
             names.add(f"hung/{change.reason}")
-    found = [(name, moment) for name, moment in trail.conditions.items() if name in names]
-    # An incident outlives the stop that is part of it.
-    stays = {change.incident_id} - step.closes if change.event in LEAVES_ALL else set[str]()
-    return sorted((one for one in found if one[0] not in stays), key=lambda one: one[1].at)
+    # An incident continues after the stop that is part of it.
+    kept = {change.incident_id} - context.closes if change.event in ENDS_ALL_CONDITIONS else set[str]()
+    ended = [(name, target) for name, target in state.conditions.items() if name in names - kept]
+    return sorted(ended, key=lambda condition: condition[1].at)
 
 
-def _links(trail: Trail, entries: list[tuple[str, Moment]], peer: Ref | None) -> tuple[Link, ...]:
-    related: dict[Ref, list[str]] = {}
+def _create_links(
+    state: DomainSpanState, ended: list[tuple[str, LinkTarget]], peer: SpanRef | None
+) -> tuple[Link, ...]:
+    relations: dict[SpanRef, list[str]] = {}
     for relation, ref in (
-        *(("entry", moment.ref) for _, moment in entries),
+        *(("entry", target.ref) for _, target in ended),
         ("peer", peer),
-        ("previous", trail.previous),
-        ("run", trail.run.ref if trail.run else None),
+        ("previous", state.previous),
+        ("run", state.run.ref if state.run else None),
     ):
-        if ref is not None and relation not in related.setdefault(ref, []):
-            related[ref].append(relation)
-    return tuple(Link(ref, tuple(relations)) for ref, relations in related.items())
+        if ref is not None and relation not in relations.setdefault(ref, []):
+            relations[ref].append(relation)
+    return tuple(Link(ref, tuple(names)) for ref, names in relations.items())
 
 
-def _closed(begun: Open, step: Step, outcome: str, entries: list[tuple[str, Moment]]) -> Span:
-    number, change = step.number, step.change
-    name = NAMES.get((change.event, change.reason)) or begun.name or INSTANT.get(change.event, OTHER)
-    rows = begun.rows if number in begun.rows else (*begun.rows, number)
-    links = list(begun.links)
-    for _, moment in entries:
-        if moment.ref != begun.ref and all(link.ref != moment.ref for link in links):
-            links.append(Link(moment.ref, ("entry",)))
-    if step.peer is not None and all(link.ref != step.peer for link in links):
-        links.append(Link(step.peer, ("peer",)))
-    outcome = outcome or (SUCCESS if name in WHOLE and change.event in ("started", "stopped") else "")
-    began, duration = begun.at, None
-    if entries:
-        entered = entries[0][1].at
-        duration = max(0.0, change.at - entered)
-        if name == SAVE and 0 <= change.at - entered < LIMIT:
-            # libvirt pauses a domain to save it, and only the stop tells what it was paused for.
-            began = min(began, entered)
-    ended = max(change.at, begun.at)
-    return Span(begun.number, begun.ref, name, began, ended, outcome, duration, tuple(links), rows)
+def _close(
+    operation: OpenOperation, context: TransitionContext, outcome: str, ended: list[tuple[str, LinkTarget]]
+) -> Span:
+    """Return the span of an operation that ends with the transition, or that consists of it."""
+    number, change = context.number, context.change
+    name = (
+        OPERATION_NAMES.get((change.event, change.reason))
+        or operation.name
+        or SPAN_NAMES.get(change.event, OTHER_NAME)
+    )
+    rows = operation.rows if number in operation.rows else (*operation.rows, number)
+    links = list(operation.links)
+    for _, target in ended:
+        if target.ref != operation.ref and all(link.ref != target.ref for link in links):
+            links.append(Link(target.ref, ("entry",)))
+    if context.peer is not None and all(link.ref != context.peer for link in links):
+        links.append(Link(context.peer, ("peer",)))
+    if not outcome and name in SUCCESSFUL_ALONE and change.event in ("started", "stopped"):
+        outcome = SUCCESS
+    start, duration = operation.at, None
+    if ended:
+        entered_at = ended[0][1].at
+        duration = max(0.0, change.at - entered_at)
+        if name == SAVE and 0 <= change.at - entered_at < OPERATION_LIMIT:
+            # libvirt pauses a domain to save it; only the stop shows that the pause belongs to the save.
+            start = min(start, entered_at)
+    end = max(change.at, operation.at)
+    return Span(operation.number, operation.ref, name, start, end, outcome, duration, tuple(links), rows)
 
 
-def _over(begun: Open, name: str, at: float, outcome: str) -> Span:
+def _end_without_row(operation: OpenOperation, at: float, outcome: str) -> Span:
+    """Return the span of an operation that ends without a transition of its own."""
     return Span(
-        begun.number, begun.ref, name, begun.at, max(at, begun.at), outcome, None, begun.links, begun.rows
+        operation.number,
+        operation.ref,
+        operation.name,
+        operation.at,
+        max(at, operation.at),
+        outcome,
+        None,
+        operation.links,
+        operation.rows,
     )
 
 
-def _run(began: Moment, step: Step) -> Span:
-    ref = step.ids.of(step.number, step.change, "run")
-    ended = max(began.at, step.change.at)
+def _run_span(began: LinkTarget, context: TransitionContext) -> Span:
+    ref = context.ids.derive(context.number, context.change, "run")
+    end = max(began.at, context.change.at)
     link = Link(began.ref, ("run",))
-    return Span(step.number, ref, RUN, began.at, ended, "", None, (link,), ())
+    return Span(context.number, ref, RUN, began.at, end, "", None, (link,), ())
 
 
-def _after(trail: Trail, step: Step, ref: Ref, entries: list[tuple[str, Moment]]) -> Trail:
-    """Remember what later rows are to be linked to."""
-    change = step.change
-    here = Moment(ref, change.at)
-    conditions = trail.conditions
-    entered = f"hung/{change.reason}" if change.event == "hung" else ENTERS.get(change.event, "")
-    incident = change.incident_id if change.incident_id not in step.closes else ""
-    if entries or entered or incident:
-        left = {name for name, _ in entries}
-        conditions = {name: moment for name, moment in conditions.items() if name not in left}
+def _next_state(
+    state: DomainSpanState, context: TransitionContext, ref: SpanRef, ended: list[tuple[str, LinkTarget]]
+) -> DomainSpanState:
+    """Return the state after the transition, with the targets of later links."""
+    change = context.change
+    target = LinkTarget(ref, change.at)
+    conditions = state.conditions
+    entered = f"hung/{change.reason}" if change.event == "hung" else CONDITIONS_ENTERED.get(change.event, "")
+    incident = change.incident_id if change.incident_id not in context.closes else ""
+    if ended or entered or incident:
+        ended_names = {name for name, _ in ended}
+        conditions = {name: entry for name, entry in conditions.items() if name not in ended_names}
         for name in (entered, incident):
-            if name and (name not in conditions) and len(conditions) < MOST_CONDITIONS:
-                conditions[name] = here
-    migration = trail.migration
+            if name and (name not in conditions) and len(conditions) < MAX_CONDITIONS:
+                conditions[name] = target
+    migration = state.migration
     if change.reason == "migrated":
-        migration = Moment(ref, trail.open.at if trail.open is not None else change.at)
-    run = trail.run
+        migration = LinkTarget(ref, state.operation.at if state.operation is not None else change.at)
+    run = state.run
     if change.event == "stopped":
         run = None
     elif change.event == "started" and change.reason != "wakeup":
-        run = here
-    return Trail(trail.open, ref, run, migration, conditions)
+        run = target
+    return DomainSpanState(state.operation, ref, run, migration, conditions)

@@ -1,11 +1,11 @@
-"""The values that a sender takes from the journal.
+"""The items that the senders read from the journal.
 
-Law: a parcel says all there is to say: rendering it twice gives the same bytes.
+Invariant: an item contains everything that is encoded; encoding it twice gives the same bytes.
 """
 
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.spans import Ref, Span
+from libvirt_lifecycle_exporter.engine.spans import Span, SpanRef
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
@@ -14,64 +14,64 @@ LOGS: Final = "logs"
 SIGNALS: Final = (TRACES, LOGS)
 
 EVIDENCE_WAIT: Final = 3.0
-"""Seconds that a transition waits for its message before it is sent without."""
+"""Seconds that a transition waits for its message before it is sent without one."""
 
 
 class UnavailableError(Exception):
-    """The journal cannot be had now; the text says why."""
+    """The journal is unavailable at present; the text is the reason."""
 
 
-class ReplacedError(UnavailableError):
-    """It is another one than before: what was known of places in its queue means nothing any more."""
+class JournalReplacedError(UnavailableError):
+    """The journal was replaced by another file, so that known positions are no longer valid."""
 
 
 class Row(NamedTuple):
-    """A transition, its number, and the span that it is on."""
+    """A transition, its journal number, and its span."""
 
     number: int
     change: Transition
-    ref: Ref
-    unexplained: bool
-    """It was sent, or may have been, before it had a message: so it has none."""
+    ref: SpanRef
+    exported_without_message: bool
+    """Whether it was or may have been sent before its message arrived. It is then always sent without one."""
 
     @property
     def message(self) -> str:
-        """Why, in words, as it is told for good."""
-        return "" if self.unexplained else self.change.message
+        """The message that is sent."""
+        return "" if self.exported_without_message else self.change.message
 
     @property
-    def is_bare(self) -> bool:
-        """Tell whether a message may still come."""
+    def may_get_message(self) -> bool:
+        """Whether a message may still arrive."""
         pair = (self.change.event, self.change.reason)
-        return not self.change.message and not self.unexplained and pair in EXPLAINED
+        return not self.change.message and not self.exported_without_message and pair in EXPLAINED
 
-    def waits(self, now: float) -> bool:
-        """Tell whether its message is still worth waiting for."""
-        return self.is_bare and 0 <= now - self.change.at < EVIDENCE_WAIT
+    def is_waiting(self, now: float) -> bool:
+        """Return whether the transition still waits for its message. ``now``: Unix time in seconds."""
+        return self.may_get_message and 0 <= now - self.change.at < EVIDENCE_WAIT
 
 
 class ExportItem(NamedTuple):
-    """What is delivered as one: a log record, or a span with its events."""
+    """The unit of delivery: a log record, or a span with its events."""
 
-    place: int
-    """In the queue of its signal."""
+    position: int
+    """Position in the queue of its signal."""
     connection: str
     uuid: str
     span: Span | None
-    """None: it is a log record."""
+    """None for a log record."""
     rows: tuple[Row, ...]
 
     @property
     def at(self) -> float:
-        """When it happened; Unix time, seconds."""
+        """Time of the transition, or end of the span; Unix time in seconds."""
         return self.span.ended if self.span else self.rows[0].change.at
 
     @property
-    def is_whole(self) -> bool:
-        """Tell whether the history still has it: retention may have cut it while nothing was sent."""
+    def is_complete(self) -> bool:
+        """Whether the history has all transitions: retention may have removed some of them."""
         return bool(self.rows) if self.span is None else len(self.rows) == len(self.span.rows)
 
     @property
     def size(self) -> int:
-        """Bytes that it will need, roughly."""
+        """Approximate number of bytes in a request."""
         return 1000 + sum(1000 + 4 * len(row.message) for row in self.rows)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
+from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES
 
 CHUNK: Final = 2000
@@ -43,7 +43,7 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
     if TRACES in signals:
         numbers += database.execute(
             "SELECT min(first_seq) FROM span_states WHERE open_since BETWEEN ? AND ?",
-            (now - 2 * LIMIT, latest + 2 * LIMIT),
+            (now - 2 * OPERATION_LIMIT, latest + 2 * OPERATION_LIMIT),
         ).fetchone()
     return min(number for number in numbers if number is not None)
 
@@ -56,7 +56,8 @@ def remove_old(database: sqlite3.Connection, before: float, latest: float, end: 
     """
     # "+": in the order of the numbers, from the oldest, instead of through the index.
     stays = database.execute(
-        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1", (before, latest)
+        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1",
+        (before, latest),
     ).fetchone()
     gone = database.execute(
         "DELETE FROM transitions WHERE seq IN "

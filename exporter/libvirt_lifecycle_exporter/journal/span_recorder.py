@@ -1,7 +1,8 @@
-"""Says, as transitions are appended, on which span each is, and what is to be delivered.
+"""Assigns a span to each transition as it is appended to the journal, and queues what is to be exported.
 
-Law: all of it runs inside the transaction that appends, and nothing is remembered outside of the file. So a
-row and its ids come together, and a batch that was rolled back left nothing behind.
+Invariant: everything happens inside the transaction that appends, and no state is kept outside of the file.
+A row and its ids are written together, and a rolled-back batch leaves nothing behind. Runs on the worker's
+thread, except for ``expire_operations``.
 """
 
 import json
@@ -10,46 +11,50 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch, TracedTransition
-from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
+from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
 from libvirt_lifecycle_exporter.engine.spans import (
-    NOTHING,
-    Ids,
+    EMPTY_STATE,
+    DomainSpanState,
     Link,
-    Moment,
-    Open,
-    Ref,
+    LinkTarget,
+    OpenOperation,
     Span,
-    Step,
-    Trail,
-    expire,
-    place,
+    SpanIds,
+    SpanRef,
+    TransitionContext,
+    assign_span,
+    expire_operation,
 )
 from libvirt_lifecycle_exporter.journal.damage import check_span
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.threads import OTLP_SENDER, WORKER, ThreadRegistry
 
-Key = tuple[str, str]
+DomainKey = tuple[str, str]
 """connection, uuid"""
 
-_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=dict).encode
-_NONE: frozenset[str] = frozenset()
-_LAST = """SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'transitions'), 0),
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=dict).encode
+_NO_INCIDENTS: frozenset[str] = frozenset()
+_SELECT_LAST_NUMBER = """SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'transitions'), 0),
     (SELECT id FROM identity)"""
-_TRAIL = "SELECT state FROM span_states WHERE uuid = ? AND connection = ?"
-_PEERS = "SELECT state FROM span_states WHERE uuid = ? AND connection <> ?"
-_KEEP_TRAIL = """INSERT INTO span_states (connection, uuid, first_seq, open_since, state)
+_SELECT_STATE = "SELECT state FROM span_states WHERE uuid = ? AND connection = ?"
+_SELECT_PEERS = "SELECT state FROM span_states WHERE uuid = ? AND connection <> ?"
+_UPSERT_STATE = """INSERT INTO span_states (connection, uuid, first_seq, open_since, state)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET first_seq = excluded.first_seq, open_since = excluded.open_since, state = excluded.state"""
-_PEND_SPAN = "INSERT INTO pending_spans (connection, uuid, ended_at, first_seq, span) VALUES (?, ?, ?, ?, ?)"
+_INSERT_PENDING_SPAN = (
+    "INSERT INTO pending_spans (connection, uuid, ended_at, first_seq, span) VALUES (?, ?, ?, ?, ?)"
+)
 
 
 class SpanRecorder:
-    """What is traced, and for which signals something is to be delivered."""
+    """Writes spans, span states and the export queue."""
 
     def __init__(
         self, host: str, *, traces: bool, logs: bool, runs: bool, threads: ThreadRegistry | None = None
     ) -> None:
-        """``host``: names this host; ``runs``: whether a run from start to stop is a span, too."""
+        """``host``: id of this host; ``traces``, ``logs``: whether the signal is exported; ``runs``: whether
+        each run of a domain, from start to stop, is a span as well.
+        """
         self._threads = threads or ThreadRegistry()
         self._host = host
         self._traces = traces
@@ -59,7 +64,7 @@ class SpanRecorder:
     def trace(
         self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
     ) -> list[TracedTransition]:
-        """Number the transitions of a batch that is about to be written, and say on which span each is."""
+        """Return the transitions of a batch, before it is written, with their journal numbers and spans."""
         if batch.clock_jump:
             self._shift(database, batch.clock_jump)
         traced = self._trace(database, batch) if batch.transitions else []
@@ -70,154 +75,165 @@ class SpanRecorder:
             )
         return traced
 
-    def expire(self, database: sqlite3.Connection, now: float, latest: float) -> int:
-        """Close what has been under way for too long; return how many spans that were.
+    def expire_operations(self, database: sqlite3.Connection, now: float, latest: float) -> int:
+        """Close the spans of operations that exceeded their time limit; return their number.
 
-        ``now``, ``latest``: the earliest and the latest that it may be; Unix time, seconds.
+        ``now``, ``latest``: lower and upper bound of the current time; Unix time in seconds.
         """
         overdue = database.execute(
             "SELECT connection, uuid, state FROM span_states WHERE open_since < ? OR open_since > ?",
-            (now - LIMIT, latest + LIMIT),
+            (now - OPERATION_LIMIT, latest + OPERATION_LIMIT),
         ).fetchall()
-        closed: list[tuple[Key, Span]] = []
-        trails = {}
+        closed: list[tuple[DomainKey, Span]] = []
+        states = {}
         for connection, uuid, text in overdue:
             key = (connection, uuid)
-            trails[key] = NOTHING
-            # A damaged state is reset: it costs this domain's open span.
+            states[key] = EMPTY_STATE
+            # A damaged state is reset; only this domain's open span is lost.
             with self._threads.guard(OTLP_SENDER):
-                spans, trails[key] = expire(read_trail(text), now, latest)
+                spans, states[key] = expire_operation(read_state(text), now, latest)
                 closed += ((key, span) for span in spans)
-        self._keep(database, trails, closed)
+        self._save(database, states, closed)
         return len(overdue)
 
     def _shift(self, database: sqlite3.Connection, seconds: float) -> None:
-        """Let all that is open follow a jump of the wall clock: its duration is not the clock's error."""
-        trails = {}
+        """Shift the times of all open operations and conditions by a jump of the wall clock, in seconds."""
+        states = {}
         for connection, uuid, text in database.execute(
             "SELECT connection, uuid, state FROM span_states"
         ).fetchall():
             with self._threads.guard(WORKER):
-                trails[connection, uuid] = read_trail(text).shifted(seconds)
-        self._keep(database, trails, ())
+                states[connection, uuid] = read_state(text).shifted(seconds)
+        self._save(database, states, ())
 
     def _trace(
         self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
     ) -> list[TracedTransition]:
-        before, journal = database.execute(_LAST).fetchone()
-        ids = Ids(f"{self._host}\0{journal}")
-        closes = _closings(batch)
-        trails: dict[Key, Trail] = {}
-        closed: list[tuple[Key, Span]] = []
+        before, journal = database.execute(_SELECT_LAST_NUMBER).fetchone()
+        ids = SpanIds(f"{self._host}\0{journal}")
+        closes = _closed_incidents(batch)
+        states: dict[DomainKey, DomainSpanState] = {}
+        closed: list[tuple[DomainKey, Span]] = []
         traced = []
-        for place_in_batch, change in enumerate(batch.transitions):
-            number = before + 1 + place_in_batch
+        for index, change in enumerate(batch.transitions):
+            number = before + 1 + index
             key = (change.connection, change.uuid)
-            peer = self._peer(database, trails, change) if change.reason == "migrated" else None
-            step = Step(number, change, ids, closes.get(place_in_batch, _NONE), peer)
+            peer = self._find_peer(database, states, change) if change.reason == "migrated" else None
+            context = TransitionContext(number, change, ids, closes.get(index, _NO_INCIDENTS), peer)
             try:
-                trail = trails[key] if key in trails else _trail(database, key)
-                placed = place(trail, step, runs=self._runs)
+                state = states[key] if key in states else _read_state_of(database, key)
+                update = assign_span(state, context, runs=self._runs)
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-                # A damaged state is reset: it costs this domain's open span.
+                # A damaged state is reset; only this domain's open span is lost.
                 self._threads.report(WORKER, error)
-                placed = place(NOTHING, step, runs=self._runs)
-            trails[key] = placed.trail
-            closed += ((key, span) for span in placed.closed)
-            traced.append(TracedTransition(number, change, *placed.ref))
+                update = assign_span(EMPTY_STATE, context, runs=self._runs)
+            states[key] = update.state
+            closed += ((key, span) for span in update.closed)
+            traced.append(TracedTransition(number, change, *update.ref))
         if self._logs:
             database.executemany("INSERT INTO pending_logs VALUES (?)", [(one.number,) for one in traced])
-        self._keep(database, trails, closed)
+        self._save(database, states, closed)
         return traced
 
-    def _peer(self, database: sqlite3.Connection, trails: dict[Key, Trail], change: Transition) -> Ref | None:
-        """Find the same migration on another connection, if it was just now."""
-        rows = database.execute(_PEERS, (change.uuid, change.connection)).fetchall()
-        for key, trail in trails.items():
-            if key[1] == change.uuid and key[0] != change.connection and (ref := _migration(trail, change)):
+    def _find_peer(
+        self, database: sqlite3.Connection, states: dict[DomainKey, DomainSpanState], change: Transition
+    ) -> SpanRef | None:
+        """Return the span of the same migration on another connection, if it is recent."""
+        rows = database.execute(_SELECT_PEERS, (change.uuid, change.connection)).fetchall()
+        for key, state in states.items():
+            if (
+                key[1] == change.uuid
+                and key[0] != change.connection
+                and (ref := _recent_migration(state, change))
+            ):
                 return ref
         for row in rows:
             with self._threads.guard(WORKER):
-                if ref := _migration(read_trail(row[0]), change):
+                if ref := _recent_migration(read_state(row[0]), change):
                     return ref
         return None
 
-    def _keep(
-        self, database: sqlite3.Connection, trails: Mapping[Key, Trail], closed: Sequence[tuple[Key, Span]]
+    def _save(
+        self,
+        database: sqlite3.Connection,
+        states: Mapping[DomainKey, DomainSpanState],
+        closed: Sequence[tuple[DomainKey, Span]],
     ) -> None:
         if self._traces:
             database.executemany(
-                _PEND_SPAN, [(*key, span.ended, span.number, _ENCODE(span)) for key, span in closed]
+                _INSERT_PENDING_SPAN, [(*key, span.ended, span.number, _encode(span)) for key, span in closed]
             )
-        database.executemany(_KEEP_TRAIL, [_trail_row(key, trail) for key, trail in trails.items()])
+        database.executemany(_UPSERT_STATE, [_state_row(key, state) for key, state in states.items()])
 
 
 def read_span(text: str) -> Span:
-    """Read a span as ``pending_spans`` has it. Raises ValueError or TypeError for a damaged one."""
+    """Return a span from the JSON text in ``pending_spans``. Raises ValueError or TypeError if damaged."""
     number, ref, name, began, ended, outcome, duration, links, rows = json.loads(text)
-    found = tuple(_link(link) for link in links)
-    span = Span(number, Ref(*ref), name, began, ended, outcome, duration, found, tuple(rows))
+    found = tuple(_read_link(link) for link in links)
+    span = Span(number, SpanRef(*ref), name, began, ended, outcome, duration, found, tuple(rows))
     check_span(span)
     return span
 
 
-def read_trail(text: str) -> Trail:
-    """Read a trail as ``span_states`` has it."""
-    under_way, previous, run, migration, conditions = json.loads(text)
-    return Trail(
-        _open(under_way) if under_way else None,
-        Ref(*previous) if previous else None,
-        _moment(run) if run else None,
-        _moment(migration) if migration else None,
-        {name: _moment(moment) for name, moment in conditions.items()},
+def read_state(text: str) -> DomainSpanState:
+    """Return a domain's span state from the JSON text in the table ``span_states``."""
+    operation, previous, run, migration, conditions = json.loads(text)
+    return DomainSpanState(
+        _read_operation(operation) if operation else None,
+        SpanRef(*previous) if previous else None,
+        _read_target(run) if run else None,
+        _read_target(migration) if migration else None,
+        {name: _read_target(target) for name, target in conditions.items()},
     )
 
 
-def _open(value: Any) -> Open:  # noqa: ANN401 - JSON
+def _read_operation(value: Any) -> OpenOperation:  # noqa: ANN401 - JSON
     name, number, ref, at, rows, links = value
-    return Open(name, number, Ref(*ref), at, tuple(rows), tuple(_link(link) for link in links))
+    return OpenOperation(
+        name, number, SpanRef(*ref), at, tuple(rows), tuple(_read_link(link) for link in links)
+    )
 
 
-def _link(value: Any) -> Link:  # noqa: ANN401 - JSON
+def _read_link(value: Any) -> Link:  # noqa: ANN401 - JSON
     ref, relations = value
-    return Link(Ref(*ref), tuple(relations))
+    return Link(SpanRef(*ref), tuple(relations))
 
 
-def _moment(value: Any) -> Moment:  # noqa: ANN401 - JSON
+def _read_target(value: Any) -> LinkTarget:  # noqa: ANN401 - JSON
     ref, at = value
-    return Moment(Ref(*ref), at)
+    return LinkTarget(SpanRef(*ref), at)
 
 
-def _trail(database: sqlite3.Connection, key: Key) -> Trail:
+def _read_state_of(database: sqlite3.Connection, key: DomainKey) -> DomainSpanState:
     connection, uuid = key
-    row = database.execute(_TRAIL, (uuid, connection)).fetchone()
-    return read_trail(row[0]) if row else NOTHING
+    row = database.execute(_SELECT_STATE, (uuid, connection)).fetchone()
+    return read_state(row[0]) if row else EMPTY_STATE
 
 
-def _trail_row(key: Key, trail: Trail) -> tuple[Any, ...]:
-    under_way = trail.open
-    number, since = (under_way.number, under_way.at) if under_way else (None, None)
-    return (*key, number, since, _ENCODE(trail))
+def _state_row(key: DomainKey, state: DomainSpanState) -> tuple[Any, ...]:
+    operation = state.operation
+    number, since = (operation.number, operation.at) if operation else (None, None)
+    return (*key, number, since, _encode(state))
 
 
-def _migration(trail: Trail, change: Transition) -> Ref | None:
-    moment = trail.migration
-    return moment.ref if moment is not None and abs(change.at - moment.at) < LIMIT else None
+def _recent_migration(state: DomainSpanState, change: Transition) -> SpanRef | None:
+    target = state.migration
+    return target.ref if target is not None and abs(change.at - target.at) < OPERATION_LIMIT else None
 
 
-def _closings(batch: ChangeBatch | HistoryBatch) -> dict[int, frozenset[str]]:
-    """Return, by place in the batch, the incidents that a transition ended."""
+def _closed_incidents(batch: ChangeBatch | HistoryBatch) -> dict[int, frozenset[str]]:
+    """Return the incidents that each transition ended, by the transition's index in the batch."""
     ended: dict[int, set[str]] = {}
     for incident in batch.incidents.values():
         if incident.closed_at is None:
             continue
         key = (incident.connection, incident.uuid)
         own = [
-            (number, change)
-            for number, change in enumerate(batch.transitions)
+            (index, change)
+            for index, change in enumerate(batch.transitions)
             if (change.connection, change.uuid) == key
         ]
-        exact = [number for number, change in own if change.at == incident.closed_at]
+        exact = [index for index, change in own if change.at == incident.closed_at]
         if exact or own:
             ended.setdefault(exact[-1] if exact else own[-1][0], set()).add(incident.id)
-    return {number: frozenset(incidents) for number, incidents in ended.items()}
+    return {index: frozenset(incidents) for index, incidents in ended.items()}

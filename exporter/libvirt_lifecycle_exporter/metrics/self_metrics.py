@@ -97,7 +97,7 @@ class ExporterCollector(Collector):
         self._inbox = message_queue
         self._sink = sink
         self._journal = journal
-        self._couriers = senders
+        self._senders = senders
         self._web = web
         self._threads = threads
         self._clock = clock
@@ -216,14 +216,14 @@ class ExporterCollector(Collector):
             "Attempts to deliver that did not work and were repeated.",
             labels=["sink"],
         )
-        for sender in self._couriers:
+        for sender in self._senders:
             pending.add_metric([sender.signal], sender.pending)
             oldest.add_metric([sender.signal], sender.oldest)
             exported.add_metric([sender.signal], sender.exported)
             for cause, count in dict(sender.dropped).items():
                 dropped.add_metric([sender.signal, cause], count)
             errors.add_metric([f"otlp_{sender.signal}"], sender.failures)
-        enabled = {sender.signal for sender in self._couriers}
+        enabled = {sender.signal for sender in self._senders}
         for signal in SIGNALS:
             if (enabled and signal not in enabled) or signal in self._journal.disabled_dropped:
                 dropped.add_metric([signal, "disabled"], self._journal.disabled_dropped.get(signal, 0))

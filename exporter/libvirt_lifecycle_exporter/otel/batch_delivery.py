@@ -1,8 +1,8 @@
-"""One batch: sent, split where it is not taken as a whole, set aside what will never be taken.
+"""Delivery of one batch: send it, split it if the receiver refuses it, and isolate items that always fail.
 
-Law: a row is set aside only if it alone is to blame. It cannot be encoded; or it is alone in its request
-and the receiver has nothing against others (it took some, or answers an empty request well). Everything
-else waits: a wrong token, a wrong path or a receiver in trouble costs no row.
+Invariant: an item becomes a dead letter only if it is the cause itself: it cannot be encoded; or it was the
+only item of its request, and the receiver accepts other items (or an empty request). All other items stay
+pending: a wrong token, a wrong path or a failing receiver costs no item.
 """
 
 import logging
@@ -10,130 +10,150 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.journal.export_items import ExportItem
-from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, Wire
-from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict
+from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, ItemExporter
+from libvirt_lifecycle_exporter.otel.responses import ExportResult, ExportStatus
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 8
-"""Times that a receiver may fail over one row, while it takes others, before the row is set aside."""
+MAX_ITEM_FAILURES: Final = 8
+"""Failed retries of one item, while the receiver accepts others, before the item becomes a dead letter."""
 
-_MOST_FAILURES: Final = 32
-"""Requests that a receiver may fail over, and take none, before it is the receiver that is in trouble."""
+_MAX_REQUEST_FAILURES: Final = 32
+"""Failed requests of one batch, without a success, after which the receiver itself counts as failing."""
 
-_ALONE: Final = frozenset({Verdict.UNENCODABLE, Verdict.TOO_LARGE})
-"""Verdicts that blame the row whatever happens to others."""
+_ITEM_ERRORS: Final = frozenset({ExportStatus.UNENCODABLE, ExportStatus.TOO_LARGE})
+"""Statuses that are caused by the item, whatever happens to other items."""
+
+_MAX_LOGGED_ITEMS: Final = 10
+_MAX_LOGGED_ROWS: Final = 3
+"""Of each item."""
 
 
-class Result(NamedTuple):
-    """What became of a batch."""
+class BatchResult(NamedTuple):
+    """The result of a batch."""
 
     delivered: int
-    trouble: Answer | None
-    """Why not all of it is through; None: it is."""
+    """Number of accepted items."""
+    failure: ExportResult | None
+    """The reason why items are still pending; None: none are."""
 
 
 class BatchDelivery:
-    """Ships the batches of one signal."""
+    """Delivers the batches of one signal."""
 
     def __init__(
-        self, signal: str, outbox: ExportQueue, wire: Wire, drop: Callable[[str, int], None]
+        self,
+        signal: str,
+        queue: ExportQueue,
+        exporter: ItemExporter,
+        count_dropped: Callable[[str, int], None],
     ) -> None:
-        """``drop``: counts what is given up, by cause."""
+        """``count_dropped``: called with the cause and the number of dropped items."""
         self._signal = signal
-        self._outbox = outbox
-        self._wire = wire
-        self._drop = drop
+        self._queue = queue
+        self._exporter = exporter
+        self._count_dropped = count_dropped
         self.exported = 0
-        """Parcels that the receiver has taken."""
-        self.done: set[int] = set()
-        """Places that were delivered and could not yet be marked so."""
-        self.suspects: dict[int, int] = {}
-        """Place -> how often the receiver failed over it alone. They are left out of batches."""
+        """Number of items that the receiver accepted."""
+        self.unmarked: set[int] = set()
+        """Positions of items that were delivered but could not yet be removed from the queue."""
+        self.item_failures: dict[int, int] = {}
+        """Position -> number of failures of an item that was sent alone. Batches exclude these items."""
 
-    def ship(self, parcels: Sequence[ExportItem]) -> Result:
-        """Deliver a batch, as far as it goes. Raises UnavailableError where the journal cannot be had."""
+    def deliver(self, items: Sequence[ExportItem]) -> BatchResult:
+        """Deliver a batch as far as possible. Raises UnavailableError if the journal is unavailable."""
         delivered = failures = 0
-        is_there = False
-        blamed: list[tuple[ExportItem, Answer]] = []
-        parts = [list(parcels)]
+        accepts_empty = False
+        failed: list[tuple[ExportItem, ExportResult]] = []
+        parts = [list(items)]
         while parts:
             part = parts.pop()
-            answer = self._wire.send(part)
-            if answer.verdict is Verdict.DELIVERED:
-                delivered += self._note(part, answer)
+            result = self._exporter.export(part)
+            status = result.status
+            if status is ExportStatus.DELIVERED:
+                delivered += self._record_delivery(part, result)
                 continue
             failures += 1
-            in_trouble = answer.verdict is Verdict.DOUBTFUL and not delivered and failures > _MOST_FAILURES
-            if answer.verdict is Verdict.LATER or in_trouble:
-                return Result(delivered, answer)
+            receiver_fails = (
+                status is ExportStatus.FAILED and not delivered and failures > _MAX_REQUEST_FAILURES
+            )
+            if status is ExportStatus.RETRY or receiver_fails:
+                return BatchResult(delivered, result)
             if len(part) > 1:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
-            elif answer.verdict in _ALONE:
-                self._set_aside(part, answer)
-            elif answer.verdict is Verdict.DOUBTFUL:
-                blamed.append((part[0], answer))
+            elif status in _ITEM_ERRORS:
+                self._add_dead_letters(part, result)
+            elif status is ExportStatus.FAILED:
+                failed.append((part[0], result))
             else:
-                is_there = is_there or bool(delivered) or self._wire.send(()).verdict is Verdict.DELIVERED
-                if not is_there:
-                    return Result(delivered, answer)
-                self._set_aside(part, answer)
-        if blamed and not delivered:
-            return Result(delivered, blamed[0][1])
-        self.suspects.update((parcel.place, 1) for parcel, _ in blamed)
-        return Result(delivered, None)
+                accepts_empty = accepts_empty or bool(delivered) or self._accepts_empty_request()
+                if not accepts_empty:
+                    return BatchResult(delivered, result)
+                self._add_dead_letters(part, result)
+        if failed and not delivered:
+            return BatchResult(delivered, failed[0][1])
+        self.item_failures.update((item.position, 1) for item, _ in failed)
+        return BatchResult(delivered, None)
 
-    def retry(self, parcel: ExportItem) -> Answer | None:
-        """Try a suspect again, alone, now that the receiver takes others; return what the trouble is."""
-        answer = self._wire.send([parcel])
-        if answer.verdict is Verdict.LATER:
-            return answer
-        if answer.verdict is Verdict.DELIVERED:
-            self._note([parcel], answer)
-        elif self.suspects[parcel.place] >= PATIENCE or answer.verdict is not Verdict.DOUBTFUL:
-            self._set_aside([parcel], answer)
+    def retry(self, item: ExportItem) -> ExportResult | None:
+        """Retry a failed item alone, after a success of others. Return the result if the receiver fails."""
+        result = self._exporter.export([item])
+        if result.status is ExportStatus.RETRY:
+            return result
+        if result.status is ExportStatus.DELIVERED:
+            self._record_delivery([item], result)
+        elif (
+            self.item_failures[item.position] >= MAX_ITEM_FAILURES or result.status is not ExportStatus.FAILED
+        ):
+            self._add_dead_letters([item], result)
         else:
-            self.suspects[parcel.place] += 1
+            self.item_failures[item.position] += 1
             return None
-        del self.suspects[parcel.place]
+        del self.item_failures[item.position]
         return None
 
-    def forget(self) -> None:
-        """Forget all places: they were another journal's."""
-        self.done.clear()
-        self.suspects.clear()
+    def reset(self) -> None:
+        """Discard all positions: the journal was replaced by another one."""
+        self.unmarked.clear()
+        self.item_failures.clear()
 
-    def mark(self) -> None:
-        """Take what was delivered out of the queue. Raises UnavailableError."""
-        if self.done:
-            self._outbox.done(self._signal, sorted(self.done))
-            self.done.clear()
+    def mark_delivered(self) -> None:
+        """Remove delivered items from the queue. Raises UnavailableError."""
+        if self.unmarked:
+            self._queue.remove(self._signal, sorted(self.unmarked))
+            self.unmarked.clear()
 
-    def _note(self, part: Sequence[ExportItem], answer: Answer) -> int:
-        if answer.words:
-            log.warning("the receiver of %s says: %s", self._signal, answer.words)
-        rejected = min(answer.rejected, len(part))
+    def _accepts_empty_request(self) -> bool:
+        return self._exporter.export(()).status is ExportStatus.DELIVERED
+
+    def _record_delivery(self, part: Sequence[ExportItem], result: ExportResult) -> int:
+        if result.error:
+            log.warning("receiver reported an error", extra={"signal": self._signal, "error": result.error})
+        rejected = min(result.rejected, len(part))
         if rejected and rejected == len(part):
-            self._set_aside(part, answer._replace(verdict=Verdict.REJECTED))
+            self._add_dead_letters(part, result._replace(status=ExportStatus.REJECTED))
             return 0
         if rejected:
-            # Which ones it does not say, and they are not to be sent again.
-            self._drop(Verdict.REJECTED.value, rejected)
+            # The response does not name the rejected items, and OTLP forbids sending them again.
+            self._count_dropped(ExportStatus.REJECTED.value, rejected)
         self.exported += len(part) - rejected
-        self.done.update(parcel.place for parcel in part)
-        self.mark()
+        self.unmarked.update(item.position for item in part)
+        self.mark_delivered()
         return len(part) - rejected
 
-    def _set_aside(self, parcels: Sequence[ExportItem], answer: Answer) -> None:
-        cause = answer.verdict.value
-        self._outbox.set_aside(self._signal, parcels, cause, answer.words)
-        self._drop(cause, len(parcels))
-        numbers = ", ".join(str(row.number) for parcel in parcels[:10] for row in parcel.rows[:3])
+    def _add_dead_letters(self, items: Sequence[ExportItem], result: ExportResult) -> None:
+        cause = result.status.value
+        self._queue.add_dead_letters(self._signal, items, cause, result.error)
+        self._count_dropped(cause, len(items))
+        numbers = [row.number for item in items[:_MAX_LOGGED_ITEMS] for row in item.rows[:_MAX_LOGGED_ROWS]]
         log.warning(
-            "set aside, since it is never taken as %s (%s, %s): number %s",
-            self._signal,
-            cause,
-            answer.words,
-            numbers,
+            "items cannot be delivered; moved to the dead letters",
+            extra={
+                "signal": self._signal,
+                "count": len(items),
+                "cause": cause,
+                "error": result.error,
+                "sequence": ", ".join(map(str, numbers)),
+            },
         )

@@ -1,7 +1,7 @@
-"""Which batch is next: what is left from an outage, at a bounded rate, and beside it what is new.
+"""Selection of the next batch: new items first come first served; an outage's backlog at a bounded rate.
 
-Law: in the order of each domain. After an outage what is new does not wait behind what is old, but for what
-is new of a domain of which something old is still to be sent.
+Invariant: the items of a domain are sent in order. After an outage, new items do not wait for the backlog,
+except new items of a domain that still has items in the backlog.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -10,126 +10,129 @@ from typing import Final, NamedTuple
 from libvirt_lifecycle_exporter.journal.export_items import ExportItem
 from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue
 
-BATCH: Final = 512
+BATCH_SIZE: Final = 512
 BATCH_BYTES: Final = 2 << 20
-"""Of one request, roughly, before compression: gRPC servers take 4 MB unless told otherwise."""
-_WINDOW: Final = 4 * BATCH
-"""Rows that are looked through for those that may go."""
+"""Approximate limit of one request before compression. gRPC servers accept 4 MiB by default."""
+_WINDOW: Final = 4 * BATCH_SIZE
+"""Number of pending items that are searched for items that may be sent."""
 
-Key = tuple[str, str]
+DomainKey = tuple[str, str]
+"""connection, uuid"""
 
 
 class Batch(NamedTuple):
-    """What may be sent now."""
+    """Items that may be sent now."""
 
-    parcels: list[ExportItem]
-    lost: list[int]
-    """Places of what the history no longer has."""
-    waits: bool
-    """Whether there is something that only waits for its message."""
+    items: list[ExportItem]
+    missing: list[int]
+    """Positions of items whose transitions are no longer in the history."""
+    has_waiting: bool
+    """Whether an item still waits for its message."""
 
 
 class BatchSelector:
-    """The order in which one signal's queue is emptied."""
+    """Selects the batches of one signal's queue."""
 
-    def __init__(self, signal: str, outbox: ExportQueue, rate: float, clock: Callable[[], float]) -> None:
-        """``rate``: parcels of an outage that are sent in a second; 0: as fast as it goes. ``clock``:
-        steady.
-        """
+    def __init__(self, signal: str, queue: ExportQueue, rate: float, clock: Callable[[], float]) -> None:
+        """``rate``: items of the backlog per second, 0: unlimited; ``clock``: monotonic, seconds."""
         self._signal = signal
-        self._outbox = outbox
+        self._queue = queue
         self._rate = rate
         self._clock = clock
-        self._behind: dict[Key, int] = {}
-        """Domain -> the last place of it that is left from an outage."""
-        self._border = 0
-        """The last place that is left from an outage."""
-        self._allowance = 0.0
-        self._seen = clock()
+        self._backlog: dict[DomainKey, int] = {}
+        """Domain -> its last position in the backlog."""
+        self._backlog_end = 0
+        """The last position of the backlog; 0: there is none."""
+        self._tokens = 0.0
+        """Items of the backlog that may be sent now (token bucket)."""
+        self._refilled_at = clock()
 
-    def late(self) -> None:
-        """Note that all that is pending now is late: there was an outage."""
+    def begin_catch_up(self) -> None:
+        """Treat all items that are pending now as the backlog of an outage."""
         if self._rate:
-            self._behind = self._outbox.newest(self._signal)
-            self._border = max(self._behind.values(), default=0)
-            self._allowance, self._seen = float(BATCH), self._clock()
+            self._backlog = self._queue.last_positions(self._signal)
+            self._backlog_end = max(self._backlog.values(), default=0)
+            self._tokens, self._refilled_at = float(BATCH_SIZE), self._clock()
 
-    def forget(self) -> None:
-        """Forget all places: they were another journal's."""
-        self._behind, self._border = {}, 0
+    def reset(self) -> None:
+        """Discard all positions: the journal was replaced by another one."""
+        self._backlog, self._backlog_end = {}, 0
 
     def is_catching_up(self) -> bool:
-        """Tell whether something is left from an outage."""
-        return bool(self._border)
+        """Return whether the backlog of an outage is not yet delivered."""
+        return bool(self._backlog_end)
 
-    def next(self, now: float, leave: Collection[int], *, final: bool = False) -> Iterator[Batch]:
-        """Return what may be sent, a batch at a time: of the old, then of the new.
+    def select(self, now: float, exclude: Collection[int], *, final: bool = False) -> Iterator[Batch]:
+        """Yield the batches that may be sent now: of the backlog, then of new items.
 
-        ``now``: Unix time; ``leave``: places to leave out; ``final``: wait for no message.
+        ``now``: Unix time in seconds; ``exclude``: positions to leave out; ``final``: whether messages are
+        not waited for.
         """
-        if not self._border:
-            yield self._find(0, lambda window: _pick(window, now, leave, BATCH, final=final))
+        if not self._backlog_end:
+            yield self._search(0, lambda window: _select(window, now, exclude, BATCH_SIZE, final=final))
             return
-        self._refill()
-        head = self._outbox.take(self._signal, 0, 1)
-        first = head[0].place if head and head[0].place <= self._border else 0
+        self._refill_tokens()
+        head = self._queue.read(self._signal, 0, 1)
+        first = head[0].position if head and head[0].position <= self._backlog_end else 0
         if not first:
-            self._behind, self._border = {}, 0
-        elif self._allowance >= 1:
-            most = min(BATCH, int(self._allowance))
-            wave = self._find(0, lambda window: _pick(self._old(window), now, leave, most, final=final))
-            self._allowance -= len(wave.parcels)
-            yield wave
-        yield self._find(
-            self._border, lambda window: _pick(self._new(window, first), now, leave, BATCH, final=final)
+            self.reset()
+        elif self._tokens >= 1:
+            limit = min(BATCH_SIZE, int(self._tokens))
+            batch = self._search(
+                0, lambda window: _select(self._in_backlog(window), now, exclude, limit, final=final)
+            )
+            self._tokens -= len(batch.items)
+            yield batch
+        yield self._search(
+            self._backlog_end,
+            lambda window: _select(self._unblocked(window, first), now, exclude, BATCH_SIZE, final=final),
         )
 
-    def _find(self, after: int, pick: Callable[[Sequence[ExportItem]], Batch]) -> Batch:
-        """Pick of what is behind a place; further back only if nothing of the first may go."""
-        for most in (BATCH, _WINDOW):
-            window = self._outbox.take(self._signal, after, most)
-            wave = pick(window)
-            if wave.parcels or len(window) < most:
+    def _search(self, after: int, select: Callable[[Sequence[ExportItem]], Batch]) -> Batch:
+        """Select items after a position; search the larger window only if the first one has none."""
+        for limit in (BATCH_SIZE, _WINDOW):
+            window = self._queue.read(self._signal, after, limit)
+            batch = select(window)
+            if batch.items or len(window) < limit:
                 break
-        return wave
+        return batch
 
-    def _old(self, window: Sequence[ExportItem]) -> list[ExportItem]:
-        return [parcel for parcel in window if parcel.place <= self._border]
+    def _in_backlog(self, window: Sequence[ExportItem]) -> list[ExportItem]:
+        return [item for item in window if item.position <= self._backlog_end]
 
-    def _new(self, window: Sequence[ExportItem], first: int) -> list[ExportItem]:
-        """Return what does not overtake what is old of its domain; ``first``: the oldest place, 0: none."""
+    def _unblocked(self, window: Sequence[ExportItem], first: int) -> list[ExportItem]:
+        """Return items whose domain has nothing left in the backlog, which begins at ``first`` (0: empty)."""
         return [
-            parcel
-            for parcel in window
-            if not first or self._behind.get((parcel.connection, parcel.uuid), 0) < first
+            item for item in window if not first or self._backlog.get((item.connection, item.uuid), 0) < first
         ]
 
-    def _refill(self) -> None:
+    def _refill_tokens(self) -> None:
         now = self._clock()
-        self._allowance = min(float(BATCH), self._allowance + self._rate * max(0.0, now - self._seen))
-        self._seen = now
+        elapsed = max(0.0, now - self._refilled_at)
+        self._tokens = min(float(BATCH_SIZE), self._tokens + self._rate * elapsed)
+        self._refilled_at = now
 
 
-def _pick(
-    parcels: Sequence[ExportItem], now: float, leave: Collection[int], most: int, *, final: bool
+def _select(
+    window: Sequence[ExportItem], now: float, exclude: Collection[int], limit: int, *, final: bool
 ) -> Batch:
-    """Pick what may go; a domain of which something waits is not overtaken by itself."""
-    picked: list[ExportItem] = []
-    lost: list[int] = []
-    held: set[Key] = set()
+    """Select items that may be sent. An item that waits blocks the later items of its domain."""
+    selected: list[ExportItem] = []
+    missing: list[int] = []
+    blocked: set[DomainKey] = set()
     size = 0
-    for parcel in parcels:
-        key = (parcel.connection, parcel.uuid)
-        if parcel.place in leave:
+    for item in window:
+        key = (item.connection, item.uuid)
+        if item.position in exclude:
             continue
-        if not parcel.is_whole:
-            lost.append(parcel.place)
-        elif key not in held:
-            if not final and any(row.waits(now) for row in parcel.rows):
-                held.add(key)
+        if not item.is_complete:
+            missing.append(item.position)
+        elif key not in blocked:
+            if not final and any(row.is_waiting(now) for row in item.rows):
+                blocked.add(key)
                 continue
-            size += parcel.size
-            if len(picked) == most or (picked and size > BATCH_BYTES):
+            size += item.size
+            if len(selected) == limit or (selected and size > BATCH_BYTES):
                 break
-            picked.append(parcel)
-    return Batch(picked, lost, bool(held))
+            selected.append(item)
+    return Batch(selected, missing, bool(blocked))

@@ -1,198 +1,254 @@
-"""How a span and a log record are spelled: names, attributes, status, severity.
+"""Encoding of spans and log records as OTLP messages: names, attributes, status, severity.
 
-Law: the same parcel gives the same bytes, whenever it is rendered; a span event and the log record of the
-same transition have the same name, attributes and ids. Names are API.
+Invariant: the same item always gives the same bytes. The span event and the log record of a transition have
+the same name, attributes and ids. Names are API (docs/otel.md).
 
-A time that OpenTelemetry cannot hold (before 1970, after 2554) and a word that is no Unicode raise
+A time outside of OTLP's range (before 1970, after 2554) and a lone surrogate in a string raise
 ``ValueError``.
+
+https://github.com/open-telemetry/opentelemetry-proto
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from opentelemetry import trace
-from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1 import common_pb2 as common
+from opentelemetry.proto.logs.v1 import logs_pb2 as logs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as EncodedResource
+from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from opentelemetry.util.types import AttributeValue
 
 from libvirt_lifecycle_exporter import __version__
-from libvirt_lifecycle_exporter.engine.spans import Ref, Span
+from libvirt_lifecycle_exporter.engine.spans import Span
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, ExportItem, Row
+from libvirt_lifecycle_exporter.model.severity import Severity, meaning_of
 
-Attributes = Mapping[str, AttributeValue]
+Value = str | int | float | bool | Sequence[str]
+Attributes = Mapping[str, Value]
 
-SCOPE: Final = InstrumentationScope("libvirt_lifecycle_exporter", __version__)
-
-FAILURES: Final = frozenset(
+_SCOPE: Final = common.InstrumentationScope(name="libvirt_lifecycle_exporter", version=__version__)
+_SEVERITY_NUMBERS: Final = MappingProxyType(
     {
-        ("stopped", "crashed"),
-        ("stopped", "failed"),
-        ("stopped", "hung"),
-        ("suspended", "ioerror"),
-        ("suspended", "watchdog"),
-        ("suspended", "api_error"),
-        ("suspended", "postcopy_failed"),
+        Severity.INFO: (logs.SEVERITY_NUMBER_INFO, "INFO"),
+        Severity.WARNING: (logs.SEVERITY_NUMBER_WARN, "WARN"),
+        Severity.ERROR: (logs.SEVERITY_NUMBER_ERROR, "ERROR"),
     }
 )
-"""(event, reason) that is a failure."""
-FAILURE_EVENTS: Final = frozenset({"crashed", "hung"})
-"""Events that are one whatever the reason."""
-
-_SEVERITY: Final[Mapping[bool, tuple[SeverityNumber, str]]] = MappingProxyType(
-    {False: (SeverityNumber.INFO, "INFO"), True: (SeverityNumber.ERROR, "ERROR")}
-)
-_LATEST: Final = 2**64 / 1e9
-"""Seconds, https://github.com/open-telemetry/opentelemetry-proto: fixed64 time_unix_nano"""
+_FLAG_SAMPLED: Final = 1
+"""https://www.w3.org/TR/trace-context/#sampled-flag"""
+_SPAN_FLAGS: Final = trace.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_MAX_TIME: Final = 2**64 / 1e9
+"""Unix time in seconds: the limit of fixed64 ``time_unix_nano``."""
 
 
 class Encoder:
-    """Spells parcels."""
+    """Encodes export items."""
 
     def __init__(self, resources: Mapping[str, Resource], *, span_events: bool = True) -> None:
-        """``span_events``: whether transitions are told as span events, too, or as log records alone."""
+        """``resources``: by connection; ``span_events``: whether a span has its transitions as events."""
         self._resources = resources
         self._span_events = span_events
 
-    def request(self, signal: str, parcels: Sequence[ExportItem]) -> bytes:
-        """Spell an OTLP request, as protobuf. Raises ValueError for what cannot be spelled."""
-        encoded = encode_logs(self.logs(parcels)) if signal == LOGS else encode_spans(self.spans(parcels))
-        return bytes(encoded.SerializeToString(deterministic=True))
+    def request(self, signal: str, items: Sequence[ExportItem]) -> bytes:
+        """Return an OTLP request as protobuf. Raises ValueError if an item cannot be encoded."""
+        message = self._logs_request(items) if signal == LOGS else self._traces_request(items)
+        return bytes(message.SerializeToString(deterministic=True))
 
-    def spans(self, parcels: Sequence[ExportItem]) -> list[ReadableSpan]:
-        """Spell spans."""
-        return [self._span(parcel, parcel.span) for parcel in parcels if parcel.span is not None]
+    def spans(self, items: Sequence[ExportItem]) -> list[tuple[Resource, trace.Span]]:
+        """Return the spans of items with their resources; log records are left out."""
+        return [
+            (self._resource(item.connection), self._span(item, item.span))
+            for item in items
+            if item.span is not None
+        ]
 
-    def logs(self, parcels: Sequence[ExportItem]) -> list[ReadableLogRecord]:
-        """Spell log records."""
-        return [self._log(row) for parcel in parcels for row in parcel.rows if parcel.span is None]
+    def log_records(self, items: Sequence[ExportItem]) -> list[tuple[Resource, logs.LogRecord]]:
+        """Return the log records of items with their resources; spans are left out."""
+        return [
+            (self._resource(row.change.connection), _log_record(row))
+            for item in items
+            for row in item.rows
+            if item.span is None
+        ]
 
-    def _span(self, parcel: ExportItem, span: Span) -> ReadableSpan:
-        failed = [row for row in parcel.rows if is_failure(row)]
-        status = Status(StatusCode.ERROR, failed[-1].message or None) if failed else Status(StatusCode.UNSET)
-        return ReadableSpan(
+    def _traces_request(self, items: Sequence[ExportItem]) -> ExportTraceServiceRequest:
+        by_resource: dict[Resource, list[trace.Span]] = {}
+        for resource, span in self.spans(items):
+            by_resource.setdefault(resource, []).append(span)
+        return ExportTraceServiceRequest(
+            resource_spans=[
+                trace.ResourceSpans(
+                    resource=_encode_resource(resource),
+                    scope_spans=[trace.ScopeSpans(scope=_SCOPE, spans=spans)],
+                )
+                for resource, spans in by_resource.items()
+            ]
+        )
+
+    def _logs_request(self, items: Sequence[ExportItem]) -> ExportLogsServiceRequest:
+        by_resource: dict[Resource, list[logs.LogRecord]] = {}
+        for resource, record in self.log_records(items):
+            by_resource.setdefault(resource, []).append(record)
+        return ExportLogsServiceRequest(
+            resource_logs=[
+                logs.ResourceLogs(
+                    resource=_encode_resource(resource),
+                    scope_logs=[logs.ScopeLogs(scope=_SCOPE, log_records=records)],
+                )
+                for resource, records in by_resource.items()
+            ]
+        )
+
+    def _span(self, item: ExportItem, span: Span) -> trace.Span:
+        errors = [row for row in item.rows if is_error(row)]
+        status = trace.Status()
+        if errors:
+            status = trace.Status(code=trace.Status.STATUS_CODE_ERROR, message=errors[-1].message)
+        return trace.Span(
+            trace_id=bytes.fromhex(span.ref.trace_id),
+            span_id=bytes.fromhex(span.ref.span_id),
             name=span.name,
-            context=_context(span.ref),
-            resource=self._resource(parcel.connection),
-            attributes=dict(_of_span(parcel, span, failed)),
-            events=[_event(row) for row in parcel.rows] if self._span_events else [],
+            kind=trace.Span.SPAN_KIND_INTERNAL,
+            start_time_unix_nano=_nanoseconds(span.began),
+            end_time_unix_nano=_nanoseconds(span.ended),
+            attributes=_encode_attributes(dict(_span_attributes(item, span, errors))),
+            events=[_span_event(row) for row in item.rows] if self._span_events else [],
             links=[
-                Link(_context(link.ref), {"libvirt.link.relations": link.relations}) for link in span.links
+                trace.Span.Link(
+                    trace_id=bytes.fromhex(link.ref.trace_id),
+                    span_id=bytes.fromhex(link.ref.span_id),
+                    attributes=_encode_attributes({"libvirt.link.relations": link.relations}),
+                    flags=_SPAN_FLAGS,
+                )
+                for link in span.links
             ],
-            kind=SpanKind.INTERNAL,
             status=status,
-            start_time=_nanoseconds(span.began),
-            end_time=_nanoseconds(span.ended),
-            instrumentation_scope=SCOPE,
+            flags=_SPAN_FLAGS,
         )
-
-    def _log(self, row: Row) -> ReadableLogRecord:
-        change = row.change
-        at = _nanoseconds(change.at)
-        number, text = _SEVERITY[is_failure(row)]
-        record = LogRecord(
-            timestamp=at,
-            observed_timestamp=at,
-            context=trace.set_span_in_context(trace.NonRecordingSpan(_context(row.ref))),
-            severity_number=number,
-            severity_text=text,
-            body=_clean(row.message or f"{change.name}: {change.event} ({change.reason})"),
-            attributes=attributes(row),
-            event_name=event_name(row),
-        )
-        return ReadableLogRecord(record, self._resource(change.connection), SCOPE)
 
     def _resource(self, connection: str) -> Resource:
-        """A connection that is no longer watched has something left to be sent, too."""
+        """Return the resource of a connection.
+
+        A connection that is no longer configured may have pending items; any resource serves for them.
+        """
         return self._resources.get(connection) or next(iter(self._resources.values()))
 
 
-def is_failure(row: Row) -> bool:
-    """Tell whether a transition is a failure."""
-    return row.change.event in FAILURE_EVENTS or (row.change.event, row.change.reason) in FAILURES
+def is_error(row: Row) -> bool:
+    """Return whether a transition is an error."""
+    return meaning_of(row.change).severity is Severity.ERROR
 
 
 def event_name(row: Row) -> str:
-    """Name a transition."""
+    """Return the name of a transition's span event and log record."""
     return f"libvirt.domain.{row.change.event}"
 
 
 def attributes(row: Row) -> Attributes:
-    """Say everything about a transition; the same in span event and log record."""
+    """Return the attributes of a transition's span event and log record."""
     change = row.change
-    found: dict[str, AttributeValue] = {
-        "libvirt.domain.name": _clean(change.name),
-        "libvirt.domain.uuid": _clean(change.uuid),
+    found: dict[str, Value] = {
+        "libvirt.domain.name": change.name,
+        "libvirt.domain.uuid": change.uuid,
         "libvirt.domain.id": change.domain_id,
         "libvirt.connection.uri": change.connection,
-        "libvirt.domain.event.reason": _clean(change.reason),
-        "libvirt.domain.event.detail": _clean(change.detail),
+        "libvirt.domain.event.reason": change.reason,
+        "libvirt.domain.event.detail": change.detail,
         "libvirt.domain.event.detail_code": change.detail_code,
         "libvirt.event.source": change.source,
         "libvirt.event.sequence": row.number,
     }
     if row.message:
-        found["libvirt.domain.message"] = _clean(row.message)
+        found["libvirt.domain.message"] = row.message
     if change.run_id:
         found["libvirt.domain.run.id"] = change.run_id
     if change.incident_id:
         found["libvirt.incident.id"] = change.incident_id
-    if is_failure(row):
+    if is_error(row):
         found["error.type"] = _error_type(row)
     return found
 
 
-def _of_span(parcel: ExportItem, span: Span, failed: Sequence[Row]) -> Iterator[tuple[str, AttributeValue]]:
-    yield "libvirt.connection.uri", parcel.connection
-    yield "libvirt.domain.uuid", _clean(parcel.uuid)
-    if parcel.rows:
-        change = parcel.rows[-1].change
-        yield "libvirt.domain.name", _clean(change.name)
+def _span_attributes(item: ExportItem, span: Span, errors: Sequence[Row]) -> Iterator[tuple[str, Value]]:
+    yield "libvirt.connection.uri", item.connection
+    yield "libvirt.domain.uuid", item.uuid
+    if item.rows:
+        change = item.rows[-1].change
+        yield "libvirt.domain.name", change.name
         yield "libvirt.domain.id", change.domain_id
         if change.run_id:
             yield "libvirt.domain.run.id", change.run_id
-    incidents = [row.change.incident_id for row in parcel.rows if row.change.incident_id]
+    incidents = [row.change.incident_id for row in item.rows if row.change.incident_id]
     if incidents:
         yield "libvirt.incident.id", incidents[-1]
     if span.outcome:
         yield "libvirt.operation.outcome", span.outcome
     if span.duration is not None:
         yield "libvirt.condition.duration", span.duration
-    if failed:
-        yield "error.type", _error_type(failed[-1])
+    if errors:
+        yield "error.type", _error_type(errors[-1])
 
 
 def _error_type(row: Row) -> str:
     return f"libvirt.domain.{row.change.event}.{row.change.reason}"
 
 
-def _event(row: Row) -> Event:
-    return Event(event_name(row), attributes(row), _nanoseconds(row.change.at))
-
-
-def _context(ref: Ref) -> SpanContext:
-    return SpanContext(
-        int(ref.trace_id, 16),
-        int(ref.span_id, 16),
-        is_remote=False,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED),
+def _span_event(row: Row) -> trace.Span.Event:
+    return trace.Span.Event(
+        name=event_name(row),
+        time_unix_nano=_nanoseconds(row.change.at),
+        attributes=_encode_attributes(attributes(row)),
     )
 
 
-def _clean(text: str) -> str:
-    """Raise ValueError (UnicodeEncodeError) here, where the encoder would leave the attribute out instead."""
-    if not text.isascii():
-        text.encode()
-    return text
+def _log_record(row: Row) -> logs.LogRecord:
+    change = row.change
+    at = _nanoseconds(change.at)
+    number, text = _SEVERITY_NUMBERS[meaning_of(change).severity]
+    body = row.message or f"{change.name}: {change.event} ({change.reason})"
+    return logs.LogRecord(
+        time_unix_nano=at,
+        observed_time_unix_nano=at,
+        trace_id=bytes.fromhex(row.ref.trace_id),
+        span_id=bytes.fromhex(row.ref.span_id),
+        flags=_FLAG_SAMPLED,
+        severity_number=number,
+        severity_text=text,
+        body=_encode_value(body),
+        attributes=_encode_attributes(attributes(row)),
+        event_name=event_name(row),
+    )
+
+
+def _encode_resource(resource: Resource) -> EncodedResource:
+    return EncodedResource(attributes=_encode_attributes(resource.attributes))
+
+
+def _encode_attributes(found: Mapping[str, object]) -> list[common.KeyValue]:
+    return [common.KeyValue(key=key, value=_encode_value(value)) for key, value in found.items()]
+
+
+def _encode_value(value: object) -> common.AnyValue:
+    match value:
+        case bool():
+            return common.AnyValue(bool_value=value)
+        case str():
+            return common.AnyValue(string_value=value)
+        case int():
+            return common.AnyValue(int_value=value)
+        case float():
+            return common.AnyValue(double_value=value)
+        case tuple() | list():
+            values = [_encode_value(one) for one in value]
+            return common.AnyValue(array_value=common.ArrayValue(values=values))
+        case _:
+            raise ValueError(f"unsupported attribute type: {type(value).__name__}")
 
 
 def _nanoseconds(at: float) -> int:
-    if not 0 < at < _LATEST:
-        raise ValueError(f"{at!r} is no time that can be sent")
+    if not 0 < at < _MAX_TIME:
+        raise ValueError(f"time out of range: {at!r}")
     return int(at * 1e9)

@@ -1,44 +1,46 @@
-"""``check``: would the endpoints take what is to be sent? Asks each, by a request that holds nothing."""
+"""The command ``check``: send an empty request to each OTLP endpoint and report the result."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.config.telemetry import SIGNALS, Telemetry
-from libvirt_lifecycle_exporter.otel.delivery import probe
-from libvirt_lifecycle_exporter.otel.responses import Verdict
+from libvirt_lifecycle_exporter.otel.delivery import send_empty_request
+from libvirt_lifecycle_exporter.otel.responses import ExportStatus
 
-_HINTS = {
-    "401": "the receiver wants to know who sends; see OTEL_EXPORTER_OTLP_HEADERS",
-    "403": "the receiver does not want this sender; see OTEL_EXPORTER_OTLP_HEADERS",
-    "404": "nothing takes OTLP there; OTEL_EXPORTER_OTLP_ENDPOINT is given without a path",
-    "UNIMPLEMENTED": "the receiver does not take this signal",
-    "CERTIFICATE_VERIFY_FAILED": "name the authority that signed it in OTEL_EXPORTER_OTLP_CERTIFICATE",
-    "refused": "nobody listens there",
+_HINTS: Final = {
+    "401": "the receiver requires authentication; set OTEL_EXPORTER_OTLP_HEADERS",
+    "403": "the receiver denies access; check OTEL_EXPORTER_OTLP_HEADERS",
+    "404": "no OTLP receiver at this path; set OTEL_EXPORTER_OTLP_ENDPOINT without a path",
+    "UNIMPLEMENTED": "the receiver does not support this signal",
+    "CERTIFICATE_VERIFY_FAILED": "set OTEL_EXPORTER_OTLP_CERTIFICATE to the certificate authority's file",
+    "refused": "no process listens on this port; check OTEL_EXPORTER_OTLP_ENDPOINT",
 }
-"""A part of what was answered -> what to do about it."""
+"""Part of the error text -> hint."""
 
 
 class EndpointResult(NamedTuple):
-    """What was found about one signal."""
+    """The result of the check of one signal's endpoint."""
 
-    well: bool
+    ok: bool
     lines: tuple[str, ...]
+    """The first line is the result; details follow."""
 
 
-def trials(telemetry: Telemetry) -> list[EndpointResult]:
-    """Ask all endpoints."""
-    return [trial for signal in SIGNALS if (trial := _trial(telemetry, signal)) is not None]
+def check_endpoints(telemetry: Telemetry) -> list[EndpointResult]:
+    """Check the endpoint of each signal that has one."""
+    return [result for signal in SIGNALS if (result := _check(telemetry, signal)) is not None]
 
 
-def _trial(telemetry: Telemetry, signal: str) -> EndpointResult | None:
-    endpoint = telemetry.of(signal)
+def _check(telemetry: Telemetry, signal: str) -> EndpointResult | None:
+    endpoint = telemetry.endpoint(signal)
     if endpoint is None:
         return None
-    title = f"OpenTelemetry {signal}: {{}} ({endpoint.place}, {endpoint.protocol})"
+    title = f"OpenTelemetry {signal}: {{}} ({endpoint.display_url}, {endpoint.protocol})"
+    failed = title.format("FAILED")
     try:
-        answer = probe(signal, endpoint)
+        result = send_empty_request(signal, endpoint)
     except OSError as error:
-        return EndpointResult(False, (title.format("not well"), f"certificate or key: {error}"))  # noqa: FBT003 - by name: long
-    if answer.verdict is Verdict.DELIVERED:
-        return EndpointResult(True, (title.format("well"), "it takes a request that holds nothing"))  # noqa: FBT003 - as above
-    hints = tuple(f"hint: {hint}" for part, hint in _HINTS.items() if part in answer.words)
-    return EndpointResult(False, (title.format("not well"), answer.words, *hints))  # noqa: FBT003 - as above
+        return EndpointResult(ok=False, lines=(failed, f"certificate or key: {error}"))
+    if result.status is ExportStatus.DELIVERED:
+        return EndpointResult(ok=True, lines=(title.format("OK"), "the receiver accepts an empty request"))
+    hints = tuple(f"hint: {hint}" for part, hint in _HINTS.items() if part in result.error)
+    return EndpointResult(ok=False, lines=(failed, result.error, *hints))

@@ -1,6 +1,6 @@
-"""OTLP over gRPC: one call, one true answer. Needs the extra ``grpc``.
+"""OTLP over gRPC: one call per request. Needs the optional dependencies ``grpc``.
 
-Law: a call takes as long as the endpoint's timeout at the most.
+Invariant: a call takes at most the endpoint's timeout.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.config.telemetry import Endpoint
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
 from libvirt_lifecycle_exporter.otel.no_proxy import bypasses_proxy
-from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict, of_grpc, of_response
+from libvirt_lifecycle_exporter.otel.responses import ExportResult, ExportStatus, from_grpc, from_message
 
 _METHODS: Final = MappingProxyType(
     {
@@ -32,27 +32,30 @@ _METHODS: Final = MappingProxyType(
         ),
     }
 )
+"""Signal -> gRPC method, decoder of its response."""
+
+_STOPPED: Final = ExportResult(ExportStatus.RETRY, "export stopped")
 
 
 class GrpcTransport:
-    """A channel to a receiver."""
+    """A gRPC channel to a receiver."""
 
     def __init__(self, signal: str, endpoint: Endpoint) -> None:
-        """Raises OSError where certificate or key cannot be read."""
+        """Raises OSError if a certificate or a key cannot be read."""
         self._signal = signal
         self._endpoint = endpoint
-        self._channel = _channel(endpoint)
-        method, read = _METHODS[signal]
-        self._method: Any = self._channel.unary_unary(method, None, read)
+        self._channel = _create_channel(endpoint)
+        method, decode = _METHODS[signal]
+        self._method: Any = self._channel.unary_unary(method, None, decode)
         self._compression = (
             grpc.Compression.Gzip if endpoint.compression == "gzip" else grpc.Compression.NoCompression
         )
         self._call: Any = None
         self._aborted = False
 
-    def send(self, payload: bytes) -> Answer:
+    def send(self, payload: bytes) -> ExportResult:
         if self._aborted:
-            return Answer(Verdict.LATER, "it was told to end")
+            return _STOPPED
         try:
             self._call = self._method.future(
                 payload,
@@ -60,14 +63,14 @@ class GrpcTransport:
                 metadata=self._endpoint.headers,
                 compression=self._compression,
             )
-            return of_response(self._signal, self._call.result())
+            return from_message(self._signal, self._call.result())
         except grpc.FutureCancelledError:
-            return Answer(Verdict.LATER, "it was told to end")
+            return _STOPPED
         except grpc.RpcError as error:
-            return of_grpc(error.code().name, str(error.details() or ""), _wait(error))
+            return from_grpc(error.code().name, str(error.details() or ""), _retry_delay(error))
         except ValueError:
-            # grpc's word for a channel that was closed meanwhile.
-            return Answer(Verdict.LATER, "it was told to end")
+            # gRPC raises it for a channel that another thread has closed.
+            return _STOPPED
 
     def abort(self) -> None:
         self._aborted = True
@@ -77,43 +80,45 @@ class GrpcTransport:
         self._channel.close()
 
 
-def _channel(endpoint: Endpoint) -> Any:  # noqa: ANN401 - grpc is untyped
-    place, secure = _target(endpoint)
+def _create_channel(endpoint: Endpoint) -> Any:  # noqa: ANN401 - grpc is untyped
+    target, is_tls = _target(endpoint)
     options = (
         ("grpc.primary_user_agent", f"libvirt-lifecycle-exporter/{__version__}"),
-        # How long to wait is our own business.
+        # The sender controls backoff and retries.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.enable_retries", 0),
-        *_without_proxy(endpoint),
+        *_proxy_options(endpoint),
     )
-    if not secure:
-        return grpc.insecure_channel(place, options)
+    if not is_tls:
+        return grpc.insecure_channel(target, options)
     credentials = grpc.ssl_channel_credentials(
-        _content(endpoint.certificate), _content(endpoint.client_key), _content(endpoint.client_certificate)
+        _read_file(endpoint.certificate),
+        _read_file(endpoint.client_key),
+        _read_file(endpoint.client_certificate),
     )
-    return grpc.secure_channel(place, credentials, options)
+    return grpc.secure_channel(target, credentials, options)
 
 
 def _target(endpoint: Endpoint) -> tuple[str, bool]:
-    """Return the target as gRPC writes it, and whether it is reached over TLS."""
+    """Return the gRPC target of an endpoint, and whether it uses TLS."""
     url = urlsplit(endpoint.url)
     if url.scheme not in ("http", "https"):
         return endpoint.url, not endpoint.is_insecure
-    secure = url.scheme == "https"
+    is_tls = url.scheme == "https"
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    return f"{host}:{url.port or (443 if secure else 4317)}", secure
+    return f"{host}:{url.port or (443 if is_tls else 4317)}", is_tls
 
 
-def _without_proxy(endpoint: Endpoint) -> tuple[tuple[str, int], ...]:
-    """Return the option that ignores gRPC's proxy, where NO_PROXY excludes the receiver.
+def _proxy_options(endpoint: Endpoint) -> tuple[tuple[str, int], ...]:
+    """Return the option that disables gRPC's proxy, if NO_PROXY excludes the receiver.
 
-    gRPC reads the proxy's variables itself (lower case only), but not all that NO_PROXY may contain.
+    gRPC reads the proxy variables itself (lower case only) but supports only a part of the NO_PROXY syntax.
     """
     url = urlsplit(endpoint.url)
     if url.scheme not in ("http", "https"):
-        # A target: dns:///host:port, dns://server/host:port or dns:host:port.
+        # A gRPC target: dns:///host:port, dns://server/host:port or dns:host:port.
         url = urlsplit(f"//{endpoint.url.partition(':')[2].rpartition('/')[2]}")
     try:
         port = url.port or (443 if url.scheme in ("https", "") else 4317)
@@ -122,12 +127,15 @@ def _without_proxy(endpoint: Endpoint) -> tuple[tuple[str, int], ...]:
     return (("grpc.enable_http_proxy", 0),) if bypasses_proxy(url.hostname or "", port) else ()
 
 
-def _content(path: str) -> bytes | None:
+def _read_file(path: str) -> bytes | None:
     return Path(path).read_bytes() if path else None
 
 
-def _wait(error: Any) -> float:  # noqa: ANN401 - grpc is untyped
-    """Read how long the receiver asks to wait, https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-throttling"""
+def _retry_delay(error: Any) -> float:  # noqa: ANN401 - grpc is untyped
+    """Return the delay in seconds that the receiver requests with RetryInfo; 0 if it requests none.
+
+    https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-throttling
+    """
     for name, value in error.trailing_metadata() or ():
         if name != "grpc-status-details-bin":
             continue

@@ -1,10 +1,13 @@
-"""OTLP over HTTP, binary protobuf: one request, one true answer.
+"""OTLP over HTTP with binary protobuf: one request, one response.
 
-The SDK's own exporter says SUCCESS to a redirect and to a receiver that rejected everything, and retries by
-itself for as long as it likes; so the request goes out from here, and the answer comes back as it is.
+The SDK's own exporter reports SUCCESS for a redirect and for a receiver that rejected every item, and it
+retries on its own schedule. This transport sends the request itself and returns the actual response.
 
-Law: a request takes as long as the endpoint's timeout at the most, whatever the receiver does, but for the
-resolver's time to find its name. No redirect is followed.
+Invariant: a request takes at most the endpoint's timeout, whatever the receiver does, except for the time
+that the resolver needs for the receiver's name. Redirects are not followed.
+
+Why not urllib3 or httpx: their timeouts apply to single socket operations, so a receiver that sends one
+byte at a time never times out, and neither can abort a request from another thread.
 """
 
 import base64
@@ -14,52 +17,58 @@ import socket
 import ssl
 import threading
 import time
+from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies
 
 from libvirt_lifecycle_exporter import __version__
 from libvirt_lifecycle_exporter.config.telemetry import Endpoint
 from libvirt_lifecycle_exporter.otel.no_proxy import bypasses_proxy
-from libvirt_lifecycle_exporter.otel.responses import Answer, Verdict, of_http, short
+from libvirt_lifecycle_exporter.otel.responses import ExportResult, ExportStatus, from_http, sanitize
 
-_MOST_ANSWER = 1 << 20
-_ERRORS = (OSError, http.client.HTTPException)
+_MAX_RESPONSE: Final = 1 << 20
+"""Bytes of a response body that are read."""
+_MAX_PROXY_RESPONSE: Final = 1 << 16
+"""Bytes of a proxy's response to CONNECT."""
+_ERRORS: Final = (OSError, http.client.HTTPException)
 
 
 class HttpTransport:
-    """A connection to a receiver, kept open between requests."""
+    """A persistent connection to a receiver."""
 
     def __init__(self, signal: str, endpoint: Endpoint) -> None:
-        """Raises OSError where certificate or key cannot be used."""
+        """Raises OSError if a certificate or a key cannot be used."""
         self._signal = signal
         self._endpoint = endpoint
         self._url = urlsplit(endpoint.url)
-        self._context = _context(endpoint) if self._url.scheme == "https" else None
-        self._proxy = _proxy(self._url)
+        self._context = _create_context(endpoint) if self._url.scheme == "https" else None
+        self._proxy = _find_proxy(self._url)
         self._headers = _headers(endpoint, self._url)
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._aborted = False
-        self._late = False
+        self._timed_out = False
 
-    def send(self, payload: bytes) -> Answer:
+    def send(self, payload: bytes) -> ExportResult:
         body = gzip.compress(payload, mtime=0) if self._endpoint.compression == "gzip" else payload
-        self._late = False
-        timer = threading.Timer(self._endpoint.timeout, self._expire)
+        self._timed_out = False
+        timer = threading.Timer(self._endpoint.timeout, self._time_out)
         timer.daemon = True
         timer.start()
         try:
-            return self._exchange(body)
+            return self._send(body)
         except _ERRORS as error:
             self.close()
-            late = f"no answer within {self._endpoint.timeout:g} s"
-            return Answer(Verdict.LATER, late if self._late else short(str(error) or type(error).__name__))
+            text = sanitize(str(error) or type(error).__name__)
+            if self._timed_out:
+                text = f"no response within {self._endpoint.timeout:g} s"
+            return ExportResult(ExportStatus.RETRY, text)
         finally:
             timer.cancel()
 
     def abort(self) -> None:
         self._aborted = True
-        self._cut()
+        self._shut_down_socket()
 
     def close(self) -> None:
         connection, self._connection, sock, self._socket = self._connection, None, self._socket, None
@@ -68,90 +77,111 @@ class HttpTransport:
         if sock is not None:
             sock.close()
 
-    def _exchange(self, body: bytes) -> Answer:
+    def _send(self, body: bytes) -> ExportResult:
         if self._connection is not None:
             try:
-                return self._ask(self._connection, body)
+                return self._request(self._connection, body)
             except _ERRORS:
-                # A receiver may end a connection that rests, at any time.
+                # A receiver may close an idle connection at any time: use a new one.
                 self.close()
-                if self._late or self._aborted:
+                if self._timed_out or self._aborted:
                     raise
-        return self._ask(self._open(), body)
+        return self._request(self._connect(), body)
 
-    def _ask(self, connection: http.client.HTTPConnection, body: bytes) -> Answer:
+    def _request(self, connection: http.client.HTTPConnection, body: bytes) -> ExportResult:
         connection.request("POST", self._target(), body, self._headers)
-        answer = connection.getresponse()
-        content = answer.read(_MOST_ANSWER)
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        if answer.will_close or not answer.isclosed():
+        response = connection.getresponse()
+        content = response.read(_MAX_RESPONSE)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if response.will_close or not response.isclosed():
             self.close()
-        return of_http(self._signal, answer.status, headers, content, time.time())
+        return from_http(self._signal, response.status, headers, content, time.time())
 
-    def _open(self) -> http.client.HTTPConnection:
-        where = self._proxy or self._url
-        host, port = where.hostname or "", where.port or (443 if where.scheme == "https" else 80)
+    def _connect(self) -> http.client.HTTPConnection:
         if self._aborted:
-            raise ConnectionAbortedError("it was told to end")
+            raise ConnectionAbortedError("export stopped")
+        peer = self._proxy or self._url
+        host, port = peer.hostname or "", peer.port or (443 if peer.scheme == "https" else 80)
         connection = http.client.HTTPConnection(host, port, timeout=self._endpoint.timeout)
-        if self._proxy is not None and self._context is not None:
-            connection.set_tunnel(
-                self._url.hostname or "", self._url.port or 443, _credentials(self._proxy, "Proxy-")
-            )
-        sock = self._keep(socket.create_connection((host, port), self._endpoint.timeout))
+        # connect() would not reveal the socket before it is connected; abort() and the timer need it.
+        sock = self._register(socket.create_connection((host, port), self._endpoint.timeout))
         connection.sock = sock
         self._connection = connection
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is not None:
             if self._proxy is not None:
-                connection._tunnel()  # type: ignore[attr-defined]  # noqa: SLF001 - connect() would open another socket
-            wrapped = self._context.wrap_socket(
+                _open_tunnel(sock, self._url, _basic_auth(self._proxy, "Proxy-Authorization"))
+            tls_socket = self._context.wrap_socket(
                 sock, server_hostname=self._url.hostname, do_handshake_on_connect=False
             )
-            connection.sock = self._keep(wrapped)
-            wrapped.do_handshake()
+            connection.sock = self._register(tls_socket)
+            tls_socket.do_handshake()
         return connection
 
-    def _keep(self, sock: socket.socket) -> socket.socket:
-        """Remember the socket for whoever cuts it."""
+    def _register(self, sock: socket.socket) -> socket.socket:
+        """Register the socket so that another thread can shut it down."""
         self._socket = sock
-        if self._aborted or self._late:
+        if self._aborted or self._timed_out:
             sock.close()
-            raise ConnectionAbortedError("it was told to end")
+            raise ConnectionAbortedError("export stopped")
         return sock
 
     def _target(self) -> str:
+        """Return the request target: a path, or the whole URL for a proxy without a tunnel."""
         path = self._url.path or "/"
         target = f"{path}?{self._url.query}" if self._url.query else path
         if self._proxy is not None and self._context is None:
             return f"http://{self._url.netloc.rpartition('@')[2]}{target}"
         return target
 
-    def _expire(self) -> None:
-        self._late = True
-        self._cut()
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._shut_down_socket()
 
-    def _cut(self) -> None:
+    def _shut_down_socket(self) -> None:
         sock = self._socket
         if sock is not None:
             try:
-                # Not SSLSocket's own, which would take away what the other thread is using.
+                # SSLSocket.shutdown() would also discard the TLS object that the other thread uses.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 return
 
 
-def _context(endpoint: Endpoint) -> ssl.SSLContext:
+def _open_tunnel(sock: socket.socket, url: SplitResult, headers: dict[str, str]) -> None:
+    """Ask a proxy for a tunnel to the receiver. Raises OSError if the proxy refuses it.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-connect
+    """
+    host = url.hostname or ""
+    host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    authority = f"{host}:{url.port or 443}"
+    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    sock.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
+    response = bytearray()
+    # Byte by byte: what follows the empty line belongs to the tunnel.
+    while not response.endswith(b"\r\n\r\n"):
+        received = sock.recv(1)
+        if not received or len(response) == _MAX_PROXY_RESPONSE:
+            raise ConnectionError("the proxy's response to CONNECT is not HTTP")
+        response += received
+    status = response.split(b"\r\n", 1)[0].decode("latin-1")
+    if not status.startswith("HTTP/1.") or status.split(" ")[1:2] != ["200"]:
+        raise ConnectionError(f"the proxy refuses the tunnel: {status}")
+
+
+def _create_context(endpoint: Endpoint) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=endpoint.certificate or None)
-    # Strict by default from Python 3.13 on: a home-made authority that lacks an extension is taken elsewhere.
+    # Python 3.13 and later set this flag by default; it rejects private CAs that lack an extension.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if endpoint.client_certificate:
         context.load_cert_chain(endpoint.client_certificate, endpoint.client_key or None)
     return context
 
 
-def _proxy(url: SplitResult) -> SplitResult | None:
-    """Find the proxy that the usual variables ask for."""
+def _find_proxy(url: SplitResult) -> SplitResult | None:
+    """Return the URL of the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY select; None: no proxy."""
     proxy = getproxies().get(url.scheme, "")
     port = url.port or (443 if url.scheme == "https" else 80)
     if not proxy or bypasses_proxy(url.hostname or "", port):
@@ -161,15 +191,16 @@ def _proxy(url: SplitResult) -> SplitResult | None:
 
 def _headers(endpoint: Endpoint, url: SplitResult) -> dict[str, str]:
     headers = {"User-Agent": f"libvirt-lifecycle-exporter/{__version__}"}
-    headers.update(_credentials(url))
+    headers.update(_basic_auth(url, "Authorization"))
     headers.update({name.title(): value for name, value in endpoint.headers})
     headers["Content-Type"] = "application/x-protobuf"
     headers.update({"Content-Encoding": "gzip"} if endpoint.compression == "gzip" else {})
     return headers
 
 
-def _credentials(url: SplitResult, whose: str = "") -> dict[str, str]:
+def _basic_auth(url: SplitResult, header: str) -> dict[str, str]:
+    """Return the header for the user and password of a URL; none if the URL has no user."""
     if url.username is None:
         return {}
-    both = f"{unquote(url.username)}:{unquote(url.password or '')}"
-    return {f"{whose}Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
+    credentials = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return {header: f"Basic {base64.b64encode(credentials.encode()).decode()}"}

@@ -1,46 +1,64 @@
-"""What these rooms expect of the journal and of each other."""
+"""Protocols of the export queue, the exporters and the transports."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from libvirt_lifecycle_exporter.journal.export_items import ExportItem
-from libvirt_lifecycle_exporter.otel.responses import Answer
+from libvirt_lifecycle_exporter.otel.responses import ExportResult
 
 
 class ExportQueue(Protocol):
-    """The journal's queue; every method may raise ``parcels.UnavailableError``."""
+    """The journal's queue of pending items, one per signal. Every method may raise ``UnavailableError``.
 
-    def take(self, signal: str, after: int, limit: int) -> list[ExportItem]: ...
-    def newest(self, signal: str) -> dict[tuple[str, str], int]: ...
-    def figures(self, signal: str) -> tuple[int, float]: ...
-    def seal(self, signal: str, numbers: Sequence[int]) -> None: ...
-    def done(self, signal: str, places: Sequence[int]) -> None: ...
-    def set_aside(self, signal: str, parcels: Sequence[ExportItem], cause: str, words: str) -> None: ...
-    def give_up(self, signal: str, before: float) -> int: ...
-    def expire(self, now: float) -> int: ...
+    ``signal`` is ``traces`` or ``logs``. Times are Unix times in seconds.
+    """
+
+    def read(self, signal: str, after: int, limit: int) -> list[ExportItem]:
+        """Return up to ``limit`` pending items with positions above ``after``, in order."""
+
+    def last_positions(self, signal: str) -> dict[tuple[str, str], int]:
+        """Return the last pending position of each domain, by (connection, uuid)."""
+
+    def statistics(self, signal: str) -> tuple[int, float]:
+        """Return the number of pending items and the time of the oldest (0: none)."""
+
+    def mark_exported_without_message(self, signal: str, numbers: Sequence[int]) -> None:
+        """Record that these transitions, by journal number, are sent without a message."""
+
+    def remove(self, signal: str, positions: Sequence[int]) -> None:
+        """Remove items that were delivered or dropped."""
+
+    def add_dead_letters(self, signal: str, items: Sequence[ExportItem], cause: str, error: str) -> None:
+        """Move items that cannot be delivered from the queue to the dead letters."""
+
+    def remove_older(self, signal: str, before: float) -> int:
+        """Remove items older than ``before``, at most one chunk; return their number."""
+
+    def expire_operations(self, now: float) -> int:
+        """End the spans of operations that exceeded their time limit; return their number."""
 
 
 class Transport(Protocol):
-    """Takes an encoded request to the receiver."""
+    """Sends encoded requests to a receiver."""
 
-    def send(self, payload: bytes) -> Answer:
-        """Send it and wait for the answer, for no longer than the endpoint's timeout; raises nothing."""
-
-    def abort(self) -> None:
-        """End what is under way, and all that follows; called from another thread."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-
-
-class Wire(Protocol):
-    """Takes parcels to the receiver."""
-
-    def send(self, parcels: Sequence[ExportItem]) -> Answer:
-        """Send them as one request; none at all asks whether the receiver is there."""
+    def send(self, payload: bytes) -> ExportResult:
+        """Send a request and return the result within the endpoint's timeout. Raises nothing."""
 
     def abort(self) -> None:
-        """End what is under way, and all that follows; called from another thread."""
+        """Abort the current request and refuse all further ones. May be called from another thread."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
+
+
+class ItemExporter(Protocol):
+    """Exports items to a receiver."""
+
+    def export(self, items: Sequence[ExportItem]) -> ExportResult:
+        """Export items as one request. An empty request tests whether the receiver accepts requests."""
+
+    def abort(self) -> None:
+        """Abort the current request and refuse all further ones. May be called from another thread."""
+
+    def close(self) -> None:
+        """Close the connection."""

@@ -1,7 +1,8 @@
-"""Who says it: the OpenTelemetry resource of each connection.
+"""The OpenTelemetry resource of each connection.
 
-``host.*`` is the hypervisor: this host, unless the connection leads to another one. ``service.instance.id``
-is the same after each restart. What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say has the last word.
+``host.*`` describes the hypervisor: this host, or the remote host that the connection leads to.
+``service.instance.id`` stays the same after a restart. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+override every attribute.
 
 https://opentelemetry.io/docs/specs/semconv/resource/
 """
@@ -18,36 +19,40 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from libvirt_lifecycle_exporter import __version__
 
-_SERVICE: Final = UUID("6ad5d1f2-6a9d-5e0c-9a3e-7d0f4f4c2b61")
-"""Our own namespace for instance ids."""
+_INSTANCE_NAMESPACE: Final = UUID("6ad5d1f2-6a9d-5e0c-9a3e-7d0f4f4c2b61")
+"""UUID namespace of ``service.instance.id``."""
 
-_ARCHES: Final[Mapping[str, str]] = MappingProxyType(
+_ARCHITECTURES: Final[Mapping[str, str]] = MappingProxyType(
     {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm32", "i686": "x86", "i386": "x86"}
 )
-"""What Python calls it -> what OpenTelemetry does; others have one name."""
+"""Python's name of an architecture -> OpenTelemetry's, where they differ."""
 
-_HERE: Final = frozenset({"", "localhost", "127.0.0.1", "::1"})
-
-
-def resources(connections: Mapping[str, str], host: str) -> dict[str, Resource]:
-    """Return the resource of each connection. ``connections``: label -> URI; ``host``: this one's id."""
-    return {label: _resource(label, uri, host) for label, uri in connections.items()}
+_LOCAL_NAMES: Final = frozenset({"", "localhost", "127.0.0.1", "::1"})
+"""Host names in a libvirt URI that mean this host."""
 
 
-def _resource(label: str, uri: str, host: str) -> Resource:
-    own = {
+def build_resources(connections: Mapping[str, str], host_id: str) -> dict[str, Resource]:
+    """Return the resource of each connection.
+
+    ``connections``: label -> libvirt URI; ``host_id``: id of this host, "" if unknown.
+    """
+    return {label: _build_resource(label, uri, host_id) for label, uri in connections.items()}
+
+
+def _build_resource(label: str, uri: str, host_id: str) -> Resource:
+    attributes = {
         "service.name": "libvirt-lifecycle-exporter",
         "service.version": __version__,
-        "service.instance.id": str(uuid5(_SERVICE, f"{host or socket.gethostname()}/{label}")),
-        **_host(urlsplit(uri).hostname or "", host),
+        "service.instance.id": str(uuid5(_INSTANCE_NAMESPACE, f"{host_id or socket.gethostname()}/{label}")),
+        **_host_attributes(urlsplit(uri).hostname or "", host_id),
     }
-    given = OTELResourceDetector().detect()
-    return Resource.create().merge(Resource(own)).merge(given)
+    overrides = OTELResourceDetector().detect()
+    return Resource.create().merge(Resource(attributes)).merge(overrides)
 
 
-def _host(name: str, host: str) -> dict[str, str]:
-    if name.lower() not in _HERE:
+def _host_attributes(name: str, host_id: str) -> dict[str, str]:
+    if name.lower() not in _LOCAL_NAMES:
         return {"host.name": name}
     machine = platform.machine()
-    here = {"host.name": socket.gethostname(), "host.arch": _ARCHES.get(machine, machine)}
-    return here | ({"host.id": host} if host else {})
+    local = {"host.name": socket.gethostname(), "host.arch": _ARCHITECTURES.get(machine, machine)}
+    return local | ({"host.id": host_id} if host_id else {})

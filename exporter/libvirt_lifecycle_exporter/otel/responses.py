@@ -1,7 +1,7 @@
-"""Pure: what a receiver's answer means.
+"""Maps a receiver's response to an ``ExportResult``. Pure.
 
-Law: only what was accepted is delivered. An answer that could also mean "later" is taken so, since what is
-kept can still be sent; a row is suspected only by an answer that is about the data.
+Invariant: an item counts as delivered only if the receiver accepted it. An ambiguous response means "retry",
+because a pending item can still be sent later. Only responses about the data can make an item suspect.
 
 https://opentelemetry.io/docs/specs/otlp/#otlphttp-response and #otlpgrpc-response
 """
@@ -19,117 +19,130 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
 
-_MOST_WORDS = 200
-LONGEST_WAIT: Final = 600.0
-"""Seconds that a receiver may ask for."""
+_MAX_TEXT = 200
+MAX_RETRY_AFTER: Final = 600.0
+"""Longest delay, in seconds, that a receiver may request."""
 
 
-class Verdict(Enum):
-    """What is to be done with a request's rows."""
+class ExportStatus(Enum):
+    """What to do with the items of a request. The values of permanent errors are drop causes."""
 
     DELIVERED = "delivered"
-    LATER = "later"
-    """Nothing is wrong with the rows."""
+    RETRY = "retry"
+    """The response does not blame the items: keep them and retry."""
     TOO_LARGE = "too_large"
     REJECTED = "rejected"
-    """Something is wrong with a row, or with everything."""
-    DOUBTFUL = "failed"
-    """The receiver failed over it: a row may be the cause."""
+    """The receiver rejected the data: at least one item, or every request."""
+    FAILED = "failed"
+    """The receiver failed while it processed the request; one item may be the cause."""
     UNENCODABLE = "unencodable"
-    """It never left."""
+    """The request could not be encoded and was not sent."""
 
 
-class Answer(NamedTuple):
-    """What came back."""
+class ExportResult(NamedTuple):
+    """The result of one request."""
 
-    verdict: Verdict
-    words: str = ""
-    """For people; harmless, and short."""
-    wait: float = 0.0
-    """Seconds that the receiver asks for."""
+    status: ExportStatus
+    error: str = ""
+    """The receiver's error text; printable, at most 200 characters."""
+    retry_after: float = 0.0
+    """Seconds to wait before the next request, as requested by the receiver."""
     rejected: int = 0
-    """Rows that it will not have, of those delivered."""
+    """Number of items of a delivered request that the receiver rejected (partial success)."""
 
 
-ACCEPTED: Final = Answer(Verdict.DELIVERED)
+ACCEPTED: Final = ExportResult(ExportStatus.DELIVERED)
 
-_HTTP: Final[Mapping[int, Verdict]] = MappingProxyType(
+_HTTP_STATUSES: Final[Mapping[int, ExportStatus]] = MappingProxyType(
     {
-        400: Verdict.REJECTED,
-        413: Verdict.TOO_LARGE,
-        422: Verdict.REJECTED,
-        500: Verdict.DOUBTFUL,
+        400: ExportStatus.REJECTED,
+        413: ExportStatus.TOO_LARGE,
+        422: ExportStatus.REJECTED,
+        500: ExportStatus.FAILED,
     }
 )
-"""Status -> verdict; 2xx is decided by the body, all others are LATER: redirects, missing rights, wrong
-paths.
+"""HTTP status -> result. The body decides for 2xx. All others mean RETRY: redirects, missing permissions,
+wrong paths, overload.
 """
 
-_GRPC: Final[Mapping[str, Verdict]] = MappingProxyType(
-    {"INVALID_ARGUMENT": Verdict.REJECTED, "INTERNAL": Verdict.DOUBTFUL, "UNKNOWN": Verdict.DOUBTFUL}
+_GRPC_STATUSES: Final[Mapping[str, ExportStatus]] = MappingProxyType(
+    {
+        "INVALID_ARGUMENT": ExportStatus.REJECTED,
+        "INTERNAL": ExportStatus.FAILED,
+        "UNKNOWN": ExportStatus.FAILED,
+    }
 )
-"""Status -> verdict; all others are LATER."""
+"""gRPC status -> result. All others mean RETRY."""
 
-_LARGER: Final = "larger than max"
-"""How gRPC says that a message is too large; the status is the same as for too many of them."""
+_TOO_LARGE_DETAILS: Final = "larger than max"
+"""gRPC reports a too large message as RESOURCE_EXHAUSTED, like an overload; only the details differ."""
 
 _RESPONSES: Final[Mapping[str, Any]] = MappingProxyType(
     {TRACES: ExportTraceServiceResponse, LOGS: ExportLogsServiceResponse}
 )
-_COUNTS: Final = MappingProxyType({TRACES: "rejected_spans", LOGS: "rejected_log_records"})
+_REJECTED_FIELDS: Final = MappingProxyType({TRACES: "rejected_spans", LOGS: "rejected_log_records"})
+_REJECTED_JSON_FIELDS: Final = MappingProxyType({TRACES: "rejectedSpans", LOGS: "rejectedLogRecords"})
+_NOT_OTLP: Final = ExportResult(ExportStatus.RETRY, "HTTP status 2xx, but the body is not an OTLP response")
 
 
-def of_http(signal: str, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Answer:
-    """Read an HTTP answer; ``headers`` by lower-case name."""
-    if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
-        return _of_body(signal, headers.get("content-type", ""), body)
-    wait = _retry_after(headers.get("retry-after", ""), now)
-    return Answer(_HTTP.get(status, Verdict.LATER), f"it answers {status}", wait)
+def from_http(signal: str, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ExportResult:
+    """Return the result of an HTTP response.
+
+    ``headers``: by lower-case name; ``now``: Unix time in seconds.
+    """
+    if 200 <= status < 300:  # noqa: PLR2004 - defined by HTTP
+        return _from_body(signal, headers.get("content-type", ""), body)
+    delay = _retry_after(headers.get("retry-after", ""), now)
+    return ExportResult(_HTTP_STATUSES.get(status, ExportStatus.RETRY), f"HTTP status {status}", delay)
 
 
-def of_grpc(code: str, details: str, wait: float) -> Answer:
-    """Read a gRPC status; ``wait``: seconds that it asks for."""
-    words = short(f"it answers {code}: {details}" if details else f"it answers {code}")
-    if code == "RESOURCE_EXHAUSTED" and _LARGER in details:
-        return Answer(Verdict.TOO_LARGE, words)
-    return Answer(_GRPC.get(code, Verdict.LATER), words, min(max(wait, 0.0), LONGEST_WAIT))
+def from_grpc(code: str, details: str, retry_after: float) -> ExportResult:
+    """Return the result of a gRPC status. ``retry_after``: seconds, as requested by the receiver."""
+    error = sanitize(f"gRPC status {code}: {details}" if details else f"gRPC status {code}")
+    if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE_DETAILS in details:
+        return ExportResult(ExportStatus.TOO_LARGE, error)
+    status = _GRPC_STATUSES.get(code, ExportStatus.RETRY)
+    return ExportResult(status, error, min(max(retry_after, 0.0), MAX_RETRY_AFTER))
 
 
-def of_response(signal: str, response: Any) -> Answer:  # noqa: ANN401 - protobuf's classes are made at run time
-    """Read the message that a receiver sends when it has accepted something."""
+def from_message(signal: str, response: Any) -> ExportResult:  # noqa: ANN401 - one of two protobuf classes
+    """Return the result of a decoded success response, which may be a partial success."""
     partial = response.partial_success
-    rejected = max(0, int(getattr(partial, _COUNTS[signal])))
-    return Answer(Verdict.DELIVERED, short(partial.error_message), 0.0, rejected)
+    rejected = max(0, int(getattr(partial, _REJECTED_FIELDS[signal])))
+    return ExportResult(ExportStatus.DELIVERED, sanitize(partial.error_message), 0.0, rejected)
 
 
-def short(words: str) -> str:
-    """Make a stranger's words fit to be logged."""
-    return "".join(char if char.isprintable() else " " for char in words[:_MOST_WORDS])
+def sanitize(text: str) -> str:
+    """Return a receiver's text in a form that can be logged: printable, at most 200 characters."""
+    return "".join(char if char.isprintable() else " " for char in text[:_MAX_TEXT])
 
 
-def _of_body(signal: str, kind: str, body: bytes) -> Answer:
+def _from_body(signal: str, content_type: str, body: bytes) -> ExportResult:
     if not body:
         return ACCEPTED
-    if kind.startswith("application/json"):
-        return _of_json(signal, body)
+    if content_type.startswith("application/json"):
+        return _from_json(signal, body)
     try:
-        return of_response(signal, _RESPONSES[signal].FromString(body))
+        return from_message(signal, _RESPONSES[signal].FromString(body))
     except DecodeError:
-        return Answer(Verdict.LATER, "it accepts, but its answer is none of OTLP")
+        return _NOT_OTLP
 
 
-def _of_json(signal: str, body: bytes) -> Answer:
-    camel = {TRACES: "rejectedSpans", LOGS: "rejectedLogRecords"}[signal]
+def _from_json(signal: str, body: bytes) -> ExportResult:
     try:
         partial = json.loads(body).get("partialSuccess") or {}
-        rejected, words = int(partial.get(camel) or 0), str(partial.get("errorMessage") or "")
+        rejected = int(partial.get(_REJECTED_JSON_FIELDS[signal]) or 0)
+        error = str(partial.get("errorMessage") or "")
     except (ValueError, AttributeError, TypeError):
-        return Answer(Verdict.LATER, "it accepts, but its answer is none of OTLP")
-    return Answer(Verdict.DELIVERED, short(words), 0.0, max(0, rejected))
+        return _NOT_OTLP
+    return ExportResult(ExportStatus.DELIVERED, sanitize(error), 0.0, max(0, rejected))
 
 
 def _retry_after(text: str, now: float) -> float:
-    """Read seconds or a date, https://www.rfc-editor.org/rfc/rfc9110#field.retry-after"""
+    """Return the seconds of a Retry-After header (seconds or a date); 0 if it is missing or invalid.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
     if text.isascii() and text.isdigit():
         seconds = float(text[:9])
     else:
@@ -137,4 +150,4 @@ def _retry_after(text: str, now: float) -> float:
             seconds = parsedate_to_datetime(text).timestamp() - now
         except (ValueError, OverflowError, OSError):
             return 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

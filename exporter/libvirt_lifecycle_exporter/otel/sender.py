@@ -1,7 +1,7 @@
-"""One signal's deliveries, on a thread of its own.
+"""Delivery of one signal on its own thread.
 
-Law: it never holds up anybody: not the worker, not a scrape, not the other signal, not the end of the
-process. What is in the journal's queue is sent until the receiver has it; what is given up is counted.
+Invariant: the sender blocks nothing else: not the worker, not a scrape, not the other signal, not the exit
+of the process. Items stay in the journal's queue until the receiver accepts them; dropped items are counted.
 """
 
 import logging
@@ -15,73 +15,76 @@ from typing import Final
 from libvirt_lifecycle_exporter.journal.export_items import (
     TRACES,
     ExportItem,
-    ReplacedError,
+    JournalReplacedError,
     UnavailableError,
 )
 from libvirt_lifecycle_exporter.otel.batch_delivery import BatchDelivery
 from libvirt_lifecycle_exporter.otel.batches import Batch, BatchSelector
-from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, Wire
-from libvirt_lifecycle_exporter.otel.responses import Answer
+from libvirt_lifecycle_exporter.otel.interfaces import ExportQueue, ItemExporter
+from libvirt_lifecycle_exporter.otel.responses import ExportResult
 from libvirt_lifecycle_exporter.runtime.threads import OTLP_SENDER, SupervisedThread, ThreadRegistry
 
 log = logging.getLogger(__name__)
 
-_GATHER: Final = 0.05
-"""Seconds in which what belongs together comes together."""
-_PAUSE: Final = 0.1
-"""Seconds between two turns while something waits for its time."""
-_EVERY: Final = 1.0
-"""Seconds between two looks at what is due by the clock, and at the figures."""
-_FIRST_WAIT: Final = 0.5
-_LONGEST_WAIT: Final = 30.0
-_LAST_WORDS: Final = 0.25
-"""Of the seconds that it gets to end, the part after which a request under way is cut off."""
+_BATCH_DELAY: Final = 0.05
+"""Seconds between a notification and the next batch, so that items that belong together share a request."""
+_WAITING_DELAY: Final = 0.1
+"""Seconds between two batches while all pending items wait for their messages."""
+_HOUSEKEEPING_INTERVAL: Final = 1.0
+"""Seconds between two updates of the statistics, which also remove what is too old."""
+_MIN_BACKOFF: Final = 0.5
+_MAX_BACKOFF: Final = 30.0
+"""Seconds between two attempts while the receiver fails."""
+_STOP_FRACTION: Final = 0.25
+"""Part of the stop timeout after which a request in progress is aborted."""
 
-CAUSES: Final = ("too_old", "unencodable", "rejected", "too_large", "failed", "history_gone")
-"""Why something is given up."""
+DROP_CAUSES: Final = ("too_old", "unencodable", "rejected", "too_large", "failed", "history_gone")
+"""Causes of dropped items (label ``cause``)."""
 
 
 class SignalSender:
-    """Delivers one signal."""
+    """Delivers the items of one signal."""
 
     def __init__(
         self,
         signal: str,
-        outbox: ExportQueue,
-        wire: Wire,
+        queue: ExportQueue,
+        exporter: ItemExporter,
         *,
         max_age: float,
         rate: float,
         clock: Callable[[], float] = time.time,
         removal_time: Callable[[], float] | None = None,
         threads: ThreadRegistry | None = None,
-        longest_wait: float = _LONGEST_WAIT,
+        max_backoff: float = _MAX_BACKOFF,
     ) -> None:
-        """``max_age``: seconds after which something is given up, 0: never; ``rate``: see ``BatchSelector``.
+        """``max_age``: seconds after which an item is dropped, 0: never; ``rate``: see ``BatchSelector``.
 
-        ``removal_time``: Unix time, seconds, by which something is too old; None: ``clock``.
+        ``clock``: Unix time in seconds; ``removal_time``: the same, for the decision that an item is too old
+        (None: ``clock``); ``max_backoff``: seconds.
         """
         self.signal = signal
         self.pending = 0
+        """Number of pending items."""
         self.oldest = 0.0
-        """When the oldest of what is pending happened; Unix time, seconds; 0: nothing is."""
+        """Time of the oldest pending item; Unix time in seconds; 0: no item is pending."""
         self.failures = 0
-        """Attempts that did not work."""
-        self.dropped: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
-        self._outbox = outbox
-        self._wire = wire
+        """Number of failed attempts."""
+        self.dropped: Counter[str] = Counter(dict.fromkeys(DROP_CAUSES, 0))
+        self._queue = queue
+        self._exporter = exporter
         self._max_age = max_age
-        self._longest_wait = longest_wait
+        self._max_backoff = max_backoff
         self._clock = clock
         self._removal_time = removal_time or clock
-        self._shipping = BatchDelivery(signal, outbox, wire, self._drop)
-        self._waves = BatchSelector(signal, outbox, rate, time.monotonic)
-        self._complaint = ""
-        self._wait = 0.0
-        """Seconds until the next attempt; 0: there is no trouble."""
-        self._is_slow = False
-        """Whether the last turn found only what has to wait."""
-        self._new = threading.Event()
+        self._delivery = BatchDelivery(signal, queue, exporter, self._count_dropped)
+        self._selector = BatchSelector(signal, queue, rate, time.monotonic)
+        self._logged_error = ""
+        self._backoff = 0.0
+        """Seconds until the next attempt; 0: the last attempt succeeded."""
+        self._is_waiting = False
+        """Whether the last turn found only items that wait for their messages."""
+        self._has_new = threading.Event()
         self._stopping = threading.Event()
         self._threads = threads or ThreadRegistry()
         self._thread = SupervisedThread(
@@ -90,152 +93,155 @@ class SignalSender:
 
     @property
     def exported(self) -> int:
-        """How much the receiver has taken."""
-        return self._shipping.exported
+        """Number of items that the receiver accepted."""
+        return self._delivery.exported
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that something is pending; from any thread."""
-        self._new.set()
+        """Notify the sender of new items. May be called from any thread."""
+        self._has_new.set()
 
     def stop(self, timeout: float) -> None:
-        """Send what can be sent at once, then end; what is under way for too long is cut off."""
+        """Send what can be sent immediately, then stop within ``timeout`` seconds; abort a slow request."""
         deadline = time.monotonic() + timeout
         self._stopping.set()
-        self._new.set()
-        self._thread.join(timeout * _LAST_WORDS)
-        self._wire.abort()
+        self._has_new.set()
+        self._thread.join(timeout * _STOP_FRACTION)
+        self._exporter.abort()
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         self._deliver()
-        self._wire.close()
+        self._exporter.close()
 
     def _deliver(self) -> None:
-        while not self._attempt(self._waves.late):
-            # The journal may be another process's for a while.
-            if self._stopping.wait(_EVERY):
+        while not self._try(self._selector.begin_catch_up):
+            # Another process may hold the journal for a while.
+            if self._stopping.wait(_HOUSEKEEPING_INTERVAL):
                 return
         due = 0.0
         while not self._stopping.is_set():
             if time.monotonic() >= due:
-                self._attempt(self._look_around)
-                due = time.monotonic() + _EVERY
-            more = self._attempt(self._turn)
-            if self._wait or not more:
-                self._sleep(self._wait or _EVERY)
-            elif self._is_slow:
-                self._stopping.wait(_PAUSE)
-        if not self._wait:
-            self._attempt(lambda: self._turn(final=True))
+                self._try(self._run_housekeeping)
+                due = time.monotonic() + _HOUSEKEEPING_INTERVAL
+            has_more = self._try(self._send_next)
+            if self._backoff or not has_more:
+                self._sleep(self._backoff or _HOUSEKEEPING_INTERVAL)
+            elif self._is_waiting:
+                self._stopping.wait(_WAITING_DELAY)
+        if not self._backoff:
+            self._try(lambda: self._send_next(final=True))
 
     def _sleep(self, seconds: float) -> None:
-        """Wait for something new; in trouble, for the time alone."""
-        if self._wait:
+        """Wait for new items; during backoff, wait for the time only."""
+        if self._backoff:
             self._stopping.wait(seconds)
-        elif self._new.wait(seconds):
-            self._stopping.wait(_GATHER)
-        self._new.clear()
+        elif self._has_new.wait(seconds):
+            self._stopping.wait(_BATCH_DELAY)
+        self._has_new.clear()
 
-    def _attempt(self, what: Callable[[], bool | None]) -> bool:
-        """Do something that needs the journal; False where it cannot be had."""
+    def _try(self, action: Callable[[], bool | None]) -> bool:
+        """Run an action that uses the journal. Return False if it returned False or failed."""
         try:
-            return what() is not False
-        except ReplacedError:
-            self._begin_anew()
+            return action() is not False
+        except JournalReplacedError:
+            self._reset()
             return False
         except UnavailableError as error:
-            log.debug("the queue of %s cannot be had: %s", self.signal, error)
+            log.debug("export queue unavailable", extra={"signal": self.signal, "error": str(error)})
             return False
-        except Exception as error:  # noqa: BLE001 - what is pending is still pending, and is tried again
+        except Exception as error:  # noqa: BLE001 - the items stay pending; retry later
             self._threads.report(OTLP_SENDER, error)
             self.failures += 1
-            self._wait = self._longest_wait
+            self._backoff = self._max_backoff
             return False
 
-    def _begin_anew(self) -> None:
-        """Another journal took the place of the one before, and what was pending in that went with it."""
+    def _reset(self) -> None:
+        """Count the pending items as lost: the journal was replaced by another one."""
         if self.pending:
-            self._drop("history_gone", self.pending)
+            self._count_dropped("history_gone", self.pending)
         self.pending = 0
-        self._shipping.forget()
-        self._waves.forget()
+        self._delivery.reset()
+        self._selector.reset()
 
-    def _look_around(self) -> None:
-        """Do what is due by the clock."""
+    def _run_housekeeping(self) -> None:
+        """End overdue operations, remove items that are too old, update the statistics."""
         now = self._removal_time()
         if self.signal == TRACES:
-            self._outbox.expire(now)
-        self._shipping.mark()
+            self._queue.expire_operations(now)
+        self._delivery.mark_delivered()
         while self._max_age and not self._stopping.is_set():
-            count = self._outbox.give_up(self.signal, now - self._max_age)
+            count = self._queue.remove_older(self.signal, now - self._max_age)
             if not count:
                 break
-            self._drop("too_old", count)
-        self.pending, self.oldest = self._outbox.figures(self.signal)
+            self._count_dropped("too_old", count)
+        self.pending, self.oldest = self._queue.statistics(self.signal)
 
-    def _turn(self, *, final: bool = False) -> bool:
-        """Send a batch or two; tell whether there may be more to do at once."""
-        self._is_slow = True
-        more = False
-        leave = self._shipping.done | self._shipping.suspects.keys()
-        for wave in self._waves.next(self._clock(), leave, final=final):
-            self._bury(wave)
-            more = more or wave.waits or self._waves.is_catching_up()
-            if not wave.parcels:
+    def _send_next(self, *, final: bool = False) -> bool:
+        """Send the next batches; return whether more items may be ready immediately."""
+        self._is_waiting = True
+        has_more = False
+        exclude = self._delivery.unmarked | self._delivery.item_failures.keys()
+        for batch in self._selector.select(self._clock(), exclude, final=final):
+            self._drop_missing(batch)
+            has_more = has_more or batch.has_waiting or self._selector.is_catching_up()
+            if not batch.items:
                 continue
-            self._is_slow, more = False, True
-            if not self._send(wave.parcels):
+            self._is_waiting, has_more = False, True
+            if not self._send(batch.items):
                 return False
-        return more
+        return has_more
 
-    def _send(self, parcels: list[ExportItem]) -> bool:
-        """Send a batch; False if there is trouble."""
-        bare = [row.number for parcel in parcels for row in parcel.rows if row.is_bare]
-        if bare:
-            # What is sent without a message stays without one: it may have to be sent again.
-            self._outbox.seal(self.signal, bare)
-        trouble = self._shipping.ship(parcels).trouble or self._try_suspects()
-        self._note(trouble)
-        return trouble is None
+    def _send(self, items: list[ExportItem]) -> bool:
+        """Send a batch; return whether the receiver works."""
+        without_message = [row.number for item in items for row in item.rows if row.may_get_message]
+        if without_message:
+            # A later message must not change an item that may be sent again.
+            self._queue.mark_exported_without_message(self.signal, without_message)
+        failure = self._delivery.deliver(items).failure or self._retry_failed_items()
+        self._record_result(failure)
+        return failure is None
 
-    def _try_suspects(self) -> Answer | None:
-        for place in list(self._shipping.suspects):
-            found = self._outbox.take(self.signal, place - 1, 1)
-            if not found or found[0].place != place:
-                del self._shipping.suspects[place]
+    def _retry_failed_items(self) -> ExportResult | None:
+        for position in list(self._delivery.item_failures):
+            found = self._queue.read(self.signal, position - 1, 1)
+            if not found or found[0].position != position:
+                del self._delivery.item_failures[position]
                 continue
-            trouble = self._shipping.retry(found[0])
-            if trouble is not None:
-                return trouble
+            failure = self._delivery.retry(found[0])
+            if failure is not None:
+                return failure
         return None
 
-    def _bury(self, wave: Batch) -> None:
-        if wave.lost:
-            self._outbox.done(self.signal, wave.lost)
-            self._drop("history_gone", len(wave.lost))
+    def _drop_missing(self, batch: Batch) -> None:
+        if batch.missing:
+            self._queue.remove(self.signal, batch.missing)
+            self._count_dropped("history_gone", len(batch.missing))
 
-    def _note(self, trouble: Answer | None) -> None:
-        if trouble is None:
-            if self._complaint:
-                log.info("the receiver of %s takes them again", self.signal)
-                self._attempt(self._waves.late)
-            self._complaint, self._wait = "", 0.0
+    def _record_result(self, failure: ExportResult | None) -> None:
+        if failure is None:
+            if self._logged_error:
+                log.info("delivery recovered", extra={"signal": self.signal})
+                self._try(self._selector.begin_catch_up)
+            self._logged_error, self._backoff = "", 0.0
             return
         self.failures += 1
-        longer = min(self._longest_wait, max(_FIRST_WAIT, 2 * self._wait))
-        # Not all exporters of a site at once.
-        self._wait = max(trouble.wait, longer * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
-        if trouble.words != self._complaint:
-            self._complaint = trouble.words
+        backoff = min(self._max_backoff, max(_MIN_BACKOFF, 2 * self._backoff))
+        # The jitter keeps the exporters of a site from retrying at the same time.
+        self._backoff = max(failure.retry_after, backoff * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
+        if failure.error != self._logged_error:
+            self._logged_error = failure.error
             log.warning(
-                "%s cannot be delivered: %s; they are kept and tried again", self.signal, trouble.words
+                "delivery failed; items are kept in the journal; retrying",
+                extra={"signal": self.signal, "error": failure.error},
             )
 
-    def _drop(self, cause: str, count: int) -> None:
+    def _count_dropped(self, cause: str, count: int) -> None:
         self.dropped[cause] += count
         if cause == "too_old":
-            log.warning("gave up %d %s: older than --otel.max-age", count, self.signal)
+            log.warning(
+                "items dropped: older than --otel.max-age", extra={"signal": self.signal, "count": count}
+            )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.otel.certificates import certificates
 from tests.otel.export_harness import ExportHarness, event
-from tests.otel.stub import Stub, server_context
+from tests.otel.receiver_stub import ReceiverStub, server_context
 
 
 @pytest.fixture(autouse=True)
@@ -22,21 +22,24 @@ def _no_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_tls_the_proxy_is_asked_for_the_whole_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Stub() as proxy:
+    with ReceiverStub() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"}
-        with ExportHarness(tmp_path, endpoint, signals=("logs",)) as sender:
-            sender.send([event()])
-            proxy.wait(lambda: proxy.taken("logs"), "it to be taken")
-        assert proxy.got[0].path == "http://collector.invalid:4318/v1/logs"
+        with ExportHarness(tmp_path, endpoint, signals=("logs",)) as harness:
+            harness.send([event()])
+            proxy.wait(lambda: proxy.accepted("logs"), "it to be taken")
+        assert proxy.requests[0].path == "http://collector.invalid:4318/v1/logs"
 
 
 def test_who_is_not_to_be_asked_by_proxy_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Stub() as stub, ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
-        sender.send([event()])
-        stub.wait(lambda: stub.taken("logs"), "it to be taken")
+    with (
+        ReceiverStub() as stub,
+        ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as harness,
+    ):
+        harness.send([event()])
+        stub.wait(lambda: stub.accepted("logs"), "it to be taken")
 
 
 @pytest.mark.parametrize("excluded", ["127.0.0.0/8", "10.0.0.0/8,127.0.0.0/8,.svc,.cluster.local", "*"])
@@ -46,9 +49,12 @@ def test_receiver_in_a_network_of_no_proxy_is_reached_directly(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv(variable, excluded)
-    with Stub() as stub, ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as sender:
-        sender.send([event()])
-        stub.wait(lambda: stub.taken("logs"), "it to be taken")
+    with (
+        ReceiverStub() as stub,
+        ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as harness,
+    ):
+        harness.send([event()])
+        stub.wait(lambda: stub.accepted("logs"), "it to be taken")
 
 
 class Tunnel(socketserver.StreamRequestHandler):
@@ -93,13 +99,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def receiver(folder: Path) -> Iterator[Stub]:
-    with Stub(context=server_context(folder)) as stub:
+def receiver(folder: Path) -> Iterator[ReceiverStub]:
+    with ReceiverStub(context=server_context(folder)) as stub:
         yield stub
 
 
 def test_with_tls_the_proxy_is_asked_for_a_tunnel(
-    tmp_path: Path, folder: Path, receiver: Stub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: Path, receiver: ReceiverStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(receiver.url.rpartition(":")[2])
     with Tunnels(port) as proxy:
@@ -112,9 +118,9 @@ def test_with_tls_the_proxy_is_asked_for_a_tunnel(
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:1",
                 "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / "ca.pem"),
             }
-            with ExportHarness(tmp_path, variables, signals=("logs",)) as sender:
-                sender.send([event()])
-                receiver.wait(lambda: receiver.taken("logs"), "it to be taken")
+            with ExportHarness(tmp_path, variables, signals=("logs",)) as harness:
+                harness.send([event()])
+                receiver.wait(lambda: receiver.accepted("logs"), "it to be taken")
             assert proxy.heads[0].startswith("CONNECT 127.0.0.1:1 ")
             assert "Proxy-Authorization: Basic ZXZlOnBhc3M=" in proxy.heads[0]
         finally:

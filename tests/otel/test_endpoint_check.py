@@ -14,7 +14,7 @@ from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter, free_port
 from tests.lab.waiting import until
-from tests.otel.stub import Reply, Stub
+from tests.otel.receiver_stub import ReceiverStub, StubResponse
 
 COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -37,17 +37,17 @@ def test_check_asks_the_endpoints(session_daemon: Daemon, collector: Collector, 
     said = run("check", "--libvirt.uri", session_daemon.uri, **environment)
     assert said.returncode == 0, said
     for signal_ in ("traces", "logs"):
-        assert f"OpenTelemetry {signal_}: well (" in said.stdout
+        assert f"OpenTelemetry {signal_}: OK (" in said.stdout
     assert not [record for record in collector.records() if record.event.attributes == {}]
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "without a path"), (503, "it answers 503")],
+    [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "without a path"), (503, "HTTP status 503")],
 )
 def test_check_says_what_is_wrong_with_an_endpoint(session_daemon: Daemon, status: int, words: str) -> None:
-    with Stub() as stub:
-        stub.empty = Reply(status)
+    with ReceiverStub() as stub:
+        stub.empty_response = StubResponse(status)
         said = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"{stub.url}?key=hunter2"})
     assert said.returncode == 1
     assert words in said.stdout
@@ -57,14 +57,14 @@ def test_check_says_what_is_wrong_with_an_endpoint(session_daemon: Daemon, statu
 def test_check_says_that_nobody_listens(session_daemon: Daemon) -> None:
     said = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"http://127.0.0.1:{free_port()}"})
     assert said.returncode == 1
-    assert "hint: nobody listens there" in said.stdout
+    assert "hint: no process listens on this port" in said.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "variables", "words"),
     [
         (("--journal.path", "none"), {BASE: "http://here"}, "OpenTelemetry needs the journal"),
-        ((), {BASE: "here"}, "is no URL to send to"),
+        ((), {BASE: "here"}, "is not a valid URL"),
         (("--otel.events", "none"), {}, "--otel.events"),
         (("--otel.max-age", "1"), {}, "is no duration"),
     ],
@@ -103,12 +103,14 @@ def _told(out: Path) -> bool:
     return {"start domain", "libvirt.domain.started"} <= names
 
 
-@pytest.mark.parametrize("reply", [Reply(silent=True), Reply(503)], ids=["black-hole", "down"])
+@pytest.mark.parametrize(
+    "response", [StubResponse(hangs=True), StubResponse(503)], ids=["black-hole", "down"]
+)
 def test_it_ends_in_time_whatever_the_receiver_does(
-    session_daemon: Daemon, tmp_path: Path, reply: Reply
+    session_daemon: Daemon, tmp_path: Path, response: StubResponse
 ) -> None:
     with (
-        Stub(lambda _: reply) as stub,
+        ReceiverStub(lambda _: response) as stub,
         Exporter(tmp_path, [session_daemon.test_uri], environment={BASE: stub.url}) as exporter,
     ):
         began = time.monotonic()

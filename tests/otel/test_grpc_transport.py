@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_
 
 from tests.lab.waiting import until
 from tests.otel.export_harness import ExportHarness, event
-from tests.otel.stub import numbers
+from tests.otel.receiver_stub import numbers
 
 EVENTS = 20
 ALL = list(range(1, EVENTS + 1))
@@ -76,11 +76,11 @@ def test_it_is_sent_again_until_it_is_taken(tmp_path: Path, receiver: Receiver, 
         return 0
 
     receiver.answer = once
-    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
-        sender.send(event() for _ in range(EVENTS))
-        until(lambda: not sender.pending("logs"), 20, "all to be delivered")
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
+        harness.send(event() for _ in range(EVENTS))
+        until(lambda: not harness.pending("logs"), 20, "all to be delivered")
         assert receiver.taken == ALL
-        assert sender.sender("logs").failures == 1
+        assert harness.sender("logs").failures == 1
 
 
 def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) -> None:
@@ -95,18 +95,18 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) 
         return 0
 
     receiver.answer = once
-    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
-        sender.send([event()])
-        until(lambda: not sender.pending("logs"), 20, "it to be delivered")
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
+        harness.send([event()])
+        until(lambda: not harness.pending("logs"), 20, "it to be delivered")
         assert receiver.calls[1] - receiver.calls[0] >= 2.0
 
 
 def test_what_is_rejected_in_part_is_counted(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answer = lambda _numbers, _context: 3
-    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
-        sender.send(event() for _ in range(EVENTS))
-        until(lambda: not sender.pending("logs"), 20, "all to be delivered")
-        assert sender.sender("logs").dropped["rejected"] == 3
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
+        harness.send(event() for _ in range(EVENTS))
+        until(lambda: not harness.pending("logs"), 20, "all to be delivered")
+        assert harness.sender("logs").dropped["rejected"] == 3
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_one_row_that_is_never_taken_is_set_aside_alone(
         return 0
 
     receiver.answer = never_seven
-    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
-        sender.send(event() for _ in range(EVENTS))
-        until(lambda: not sender.pending("logs"), 20, "all others to be delivered")
+    with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
+        harness.send(event() for _ in range(EVENTS))
+        until(lambda: not harness.pending("logs"), 20, "all others to be delivered")
         assert receiver.taken == [n for n in ALL if n != 7]
-        assert sender.aside() == [("logs", cause)]
+        assert harness.dead_letters() == [("logs", cause)]
 
 
 def test_it_ends_in_time_though_the_receiver_does_not(tmp_path: Path, receiver: Receiver) -> None:
@@ -141,11 +141,11 @@ def test_it_ends_in_time_though_the_receiver_does_not(tmp_path: Path, receiver: 
 
     receiver.answer = hangs
     try:
-        with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as sender:
-            sender.send([event()])
+        with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
+            harness.send([event()])
             until(lambda: receiver.calls, 10, "the call")
             began = time.monotonic()
-            sender.delivery.stop(0.5)
+            harness.delivery.stop(0.5)
             assert time.monotonic() - began < 2
     finally:
         over.set()
@@ -164,8 +164,8 @@ def test_target_that_names_a_socket_or_dns_is_reached(receiver: Receiver, tmp_pa
             "OTEL_EXPORTER_OTLP_INSECURE": "true",
         }
         before = len(receiver.taken)
-        with ExportHarness(tmp_path / str(before), environment, signals=("logs",)) as sender:
-            sender.send([event()])
+        with ExportHarness(tmp_path / str(before), environment, signals=("logs",)) as harness:
+            harness.send([event()])
             until(partial(_has_more, receiver, before), 20.0, f"{target} to be reached")
 
 
@@ -176,6 +176,6 @@ def test_receiver_in_a_network_of_no_proxy_is_called_directly(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", excluded)
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    with ExportHarness(tmp_path, environment, signals=("logs",)) as sender:
-        sender.send([event()])
+    with ExportHarness(tmp_path, environment, signals=("logs",)) as harness:
+        harness.send([event()])
         until(lambda: receiver.taken, 20.0, "it to be taken")

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
+from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
 from tests.lab.collector import Collector, Event, Log, Span
 from tests.lab.waiting import until
 
@@ -16,7 +16,7 @@ COLUMNS += (
 )
 
 
-class Written(NamedTuple):
+class JournalRow(NamedTuple):
     seq: int
     at: float
     connection: str
@@ -36,7 +36,7 @@ class Written(NamedTuple):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """As they are to be told."""
+        """As they are to be recorded."""
         found = {
             "libvirt.domain.name": self.name,
             "libvirt.domain.uuid": self.uuid,
@@ -54,59 +54,59 @@ class Written(NamedTuple):
         return {key: value for key, value in found.items() if value != ""}
 
 
-def written(path: Path) -> list[Written]:
+def read_rows(path: Path) -> list[JournalRow]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
         rows = database.execute(f"SELECT {COLUMNS} FROM transitions WHERE span_id <> '' ORDER BY seq")
-        return [Written(*row) for row in rows]
+        return [JournalRow(*row) for row in rows]
 
 
 def pending(path: Path) -> tuple[int, int, int]:
     """Spans, logs, and operations that are still open."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
-        spans, logs, under_way = database.execute(
+        spans, logs, open_operations = database.execute(
             "SELECT (SELECT count(*) FROM pending_spans), (SELECT count(*) FROM pending_logs), "
             "(SELECT count(*) FROM span_states WHERE open_since IS NOT NULL)"
         ).fetchone()
-    return spans, logs, under_way
+    return spans, logs, open_operations
 
 
 def wait_delivered(path: Path, timeout: float = 60.0) -> None:
     until(lambda: pending(path)[:2] == (0, 0), timeout, "everything to be delivered")
 
 
-def check(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
+def compare(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
     """The file equals the journal: each number once, ids and attributes alike, links resolve, spans bounded.
     What came twice is byte-identical. AssertionError otherwise; returns spans and logs, each once."""
-    rows = {row.seq: row for row in written(path)}
-    *_, under_way = pending(path)
+    rows = {row.seq: row for row in read_rows(path)}
+    *_, open_operations = pending(path)
     last = max(rows)
     until(lambda: any(log.event.number == last for log in collector.records()), 20, "the last to be on disk")
-    if not under_way:
-        told = {row.span_id for row in rows.values()}
-        until(lambda: told <= {span.span_id for span in collector.spans()}, 20, "all spans to be on disk")
-    spans, logs = _once(collector.spans()), _once(collector.records())
+    if not open_operations:
+        recorded = {row.span_id for row in rows.values()}
+        until(lambda: recorded <= {span.span_id for span in collector.spans()}, 20, "all spans to be on disk")
+    spans, logs = _without_duplicates(collector.spans()), _without_duplicates(collector.records())
     assert sorted(log.event.number for log in logs) == sorted(rows)
     for log in logs:
         row = rows[log.event.number]
         assert (log.trace_id, log.span_id) == (row.trace_id, row.span_id)
-        _agree(log.event, row)
+        _compare_event(log.event, row)
     events = {event.number: (span, event) for span in spans for event in span.events}
     times = Counter(event.number for span in spans for event in span.events)
     assert set(times.values()) <= {1}
     missing = rows.keys() - times.keys()
-    assert bool(missing) <= bool(under_way), (
+    assert bool(missing) <= bool(open_operations), (
         f"{len(missing)} of {len(rows)} are on no span: {sorted(missing)[:9]}"
     )
     by_number = {log.event.number: log for log in logs}
     for number, (span, event) in events.items():
         row = rows[number]
         assert (span.trace_id, span.span_id) == (row.trace_id, row.span_id)
-        _agree(event, row)
+        _compare_event(event, row)
         assert event == by_number[number].event
     ids = {(span.trace_id, span.span_id) for span in spans}
     ids |= {(row.trace_id, row.span_id) for row in rows.values()}
     for span in spans:
-        assert span.ended - span.began <= LIMIT * 1e9
+        assert span.ended - span.began <= OPERATION_LIMIT * 1e9
         assert all((trace_id, span_id) in ids for trace_id, span_id, _ in span.links), span
     return spans, logs
 
@@ -123,14 +123,14 @@ def in_order(items: list[Log] | list[Span]) -> bool:
     return True
 
 
-def _agree(event: Event, row: Written) -> None:
+def _compare_event(event: Event, row: JournalRow) -> None:
     attributes = {key: value for key, value in event.attributes.items() if key != "error.type"}
     assert attributes == row.attributes
     assert event.name == f"libvirt.domain.{row.event}"
     assert event.at == int(row.at * 1e9)
 
 
-def _once(items: list[Any]) -> list[Any]:
+def _without_duplicates(items: list[Any]) -> list[Any]:
     found: dict[tuple[str, int], Any] = {}
     for item in items:
         key = (item.span_id, item.event.number if isinstance(item, Log) else 0)

@@ -11,9 +11,10 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
 
 from tests.lab.waiting import until
+from tests.otel.captured_logs import log_text
 from tests.otel.certificates import certificates
 from tests.otel.export_harness import ExportHarness, event
-from tests.otel.stub import Stub, server_context
+from tests.otel.receiver_stub import ReceiverStub, server_context
 
 
 @pytest.fixture(scope="module")
@@ -30,37 +31,41 @@ def variables(url: str, folder: Path, authority: str = "ca", *, client: bool = F
 
 def test_a_receiver_that_is_trusted(tmp_path: Path, folder: Path) -> None:
     with (
-        Stub(context=server_context(folder)) as stub,
-        ExportHarness(tmp_path, variables(stub.url, folder)) as sender,
+        ReceiverStub(context=server_context(folder)) as stub,
+        ExportHarness(tmp_path, variables(stub.url, folder)) as harness,
     ):
-        sender.send([event()])
-        stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both")
+        harness.send([event()])
+        stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "both")
 
 
 def test_a_receiver_that_is_not_trusted_gets_nothing(
     tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
-        Stub(context=server_context(folder)) as stub,
-        ExportHarness(tmp_path, variables(stub.url, folder, "stranger")) as sender,
+        ReceiverStub(context=server_context(folder)) as stub,
+        ExportHarness(tmp_path, variables(stub.url, folder, "stranger")) as harness,
     ):
-        sender.send([event()])
-        until(lambda: sender.sender("traces").failures and sender.sender("logs").failures, 10, "attempts")
-        assert not stub.got
-        assert sender.pending("traces") == sender.pending("logs") == 1
-        assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+        harness.send([event()])
+        until(lambda: harness.sender("traces").failures and harness.sender("logs").failures, 10, "attempts")
+        assert not stub.requests
+        assert harness.pending("traces") == harness.pending("logs") == 1
+        assert "CERTIFICATE_VERIFY_FAILED" in log_text(caplog)
 
 
 def test_a_receiver_that_wants_to_know_who_sends(tmp_path: Path, folder: Path) -> None:
     context = server_context(folder, client_ca=folder / "ca.pem")
-    with Stub(context=context) as stub:
-        with ExportHarness(tmp_path, variables(stub.url, folder)) as sender:
-            sender.send([event()])
-            until(lambda: sender.sender("traces").failures and sender.sender("logs").failures, 10, "attempts")
-            assert not stub.got
-        with ExportHarness(tmp_path, variables(stub.url, folder, client=True)) as sender:
-            stub.wait(lambda: stub.taken("traces") and stub.taken("logs"), "both")
-            until(lambda: not sender.pending("logs") + sender.pending("traces"), 10, "the queue to be empty")
+    with ReceiverStub(context=context) as stub:
+        with ExportHarness(tmp_path, variables(stub.url, folder)) as harness:
+            harness.send([event()])
+            until(
+                lambda: harness.sender("traces").failures and harness.sender("logs").failures, 10, "attempts"
+            )
+            assert not stub.requests
+        with ExportHarness(tmp_path, variables(stub.url, folder, client=True)) as harness:
+            stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "both")
+            until(
+                lambda: not harness.pending("logs") + harness.pending("traces"), 10, "the queue to be empty"
+            )
 
 
 class Taker(logs_grpc.LogsServiceServicer):
@@ -94,12 +99,12 @@ def test_grpc_with_a_certificate_of_ones_own(tmp_path: Path, folder: Path) -> No
     with grpc_receiver(folder) as (taker, url):
         for authority, client in (("stranger", True), ("ca", False)):
             given = variables(url, folder, authority, client=client) | protocol
-            with ExportHarness(tmp_path, given, signals=("logs",)) as sender:
-                sender.send([event()])
-                until(lambda sender=sender: sender.sender("logs").failures, 10, "an attempt")  # type: ignore[misc]
+            with ExportHarness(tmp_path, given, signals=("logs",)) as harness:
+                harness.send([event()])
+                until(lambda harness=harness: harness.sender("logs").failures, 10, "an attempt")  # type: ignore[misc]
                 assert not taker.taken
         with ExportHarness(
             tmp_path, variables(url, folder, client=True) | protocol, signals=("logs",)
-        ) as sender:
-            until(lambda: not sender.pending("logs"), 10, "the queue to be empty")
+        ) as harness:
+            until(lambda: not harness.pending("logs"), 10, "the queue to be empty")
             assert taker.taken
