@@ -137,10 +137,14 @@ class ExporterCollector(Collector):
             errors.add_metric([role], count)
         yield errors
         yield CounterMetricFamily(
-            f"{PREFIX}_clock_jumps", "Total number of jumps of the wall clock by more than 2 seconds.", value=self._clock.jumps
+            f"{PREFIX}_clock_jumps",
+            "Total number of jumps of the wall clock by more than 2 seconds.",
+            value=self._clock.jumps,
         )
         yield GaugeMetricFamily(
-            f"{PREFIX}_queue_depth", "Number of messages in the queue to the worker.", value=self._inbox.depth()
+            f"{PREFIX}_queue_depth",
+            "Number of messages in the queue to the worker.",
+            value=self._inbox.depth(),
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
@@ -160,9 +164,7 @@ class ExporterCollector(Collector):
         )
         yield from self._deliveries()
         yield from self._entrance()
-        yield GaugeMetricFamily(
-            f"{PREFIX}_series", "Number of domain series.", value=self._sink.series
-        )
+        yield GaugeMetricFamily(f"{PREFIX}_series", "Number of domain series.", value=self._sink.series)
         yield CounterMetricFamily(
             f"{PREFIX}_series_limited",
             "Total number of domains, and of event and reason pairs of domains, that got no series because of "
@@ -203,7 +205,9 @@ class ExporterCollector(Collector):
             labels=["signal"],
         )
         exported = CounterMetricFamily(
-            f"{PREFIX}_otlp_exported", "Total number of spans or log records that the receiver accepted.", labels=["signal"]
+            f"{PREFIX}_otlp_exported",
+            "Total number of spans or log records that the receiver accepted.",
+            labels=["signal"],
         )
         dropped = CounterMetricFamily(
             f"{PREFIX}_otlp_dropped",
