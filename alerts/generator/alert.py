@@ -61,7 +61,7 @@ CHECK_COMMAND = (
     '{{ if match "^[a-z]+:///[A-Za-z0-9_./-]*$" $labels.connection }} --libvirt.uri '
     "'{{ $labels.connection }}'{{ end }}"
 )
-"""``--libvirt.uri`` is added for local URIs only: other label values are names from the settings, or lack the transport."""
+"""``--libvirt.uri`` is added for local URIs only: other labels are names, or lack the transport."""
 
 AGO = "{{ $value | humanizeDuration }}"
 """The value of the expression as a duration."""
@@ -82,8 +82,8 @@ def aged(state: str) -> str:
 def counted(series: str, window: str) -> str:
     """Return an expression for the number of occurrences in a window, from a last-occurrence timestamp.
 
-    Each change of the timestamp counts as one. The first sample of the series counts as one, unless it is older
-    than the window.
+    Each change of the timestamp counts as one. The first sample of the series counts as one, unless it is
+    older than the window.
     """
     first = f"min_over_time({series}[{window}])"
     return f"""
@@ -95,8 +95,8 @@ def recent(timestamp: str, seconds: str) -> str:
     """Return an expression for the timestamps of a gauge that lie in the last ``seconds``.
 
     If the host's clock was ahead, a timestamp can lie in the future. A timestamp that was already exposed
-    ``seconds`` ago is older than that, whatever its value. So a crash fires at once, resolves in time, and does
-    not fire again when the clock catches up.
+    ``seconds`` ago is older than that, whatever its value. So a crash fires at once, resolves in time, and
+    does not fire again when the clock catches up.
     """
     shown = f"last_over_time({timestamp}[5m] offset {seconds}s)"
     return f"({timestamp} > time() - {seconds} unless {timestamp} == {shown})"

@@ -167,8 +167,8 @@ class ExporterCollector(Collector):
         yield GaugeMetricFamily(f"{PREFIX}_series", "Number of domain series.", value=self._sink.series)
         yield CounterMetricFamily(
             f"{PREFIX}_series_limited",
-            "Total number of domains, and of event and reason pairs of domains, that got no series because of "
-            '--series.limit. Their transitions are counted under domain="_other".',
+            "Total number of domains, and of event and reason pairs of domains, without series of their own "
+            'because of --series.limit. Their transitions are counted under domain="_other".',
             value=self._sink.series_limited,
         )
 
