@@ -46,6 +46,10 @@ test: $(VENV)/test
 		$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ON_NEWER) $(ARGS)
 
+# Needs no daemon, and no package beyond those that libvirt-python is built with.
+unit: $(VENV)/dev
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -q tests/unit tests/prometheus/test_metrics_page.py tests/packaging/test_language.py $(ARGS)
+
 chaos: export LAB_CHAOS_SECONDS ?= 600
 chaos: $(VENV)/test
 	$(BIN)/python -m pytest tests/chaos --timeout=7200 -s $(ARGS)
