@@ -1,7 +1,7 @@
 """User-visible text uses standard terms: no phrase of the list below.
 
-The list has metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here if it
-is unclear wherever it appears.
+The list has metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here only
+if it is unclear wherever it appears.
 """
 
 import re
