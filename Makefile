@@ -1,11 +1,12 @@
 # make run      serve metrics: of the built-in demo, or of a real libvirt with URI=qemu:///system
+# make unit     pure tests: no system packages, no libvirtd, less than a minute
 # make test     every test, on real libvirtd, QEMU and Prometheus
 # make lint     ruff, mypy --strict, import-linter
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make dashboards   Grafana's dashboards, from dashboards/source
-# make docs     docs/configuration.md, from the table of options
 # make bench    figures (ratios within one run)
+# make docs     the generated pages of docs/, from the code
 # make chart    brings the Helm chart's copies, schema and README up to date
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
 # make test-image   builds the image on a Debian of debootstrap's and runs it as the chart says (root, minutes)
@@ -20,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint rules dashboards docs bench chart image test-image format dist lock clean
+.PHONY: help run unit test chaos lint rules dashboards docs bench chart image test-image format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -45,6 +46,10 @@ test: $(VENV)/test
 		$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ON_NEWER) $(ARGS)
 
+# Needs no daemon, and no package beyond those that libvirt-python is built with.
+unit: $(VENV)/dev
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -q tests/unit tests/prometheus/test_metrics_page.py tests/packaging/test_language.py $(ARGS)
+
 chaos: export LAB_CHAOS_SECONDS ?= 600
 chaos: $(VENV)/test
 	$(BIN)/python -m pytest tests/chaos --timeout=7200 -s $(ARGS)
@@ -65,6 +70,7 @@ dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.generate
 
 docs: $(VENV)/dev
+	$(BIN)/python -m docs.generate
 	$(BIN)/python -m docs.generate_configuration
 
 chart: $(VENV)/dev

@@ -1,8 +1,9 @@
-"""The alerts about one domain. A table."""
+"""The alerts about one domain: a table."""
 
 from alerts.generator.alert import (
     AGO,
     DOMAIN,
+    DOMAIN_INLINE,
     EVENT,
     EVENTS_COMMAND,
     HISTORY_COMMAND,
@@ -22,7 +23,7 @@ _DASHBOARD = (
 
 
 def _last(which: str) -> str:
-    """Return an expression for when the newest of some events of each domain was."""
+    """Return an expression for the time of the newest of some events of each domain."""
     return f"max without (event, reason) ({EVENT}{{{which}}})"
 
 
@@ -33,9 +34,9 @@ _ARRIVED = _last('event="started",reason="migrated"')
 _REASON = "libvirt_domain_state_reason"
 _UNWANTED = "watchdog|api_error|crashed"
 _ELSEWHERE = "ioerror|migration|postcopy|postcopy_failed"
-"""Reasons of a pause that have an alert of their own, or belong to a migration, which lasts as long as it lasts."""
+"""Reasons of a pause that have their own alert or belong to a migration."""
 
-# A panic and the stop that follows it are one crash: the guest's word, which comes first, is the better one.
+# A panic and the stop after it are one crash. The panic comes first and is more specific.
 _CRASHED = f"""
 clamp_min(
   time() - (
@@ -51,7 +52,7 @@ clamp_min(
 )"""
 
 _CRASHES = f'libvirt_domain_incidents_total{{kind="crashed",{NAMED}}}'
-# The counter sees several between two scrapes, the time sees the first of a new series.
+# The counter detects several crashes between two scrapes; the timestamp detects the first one of a new series.
 _TIMES = counted(f'{INCIDENT}{{kind="crashed",{NAMED}}}', "%(within)s")
 _CRASH_LOOPING = f"""
   ({_TIMES}
@@ -59,7 +60,7 @@ _CRASH_LOOPING = f"""
 or
   {_CRASHES} - min_over_time({_CRASHES}[%(within)s]) >= %(crashes)s"""
 
-# A domain that came in, and did not get to run here, goes on elsewhere: a migration's failure is no start's.
+# A domain that arrived by migration and did not run here continues on the source host: not a failed start.
 _START_FAILED = f"""
 clamp_min(
   time() - (
@@ -85,7 +86,7 @@ or
 _BOOTS = counted(f'{EVENT}{{event="started",reason="booted",{NAMED}}}', "%(within)s")
 _MOVES = counted(f'{EVENT}{{event=~"started|stopped",reason="migrated",{NAMED}}}', "%(within)s")
 
-# What the domain is down after is known only while its incident is open; a restart or its removal closes that.
+# The incident shows why the domain is down. A restart or removal of the domain closes it.
 _OUTAGE = f"""
   time() - {INCIDENT}{{kind=~"crashed|hung"}} > %(after_s)s
 and
@@ -95,9 +96,10 @@ and ignoring (kind, state, reason)
 
 
 def _dated(state: str, *, since: str, ignoring: str = "") -> str:
-    """Return an expression for how long domains have been in a state, by the event that led there; 0: nobody knows.
+    """Return an expression for the seconds that domains have been in a state, by the event that led there; 0: unknown.
 
-    Not by the time since when the state is shown: that would read every domain, and this only those that had the event.
+    ``libvirt_domain_state_since_timestamp_seconds`` would work too, but it has a series for every domain; the
+    timestamp of the event exists only for domains that had the event.
     """
     matching = f" ignoring ({ignoring}) group_left ()" if ignoring else ""
     return f"""
@@ -122,71 +124,74 @@ _POSTCOPY_FAILED = _dated(
     since=f'max without (event) ({EVENT}{{event=~"suspended|resumed",reason="postcopy_failed"}})',
     ignoring="state",
 )
-_AGE = "{{ if $value }}WORDS{{ $value | humanizeDuration }}{{ end }}"
-_FOR, _AGO = _AGE.replace("WORDS", " for "), _AGE.replace("WORDS", ", ").replace("}}{{ end", "}} ago{{ end")
+_FOR = "{{ if $value }} for {{ $value | humanizeDuration }}{{ end }}"
+_IS_HUNG = "{{ if $value }}has been hung for {{ $value | humanizeDuration }}{{ else }}is hung{{ end }}"
 
 DOMAINS = (
     Alert(
         "LibvirtDomainCrashed",
         _CRASHED,
-        f"{DOMAIN} crashed {AGO} ago, reason {{{{ $labels.reason }}}}.",
-        "{{ if eq $labels.reason `crashed` }}Its emulator ended without being told to: it was killed, ran out of memory, or "
-        "has a fault.{{ else }}The guest's kernel reported that it crashed.{{ end }} This goes on for %(within)s after a crash; "
-        "if the domain stays down, LibvirtDomainOutage takes over.",
+        f"{DOMAIN} crashed {AGO} ago (reason: {{{{ $labels.reason }}}}).",
+        "{{ if eq $labels.reason `crashed` }}The emulator ended unexpectedly: it was killed, the host ran out of memory, or QEMU "
+        "failed.{{ else }}The guest kernel reported a crash.{{ end }} Run the command to see the evidence. The alert resolves "
+        "%(within)s after the last crash; LibvirtDomainOutage fires if the domain stays down.",
         EVENTS_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainCrashLooping",
         _CRASH_LOOPING,
-        f"{DOMAIN} crashed {{{{ $value }}}} times within %(within)s.",
-        "Starting it again does not help. It ends when fewer than %(crashes)s crashes lie within %(within)s.",
+        f"{DOMAIN} crashed {{{{ $value }}}} times in %(within)s.",
+        "Restarting the domain does not fix the cause. Stop the automatic restart, then compare the evidence of the crashes. "
+        "The alert resolves when there are fewer than %(crashes)s crashes in %(within)s.",
         f"libvirt-lifecycle-exporter incidents --kind crashed --since 6h --domain {PATTERN}",
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainHung",
         _HUNG,
-        f"{DOMAIN} is hung ({{{{ $labels.signal }}}}){_FOR}.",
-        "To libvirt it still runs, but {{ if eq $labels.signal `emulator` }}its emulator no longer answers on its monitor"
-        "{{ else if eq $labels.signal `guest_agent` }}its guest agent, which did answer, no longer does"
-        "{{ else }}none of its virtual CPUs runs{{ end }}.",
+        f"{DOMAIN} {_IS_HUNG} (signal: {{{{ $labels.signal }}}}).",
+        "libvirt still reports the domain as running, but {{ if eq $labels.signal `emulator` }}the emulator does not respond on "
+        "its monitor. Likely cause: storage that does not respond, or a stopped process"
+        "{{ else if eq $labels.signal `guest_agent` }}the guest agent stopped responding. Likely cause: a hung or overloaded guest"
+        "{{ else }}none of the virtual CPUs runs. Likely cause: a halted guest{{ end }}. Check the storage and the load of the host.",
         HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainPausedOnIOError",
         _ON_IO_ERROR,
-        f"{DOMAIN} stands still since a disk failed (ioerror){_AGO}.",
-        "QEMU paused it rather than let the guest see the error. It goes on where it stood once the disk works and it is "
-        "resumed. The command shows which disk, and whether space ran out (enospc).",
+        f"{DOMAIN} has been paused{_FOR} after a disk I/O error.",
+        "QEMU paused the domain to hide the error from the guest. Likely cause: no space left (enospc), or storage that is not "
+        "available. Run the command to see the disk, repair the storage, then resume the domain.",
         HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainWatchdogFired",
         f"clamp_min(time() - {recent(_WATCHDOG, '%(within_s)s')}, 0)",
-        f"{DOMAIN} did not feed its watchdog; it ran out {AGO} ago ({{{{ $labels.reason }}}}: what was done about it).",
-        "Its kernel or its watchdog daemon stands still, or it was starved of CPU time. This "
-        "goes on for %(within)s; if the domain stays paused or down, another alert takes over.",
+        f"The watchdog of {DOMAIN_INLINE} expired {AGO} ago (action: {{{{ $labels.reason }}}}).",
+        "The guest kernel or its watchdog daemon is hung, or the guest got too little CPU time. Check the load of the host and the "
+        "log of the guest. The alert resolves after %(within)s; another alert fires if the domain stays paused or down.",
         EVENTS_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainStartFailed",
         _START_FAILED,
-        f"{DOMAIN} could not be started (failed), {AGO} ago.",
-        "libvirt or QEMU refused: a device, a disk or a network that is not there, not enough memory, a right that is missing. The "
-        "command shows QEMU's words. Migrations that fail on their way in are not meant.",
+        f"{DOMAIN} failed to start {AGO} ago.",
+        "libvirt or QEMU refused the start. Likely cause: a missing device, disk or network, not enough memory, or a missing "
+        "permission. Run the command to see the error message. Failed incoming migrations are not included.",
         EVENTS_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainStuckPaused",
         _STUCK_PAUSED,
-        f"{DOMAIN} has been paused ({{{{ $labels.reason }}}}) for {AGO}.",
-        "Somebody or something paused it and did not resume it. Pauses that nobody asks for (watchdog, api_error, crashed) are told "
-        "of after %(unwanted)s, others after %(asked)s; migrations and I/O errors are not meant.",
+        f"{DOMAIN} has been paused for {AGO} (reason: {{{{ $labels.reason }}}}).",
+        "A user, a script or a job paused the domain and did not resume it. Find out who paused it before you resume it. The "
+        "alert fires after %(unwanted)s for the reasons watchdog, api_error and crashed, and after %(asked)s for other reasons; "
+        "migrations and I/O errors are not included.",
         HISTORY_COMMAND,
         _DASHBOARD,
     ),
@@ -194,44 +199,45 @@ DOMAINS = (
         "LibvirtDomainStuckShuttingDown",
         aged(f'{_REASON}{{state="shutdown"}}') + " > %(after_s)s",
         f"{DOMAIN} has been shutting down for {AGO}.",
-        "The guest has ended, or is about to, but its emulator has not.",
+        "The guest has shut down, but the emulator has not exited. Likely cause: storage that does not respond, or a running block "
+        "job. Check the state of the emulator process.",
         HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainPostcopyFailed",
         _POSTCOPY_FAILED,
-        f"{DOMAIN} stands between two hosts: its post-copy migration broke (postcopy_failed){_AGO}.",
-        "Half of its memory is here and half on the other host. It is lost if either emulator ends: destroy neither, repair the "
-        "network between the hosts and take the migration up again.",
+        f"{DOMAIN} has been split between two hosts{_FOR} after a failed post-copy migration.",
+        "Part of the memory is on each host, and the domain is lost if either emulator exits. Do not destroy the domain on either "
+        "host. Repair the network between the hosts, then resume the migration.",
         HISTORY_COMMAND,
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainFlapping",
         f"({_BOOTS}\n) >= %(starts)s",
-        f"{DOMAIN} was started {{{{ $value }}}} times within %(within)s.",
-        "Somebody or something keeps stopping and starting it, without a crash. Reboots inside the guest and migrations are no "
-        "starts.",
+        f"{DOMAIN} was started {{{{ $value }}}} times in %(within)s.",
+        "The domain is stopped and started repeatedly, without a crash. Likely cause: two managers that disagree, or a guest that "
+        "powers off at boot. Run the command to see how each run ended. Guest reboots and migrations are not counted.",
         f"libvirt-lifecycle-exporter events --since 6h --domain {PATTERN}",
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainExcessiveMigrations",
         f"sum without (event, reason) ({_MOVES}\n) >= %(moves)s",
-        f"{DOMAIN} came or went {{{{ $value }}}} times within %(within)s.",
-        "It is being moved to and fro, which costs it time and the network bandwidth: two balancers that disagree, or a host that "
-        "is drained and filled by turns.",
+        f"{DOMAIN} migrated {{{{ $value }}}} times in %(within)s.",
+        "Each migration pauses the domain and uses network bandwidth. Likely cause: a load balancer that moves it back and forth, or "
+        "a maintenance that drains hosts in turn. Check the thresholds of the balancer.",
         f"libvirt-lifecycle-exporter events --since 6h --reason migrated --domain {PATTERN}",
         _DASHBOARD,
     ),
     Alert(
         "LibvirtDomainOutage",
         _OUTAGE,
-        f"{DOMAIN} has been down for {AGO}, since it {{{{ if eq $labels.kind `hung` }}}}hung"
-        "{{ else }}crashed{{ end }}.",
-        "Nobody has started it again; on_crash and whoever watches over it have not either. It ends when the domain runs, or is "
-        "removed.",
+        f"{DOMAIN} has been down for {AGO} after {{{{ if eq $labels.kind `hung` }}}}a hang"
+        "{{ else }}a crash{{ end }}.",
+        "The domain was not restarted, neither by on_crash nor by a manager. Find the cause of the crash, then start the domain. "
+        "The alert resolves when the domain runs or is removed.",
         f"libvirt-lifecycle-exporter incidents --open --domain {PATTERN}",
         _DASHBOARD,
     ),

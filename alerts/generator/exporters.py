@@ -1,4 +1,4 @@
-"""The alerts about the exporter itself. A table."""
+"""The alerts about the exporter itself: a table."""
 
 from alerts.generator.alert import EVENT, SINCE, Alert
 
@@ -13,9 +13,9 @@ _PAGE = "curl -s http://{{ $labels.instance }}/metrics | grep "
 
 
 def grown(counter: str, own: str = "", shape: str = "{}") -> str:
-    """Return an expression for a counter of the process that grew, or was born grown by a young process.
+    """Return an expression for a counter that grew, including a counter that starts above 0 in a new process.
 
-    ``own``: the labels that it has, and the process has not; ``shape``: what is to be made of it.
+    ``own``: labels of the counter that process metrics do not have; ``shape``: aggregation around the counter.
     """
     matching = f" ignoring ({own})" if own else ""
     return f"""
@@ -46,14 +46,15 @@ _RENAMED = "\nor\n  ".join(
         ("libvirt_domain_hung", "signal"),
     )
 )
-"""One metric for each label that a rule names."""
+"""One metric for each label that the rules use."""
 
 EXPORTERS = (
     Alert(
         "LibvirtEventsDropped",
         grown(f"{_PREFIX}_events_dropped_total", "cause"),
-        "The exporter on {{ $labels.instance }} lost events of libvirt ({{ $labels.cause }}).",
-        "It listed all domains again, so states are right, but transitions between may be missing, or have no cause.",
+        "The exporter on {{ $labels.instance }} dropped libvirt events (cause: {{ $labels.cause }}).",
+        "States are correct, because all domains were listed again, but transitions may be missing or have the reason unknown. Likely "
+        "cause: an event storm, or an exporter without CPU time. Check the length of the queue.",
         f"{_PAGE}-E 'events_dropped_total|queue_depth'",
         _DASHBOARD,
         keeps=False,
@@ -61,8 +62,9 @@ EXPORTERS = (
     Alert(
         "LibvirtEventLoopStalled",
         f"changes({_HEARTBEAT}[%(within)s]) == 0",
-        "The exporter on {{ $labels.instance }} serves its page but hears nothing from libvirt.",
-        "Its event loop has not turned for %(within)s: what it shows is old, whatever happens to the domains.",
+        "The event loop of the exporter on {{ $labels.instance }} is stalled.",
+        "The exporter has received no libvirt events for %(within)s, so its metrics about domains are out of date. Check its log, then "
+        "restart it; no transition is lost.",
         f"{_PAGE}event_loop_heartbeat_timestamp_seconds",
         _DASHBOARD,
         keeps=False,
@@ -71,8 +73,8 @@ EXPORTERS = (
         "LibvirtJournalFailing",
         grown(f"{_PREFIX}_journal_errors_total"),
         "The exporter on {{ $labels.instance }} cannot write its journal.",
-        "Counters go on, but a restart will lose what could not be written, and OpenTelemetry will not be sent it. The disk is "
-        "full, read-only, or the file damaged.",
+        "Counting continues in memory, but transitions that cannot be written are lost at a restart and are not sent to OpenTelemetry. "
+        "Likely cause: a full or read-only disk, or a damaged file. Check the disk and the log of the exporter.",
         f"{_PAGE}journal_errors_total",
         _DASHBOARD,
         keeps=False,
@@ -85,9 +87,9 @@ EXPORTERS = (
     time() - {_OLDEST} > %(after_s)s
 or
 {_GIVEN_UP}""",
-        "OpenTelemetry's receiver does not take the {{ $labels.signal }} of the exporter on {{ $labels.instance }}.",
-        "Either the oldest that is to be delivered waits for more than %(after)s, or some had to be given up. Metrics are not "
-        "concerned. What waits is kept for --otel.max-age.",
+        "The exporter on {{ $labels.instance }} cannot deliver OpenTelemetry data (signal: {{ $labels.signal }}).",
+        "The oldest pending item is older than %(after)s, or items were dropped. Likely cause: the receiver is down or rejects them. "
+        "Run the command to test the endpoint. Metrics are not affected; pending items are kept for --otel.max-age.",
         _CHECK,
         _DASHBOARD,
         keeps=False,
@@ -96,8 +98,8 @@ or
         "LibvirtExporterDown",
         'up{job=~"%(job)s"} == 0',
         "The exporter on {{ $labels.instance }} cannot be scraped.",
-        "It is down, or the host is, or the network between. Nothing is known of its domains; the exporter finds what "
-        "happened by comparing when it is back.",
+        "Likely cause: the exporter, the host or the network is down. Check the host first. The state of its domains is unknown; the "
+        "exporter finds missed transitions when it is back.",
         "curl -sS -m 5 http://{{ $labels.instance }}/-/healthy",
         _DASHBOARD,
         keeps=False,
@@ -105,9 +107,9 @@ or
     Alert(
         "LibvirtExporterAbsent",
         'absent(up{job=~"%(job)s"})',
-        "Prometheus scrapes no libvirt-lifecycle-exporter at all.",
-        "No target has a job that matches %(job)s: the scrape configuration or service discovery lost them, or [scope] job in "
-        "thresholds.toml does not fit.",
+        "Prometheus has no target for libvirt-lifecycle-exporter.",
+        "No target has a job that matches %(job)s. Likely cause: the scrape configuration or service discovery lost the targets, or "
+        "[scope] job in thresholds.toml is wrong. Check the targets of Prometheus.",
         "curl -s 'http://localhost:9090/api/v1/targets?state=active'",
         "/d/libvirt-exporter",
         keeps=False,
@@ -118,8 +120,9 @@ or
   abs(timestamp({_HEARTBEAT}) - {_HEARTBEAT}) > %(skew_s)s
 and
   changes({_HEARTBEAT}[%(within)s]) > 0""",
-        "The clock of {{ $labels.instance }} and that of Prometheus are {{ $value | humanizeDuration }} apart.",
-        "Alerts compare the two clocks: a crash is told of for too long or too short a time, or not at all.",
+        "The clocks of {{ $labels.instance }} and Prometheus differ by {{ $value | humanizeDuration }}.",
+        "Alerts compare timestamps of both clocks, so alerts about events fire too long, too short or not at all. Check the time "
+        "synchronization on both hosts.",
         f"{_PAGE}event_loop_heartbeat_timestamp_seconds; date +%s",
         _DASHBOARD,
         keeps=False,
@@ -127,17 +130,17 @@ and
     Alert(
         "LibvirtSeriesLimited",
         f"{_PREFIX}_series_limited_total > 0",
-        "The exporter on {{ $labels.instance }} has more domains than --series.limit allows.",
-        'Some are counted together as domain="_other": their crashes are told of, but not whose they are, and alerts about '
-        "states and loops do not see them.",
+        "The exporter on {{ $labels.instance }} has reached --series.limit.",
+        'Some domains are counted as domain="_other": alerts about their crashes do not show the name, and alerts about states and '
+        "crash loops do not cover them. Raise --series.limit, or export fewer domains.",
         f"{_PAGE}-E 'exporter_series(_limited_total)? '",
         _DASHBOARD,
     ),
     Alert(
         "LibvirtLabelsConflict",
         f"\ncount without ({', '.join(_OWN_LABELS)}) (\n  {_RENAMED}\n) > 0",
-        "Prometheus renames labels of the exporter on {{ $labels.instance }}: a target label has the same name.",
-        "The name of a domain is in exported_domain; alerts and dashboards that use domain show the target's label instead. "
+        "Prometheus renames labels of the exporter on {{ $labels.instance }} because of a target label with the same name.",
+        "Domain names are in exported_domain; dashboards that use domain show the target label instead. "
         "Set honor_labels: true in the scrape configuration (honorLabels: true in a PodMonitor or ServiceMonitor), or rename "
         "the target label.",
         "curl -s 'http://localhost:9090/api/v1/targets?state=active'",
@@ -146,9 +149,9 @@ and
     Alert(
         "LibvirtWebConfigFailing",
         f"{_PREFIX}_web_config_last_reload_successful == 0",
-        "The exporter on {{ $labels.instance }} cannot use its --web.config.file, or a certificate that it names.",
-        "What was in force before it changed is in force still: nobody is let in who was not, but a certificate that was "
-        "renewed is not shown, and a restart would be refused.",
+        "The exporter on {{ $labels.instance }} cannot load its web configuration.",
+        "The file of --web.config.file, or a certificate that it names, is invalid. The previous configuration stays active, but a "
+        "renewed certificate is not used, and a restart would fail. Check the log of the exporter.",
         f"{_PAGE}web_config_last_reload",
         _DASHBOARD,
     ),

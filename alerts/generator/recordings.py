@@ -39,19 +39,19 @@ RECORDINGS = (
     Recording(
         "job:libvirt_domain_state:count",
         "sum by (%(fleet)s) (connection:libvirt_domain_state:sum)",
-        "Domains known, those removed less than 15 minutes ago included",
+        "Known domains, including those removed less than 15 minutes ago",
     ),
     *_by_host_and_fleet("libvirt_domain_incident_open", "Open incidents of each kind", "kind"),
-    *_by_host_and_fleet("libvirt_domain_hung", "Domains hung now, by signal", "signal"),
+    *_by_host_and_fleet("libvirt_domain_hung", "Hung domains by signal", "signal"),
     Recording(
         "connection:libvirt_domain_state_reason:sum",
         "sum without (domain, exported_domain) (libvirt_domain_state_reason)",
-        "Domains by state and libvirt's reason for it, by host",
+        "Domains by state and libvirt's reason, by host",
     ),
     Recording(
         _LAST_CRASH,
         LAST_CRASH,
-        "The newest crash of each domain that ever crashed",
+        "Timestamp of the most recent crash of each domain",
     ),
     Recording(
         CRASHED_DOMAINS,
@@ -59,7 +59,7 @@ RECORDINGS = (
   count without (domain, exported_domain) {recent(_LAST_CRASH, "900")}
 or
   0 * libvirt_connection_up""",
-        "Domains whose newest crash is less than 15 minutes old, by host; 0 if none",
+        "Domains that crashed in the last 15 minutes, by host; 0 if none",
     ),
     Recording(CRASH_COUNT, f"sum by (%(fleet)s) ({CRASHED_DOMAINS})", "The same, of the fleet"),
     Recording(
@@ -70,22 +70,22 @@ or
     Recording(
         "connection:libvirt_connection_failures:increase1h",
         "\nor\n".join(f"  increase({_TRANSITIONS}{which}[1h])" for which in _FAILURES),
-        "What failed in the last hour, by event, reason and host",
+        "Failures in the last hour, by event, reason and host",
     ),
     Recording(
         "job:libvirt_connection_lifecycle_events:rate5m",
         f"sum by (%(fleet)s, event, reason) (rate({_TRANSITIONS}[5m]))",
-        "Transitions a second, by event and reason",
+        "Transitions per second, by event and reason",
     ),
     Recording(
         "job:libvirt_domain_operation_duration_seconds_bucket:rate5m",
         f"sum by (%(fleet)s, operation, outcome, le) (rate({_OPERATIONS}[5m]))",
-        "How long operations and outages took, for histogram_quantile()",
+        "Durations of operations and outages, for histogram_quantile()",
     ),
     Recording(
         "job:libvirt_connection_up:sum", "sum by (%(fleet)s) (libvirt_connection_up)", "Connections up"
     ),
     Recording(
-        "job:libvirt_connection_up:count", "count by (%(fleet)s) (libvirt_connection_up)", "Connections known"
+        "job:libvirt_connection_up:count", "count by (%(fleet)s) (libvirt_connection_up)", "Known connections"
     ),
 )

@@ -36,7 +36,7 @@ COST: Final = Row(
     [
         lines(
             "Scrape time",
-            "As Prometheus sees it, the 10 longest; and the time that the exporter took to write the page.",
+            "Duration measured by Prometheus (the 10 longest), and the time that the exporter took to render the page.",
             _gauge("scrape_duration_seconds"),
             Query(quantile(0.99, _SCRAPES, _SCRAPED), "writing, 99 % of all"),
             unit="s",
@@ -44,12 +44,12 @@ COST: Final = Row(
         ),
         lines(
             "Scrape size",
-            "Samples of a scrape; the 10 largest.",
+            "Samples per scrape; the 10 largest.",
             _gauge("scrape_samples_scraped"),
         ),
         lines(
-            "Processor",
-            "Share of one processor; the 10 busiest.",
+            "CPU",
+            "Share of one CPU; the 10 highest.",
             Query(
                 worst(
                     f"sum by ({BY_EXPORTER}) (rate({_CPU}[$__rate_interval]))",
@@ -67,7 +67,7 @@ COST: Final = Row(
         ),
         lines(
             "Open files",
-            "Share of the file descriptors that the process may have; the 10 nearest to their limit.",
+            "Open file descriptors as a share of the limit; the 10 highest.",
             Query(
                 worst(
                     f"max by ({BY_EXPORTER}) ({_FILES} / {_MOST_FILES})",
@@ -78,8 +78,8 @@ COST: Final = Row(
             unit="percentunit",
         ),
         lines(
-            "Running for",
-            "Time since the process was started; the 10 youngest.",
+            "Uptime",
+            "Time since the start of the process; the 10 shortest.",
             Query(
                 worst(f"time() - max by ({BY_EXPORTER}) ({_STARTED})", ours(largest(_STARTED))),
                 "{{instance}}",

@@ -56,46 +56,46 @@ NOW: Final = Row(
     [
         figure(
             "State",
-            "The state that libvirt reports; unknown while the connection to libvirt is down. On several hosts if the domain is known to several.",
+            "State that libvirt reports; unknown while the connection is down. One value for each host that knows the domain.",
             state_number(DOMAIN),
-            Look(unit="none", mappings=look.words(look.STATE_WORDS), no_value="This domain is not known."),
+            Look(unit="none", mappings=look.words(look.STATE_WORDS), no_value="Unknown domain."),
             legend="{{instance}}",
             backdrop=True,
         ),
         figure(
-            "In this state for",
-            "Since the state was entered, or first seen.",
+            "Time in current state",
+            "Time since the domain entered the state or was first seen in it.",
             f"time() - max by ({BY_DOMAIN}) ({_SINCE})",
-            Look(unit="s", decimals=0, least=0, no_value="This domain is not known."),
+            Look(unit="s", decimals=0, least=0, no_value="Unknown domain."),
             legend="{{instance}}",
         ),
         figure(
             "Open incidents",
-            "Crashes, hangs, I/O errors and failures that are not over.",
+            "Crashes, hangs, I/O errors and failures that are not resolved.",
             or_zero(f"sum({_OPEN})"),
             Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD))),
             backdrop=True,
         ),
         figure(
             "Incidents in range",
-            "Those that began within the range.",
+            "Incidents that began in the range.",
             or_zero(incidents(DOMAIN, by="")),
             Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
         ),
         figure(
             "Starts in range",
-            "How often it was started, restored, received or woken, for whatever reason.",
+            "Starts for any reason: boot, restore, incoming migration, wakeup.",
             or_zero(f"sum({_STARTS})"),
         ),
         figure(
             "Availability",
-            "Share of the range without an open incident, as far as it was watched; two at once count twice. No value if the connection was down all the time.",
+            "Share of the observed time without an open incident. Two incidents at once count twice. No value if the connection was down for the whole range.",
             f"clamp_min(1 - {_BROKEN}, 0) and {_OBSERVED_TIME} > 0",
             Look(
                 unit="percentunit",
                 decimals=3,
                 thresholds=look.steps((0.99, look.WARN), (0.999, look.GOOD), base=look.BAD),
-                no_value="This domain is not known.",
+                no_value="Unknown domain.",
             ),
             legend="{{instance}}",
         ),
@@ -107,7 +107,7 @@ TIME: Final = Row(
     [
         timeline(
             "State over time",
-            "The state at each moment, on each host that knows the domain.",
+            "State over time, for each host that knows the domain.",
             Query(
                 or_nothing(
                     state_number(DOMAIN), _ever(_STATE), instance="not known", connection="on any host"
@@ -115,12 +115,12 @@ TIME: Final = Row(
                 "{{instance}} {{connection}}",
             ),
             look.STATE_WORDS,
-            "This domain was not known within the range.",
+            "Unknown domain in the range.",
             (24, 5),
         ),
         timeline(
             "Open incidents by kind",
-            "When the domain was crashed, hung, failed or held up by an I/O error.",
+            "Times with an open incident of kind crashed, hung, failed or io_error.",
             Query(
                 or_nothing(
                     f"max by ({BY_DOMAIN},kind) ({_OPEN})",
@@ -131,12 +131,12 @@ TIME: Final = Row(
                 "{{kind}} on {{instance}}",
             ),
             {0: ("well", look.CALM), 1: ("open", look.BAD)},
-            "This domain was not known within the range.",
+            "Unknown domain in the range.",
             (12, 7),
         ),
         timeline(
             "Hung by signal",
-            "What did not answer: the emulator's monitor, the guest's watchdog or agent, its virtual CPUs; those that are watched.",
+            "Hang signals of the domain: the emulator's monitor, the watchdog, the guest agent, or the virtual CPUs. Enabled signals only.",
             Query(
                 or_nothing(
                     f"max by ({BY_DOMAIN},signal) ({_HUNG})",
@@ -147,21 +147,21 @@ TIME: Final = Row(
                 "{{signal}} on {{instance}}",
             ),
             {0: ("answers", look.CALM), 1: ("hung", look.HUNG)},
-            "This domain was not known within the range.",
+            "Unknown domain in the range.",
             (12, 7),
         ),
         bars(
             "Events by event and reason",
-            "Every transition, with libvirt's words or the diagnosed reason. Its dots are exemplars: they lead to the trace.",
+            "Every transition by event and reason. Dots are exemplars that link to the trace.",
             Query(events_over_time(), "{{event}} / {{reason}}", exemplars=True),
             size=(16, 9),
             overrides=look.events(),
-            no_value="Nothing happened to this domain within the range.",
+            no_value="No transition of this domain in the range.",
             links=[links.to_traces(), links.to_logs()],
         ),
         spread(
             "Time in state",
-            "Share of the range in each state, as far as it was watched.",
+            "Share of the observed time in each state.",
             Query(
                 f"sum by (state) (avg_over_time({_STATE}[$__range])) / on () group_left () "
                 f"clamp_min(sum(avg_over_time({_STATE}[$__range])), 1)",
@@ -174,7 +174,7 @@ TIME: Final = Row(
                 least=0,
                 most=1,
                 overrides=look.painted(look.STATES),
-                no_value="This domain was not known within the range.",
+                no_value="Unknown domain in the range.",
             ),
             (8, 9),
         ),
@@ -182,11 +182,11 @@ TIME: Final = Row(
 )
 
 WHAT: Final = Row(
-    "What happened",
+    "History",
     [
         grid(
             "Last events",
-            "The newest of each event and reason, ever, and how often it happened within the range.",
+            "Most recent transition of each event and reason, at any time, and the number in the range.",
             [
                 f"max by ({_PER_EVENT}) (last_over_time({_NEWEST}[$__range])) * 1000",
                 f"sum by ({_PER_EVENT}) ({happened(_NEWEST)})",
@@ -202,12 +202,12 @@ WHAT: Final = Row(
                 Column("job", "Job"),
             ],
             "When",
-            "Nothing ever happened to this domain while it was watched.",
+            "No transition of this domain was recorded.",
             (14, 10),
         ),
         grid(
             "Incidents",
-            "All that belongs to one cause is one incident.",
+            "Transitions with one cause are one incident.",
             [
                 _KINDS,
                 f"({_AGAIN}) or 0 * {_KINDS}",
@@ -224,7 +224,7 @@ WHAT: Final = Row(
                 Column("job", "Job"),
             ],
             "In range",
-            "This domain is not known.",
+            "Unknown domain.",
             (10, 10),
         ),
     ],
@@ -235,7 +235,7 @@ HOSTS: Final = Row(
     [
         grid(
             "Operations",
-            "How often operations ended within the range, and how long those took on average. Durations are kept by host, not by domain.",
+            "Number of operations that ended in the range, and their mean duration. Durations are recorded per host, not per domain.",
             [
                 _OFTEN,
                 _MEAN,
@@ -247,12 +247,12 @@ HOSTS: Final = Row(
                 Column("Value #B", "Mean", unit="s", decimals=1),
             ],
             "In range",
-            "No exporter was scraped within the range.",
+            "No exporter was scraped in the range.",
             (12, 9),
         ),
         lasted(
-            "How long outages and hangs lasted",
-            "Those that ended well within the range, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            "Durations of outages and hangs",
+            "Outages and hangs that ended successfully in the range, by duration. Each bar counts durations up to its value and above the previous bar.",
             _BUCKETS,
             (12, 9),
         ),
@@ -269,7 +269,7 @@ def _marks(name: str, colour: str, more: str) -> Annotation:
 BOARD: Final = Board(
     uid=links.DOMAIN,
     title="Libvirt / Domain",
-    description="What happened to this machine, when, why, and how long did it last?",
+    description="What happened to this domain, when, why, and how long did it last?",
     variables=[*variables.sources(links=True), *variables.scope(), variables.domain(), variables.scheme()],
     rows=[NOW, TIME, WHAT, HOSTS],
     annotations=[

@@ -29,7 +29,7 @@ from dashboards.source.tables import Column, grid
 
 ALARM: Final = Look(decimals=0, least=0, thresholds=look.steps((1, look.BAD)))
 SIGNALS: Final = ("traces", "logs")
-NO_OTLP: Final = "No exporter here delivers over OTLP (OTEL_EXPORTER_OTLP_ENDPOINT is not set)."
+NO_OTLP: Final = "No exporter delivers over OTLP (OTEL_EXPORTER_OTLP_ENDPOINT is not set)."
 
 _UP: Final = pick("libvirt_connection_up")
 _RECONNECTS: Final = "libvirt_connection_reconnects_total"
@@ -46,40 +46,40 @@ NOW: Final = Row(
     [
         figure(
             "Connections up",
-            "Connections to libvirt that are open and whose events arrive.",
+            "Connections to libvirt that are open and receive events.",
             or_zero(total(_UP)),
         ),
         figure(
             "Connections down",
-            "Connections to libvirt on which nothing can be heard.",
+            "Connections to libvirt that are down.",
             or_zero(f"count({_UP} == 0)"),
             ALARM,
             backdrop=True,
         ),
         figure(
-            "Exporters out of reach",
-            "Exporters that Prometheus could not scrape; any other target of their jobs as well.",
+            "Exporters not reachable",
+            "Exporters that Prometheus cannot scrape, including other targets of their jobs.",
             f"({or_zero(f'count {unreached()}')}) and on () {SEEN}",
-            replace(ALARM, no_value="No exporter was scraped within the range."),
+            replace(ALARM, no_value="No exporter was scraped in the range."),
             backdrop=True,
         ),
         figure(
             "Events dropped in range",
-            "libvirt's callbacks that were lost inside the exporter; each forces a new listing, so states stay right.",
+            "Events lost inside the exporter. Each loss triggers a new listing, so states remain correct.",
             or_zero(count(f"{EXPORTER}events_dropped_total", SCOPE)),
             ALARM,
             backdrop=True,
         ),
         figure(
             "Journal errors in range",
-            "Failed attempts to use the journal, and transitions that are missing in it.",
+            "Failed journal operations and rows that are missing in the journal.",
             or_zero(count(f"{EXPORTER}journal_errors_total", SCOPE)),
             ALARM,
             backdrop=True,
         ),
         figure(
             "OTLP dropped in range",
-            "Spans and log records that were given up or set aside. 0 as well where OTLP is not switched on.",
+            "Spans and log records that were dropped. Also 0 if OTLP is disabled.",
             or_zero(count(f"{EXPORTER}otlp_dropped_total", SCOPE)),
             ALARM,
             backdrop=True,
@@ -92,7 +92,7 @@ LIBVIRT: Final = Row(
     [
         grid(
             "Connections",
-            "Every connection, those that are down first.",
+            "All connections; connections that are down come first.",
             [
                 f"max by ({BY_HOST}) ({_UP})",
                 f"sum by ({BY_HOST}) (round(increase({pick(_RECONNECTS)}[$__range])))",
@@ -107,13 +107,13 @@ LIBVIRT: Final = Row(
                 Column("job", "Job"),
             ],
             "Connection",
-            "No exporter was scraped within the range.",
+            "No exporter was scraped in the range.",
             (14, 9),
             descending=False,
         ),
         grid(
             "Exporters",
-            "Which release runs where, on which Python and libvirt; those out of reach first.",
+            "Version of the exporter, Python and libvirt on each host; exporters that are not reachable come first.",
             [
                 f"max by ({BY_EXPORTER},version,python_version,libvirt_version) ({own('build_info')}) or 0 * {unreached()}"
             ],
@@ -126,19 +126,19 @@ LIBVIRT: Final = Row(
                 Column("Value", "Reached", mappings={0: ("no", look.BAD), 1: ("yes", look.GOOD)}),
             ],
             "Reached",
-            "No exporter was scraped within the range.",
+            "No exporter was scraped in the range.",
             (10, 9),
             descending=False,
         ),
         bars(
             "Reconnects",
-            "Connections that were opened again after they had been lost.",
+            "Connections that were reopened after a loss.",
             Query(over_time(_RECONNECTS), "reconnects"),
             names=("reconnects",),
         ),
         lines(
-            "Blind",
-            "Time in which events could have been missed, libvirt or the exporter being away, told when it was over. The 10 worst of the range.",
+            "Unobserved time",
+            "Time during which events could have been missed, because libvirt or the exporter was down. Counted when it ends. The 10 highest in the range.",
             Query(
                 worst(
                     over_time("libvirt_connection_unobserved_seconds_total", by=BY_HOST),
@@ -157,18 +157,18 @@ EVENT_PATH: Final = Row(
     [
         lines(
             "Event rate by libvirt's event id",
-            "Callbacks that arrived from libvirt.",
+            "Callbacks received from libvirt.",
             Query(f"sum by (source) (rate({own('events_received_total')}[$__rate_interval]))", "{{source}}"),
             unit="cps",
         ),
         lines(
             "Queue",
-            "Messages that wait for the worker; the 10 longest queues.",
+            "Messages in the queue to the worker; the 10 longest queues.",
             Query(worst_of(own("queue_depth")), "{{instance}}"),
         ),
         lines(
-            "Event loop: last turn",
-            "How long ago the libvirt event loop turned; usually under a second, and the age of the scrape on top. The 10 oldest.",
+            "Event loop: last iteration",
+            "Time since the last iteration of the libvirt event loop; usually less than a second plus the age of the scrape. The 10 highest.",
             Query(
                 worst(
                     f"clamp_min(time() - max by ({BY_EXPORTER}) ({_HEARTBEAT}), 0)",
@@ -181,28 +181,28 @@ EVENT_PATH: Final = Row(
         ),
         bars(
             "Drops by cause",
-            "libvirt's callbacks that were lost inside the exporter.",
+            "Events lost inside the exporter, by cause.",
             Query(over_time(f"{EXPORTER}events_dropped_total", SCOPE, by="cause"), "{{cause}}"),
             names=("queue_full", "callback_error", "worker_error", "shutdown"),
         ),
         lines(
             "Series of domains",
-            "Series that the exporter shows for its domains; the 10 with most.",
+            "Series about domains; the 10 highest.",
             Query(worst_of(own("series")), "{{instance}}"),
         ),
         bars(
             "Series refused by the limit",
-            "Domains, and pairs of domains, that were refused series of their own; they count as _other.",
+            "Domains, and event and reason pairs of domains, that are counted as _other because of the series limit.",
             Query(over_time(f"{EXPORTER}series_limited_total", SCOPE), "refused"),
             names=("refused",),
         ),
         lines(
             "Probe rounds",
-            "How long a round of hang probes over all domains of a connection took, by signal.",
+            "Duration of a round of hang probes over all domains of a connection, by signal.",
             Query(quantile(0.5, _PROBES, _PROBED, "signal"), "{{signal}}, half of them"),
             Query(quantile(0.99, _PROBES, _PROBED, "signal"), "{{signal}}, 99 %"),
             unit="s",
-            no_value="No round of hang probes ended within the range: they are switched off, or nothing runs.",
+            no_value="No round of hang probes ended in the range: probes are disabled, or no domain runs.",
         ),
     ],
 )
@@ -212,25 +212,25 @@ KEPT: Final = Row(
     [
         lines(
             "Journal",
-            "Transitions that are kept; the 10 longest journals.",
+            "Transitions in the journal; the 10 highest.",
             Query(worst_of(own("journal_events")), "{{instance}}"),
         ),
         lines(
             "Size of the journal",
-            "What it takes on disk; the 10 largest.",
+            "Size on disk; the 10 largest.",
             Query(worst_of(own("journal_bytes")), "{{instance}}"),
             unit="bytes",
         ),
         lines(
             "OTLP backlog",
-            "Spans and log records that are still to be delivered.",
+            "Spans and log records waiting for delivery.",
             Query(f"sum by (signal) ({own('otlp_pending')})", "{{signal}}"),
             names=SIGNALS,
             no_value=NO_OTLP,
         ),
         lines(
-            "OTLP: age of the oldest",
-            "How long the oldest undelivered span or log record has waited; 0 with none.",
+            "OTLP: age of the oldest item",
+            "Age of the oldest pending span or log record; 0 if there is none.",
             Query(f"max by (signal) ((time() - {_OLDEST}) * ({_OLDEST} > bool 0))", "{{signal}}"),
             unit="s",
             names=SIGNALS,
@@ -238,7 +238,7 @@ KEPT: Final = Row(
         ),
         lines(
             "OTLP delivered",
-            "Spans and log records that the receiver has taken.",
+            "Spans and log records that the receiver accepted.",
             Query(f"sum by (signal) (rate({own('otlp_exported_total')}[$__rate_interval]))", "{{signal}}"),
             unit="cps",
             names=SIGNALS,
@@ -246,7 +246,7 @@ KEPT: Final = Row(
         ),
         bars(
             "OTLP drops and failed attempts",
-            "What was given up, by cause; attempts that did not work are repeated.",
+            "Dropped items by cause, and failed attempts, which are retried.",
             Query(
                 over_time(f"{EXPORTER}otlp_dropped_total", SCOPE, by="signal,cause"),
                 "{{signal}} dropped: {{cause}}",
@@ -260,7 +260,7 @@ KEPT: Final = Row(
 BOARD: Final = Board(
     uid=links.EXPORTER,
     title="Libvirt / Exporter",
-    description="Does the exporter hear everything, does it keep and deliver it, and what does it cost?",
+    description="Does the exporter receive, store and deliver all events, and what does it cost?",
     variables=[*variables.sources(), *variables.scope(), variables.scheme()],
     rows=[NOW, LIBVIRT, EVENT_PATH, KEPT, COST],
 )

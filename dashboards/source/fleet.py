@@ -71,77 +71,77 @@ NOW: Final = Row(
     [
         figure(
             "Domains",
-            "Domains that the exporters know, in any state. Removed ones stay for a quarter of an hour.",
+            "Known domains in any state. Removed domains are included for 15 minutes.",
             or_zero(f"count({pick('libvirt_domain_state_since_timestamp_seconds')})"),
         ),
         figure(
             "Running",
-            "Domains that libvirt calls running. A hung one is among them: libvirt does not notice. Those of a connection that is down are not.",
+            "Domains that libvirt reports as running. Includes hung domains, because libvirt does not detect hangs. Excludes connections that are down.",
             or_zero(total(pick("libvirt_domain_state", HOST, 'state="running"'))),
         ),
         figure(
             "Crashed now",
-            "Domains whose crash is not over: they have neither been started again nor removed.",
+            "Domains with an open crash incident: not restarted and not removed.",
             or_zero(total(pick(INCIDENT_OPEN, HOST, 'kind="crashed"'))),
             ALARM,
             backdrop=True,
         ),
         figure(
             "Hung now",
-            "Domains that do not answer, or whose watchdog ran out, and that have not recovered.",
+            "Domains that do not respond, or whose watchdog expired, and that have not recovered.",
             or_zero(total(pick(INCIDENT_OPEN, HOST, 'kind="hung"'))),
             ALARM,
             backdrop=True,
         ),
         figure(
-            "Failed or paused by their disk now",
-            "Domains that could not be started, restored or received, or that an I/O error holds up.",
+            "Failed or paused by an I/O error now",
+            "Domains with a failed start, restore or incoming migration, or paused after an I/O error.",
             or_zero(total(pick(INCIDENT_OPEN, HOST, 'kind=~"failed|io_error"'))),
             ALARM,
             backdrop=True,
         ),
         figure(
             "Hosts disconnected",
-            "Connections to libvirt that are down, and exporters that Prometheus cannot reach. Nothing is heard of their domains.",
+            "Connections to libvirt that are down, and exporters that Prometheus cannot scrape. The state of their domains is unknown.",
             _NOT_HEARD,
             replace(
                 ALARM,
-                no_value="No exporter was scraped within the range.",
+                no_value="No exporter was scraped in the range.",
                 overrides=[look.override("byType", "number", links=[links.to_exporters()])],
             ),
             backdrop=True,
         ),
         figure(
             "Crashes in range",
-            "Incidents of the kind crashed that began within the range: panic, stop and restart together are one.",
+            "Incidents of kind crashed that began in the range. Panic, stop and restart are one incident.",
             or_zero(incidents(kind="crashed", by="")),
             Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
             size=(6, 4),
         ),
         figure(
             "Hangs in range",
-            "Incidents of the kind hung that began within the range, those included that cleared by themselves.",
+            "Incidents of kind hung that began in the range, including those that recovered.",
             or_zero(incidents(kind="hung", by="")),
             Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
             size=(6, 4),
         ),
         figure(
             "Disk and start failures in range",
-            "Incidents of the kinds io_error and failed that began within the range.",
+            "Incidents of kinds io_error and failed that began in the range.",
             or_zero(incidents(kind="io_error|failed", by="")),
             Look(decimals=0, least=0, thresholds=look.steps((1, look.WARN))),
             size=(6, 4),
         ),
         figure(
             "Unobserved time in range",
-            "Time in which events could have been missed, all connections added up: libvirt or the exporter was away. What is under way counts when it is over.",
+            "Time during which events could have been missed, summed over all connections. A current outage is counted when it ends.",
             or_zero(total(_BLIND)),
             Look(unit="s", decimals=0, least=0, thresholds=look.steps((60, look.WARN))),
             size=(6, 4),
         ),
         grid(
-            "Who is crashed, hung or failed now",
-            "The domains whose incidents are open, those held up by a disk included, whenever that began; the newest 100.",
+            "Domains crashed, hung or failed now",
+            "Domains with an open incident of any kind and age; the newest 100.",
             [f"topk(100, {_UNDER_WAY}) * 1000"],
             [
                 Column("domain", "Domain", links=[links.to_domain()]),
@@ -161,7 +161,7 @@ TIME: Final = Row(
     [
         lines(
             "Domains by state",
-            "How many domains were in each state; unknown: the connection to their libvirt was down.",
+            "Number of domains in each state. Unknown: the connection was down.",
             Query(total(pick(STATES), "state"), "{{state}}"),
             names=look.STATES,
             stacked=True,
@@ -169,7 +169,7 @@ TIME: Final = Row(
         ),
         bars(
             "Unplanned stops by reason",
-            "Stops that nobody asked for: the emulator or the guest crashed, it could not start or be received, it was ended for hanging. Unknown: found stopped after a time in which nobody listened.",
+            "Stops after a crash, a failed start or incoming migration, or a hang. Unknown: the domain was found stopped after unobserved time.",
             Query(
                 over_time(EVENTS, HOST, 'event="stopped",reason=~"crashed|failed|hung"', "reason"),
                 "{{reason}}",
@@ -179,14 +179,14 @@ TIME: Final = Row(
         ),
         bars(
             "Migrations",
-            "Domains that arrived (in) and left (out). One that dies on arrival is counted in; it never left.",
+            "Incoming and outgoing migrations. A migration that fails on arrival counts as incoming only.",
             Query(over_time(EVENTS, HOST, 'event="started",reason="migrated"'), "in"),
             Query(over_time(EVENTS, HOST, 'event="stopped",reason="migrated"'), "out"),
             names=("in", "out"),
         ),
         lasted(
             "Outage durations",
-            "Outages that ended within the range with the domain running again, by how long they had lasted: a bar counts those up to its time and longer than the bar before.",
+            "Outages that ended in the range with a running domain, by duration. Each bar counts durations up to its value and above the previous bar.",
             _OUTAGES,
             (12, 8),
         ),
@@ -194,11 +194,11 @@ TIME: Final = Row(
 )
 
 WHO: Final = Row(
-    "Who",
+    "Affected domains",
     [
         timeline(
-            "The worst domains",
-            "The 15 domains with most incidents within the range, and the state they were in when.",
+            "Domains with most incidents",
+            "The 15 domains with most incidents in the range, and their state over time.",
             Query(
                 or_nothing(
                     f"{state_number(f'{HOST},{_OF_THE_WORST}')} and on ({BY_DOMAIN}) {_HIT}",
@@ -209,12 +209,12 @@ WHO: Final = Row(
                 "{{domain}} on {{instance}}",
             ),
             look.STATE_WORDS,
-            "No domain had an incident within the range.",
+            "No domain had an incident in the range.",
             links=[links.series_to_domain()],
         ),
         grid(
             "Last abnormal events",
-            "What nobody asked for, the newest of each kind and domain within the range. Unknown: found so after a time in which nobody listened.",
+            "Most recent abnormal transition of each kind and domain in the range. Unknown: found after unobserved time.",
             [
                 f"topk(100, {recent(_NEWEST, '$__range_s')}) * 1000",
             ],
@@ -226,12 +226,12 @@ WHO: Final = Row(
                 *PLACE,
             ],
             "When",
-            "Nothing abnormal happened within the range.",
+            "No abnormal transition in the range.",
             (14, 9),
         ),
         grid(
-            "Top flappers",
-            "Domains that started more than once within the range, whatever the reason; of the 200 that started last.",
+            "Most restarted domains",
+            "Domains that started more than once in the range, for any reason; of the 200 most recently started.",
             [
                 f"topk(20, sum by ({BY_DOMAIN}) ({_STARTS}) > 1)",
             ],
@@ -241,12 +241,12 @@ WHO: Final = Row(
                 *PLACE,
             ],
             "Starts",
-            "No domain started more than once within the range.",
+            "No domain started more than once in the range.",
             (10, 9),
         ),
         grid(
             "Availability per host",
-            "Share of the time of a host's domains without an open incident; two incidents at once count twice. Domains that are off count as well; no value if the connection was down all the time.",
+            "Share of the time without an open incident, over all domains of a host. Two incidents at once count twice. Domains that are off are included. No value if the connection was down for the whole range.",
             [
                 f"clamp_min(1 - {_BROKEN_TIME} / ({_KNOWN_TIME} > 0), 0) and {_OBSERVED_TIME} > 0 or ({_NONE} + 1 and {_HEARD})",
                 f"sum by ({BY_HOST}) ({pick(STATES)})",
@@ -260,8 +260,8 @@ WHO: Final = Row(
                     "instance",
                     "Instance",
                     links=[
-                        links.to_host(links.CRASHES, "Its crashes and hangs"),
-                        links.to_host(links.EXPORTER, "Its exporter"),
+                        links.to_host(links.CRASHES, "Crashes and hangs of the host"),
+                        links.to_host(links.EXPORTER, "Exporter of the host"),
                     ],
                 ),
                 Column(
@@ -280,7 +280,7 @@ WHO: Final = Row(
                 Column("job", "Job"),
             ],
             "Availability",
-            "No exporter was scraped within the range.",
+            "No exporter was scraped in the range.",
             (24, 10),
             descending=False,
         ),
@@ -290,7 +290,7 @@ WHO: Final = Row(
 BOARD: Final = Board(
     uid=links.FLEET,
     title="Libvirt / Fleet",
-    description="Is anything down or hung now? What happened lately, to whom, where, and how long did it last?",
+    description="Which domains are down or hung now? What happened recently, where, and how long did it last?",
     variables=[*sources(), *scope(), worst(), restarted(), troubled()],
     rows=[NOW, TIME, WHO],
 )

@@ -158,7 +158,7 @@ def or_nothing(what: str, seen: str, **labels: str) -> str:
 
 
 def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
-    """Incidents that began within the range."""
+    """Incidents that began in the range."""
     which = pick(LAST_INCIDENT, scope, f'kind=~"{kind}"' if kind else "")
     return f"sum by ({by}) ({happened(which)})" if by else f"sum({happened(which)})"
 

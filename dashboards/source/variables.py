@@ -77,27 +77,27 @@ def hidden(name: str, description: str, query: str, label: str = "domain") -> Va
 
 def sources(*, links: bool = False) -> list[Variable]:
     """Prometheus; with ``links``, those to go on with."""
-    found = [datasource("prometheus", "Where the exporter's metrics are.")]
+    found = [datasource("prometheus", "Data source of the exporter's metrics.")]
     if links:
-        found.append(datasource("tempo", "Where traces are, if any: links lead there."))
-        found.append(datasource("loki", "Where log records are, if any: links lead there."))
+        found.append(datasource("tempo", "Optional data source of traces, for links."))
+        found.append(datasource("loki", "Optional data source of log records, for links."))
     return found
 
 
 def scope() -> list[Variable]:
     """Which exporters, and which of their connections."""
     return [
-        several("job", "Job", "Prometheus' job of the exporters.", f"label_values({_KNOWN}, job)"),
+        several("job", "Job", "Job label of the exporters.", f"label_values({_KNOWN}, job)"),
         several(
             "instance",
             "Instance",
-            "The exporters: with one exporter a host, the hosts.",
+            "Instance label of the exporters. With one exporter per host, the hosts.",
             f'label_values({_KNOWN}{{job=~"$job"}}, instance)',
         ),
         several(
             "connection",
             "Connection",
-            "libvirt's connections; the same word on every host unless they were named.",
+            "libvirt connections. The same value on every host, unless a name is configured.",
             f"label_values({pick(_KNOWN, SCOPE)}, connection)",
         ),
     ]
@@ -108,7 +108,7 @@ def domain() -> Variable:
     made = _asked(
         "domain",
         "Domain",
-        "libvirt's name of the domain.",
+        "Name of the domain.",
         f"label_values({pick('libvirt_domain_state_since_timestamp_seconds')}, domain)",
     )
     made.multi, made.include_all = False, False
@@ -122,7 +122,7 @@ def scheme() -> Variable:
         type_val=dashboard.VariableType.CUSTOM,
         name="scheme",
         label="Exporter's page by",
-        description="https where the exporters are given a certificate.",
+        description="https if the exporters use TLS.",
         query=",".join(choices),
         options=[
             dashboard.VariableOption(selected=one == choices[0], text=one, value=one) for one in choices
@@ -133,9 +133,7 @@ def scheme() -> Variable:
 
 def worst() -> Variable:
     """Those that had most incidents."""
-    return hidden(
-        "worst", "The domains with most incidents within the range.", f"topk(15, {incidents()} > 0)"
-    )
+    return hidden("worst", "Domains with most incidents in the range.", f"topk(15, {incidents()} > 0)")
 
 
 def troubled() -> Variable:
@@ -144,14 +142,14 @@ def troubled() -> Variable:
     lately = recent(f"max by ({BY_HOST}) ({pick(LAST_INCIDENT)})", "180")
     unknown = f"{pick(_KNOWN)} unless on ({BY_HOST}) {recorded}"
     query = f"sum by ({BY_HOST}) ({recorded}) > 0 or {lately} or max by ({BY_HOST}) ({unknown})"
-    return hidden("troubled", "The hosts on which an incident is open.", query, "instance")
+    return hidden("troubled", "Hosts with an open incident.", query, "instance")
 
 
 def restarted() -> Variable:
     """Those that started more than once."""
     starts = pick("libvirt_domain_last_event_timestamp_seconds", HOST, 'event="started"')
     lately = recent(f"max by ({BY_DOMAIN}) ({starts})", "$__range_s")
-    return hidden("restarted", "The domains that started last, within the range.", f"topk(200, {lately})")
+    return hidden("restarted", "Most recently started domains in the range.", f"topk(200, {lately})")
 
 
 __all__ = ["Variable", "domain", "happened", "restarted", "scheme", "scope", "sources", "troubled", "worst"]

@@ -205,7 +205,7 @@ def _open(thing: Any, where: str) -> list[str]:
 
 def test_the_documentation_says_that_kubevirt_is_not_seen() -> None:
     assert "sees none of them" in (CHART / "README.md").read_text()
-    assert "KubeVirt's machines are not seen" in (CHART / "templates/NOTES.txt").read_text()
+    assert "KubeVirt is not supported" in (CHART / "templates/NOTES.txt").read_text()
 
 
 def test_the_pod_asks_for_no_privilege_in_any_way() -> None:

@@ -36,7 +36,7 @@ def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
         ("libvirt-fleet", "Hosts disconnected", 2),
         ("libvirt-exporter", "Connections up", 1),
         ("libvirt-exporter", "Connections down", 1),
-        ("libvirt-exporter", "Exporters out of reach", 1),
+        ("libvirt-exporter", "Exporters not reachable", 1),
     ],
 )
 def test_what_is_away_is_counted(uid: str, title: str, number: int, grafana: Grafana) -> None:

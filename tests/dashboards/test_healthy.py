@@ -19,19 +19,25 @@ ALARMS = (
     *(
         "Crashed now",
         "Hung now",
-        "Failed or paused by their disk now",
+        "Failed or paused by an I/O error now",
         "Hosts disconnected",
         "Crashes in range",
     ),
     *(
         "Hangs in range",
         "Disk and start failures in range",
-        "Panicked",
-        "Crashloaded",
-        "Emulator died",
+        "Panics",
+        "Crash kernels",
+        "Emulator crashes",
         "Hung",
     ),
-    *("I/O pauses", "Failed", "Connections down", "Exporters out of reach", "Events dropped in range"),
+    *(
+        "Pauses after I/O errors",
+        "Failed",
+        "Connections down",
+        "Exporters not reachable",
+        "Events dropped in range",
+    ),
     *("Journal errors in range", "OTLP dropped in range", "Open incidents", "Incidents in range"),
 )
 
@@ -78,7 +84,7 @@ def test_timelines_of_nothing_have_a_row_that_says_so(grafana: Grafana) -> None:
 
 @pytest.mark.parametrize(
     ("uid", "title"),
-    [("libvirt-fleet", "Hosts disconnected"), ("libvirt-exporter", "Exporters out of reach")],
+    [("libvirt-fleet", "Hosts disconnected"), ("libvirt-exporter", "Exporters not reachable")],
 )
 def test_that_nothing_is_scraped_is_not_0(uid: str, title: str, grafana: Grafana) -> None:
     nothing = dict.fromkeys(("job", "instance", "connection"), "nothing")

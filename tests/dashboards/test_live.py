@@ -93,7 +93,7 @@ class TestHeadlines:
     def test_now(self, shown: Any) -> None:
         assert shown("Crashed now") == 3  # web, app and the test driver's; db runs again
         assert shown("Hung now") == len(HUNG)
-        assert shown("Failed or paused by their disk now") == len(FULL)
+        assert shown("Failed or paused by an I/O error now") == len(FULL)
         assert shown("Hosts disconnected") == 0
 
     def test_who_that_is(self, answers: dict[str, list[Series]]) -> None:
@@ -111,11 +111,11 @@ class TestHeadlines:
 
     def test_crashes_by_cause(self, shown: Any) -> None:
         wanted = {
-            "Panicked": 1,
-            "Crashloaded": 1,
-            "Emulator died": CRASHES["db"],
+            "Panics": 1,
+            "Crash kernels": 1,
+            "Emulator crashes": CRASHES["db"],
             "Hung": sum(HANGS.values()),
-            "I/O pauses": 1,
+            "Pauses after I/O errors": 1,
             "Failed": 1,
         }
         assert {panel: shown(panel, "libvirt-crashes") for panel in wanted} == wanted
@@ -138,7 +138,7 @@ class TestHeadlines:
     ) -> None:
         """In seconds, not as a share of the step: an hour is told of at once."""
         missed = {one.labels["connection"]: one.last for one in answers["libvirt-exporter: Connections (C)"]}
-        (blind,) = (one for one in questions("libvirt-exporter") if one.panel == "Blind")
+        (blind,) = (one for one in questions("libvirt-exporter") if one.panel == "Unobserved time")
         rows = grafana.answer(replace(blind, interval=10.0), late=True)
         shown = {one.labels["connection"]: sum(one.values) for one in rows}
         assert missed["test:///default"] > 0
@@ -190,7 +190,7 @@ class TestHeadlines:
         assert shown == {*CRASHES, *HANGS, *FULL, *LOST}
 
     def test_outages_and_hangs_that_ended(self, answers: dict[str, list[Series]]) -> None:
-        for panel, ended in (("Time to recover", CRASHES["db"]), ("Length of hangs", 1)):
+        for panel, ended in (("Recovery time", CRASHES["db"]), ("Hang durations", 1)):
             buckets = {one.labels["le"]: one.last for one in answers[f"libvirt-crashes: {panel} (A)"]}
             assert buckets["+Inf"] == ended
 

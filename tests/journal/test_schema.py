@@ -169,7 +169,7 @@ def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> N
     assert [item.rows[0].number for item in queue.read(LOGS, 0, 100)] == [*range(1, 9)]
     spans = queue.read(TRACES, 0, 100)
     assert [item.position for item in spans] == [*range(1, 9)]
-    assert all(item.is_whole for item in spans)
+    assert all(item.is_complete for item in spans)
     assert queue.expire_operations(time.time()) == 1
     (timeout,) = queue.read(TRACES, 8, 100)
     assert timeout.position == 9

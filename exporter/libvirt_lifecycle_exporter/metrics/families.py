@@ -1,4 +1,7 @@
-"""Every ``libvirt_*`` metric: name, type, labels, help. This table is the contract; names are API."""
+"""Every ``libvirt_*`` metric: name, type, labels, help text. Names and labels are API.
+
+After a change: ``make docs`` (docs/metrics.md), ``tests/prometheus/metrics.golden``, CHANGELOG.md.
+"""
 
 from typing import Final
 
@@ -10,13 +13,13 @@ EVENTS: Final = Family(
     "libvirt_domain_lifecycle_events_total",
     "counter",
     (*_DOMAIN, "event", "reason"),
-    "Lifecycle transitions of a domain, by event and reason.",
+    "Total number of lifecycle transitions of a domain, by event and reason.",
 )
 LAST_EVENT: Final = Family(
     "libvirt_domain_last_event_timestamp_seconds",
     "gauge",
     (*_DOMAIN, "event", "reason"),
-    "When the newest transition of this kind happened, in seconds since the epoch.",
+    "Unix timestamp of the most recent transition of this event and reason.",
 )
 STATE: Final = Family(
     "libvirt_domain_state",
@@ -28,19 +31,19 @@ STATE_REASON: Final = Family(
     "libvirt_domain_state_reason",
     "gauge",
     (*_DOMAIN, "state", "reason"),
-    "Always 1; the current state of the domain and libvirt's reason for it (connection_down: not observed).",
+    "Always 1. The current state of the domain and libvirt's reason for it.",
 )
 STATE_SINCE: Final = Family(
     "libvirt_domain_state_since_timestamp_seconds",
     "gauge",
     _DOMAIN,
-    "Unix timestamp of when the domain entered its state, was first seen in it, or stopped being observed.",
+    "Unix timestamp of when the domain entered its current state or was first seen in it.",
 )
 META: Final = Family(
     "libvirt_domain_meta",
     "gauge",
     (*_DOMAIN, "uuid", "persistent", "autostart", "type", "title"),
-    "Always 1; what is known of the domain, to join with.",
+    "Always 1. Metadata of the domain, for joins.",
 )
 OPENSTACK_META: Final = Family(
     "libvirt_domain_openstack_meta",
@@ -55,7 +58,7 @@ OPENSTACK_META: Final = Family(
         "user_name",
         "user_id",
     ),
-    "Always 1; what OpenStack Nova says of the domain, to join with.",
+    "Always 1. OpenStack Nova's metadata of the domain, for joins.",
 )
 OPENNEBULA_META: Final = Family(
     "libvirt_domain_opennebula_meta",
@@ -71,38 +74,37 @@ OPENNEBULA_META: Final = Family(
         "group_id",
         "datastore_id",
     ),
-    "Always 1; OpenNebula's metadata of the domain, to join with.",
+    "Always 1. OpenNebula's metadata of the domain, for joins.",
 )
 OVIRT_META: Final = Family(
     "libvirt_domain_ovirt_meta",
     "gauge",
     (*_DOMAIN, "uuid", "cluster_version", "resume_behavior"),
-    "Always 1; oVirt's metadata of the domain, to join with.",
+    "Always 1. oVirt's metadata of the domain, for joins.",
 )
 INCIDENTS: Final = Family(
     "libvirt_domain_incidents_total",
     "counter",
     (*_DOMAIN, "kind"),
-    "Incidents of a domain: all that belongs to one cause, from its first evidence until it runs again.",
+    "Total number of incidents of a domain, by kind. All transitions with one cause are one incident.",
 )
 INCIDENT_OPEN: Final = Family(
     "libvirt_domain_incident_open",
     "gauge",
     (*_DOMAIN, "kind"),
-    "1 while an incident of the domain is open, else 0.",
+    "Whether an incident of this kind is open for the domain (1 = yes).",
 )
 LAST_INCIDENT: Final = Family(
     "libvirt_domain_last_incident_timestamp_seconds",
     "gauge",
     (*_DOMAIN, "kind"),
-    "When the newest incident of this kind began, in seconds since the epoch.",
+    "Unix timestamp of when the most recent incident of this kind began.",
 )
 HUNG: Final = Family(
     "libvirt_domain_hung",
     "gauge",
     (*_DOMAIN, "signal"),
-    "1 while the domain is hung by this signal, else 0: emulator, watchdog, guest_agent, vcpu (those that "
-    "are switched on).",
+    "Whether the domain is hung according to this signal (1 = yes). Enabled signals only.",
 )
 DOMAIN_FAMILIES: Final = (
     EVENTS,
@@ -124,56 +126,56 @@ CONNECTION_EVENTS: Final = Family(
     "libvirt_connection_lifecycle_events_total",
     "counter",
     ("connection", "event", "reason"),
-    "Lifecycle transitions of all domains of a connection, by event and reason; outlives the domains.",
+    "Total number of lifecycle transitions of all domains of a connection, including removed domains.",
 )
 RAW_EVENTS: Final = Family(
     "libvirt_connection_raw_events_total",
     "counter",
     ("connection", "event", "detail"),
-    "What libvirt sent, in its own words and at once, before any diagnosis.",
+    "Total number of events as libvirt sent them, with libvirt's original detail, before the diagnosis.",
 )
 INVENTORY_CHANGES: Final = Family(
     "libvirt_domain_inventory_changes_total",
     "counter",
     ("connection", "change", "reason"),
-    "Domains that came to exist (added: started is transient, defined is persistent) or ceased to "
-    "(removed: shutdown was transient, undefined was persistent).",
+    "Total number of domains added (started: transient, defined: persistent) and removed (shutdown: "
+    "transient, undefined: persistent).",
 )
 CONNECTION_UP: Final = Family(
     "libvirt_connection_up",
     "gauge",
     ("connection",),
-    "1 while the connection to libvirt is open and its events arrive, else 0.",
+    "Whether the connection to libvirt is open and its events are received (1 = yes).",
 )
 RECONNECTS: Final = Family(
     "libvirt_connection_reconnects_total",
     "counter",
     ("connection",),
-    "Times the connection to libvirt was opened again after it had been lost.",
+    "Total number of times the connection to libvirt was reopened after a loss.",
 )
 UNOBSERVED: Final = Family(
     "libvirt_connection_unobserved_seconds_total",
     "counter",
     ("connection",),
-    "Time in which events could have been missed: the connection was down, or the exporter was.",
+    "Total time in seconds during which events could have been missed.",
 )
 HOST_REBOOTS: Final = Family(
     "libvirt_connection_host_reboots_total",
     "counter",
     ("connection",),
-    "Total number of reboots of the host that the exporter found; every domain that was running stopped.",
+    "Total number of host reboots found by the exporter (local connections only).",
 )
 LAST_HOST_REBOOT: Final = Family(
     "libvirt_connection_last_host_reboot_timestamp_seconds",
     "gauge",
     ("connection",),
-    "Unix timestamp of when the exporter last found that the host had rebooted; 0 if it never did.",
+    "Unix timestamp of when the exporter last found a host reboot; 0 if there was none.",
 )
 OPERATIONS: Final = Family(
     "libvirt_domain_operation_duration_seconds",
     "histogram",
     ("connection", "operation", "outcome"),
-    "How long operations and outages of domains took.",
+    "Duration of operations, outages and hangs of domains in seconds.",
 )
 CONNECTION_FAMILIES: Final = (
     CONNECTION_EVENTS,

@@ -107,14 +107,14 @@ class ExporterCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily(
             f"{PREFIX}_build_info",
-            "Always 1; what this exporter is made of.",
+            "Always 1. Versions of the exporter, Python and the libvirt library.",
             labels=["version", "python_version", "libvirt_version"],
         )
         build.add_metric([__version__, platform.python_version(), self._libvirt_version], 1)
         yield build
         received = CounterMetricFamily(
             f"{PREFIX}_events_received",
-            "libvirt callbacks that arrived, by libvirt's event id.",
+            "Total number of libvirt callbacks received, by libvirt's event id.",
             labels=["source"],
         )
         for source, count in dict(self._inbox.received).items():
@@ -122,7 +122,7 @@ class ExporterCollector(Collector):
         yield received
         dropped = CounterMetricFamily(
             f"{PREFIX}_events_dropped",
-            "libvirt callbacks that were lost inside the exporter; each forces a new snapshot.",
+            "Total number of libvirt events lost inside the exporter. Each loss triggers a new listing.",
             labels=["cause"],
         )
         for cause, count in dict(self._inbox.dropped).items():
@@ -137,36 +137,38 @@ class ExporterCollector(Collector):
             errors.add_metric([role], count)
         yield errors
         yield CounterMetricFamily(
-            f"{PREFIX}_clock_jumps", "Total number of jumps of the wall clock.", value=self._clock.jumps
+            f"{PREFIX}_clock_jumps",
+            "Total number of jumps of the wall clock by more than 2 seconds.",
+            value=self._clock.jumps,
         )
         yield GaugeMetricFamily(
-            f"{PREFIX}_queue_depth", "Messages that wait for the worker.", value=self._inbox.depth()
+            f"{PREFIX}_queue_depth",
+            "Number of messages in the queue to the worker.",
+            value=self._inbox.depth(),
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
-            "When the libvirt event loop last turned (about twice a second), in seconds since the epoch.",
+            "Unix timestamp of the last iteration of the libvirt event loop.",
             value=self._heartbeat(),
         )
         yield GaugeMetricFamily(
-            f"{PREFIX}_journal_events", "Transitions in the journal.", value=self._journal.events
+            f"{PREFIX}_journal_events", "Number of transitions in the journal.", value=self._journal.events
         )
         yield GaugeMetricFamily(
-            f"{PREFIX}_journal_bytes", "Size of the journal on disk.", value=self._journal.size()
+            f"{PREFIX}_journal_bytes", "Size of the journal on disk in bytes.", value=self._journal.size()
         )
         yield CounterMetricFamily(
             f"{PREFIX}_journal_errors",
-            "Failed attempts to use the journal, and transitions that are missing in it.",
+            "Total number of failed journal operations and of rows that are missing in the journal.",
             value=self._journal.errors,
         )
         yield from self._deliveries()
         yield from self._entrance()
-        yield GaugeMetricFamily(
-            f"{PREFIX}_series", "Series about domains that there are now.", value=self._sink.series
-        )
+        yield GaugeMetricFamily(f"{PREFIX}_series", "Number of domain series.", value=self._sink.series)
         yield CounterMetricFamily(
             f"{PREFIX}_series_limited",
-            "Domains, and event and reason pairs of domains, that were refused series of their own "
-            'because of the limit; their transitions are counted under domain="_other".',
+            "Total number of domains, and of event and reason pairs of domains, without series of their own "
+            'because of --series.limit. Their transitions are counted under domain="_other".',
             value=self._sink.series_limited,
         )
 
@@ -174,18 +176,17 @@ class ExporterCollector(Collector):
         at = self._web.reloaded_at
         yield GaugeMetricFamily(
             f"{PREFIX}_web_config_last_reload_successful",
-            "1 while what --web.config.file says is in force, 0 while it cannot be used and what it said "
-            "before is in force; absent without the flag.",
+            "Whether the last load of --web.config.file succeeded (1 = yes). Absent without that flag.",
             value=None if at is None else not self._web.reload_error,
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_web_config_last_reload_success_timestamp_seconds",
-            "When a web configuration was last taken, in seconds since the epoch.",
+            "Unix timestamp of the last successful load of --web.config.file.",
             value=at,
         )
         refused = CounterMetricFamily(
             f"{PREFIX}_web_refused",
-            "Connections and requests that were turned away.",
+            "Total number of connections and requests that the web server refused, by cause.",
             labels=["cause"],
         )
         for cause, count in dict(self._web.refused).items():
@@ -195,25 +196,27 @@ class ExporterCollector(Collector):
     def _deliveries(self) -> Iterator[Metric]:
         pending = GaugeMetricFamily(
             f"{PREFIX}_otlp_pending",
-            "Spans and log records that are still to be delivered.",
+            "Number of spans or log records waiting for delivery over OTLP.",
             labels=["signal"],
         )
         oldest = GaugeMetricFamily(
             f"{PREFIX}_otlp_oldest_pending_timestamp_seconds",
-            "When the oldest of what is still to be delivered happened, in seconds since the epoch.",
+            "Unix timestamp of the oldest span or log record waiting for delivery; 0 if there is none.",
             labels=["signal"],
         )
         exported = CounterMetricFamily(
-            f"{PREFIX}_otlp_exported", "Spans and log records that the receiver has taken.", labels=["signal"]
+            f"{PREFIX}_otlp_exported",
+            "Total number of spans or log records that the receiver accepted.",
+            labels=["signal"],
         )
         dropped = CounterMetricFamily(
             f"{PREFIX}_otlp_dropped",
-            "Spans and log records that were given up or set aside.",
+            "Total number of spans or log records that were dropped, by cause.",
             labels=["signal", "cause"],
         )
         errors = CounterMetricFamily(
             f"{PREFIX}_sink_errors",
-            "Attempts to deliver that did not work and were repeated.",
+            "Total number of failed delivery attempts that were retried.",
             labels=["sink"],
         )
         for sender in self._senders:
@@ -234,7 +237,7 @@ def probe_duration_histogram() -> Histogram:
     """Return the histogram of probe durations; each probe takes its labelled child when it is created."""
     return Histogram(
         f"{PREFIX}_probe_duration_seconds",
-        "Time that a round of hang probes over all domains of a connection took.",
+        "Duration of one round of hang probes over all domains of a connection in seconds.",
         labelnames=("connection", "signal"),
         registry=None,
         buckets=_PROBE_BUCKETS,
@@ -252,7 +255,7 @@ def registry(collector: ExporterCollector, probe_duration: Histogram) -> tuple[C
     GCCollector(registry=made)
     duration = Histogram(
         f"{PREFIX}_scrape_duration_seconds",
-        "Time it took to write /metrics, by scrape.",
+        "Duration of rendering /metrics in seconds.",
         registry=made,
         buckets=_SCRAPE_BUCKETS,
     )

@@ -1,0 +1,113 @@
+"""User-visible text uses standard terms: no phrase of the list below.
+
+The list has metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here
+only if it is unclear wherever it appears.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from docs.generate import metrics
+from libvirt_lifecycle_exporter.cli.main import command as main
+
+ROOT = Path(__file__).parents[2]
+UNCLEAR = (
+    r"courier",
+    r"farewell",
+    r"for ever",
+    r"for want of",
+    r"goes on",
+    r"hear[sd]? (?:nothing|everything|of|from)",
+    r"in peace",
+    r"in (?:its|libvirt's|QEMU's|the kernel's) own words",
+    r"(?:is|are|was|were|be|being) (?:let in|told)",
+    r"is well",
+    r"last words?",
+    r"left behind",
+    r"lets? go",
+    r"nobody",
+    r"not well",
+    r"parcel",
+    r"puts? (?:a )?questions? to",
+    r"somebody",
+    r"stands? still",
+    r"tells? (?:of|nothing)",
+    r"that while",
+    r"the crew",
+    r"thought better",
+    r"turned away",
+    r"well again",
+    r"who may",
+    r"whoever",
+)
+PATTERN = re.compile(rf"\b(?:{'|'.join(UNCLEAR)})\b", re.IGNORECASE)
+CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+COMMANDS = ((), ("run",), ("check",), ("demo",), ("events",), ("incidents",))
+
+
+def pages() -> Iterator[Path]:
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "alerts/*.md",
+        "alerts/runbooks/*.md",
+        "alerts/*.toml",
+        "alerts/*.yaml",
+        "dashboards/*.md",
+        "helm/*.md",
+        "helm/*/*.md",
+        "helm/*/values.yaml",
+        "helm/*/templates/NOTES.txt",
+    ):
+        yield from sorted(ROOT.glob(pattern))
+
+
+def unclear(text: str) -> list[str]:
+    """Return every unclear phrase with its surroundings; code is left out."""
+    prose = CODE.sub("`code`", text)
+    flat = " ".join(prose.split())
+    return [flat[max(0, found.start() - 40) : found.end() + 40] for found in PATTERN.finditer(flat)]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_has_no_unclear_phrase(page: Path) -> None:
+    assert unclear(page.read_text()) == []
+
+
+def test_alert_annotations_have_no_unclear_phrase() -> None:
+    rules = yaml.safe_load((ROOT / "alerts/libvirt-lifecycle.rules.yaml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    assert alerts
+    found = {
+        alert["alert"]: unclear(f"{alert['annotations']['summary']} {alert['annotations']['description']}")
+        for alert in alerts
+    }
+    assert {name: phrases for name, phrases in found.items() if phrases} == {}
+
+
+def test_help_texts_of_metrics_have_no_unclear_phrase() -> None:
+    assert [metric.name for metric in metrics() if unclear(metric.help)] == []
+
+
+def test_dashboards_have_no_unclear_phrase() -> None:
+    for page in sorted(ROOT.glob("dashboards/*.json")):
+        texts = re.findall(r'"(?:title|description)": "((?:[^"\\]|\\.)*)"', page.read_text())
+        assert texts
+        assert [phrase for text in texts for phrase in unclear(text)] == [], page.name
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words) or "all")
+def test_command_line_help_has_no_unclear_phrase(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(main, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert unclear(shown.output) == []
+
+
+def test_unclear_phrases_are_found() -> None:
+    assert unclear("the journal is well again") != []
+    assert unclear("journal recovered") == []
