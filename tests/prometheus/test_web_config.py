@@ -54,7 +54,7 @@ def job(port: int, folder: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-WRONG: Mapping[str, tuple[Mapping[str, Any], str]] = {
+INVALID_CLIENTS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "no TLS": ({"scheme": "http"}, "EOF|reset|malformed"),
     "wrong authority": ({"tls": {"ca_file": "stranger.pem"}}, "unknown authority"),
     "no client certificate": ({"tls": {"cert_file": "", "key_file": ""}}, "certificate required"),
@@ -72,7 +72,7 @@ def health(prometheus: Prometheus, jobs: int = 1) -> dict[str, tuple[str, str]]:
     """Return health and last error of each job; empty until all jobs have been scraped."""
     targets = prometheus.ask("targets")["activeTargets"]
     known = {target["labels"]["job"]: (target["health"], target["lastError"]) for target in targets}
-    is_complete = len(known) >= jobs and "unknown" not in {now for now, _ in known.values()}
+    is_complete = len(known) >= jobs and "unknown" not in {state for state, _ in known.values()}
     return known if is_complete else {}
 
 
@@ -80,13 +80,16 @@ def test_only_valid_clients_can_scrape(folder: Path, users: str, tmp_path: Path)
     file = folder / "web.yml"
     file.write_text(TLS + MUTUAL + users)
     with Secured(tmp_path, ["test:///default"], extra_args=["--web.config.file", str(file)]) as exporter:
-        wrong = [{"job_name": name, **job(exporter.port, folder, **WRONG[name][0])} for name in WRONG]
-        with Prometheus(tmp_path, [], scrape=job(exporter.port, folder), jobs=wrong) as prometheus:
-            found = until(lambda: health(prometheus, len(WRONG) + 1), 30, "all jobs")
+        invalid = [
+            {"job_name": name, **job(exporter.port, folder, **INVALID_CLIENTS[name][0])}
+            for name in INVALID_CLIENTS
+        ]
+        with Prometheus(tmp_path, [], scrape=job(exporter.port, folder), jobs=invalid) as prometheus:
+            found = until(lambda: health(prometheus, len(INVALID_CLIENTS) + 1), 30, "all jobs")
             assert found.pop("libvirt") == ("up", "")
-            for name, (now, error) in found.items():
-                assert now == "down", name
-                assert re.search(WRONG[name][1], error), (name, error)
+            for name, (state, error) in found.items():
+                assert state == "down", name
+                assert re.search(INVALID_CLIENTS[name][1], error), (name, error)
             ok = "libvirt_lifecycle_exporter_web_config_last_reload_successful"
             prometheus.wait_for(f"{ok} == 1")
             refused = "libvirt_lifecycle_exporter_web_refused_total"

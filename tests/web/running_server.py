@@ -92,7 +92,7 @@ def running_server(folder: Path, text: str | None, *, host: str = "127.0.0.1") -
     """Run a server with ``text`` as its web configuration; None: without one."""
 
     async def page(_: StarletteRequest) -> PlainTextResponse:
-        return PlainTextResponse("here\n")
+        return PlainTextResponse("hello\n")
 
     file = folder / "web.yml"
     if text is not None:

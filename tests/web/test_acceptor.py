@@ -73,7 +73,7 @@ def send_request(client: socket.socket) -> bytes:
     """Send a request on an open connection; return the response."""
     client.sendall(REQUEST)
     response = b""
-    while not response.endswith(b"here\n") and (part := client.recv(4096)):
+    while not response.endswith(b"hello\n") and (part := client.recv(4096)):
         response += part
     return response
 

@@ -140,7 +140,7 @@ def test_unknown_user_costs_as_much_as_a_known_one() -> None:
         credentials, cpu_seconds = Credentials(), []
         for user in ("alice", "nobody", "alice", "nobody"):
             before = time.process_time()
-            assert await credentials.check(users, user, b"wrong", "here") is CheckResult.INVALID
+            assert await credentials.check(users, user, b"wrong", "192.0.2.1") is CheckResult.INVALID
             cpu_seconds.append(time.process_time() - before)
         credentials.close()
         return cpu_seconds
@@ -174,6 +174,27 @@ def test_password_guessing_delays_no_other_address() -> None:
     assert order.count("bad invalid") == 16
 
 
+def test_cancelled_checks_leave_no_state_to_the_next_event_loop() -> None:
+    """The web server's thread starts a new event loop after an error."""
+    alice = {"alice": bcrypt_hash("right")}
+    credentials = Credentials()
+
+    async def start_checks() -> list[asyncio.Task[CheckResult]]:
+        guesses = [b"guess %d" % number for number in range(16)]
+        checks = [credentials.check(alice, "alice", guess, "192.0.2.1") for guess in guesses]
+        tasks = [asyncio.create_task(check) for check in checks]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def check_all() -> list[CheckResult]:
+        checks = [credentials.check(alice, "alice", b"right", "192.0.2.1") for _ in range(16)]
+        return await asyncio.gather(*checks)
+
+    assert all(task.cancelled() for task in asyncio.run(start_checks()))
+    assert asyncio.run(check_all()) == [CheckResult.VALID] * 16
+    credentials.close()
+
+
 def test_high_cost_check_delays_no_other_user() -> None:
     """A check of Bob's password takes 500 times as long as one of Alice's, which starts later."""
     users = {"alice": bcrypt_hash("right"), "bob": dummy_hash(13)}
@@ -182,7 +203,7 @@ def test_high_cost_check_delays_no_other_user() -> None:
         credentials, order = Credentials(), []
 
         async def check(user: str, password: bytes) -> None:
-            result = await credentials.check(users, user, password, "here")
+            result = await credentials.check(users, user, password, "192.0.2.1")
             order.append(f"{user} {result.value}")
 
         slow = asyncio.create_task(check("bob", b"guess"))

@@ -25,7 +25,7 @@ def test_success_is_reported_with_status_and_body(folder: Path, capsys: pytest.C
     with running_server(folder, None) as server:
         url = f"http://127.0.0.1:{server.port}/"
         assert healthcheck.main([url]) == 0
-    assert capsys.readouterr() == (f"{url}: 200 here\n", "")
+    assert capsys.readouterr() == (f"{url}: 200 hello\n", "")
 
 
 def test_error_status_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +51,7 @@ def test_plain_http_to_a_tls_server_fails(folder: Path, capsys: pytest.CaptureFi
     with running_server(folder, f"{TLS}}}") as server:
         assert healthcheck.main([f"http://127.0.0.1:{server.port}/"]) == 1
         assert healthcheck.main([f"https://127.0.0.1:{server.port}/"]) == 0
-    assert capsys.readouterr().out == f"https://127.0.0.1:{server.port}/: 200 here\n"
+    assert capsys.readouterr().out == f"https://127.0.0.1:{server.port}/: 200 hello\n"
 
 
 def test_user_and_password_are_sent(folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_every_address_of_a_name_is_requested(
         assert healthcheck.addresses(url, every=True) == ["127.0.0.1", "127.0.0.3"]
         assert healthcheck.main(["--every-address", url]) == 1
     output = capsys.readouterr()
-    assert output.out == f"http://127.0.0.1:{server.port}/: 200 here\n"
+    assert output.out == f"http://127.0.0.1:{server.port}/: 200 hello\n"
     assert output.err.startswith(f"http://127.0.0.3:{server.port}/: ")
 
 
@@ -143,15 +143,15 @@ def test_listen_addresses_are_requested_by_default(
 ) -> None:
     """The hosts are used: neither of the two servers listens on 127.0.0.1."""
     with (
-        running_server(folder, None, host="127.0.0.2") as one,
-        running_server(folder, None, host="::1") as other,
+        running_server(folder, None, host="127.0.0.2") as first,
+        running_server(folder, None, host="::1") as second,
     ):
-        listening = f"127.0.0.2:{one.port} [::1]:{other.port}"
+        listening = f"127.0.0.2:{first.port} [::1]:{second.port}"
         monkeypatch.setenv("LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS", listening)
         # The application of the tests has no health endpoint.
         assert healthcheck.main([]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        f"http://127.0.0.2:{one.port}/-/healthy: 404 Not Found",
-        f"http://[::1]:{other.port}/-/healthy: 404 Not Found",
+        f"http://127.0.0.2:{first.port}/-/healthy: 404 Not Found",
+        f"http://[::1]:{second.port}/-/healthy: 404 Not Found",
     ]

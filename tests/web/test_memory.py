@@ -116,13 +116,13 @@ def test_closed_connection_leaves_no_reference_cycle(folder: Path, tls: bool) ->
         )
         writer.write(sent)
         if sent == REQUEST:
-            await reader.readuntil(b"here")
+            await reader.readuntil(b"hello")
         writer.transport.abort()
 
     async def run() -> list[object]:
         (listening,) = bind("127.0.0.1", 0)
         with listening:
-            acceptor = open_acceptor(listening, access, b"here")
+            acceptor = open_acceptor(listening, access, b"hello")
             port = listening.getsockname()[1]
             for sent, handshake in (
                 (b"", False),

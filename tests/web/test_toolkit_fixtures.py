@@ -21,7 +21,7 @@ from tests.web.running_server import TLS, RunningServer, basic_auth, bcrypt_hash
 VERIFY_IF_GIVEN = f"{TLS}, client_auth_type: VerifyClientCertIfGiven"
 MUTUAL = f"{TLS}, client_auth_type: RequireAndVerifyClientCert"
 SELF_SIGNED = f"{MUTUAL}, client_ca_file: stranger.pem"
-ANY = "client_auth_type: RequireAnyClientCert"
+ANY_CLIENT_CERT = "client_auth_type: RequireAnyClientCert"
 
 
 def inline(folder: Path, **files: str) -> str:
@@ -63,13 +63,14 @@ USERS = (
     f"carol: {bcrypt_hash('carol123')}, dave: {bcrypt_hash('dave123')}}}\n"
 )
 HEADERS = "http_server_config: {{headers: {{{}}}}}"
-RATE = "rate_limit: {{interval: {}, burst: 0}}"
-SOME = "[TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]"
-SWAPPED = "[TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"
-ONE = "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384], max_version: TLS12"
+RATE_LIMIT = "rate_limit: {{interval: {}, burst: 0}}"
+TWO_CIPHERS = "[TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]"
+SWAPPED_CIPHERS = "[TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"
+ONE_CIPHER = "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384], max_version: TLS12"
 ALL_CIPHERS = ", ".join([*tls_names.CIPHERS, *tls_names.TLS13_CIPHERS])
 ALL_CURVES = "CurveP256, CurveP384, CurveP521, X25519"
 BOTH_CIPHERS = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
+CLIENT_ORDER = "prefer_server_cipher_suites: false"
 LIMITED = "min_version: TLS12, max_version: TLS12"
 
 TABLE: dict[str, tuple[str, tuple[Outcome, ...]]] = {
@@ -78,9 +79,12 @@ TABLE: dict[str, tuple[str, tuple[Outcome, ...]]] = {
         (Encrypted(certificate="stranger"), Encrypted(None)),
     ),
     # A difference: Python's ssl cannot require a certificate without verifying it.
-    "tls_config_noAuth.requireanyclientcert.good": (f"{TLS}, {ANY}}}", (Refused("RequireAnyClientCert"),)),
+    "tls_config_noAuth.requireanyclientcert.good": (
+        f"{TLS}, {ANY_CLIENT_CERT}}}",
+        (Refused("RequireAnyClientCert"),),
+    ),
     "tls_config_noAuth.requireanyclientcertkeyinline.good": (
-        f"tls_server_config: {{cert_file: server.pem, key: K, {ANY}}}",
+        f"tls_server_config: {{cert_file: server.pem, key: K, {ANY_CLIENT_CERT}}}",
         (Refused("RequireAnyClientCert"),),
     ),
     "auth_clientCAs_invalid.bad": (f"{TLS}, client_ca_file: somefile}}", (Refused("client_ca"),)),
@@ -160,13 +164,13 @@ TABLE: dict[str, tuple[str, tuple[Outcome, ...]]] = {
         (Refused("key_file is missing"),),
     ),
     "noAuth_noHTTP2.good": (
-        f"{VERIFY_IF_GIVEN}, {ONE}}}\nhttp_server_config: {{http2: false}}",
+        f"{VERIFY_IF_GIVEN}, {ONE_CIPHER}}}\nhttp_server_config: {{http2: false}}",
         (Encrypted(),),
     ),
     # A difference: the toolkit refuses it, since HTTP/2 needs another cipher suite. Here, there is no HTTP/2.
-    "noAuth_noHTTP2Cipher.bad": (f"{VERIFY_IF_GIVEN}, {ONE}}}", (Encrypted(),)),
+    "noAuth_noHTTP2Cipher.bad": (f"{VERIFY_IF_GIVEN}, {ONE_CIPHER}}}", (Encrypted(),)),
     "noAuth_someCiphers.good": (
-        f"{VERIFY_IF_GIVEN}, cipher_suites: {SOME}, {LIMITED}}}",
+        f"{VERIFY_IF_GIVEN}, cipher_suites: {TWO_CIPHERS}, {LIMITED}}}",
         (
             Encrypted(ciphers="ECDHE-RSA-AES128-GCM-SHA256"),
             Encrypted(None, ciphers="ECDHE-RSA-AES256-SHA"),
@@ -174,7 +178,7 @@ TABLE: dict[str, tuple[str, tuple[Outcome, ...]]] = {
         ),
     ),
     "noAuth_someCiphers_noOrder.good": (
-        f"{VERIFY_IF_GIVEN}, cipher_suites: {SWAPPED}, prefer_server_cipher_suites: false, {LIMITED}}}",
+        f"{VERIFY_IF_GIVEN}, cipher_suites: {SWAPPED_CIPHERS}, {CLIENT_ORDER}, {LIMITED}}}",
         (Encrypted(ciphers=BOTH_CIPHERS, cipher="ECDHE-RSA-AES128-GCM-SHA256"),),
     ),
     "noAuth_someCurves.good": (
@@ -189,8 +193,8 @@ TABLE: dict[str, tuple[str, tuple[Outcome, ...]]] = {
         f"{VERIFY_IF_GIVEN}, min_version: TLS111}}",
         (Refused("unknown TLS version"),),
     ),
-    "rate_limiter_nonblocking": (RATE.format(0), (Plain((200,) * 10),)),
-    "rate_limiter_one_second": (RATE.format("1s"), (Plain((429,) * 10),)),
+    "rate_limiter_nonblocking": (RATE_LIMIT.format(0), (Plain((200,) * 10),)),
+    "rate_limiter_one_second": (RATE_LIMIT.format("1s"), (Plain((429,) * 10),)),
     "users.good": (
         f"{TLS}}}\n{USERS}",
         (
