@@ -6,7 +6,7 @@
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make dashboards   Grafana's dashboards, from dashboards/source
 # make bench    figures (ratios within one run)
-# make docs     the generated pages of docs/, from the code
+# make docs     docs/configuration.md and docs/metrics.md, from the code
 # make chart    brings the Helm chart's copies, schema and README up to date
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
 # make test-image   builds the image on a Debian of debootstrap's and runs it as the chart says (root, minutes)
@@ -70,7 +70,7 @@ dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.generate
 
 docs: $(VENV)/dev
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate_metrics
 	$(BIN)/python -m docs.generate_configuration
 
 chart: $(VENV)/dev

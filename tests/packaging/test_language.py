@@ -12,8 +12,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from docs.generate import metrics
-from libvirt_lifecycle_exporter.cli.main import command as main
+from docs.generate_metrics import metrics
+from libvirt_lifecycle_exporter.cli.main import command
 
 ROOT = Path(__file__).parents[2]
 UNCLEAR = (
@@ -47,7 +47,7 @@ UNCLEAR = (
 )
 PATTERN = re.compile(rf"\b(?:{'|'.join(UNCLEAR)})\b", re.IGNORECASE)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
-COMMANDS = ((), ("run",), ("check",), ("demo",), ("events",), ("incidents",))
+COMMANDS = ((), ("check",), ("demo",), ("events",), ("incidents",))
 
 
 def pages() -> Iterator[Path]:
@@ -101,9 +101,9 @@ def test_dashboards_have_no_unclear_phrase() -> None:
         assert [phrase for text in texts for phrase in unclear(text)] == [], page.name
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words) or "all")
-def test_command_line_help_has_no_unclear_phrase(command: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(main, [*command, "--help"])
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda one: " ".join(one) or "all")
+def test_command_line_help_has_no_unclear_phrase(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(command, [*words, "--help"])
     assert shown.exit_code == 0
     assert unclear(shown.output) == []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import HERE, NOTES, Metric, metrics, pages
+from docs.generate_metrics import HERE, NOTES, Metric, metrics, pages
 
 ROOT = HERE.parent
 PAGES = sorted(

@@ -1,11 +1,11 @@
-"""Generate the pages of the documentation that list what the code defines: ``make docs``.
+"""Generate docs/metrics.md from the code: ``make docs``.
 
-    python -m docs.generate [--check]
+    python -m docs.generate_metrics [--check]
 
 With ``--check`` nothing is written; the exit code is 1 if a page is out of date. tests/prometheus/test_metrics_page.py
 checks the same.
 
-``metrics.md``: every metric with type, labels, unit, cardinality and stability. Name, type, labels and HELP text come from
+The page has every metric with type, labels, unit, cardinality and stability. Name, type, labels and HELP text come from
 ``metrics/families.py`` and ``metrics/self_metrics.py``; ``NOTES`` below adds what the code does not say.
 """
 
