@@ -244,7 +244,9 @@ def test_a_driver_without_a_monitor_is_left_alone(session_daemon: Daemon, witnes
     del witness
     with short_root() as root, Exporter(root, [session_daemon.test_uri], extra_args=IMPATIENT) as exporter:
         until(
-            lambda: "no probes for the signal emulator" in exporter.log_text(), PATIENCE, "the log to say so"
+            lambda: "hang probe not supported by the driver" in exporter.log_text(),
+            PATIENCE,
+            "the log message",
         )
-        assert exporter.log_text().count("no probes for the signal") == 1
+        assert exporter.log_text().count("hang probe not supported by the driver") == 1
         assert exporter.value("libvirt_domain_hung", domain="test", signal="emulator") == 0
