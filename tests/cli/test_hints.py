@@ -157,7 +157,7 @@ def test_expired_server_certificate(serve: Callable[..., TlsServer], authority: 
     assert "has expired or is not valid yet" in hint_of(tls(server, pki))
 
 
-def test_reason_is_told_for_each_of_two_servers(
+def test_each_of_two_servers_has_its_own_reason(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
     """libvirt's warnings of both come from one place in its source, and only the first is logged."""
