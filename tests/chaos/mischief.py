@@ -14,7 +14,7 @@ from tests.chaos.ledger import Interval, Intervals
 from tests.lab.witness import Witness
 
 LINE = re.compile(
-    r'^ts=(?P<ts>\S+) .*?msg="connection (?P<label>\S+?):? (?P<what>is up|it is down)', re.MULTILINE
+    r'^ts=(?P<ts>\S+) .*?msg="connection (?P<what>up|down)" connection="?(?P<label>[^\s"]+)', re.MULTILINE
 )
 SHORT, LONG = 1.0, 4.5
 """Seconds of frost: what the exporter bears, and what makes it take the connection for lost."""
@@ -120,8 +120,8 @@ class Mischief:
         lines = [(self.true_time(at), what) for at, what in log_lines(self.exporter.log, label)]
         now = time.time()
         found = []
-        for began in (at for at, what in lines if what == "is up"):
-            downs = [at for at, what in lines if what != "is up" and at >= began]
+        for began in (at for at, what in lines if what == "up"):
+            downs = [at for at, what in lines if what != "up" and at >= began]
             end = min((at for at in (*self.ends, *downs) if at >= began), default=now)
             if end in downs:
                 end = min([end, *(frost for frost in self.frosts if began <= frost <= end)])

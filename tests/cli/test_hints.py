@@ -144,7 +144,7 @@ def test_client_certificate_of_another_authority(pki: Path, tmp_path: Path) -> N
 
 def test_server_of_an_unknown_issuer(serve: Callable[..., TlsServer], pki: Path, tmp_path: Path) -> None:
     server = serve(Authority(tmp_path / "other", "other").issue("server"))
-    assert "CA certificate of this side did not sign the server's certificate" in hint_of(tls(server, pki))
+    assert "local CA certificate did not sign the server's certificate" in hint_of(tls(server, pki))
 
 
 def test_server_of_another_name(serve: Callable[..., TlsServer], authority: Authority, pki: Path) -> None:
@@ -157,7 +157,7 @@ def test_expired_server_certificate(serve: Callable[..., TlsServer], authority: 
     assert "has expired or is not valid yet" in hint_of(tls(server, pki))
 
 
-def test_reason_is_told_for_each_of_two_servers(
+def test_each_of_two_servers_has_its_own_reason(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
     """libvirt's warnings of both come from one place in its source, and only the first is logged."""
@@ -181,7 +181,7 @@ def test_server_that_rejects_the_client(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
     server = serve(authority.issue("server"), authority.folder / "ca.pem")
-    assert "most often it rejects the client certificate" in hint_of(tls(server, pki))
+    assert "usually because the client certificate is missing" in hint_of(tls(server, pki))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls", "libssh", "libssh2"])
@@ -191,13 +191,11 @@ def test_refused_port(transport: str, pki: Path) -> None:
 
 
 def test_unknown_host() -> None:
-    assert "no address is known for the host name nowhere.invalid" in hint_of(
-        "qemu+tcp://nowhere.invalid/system"
-    )
+    assert "the host name nowhere.invalid cannot be resolved" in hint_of("qemu+tcp://nowhere.invalid/system")
 
 
 def test_unknown_transport() -> None:
-    assert "is none of libvirt's" in hint_of("qemu+foo://localhost/system")
+    assert "libvirt does not support the transport" in hint_of("qemu+foo://localhost/system")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +212,7 @@ def test_unknown_transport() -> None:
         ),
         (
             "ssh: Could not resolve hostname h1: Name or service not known",
-            "no address is known for the host name",
+            "the host name h1 cannot be resolved",
         ),
         ("Host key verification failed.", "not known to this user"),
         ("sh: 1: nc: not found", "neither virt-ssh-helper nor nc"),
@@ -230,7 +228,7 @@ def test_ssh_error(said: str, part: str, tmp_path: Path) -> None:
 
 def test_missing_ssh_program(tmp_path: Path) -> None:
     hint = hint_of(f"qemu+ssh://u@h1/system?command={tmp_path}/none")
-    assert f"{tmp_path}/none does not exist on this side" in hint
+    assert f"{tmp_path}/none does not exist on the exporter's host" in hint
 
 
 def test_silent_ssh_has_no_hint() -> None:

@@ -58,7 +58,7 @@ def test_abandoned_attempt_leaves_no_ssh(fake_ssh: Path, tmp_path: Path) -> None
         found = until(lambda: pids(fake_ssh), SOON, "ssh to run")
         exporter.wait_until(lambda: are_gone(found), what="ssh and its child to end")
         exporter.wait_until(lambda: pids(fake_ssh) != found, what="the next attempt")
-        assert "no answer to the attempt to connect within 0.5 s" in exporter.log_text()
+        assert "no answer to the connection attempt within 0.5 s" in exporter.log_text()
     found = pids(fake_ssh)
     until(lambda: are_gone(found), SOON, "ssh and its child to end")
 

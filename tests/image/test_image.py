@@ -128,7 +128,7 @@ def test_libvirt_refuses_whom_its_host_does_not_know(
     with contained(image, node, tmp_path, "defaults", (f"podSecurityContext.{setting}=54321",)) as pod:
         said = pod.execute(["libvirt-lifecycle-exporter", "check", pod.container["args"][0]])
         assert f"Failed to find {record} record" in said.stdout
-        assert f"hint: libvirt's host does not know this {record} by name" in said.stdout
+        assert f"hint: the {record} of the exporter does not exist on libvirt's host" in said.stdout
         assert not pod.probe("readiness")
 
 

@@ -183,7 +183,7 @@ def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None
     asked = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
     said = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert said.returncode == (1 if AS_ROOT else 0), said
-    assert ("hint: libvirt's host does not know this user by name" in said.stdout) is AS_ROOT
+    assert ("hint: the user of the exporter does not exist on libvirt's host" in said.stdout) is AS_ROOT
 
 
 def test_the_sandbox_holds(sandbox: Sandbox) -> None:

@@ -86,7 +86,7 @@ def growth(before: Telling, after: Telling, metric: str, *labels: str) -> Counte
 
 
 @each
-def test_counted_once_for_the_best_provable_reason(aftermath: Aftermath, unseen: Unseen) -> None:
+def test_missed_event_is_counted_once_with_provable_reason(aftermath: Aftermath, unseen: Unseen) -> None:
     expected = {unseen.name: unseen.expected(libvirt_is_there=aftermath.blindness.libvirt_is_there)}
     expected |= dict.fromkeys(aftermath.others[unseen.name], unseen.renamed)
     sources = {"reconcile"} if aftermath.blindness.libvirt_is_there else {"reconcile", "callback"}
@@ -99,7 +99,7 @@ def test_counted_once_for_the_best_provable_reason(aftermath: Aftermath, unseen:
 
 
 @each
-def test_an_incident_is_opened_where_it_is_one_and_only_there(aftermath: Aftermath, unseen: Unseen) -> None:
+def test_incident_is_opened_only_for_failures(aftermath: Aftermath, unseen: Unseen) -> None:
     incidents = aftermath.new_incidents(unseen.name)
     assert [incident.kind for incident in incidents] == ([unseen.incident] if unseen.incident else [])
     assert all(incident.closed_at is None for incident in incidents)
@@ -109,7 +109,7 @@ def test_an_incident_is_opened_where_it_is_one_and_only_there(aftermath: Afterma
 
 
 @every_night
-def test_the_inventory_and_the_totals_grow_by_as_much(aftermath: Aftermath) -> None:
+def test_inventory_and_totals_match_the_events(aftermath: Aftermath) -> None:
     night = happenings(aftermath.blindness)
     before, after = aftermath.before, aftermath.after
     assert growth(before, after, INVENTORY, "change", "reason") == Counter(
@@ -133,14 +133,14 @@ def test_nothing_is_counted_again_by_further_listings(aftermath: Aftermath) -> N
 
 
 @every_night
-def test_a_restart_in_which_nothing_happens_counts_nothing(aftermath: Aftermath) -> None:
+def test_restart_without_changes_counts_nothing(aftermath: Aftermath) -> None:
     blind = {key: value for key, value in aftermath.restarted.counters.items() if key[0] == UNOBSERVED}
     assert aftermath.restarted.accounts == aftermath.later.accounts
     assert aftermath.restarted.counters == aftermath.later.counters | blind
 
 
 @every_night
-def test_blind_time_is_counted(aftermath: Aftermath) -> None:
+def test_unobserved_time_is_counted(aftermath: Aftermath) -> None:
     seconds = [
         sum(value for key, value in telling.counters.items() if key[0] == UNOBSERVED)
         for telling in (aftermath.before, aftermath.after, aftermath.later, aftermath.restarted)
@@ -151,7 +151,7 @@ def test_blind_time_is_counted(aftermath: Aftermath) -> None:
     assert seconds[3] > seconds[2]
 
 
-def test_a_stop_whose_verdict_was_open_when_the_exporter_was_killed_is_counted_once(
+def test_pending_stop_survives_a_killed_exporter_once(
     own_daemon: Daemon, own_witness: Witness, guests: Guests
 ) -> None:
     names = [f"open-{number}" for number in range(6)]
@@ -175,9 +175,7 @@ def test_a_stop_whose_verdict_was_open_when_the_exporter_was_killed_is_counted_o
             assert told.of(name).shown == told.of(name).counted
 
 
-def test_a_migration_while_the_exporter_was_down_is_neither_a_stop_nor_a_boot(
-    hosts: Hosts, guests: Guests
-) -> None:
+def test_missed_migration_is_no_stop_and_no_boot(hosts: Hosts, guests: Guests) -> None:
     uris = [f"{host.name}={host.daemon.uri}" for host in (hosts.here, hosts.there)]
     road = Road("moved-unseen", IDLE, hosts, guests)
     try:
@@ -202,7 +200,7 @@ def test_a_migration_while_the_exporter_was_down_is_neither_a_stop_nor_a_boot(
         road.close()
 
 
-def test_a_host_that_shuts_its_guests_down_is_no_burst_of_incidents(
+def test_host_shutdown_opens_no_incidents(
     session_daemon: Daemon, guests: Guests, witness: Witness, exporter: Exporter
 ) -> None:
     with ExitStack() as house:

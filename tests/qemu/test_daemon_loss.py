@@ -72,9 +72,7 @@ def lose(request: pytest.FixtureRequest) -> Callable[[Daemon], None]:
     return LOSSES[request.param]
 
 
-def test_events_flow_again_after_a_loss_and_after_the_next(
-    post: Post, lose: Callable[[Daemon], None]
-) -> None:
+def test_events_are_counted_after_each_reconnect(post: Post, lose: Callable[[Daemon], None]) -> None:
     for times in (1, 2):
         lose(post.daemon)
         post.witness.wait_connected(times + 1)
@@ -82,7 +80,7 @@ def test_events_flow_again_after_a_loss_and_after_the_next(
     post.proves_that_events_flow()
 
 
-def test_a_guest_that_outlives_its_daemon_is_heard_again(post: Post, lose: Callable[[Daemon], None]) -> None:
+def test_guest_that_survives_the_daemon_is_observed_again(post: Post, lose: Callable[[Daemon], None]) -> None:
     with on_stage(post.stage("outlives")) as stage:
         stage.boot()
         emulator = post.daemon.emulator_pid("outlives")
@@ -97,7 +95,7 @@ def test_a_guest_that_outlives_its_daemon_is_heard_again(post: Post, lose: Calla
     counts_agree(post.exporter, post.witness, "outlives")
 
 
-def test_a_loss_shows_and_the_page_stays(post: Post) -> None:
+def test_lost_connection_is_shown_and_metrics_remain(post: Post) -> None:
     post.daemon.kill()
     post.sees_connection(up=False)
     assert post.exporter.status("/-/healthy") == 200
@@ -107,7 +105,7 @@ def test_a_loss_shows_and_the_page_stays(post: Post) -> None:
     post.proves_that_events_flow()
 
 
-def test_a_frozen_daemon_is_noticed_and_found_again_when_it_thaws(post: Post) -> None:
+def test_frozen_daemon_is_detected_and_reconnected(post: Post) -> None:
     post.daemon.freeze()
     post.sees_connection(up=False)
     post.daemon.thaw()
@@ -118,7 +116,7 @@ def test_a_frozen_daemon_is_noticed_and_found_again_when_it_thaws(post: Post) ->
     post.proves_that_events_flow()
 
 
-def test_a_daemon_that_dies_of_its_frost_is_found_again(post: Post) -> None:
+def test_daemon_killed_while_frozen_is_reconnected(post: Post) -> None:
     """The attempt to connect hangs in the frozen one; it must not hang the next."""
     post.daemon.freeze()
     post.sees_connection(up=False)
@@ -129,7 +127,7 @@ def test_a_daemon_that_dies_of_its_frost_is_found_again(post: Post) -> None:
     post.proves_that_events_flow()
 
 
-def test_a_daemon_that_comes_up_later_is_found(
+def test_daemon_that_starts_later_is_connected(
     own_daemon: Daemon, own_witness: Witness, guests: Guests
 ) -> None:
     own_daemon.stop()
@@ -144,7 +142,7 @@ def test_a_daemon_that_comes_up_later_is_found(
         post.proves_that_events_flow()
 
 
-def test_a_killed_emulator_is_shown_within_a_second(post: Post) -> None:
+def test_killed_emulator_is_shown_within_a_second(post: Post) -> None:
     """Counted from when libvirt said so: how soon it does is libvirt's affair."""
     with on_stage(post.stage("killed")) as stage:
         stage.boot()

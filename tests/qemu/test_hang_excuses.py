@@ -145,7 +145,7 @@ def here(guests: Guests, programs: Programs) -> Iterator[Ward]:
         ward.close()
 
 
-def test_nobody_is_hung_who_has_an_excuse(here: Ward) -> None:
+def test_paused_or_busy_domain_is_never_hung(here: Ward) -> None:
     trials = 0
     for run in range(RUNS):
         here.boot(LOADED)
@@ -189,7 +189,7 @@ def two_hosts(programs: Programs) -> Iterator[Hosts]:
         yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)
 
 
-def test_nobody_is_hung_who_migrates(two_hosts: Hosts, guests: Guests) -> None:
+def test_migrating_domain_is_never_hung(two_hosts: Hosts, guests: Guests) -> None:
     """With memory that is dirtied about as fast as it is copied; given up after a while, then once more."""
     wards = [Ward(host.daemon, guests, two_hosts.exporter) for host in (two_hosts.here, two_hosts.there)]
     took: list[float] = []

@@ -41,7 +41,7 @@ def ward(daemon: Daemon, guests: Guests) -> Iterator[Ward]:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(ward: Ward, action: str) -> None:
+def test_expired_watchdog_is_a_hang_with_every_action(ward: Ward, action: str) -> None:
     name = f"unfed-{action}"
     ward.boot([name], Guest("watchdog", hardware=Hardware(watchdog=action)))
     ward.exporter.wait_until(lambda: ward.times(name, "hung", "watchdog"), PATIENCE, "the watchdog")
@@ -68,7 +68,7 @@ def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(ward: Ward, acti
     assert len(ward.times(name, "hung", "watchdog")) == 1
 
 
-def test_a_halted_guest_is_found_by_its_virtual_cpus_and_an_idle_or_busy_one_is_not(ward: Ward) -> None:
+def test_only_a_halted_guest_is_hung_by_vcpu(ward: Ward) -> None:
     ward.boot(["dead"], Guest("hang"))
     ward.boot(["idle"])
     ward.boot(["busy"], Guest("spin"))
@@ -86,7 +86,7 @@ def test_a_halted_guest_is_found_by_its_virtual_cpus_and_an_idle_or_busy_one_is_
     ward.waits_until_hung([], "vcpu")
 
 
-def test_an_agent_that_answers_goes_silent_and_comes_back(ward: Ward) -> None:
+def test_agent_that_stops_answering_is_hung_and_recovers(ward: Ward) -> None:
     """One that is not connected, and none at all, are no hangs meanwhile."""
     folder = ward.guests.folder
     with Agent(folder / "agent.sock") as agent:

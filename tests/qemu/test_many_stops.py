@@ -18,7 +18,7 @@ PATIENCE = 120.0
 
 
 @pytest.mark.timeout(300)
-def test_ten_guests_that_end_at_once_have_their_reasons(
+def test_ten_simultaneous_stops_have_their_reasons(
     session_daemon: Daemon, witness: Witness, exporter: Exporter, guests: Guests
 ) -> None:
     with closing(session_daemon.connect()) as connection:

@@ -101,7 +101,7 @@ def teller(
     return Teller(name, session_daemon, guests, witness, reader)
 
 
-def test_sigterm_is_named_with_its_sender(teller: Teller) -> None:
+def test_message_names_sigterm_and_its_sender(teller: Teller) -> None:
     row = teller.row(emulator_gets(signal.SIGTERM, "stopped/shutdown"), "stopped/quit")
     assert re.search(r"terminating on signal 15 from pid \d+", row.message)
 
@@ -131,7 +131,7 @@ def test_panic_that_stops_a_domain_has_no_false_message(teller: Teller) -> None:
     assert re.fullmatch(r"(\S+: terminating on signal 15 from pid \d+.*)?", row.message)
 
 
-def test_a_full_disk_is_named_by_path_and_reason(teller: Teller) -> None:
+def test_message_names_path_and_reason_of_a_full_disk(teller: Teller) -> None:
     images: list[str] = []
 
     def play(stage: Stage) -> None:
@@ -145,7 +145,7 @@ def test_a_full_disk_is_named_by_path_and_reason(teller: Teller) -> None:
     assert "enospc" in row.message
 
 
-def test_a_broken_image_is_named_by_path(teller: Teller) -> None:
+def test_message_names_the_path_of_a_broken_image(teller: Teller) -> None:
     images: list[str] = []
 
     def play(stage: Stage) -> None:
@@ -158,43 +158,43 @@ def test_a_broken_image_is_named_by_path(teller: Teller) -> None:
     assert images[0] in row.message
 
 
-def test_stop_by_the_watchdog_names_the_watchdog(teller: Teller) -> None:
+def test_message_of_a_watchdog_stop_names_the_watchdog(teller: Teller) -> None:
     unfed = Guest("watchdog", hardware=Hardware(watchdog="poweroff"))
     row = teller.row(boot_and_wait("stopped/failed"), "stopped/hung", unfed)
     assert "the guest's watchdog ran out; its action is poweroff" in row.message
     assert "shutting down" not in row.message
 
 
-def test_a_pause_by_a_full_disk_names_the_disk_and_the_error(teller: Teller) -> None:
+def test_message_of_a_pause_names_the_full_disk_and_error(teller: Teller) -> None:
     row = teller.row(disks.writes_to(disks.full, "stop", "suspended/ioerror"), "suspended/ioerror", WRITER)
     assert "blank.qcow2: enospc" in row.message
 
 
-def test_a_pause_by_a_broken_image_names_the_disk(teller: Teller) -> None:
+def test_message_of_a_pause_names_the_broken_image(teller: Teller) -> None:
     row = teller.row(disks.writes_to(disks.corrupt, "stop", "suspended/ioerror"), "suspended/ioerror", WRITER)
     assert "blank.qcow2" in row.message
 
 
-def test_a_pause_by_a_disk_whose_server_died_is_told_as_far_as_libvirt_knows(teller: Teller) -> None:
+def test_message_of_a_pause_by_a_lost_network_disk(teller: Teller) -> None:
     """Before 11.1 nothing names the disk, neither an event nor the log; then nothing is made up."""
     knows = teller.libvirt >= REMEMBERS_IO_ERRORS
     row = teller.row(disks.server_of_the_disk_dies, "suspended/ioerror", WRITER, has_words=knows)
     assert ("disk='hdb'" in row.message) == knows
 
 
-def test_a_pause_that_nobody_saw_is_told_as_far_as_libvirt_remembers(teller: Teller) -> None:
+def test_message_of_a_pause_that_was_not_observed(teller: Teller) -> None:
     row = teller.row_unseen(disks.full, "suspended/ioerror", Guest("write", HOLDABLE))
     assert row.source == "reconcile"
     assert ("blank.qcow2" in row.message) == (teller.libvirt >= REMEMBERS_IO_ERRORS)
 
 
-def test_a_pause_by_the_watchdog_names_the_watchdog(teller: Teller) -> None:
+def test_message_of_a_watchdog_pause_names_the_watchdog(teller: Teller) -> None:
     unfed = Guest("watchdog", hardware=Hardware(watchdog="pause"))
     row = teller.row(boot_and_wait("suspended/watchdog"), "suspended/watchdog", unfed)
     assert "watchdog ran out; its action is pause" in row.message
 
 
-def test_a_watchdog_is_told_with_its_action(teller: Teller) -> None:
+def test_message_of_a_watchdog_event_names_its_action(teller: Teller) -> None:
     unfed = Guest("watchdog", hardware=Hardware(watchdog="pause"))
     row = teller.row(boot_and_wait("watchdog/pause"), "watchdog/pause", unfed)
     assert "pause" in row.message

@@ -39,7 +39,7 @@ def road(migration: Migration, hosts: Hosts, guests: Guests) -> Iterator[Road]:
         road.close()
 
 
-def test_both_sides_count_what_their_libvirt_sent(
+def test_both_hosts_count_the_events_of_their_libvirt(
     migration: Migration, road: Road, hosts: Hosts, account: Callable[[str, str], None]
 ) -> None:
     try:

@@ -149,30 +149,30 @@ def test_migrated_in_and_migrated_out(road: Road, hosts: Hosts) -> None:
     assert hosts.exporter.journal.incidents(road.name) == []
 
 
-def test_crashed_is_an_event_of_its_own(watcher: Watcher) -> None:
+def test_guest_panic_is_a_separate_crashed_event(watcher: Watcher) -> None:
     panicking = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
     counts = watcher.counts(plays.boot_twice, "crashed/panicked", panicking)
     assert counts["crashed", "panicked"] == 1
     assert stops(counts) == {"destroyed": 1}, "it ran on: only the end of the test stopped it"
 
 
-def test_added_started_and_removed_shutdown_are_transient(watcher: Watcher) -> None:
+def test_transient_domain_is_added_and_removed(watcher: Watcher) -> None:
     grown = watcher.inventory_grows(plays.transient, "stopped/destroyed")
     assert grown == Counter({("added", "started"): 1, ("removed", "shutdown"): 1})
 
 
-def test_added_defined_and_removed_undefined_are_persistent(watcher: Watcher) -> None:
+def test_persistent_domain_is_added_and_removed(watcher: Watcher) -> None:
     grown = watcher.inventory_grows(plays.destroy, "stopped/destroyed")
     assert grown == Counter({("added", "defined"): 1, ("removed", "undefined"): 1})
 
 
-def test_a_redefinition_while_running_is_told(watcher: Watcher) -> None:
+def test_redefinition_of_a_running_domain_is_counted(watcher: Watcher) -> None:
     counts = watcher.counts(plays.redefine(running=True), "defined/updated")
     assert counts["defined", "updated"] == 1
     assert counts["defined", "added"] == 1
 
 
-def test_a_transient_domain_made_persistent_is_told(watcher: Watcher) -> None:
+def test_transient_domain_made_persistent_is_counted(watcher: Watcher) -> None:
     grown = watcher.inventory_grows(plays.transient_made_persistent, "defined/added")
     assert grown == Counter({("added", "started"): 1, ("removed", "undefined"): 1})
 
@@ -197,7 +197,7 @@ def test_one_selector_finds_every_stop(watcher: Watcher) -> None:
     assert sum(count for (event, _), count in counts.items() if event == "stopped") == 4
 
 
-def test_it_works_on_the_test_driver_too(session_daemon: Daemon, lab_root: Path) -> None:
+def test_driver_without_reasons_is_counted(session_daemon: Daemon, lab_root: Path) -> None:
     """Not every driver can tell every reason: what this one tells is told, and nothing is made up."""
     name = "rfc-other-driver"
     with (
@@ -220,9 +220,7 @@ def test_it_works_on_the_test_driver_too(session_daemon: Daemon, lab_root: Path)
         assert stops(counts) == {"shutdown": 1, "destroyed": 1}
 
 
-def test_a_free_form_message_stands_beside_the_reason(
-    watcher: Watcher, session_daemon: Daemon, lab_root: Path
-) -> None:
+def test_message_accompanies_the_reason(watcher: Watcher, session_daemon: Daemon, lab_root: Path) -> None:
     logs = session_daemon.root / "cache/libvirt/qemu/log"
     arguments = ("--libvirt.log-dir", str(logs))
     with (

@@ -144,7 +144,7 @@ def test_host_reboot_with_the_same_id_is_a_stop_and_a_start(host: OneGuestHost) 
     assert len(host.inferred()) == 2
 
 
-def test_power_loss_of_the_guest_and_libvirt_is_proven_without_a_boot_id(host: OneGuestHost) -> None:
+def test_power_loss_is_proven_without_a_boot_id(host: OneGuestHost) -> None:
     observe_first_run(host)
     host.lose_power()
     host.daemon.start()

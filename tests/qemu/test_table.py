@@ -28,7 +28,7 @@ def stage(scenario: Scenario, session_daemon: Daemon, guests: Guests, witness: W
         yield stage
 
 
-def test_what_is_counted_is_what_libvirt_sent(
+def test_counters_match_the_events_of_libvirt(
     scenario: Scenario,
     stage: Stage,
     exporter: Exporter,

@@ -53,7 +53,10 @@ def test_polkit_without_a_system_bus(configured: Callable[[str], Daemon]) -> Non
         env=CLEAN,
     )
     assert said.returncode == 1, said
-    assert "hint: libvirt's daemon asks polkit for permission, and finds no D-Bus system bus" in said.stdout
+    assert (
+        "hint: libvirt's daemon uses polkit for authorization, but there is no D-Bus system bus"
+        in said.stdout
+    )
     assert 'auth_unix_ro = "none"' in said.stdout
 
 

@@ -15,7 +15,7 @@ FACTS = ("libvirt_domain_state", "libvirt_domain_state_reason", "libvirt_domain_
 
 
 @pytest.mark.parametrize("driver", ["qemu", "test"])
-def test_renamed_and_started_domain_leaves_no_ghost(
+def test_renamed_and_started_domain_leaves_no_old_series(
     driver: str, session_daemon: Daemon, guests: Guests, request: pytest.FixtureRequest
 ) -> None:
     """Nothing is scraped between the rename and the start."""

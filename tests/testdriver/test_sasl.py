@@ -85,7 +85,7 @@ def test_authfile_of_the_uri_is_used(sasl_daemon: Daemon, auth_file: Path, tmp_p
 def test_auth_conf_of_the_user_is_used_by_check(sasl_daemon: Daemon, auth_file: Path, tmp_path: Path) -> None:
     said = run("check", "--libvirt.uri", sasl_daemon.uri, LIBVIRT_AUTH_FILE=str(auth_file))
     assert said.returncode == 0, said
-    assert "needs read-write access, which is granted" in said.stdout
+    assert "guest agent (--hang.guest-agent): OK (read-write access)" in said.stdout
     assert SECRET not in said.stdout + said.stderr
     config = tmp_path / "home/libvirt"
     config.mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_missing_credentials_fail_without_a_prompt(sasl_daemon: Daemon, tmp_path
     said = run("check", "--libvirt.uri", sasl_daemon.uri, XDG_CONFIG_HOME=str(tmp_path))
     assert said.returncode == 1, said
     assert "authentication" in said.stdout.lower()
-    assert "hint: libvirt asks for user and password (SASL), and none are configured" in said.stdout
+    assert "hint: libvirt requires user and password (SASL), but none are configured" in said.stdout
     assert said.stderr == ""
 
 

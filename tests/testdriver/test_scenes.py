@@ -17,7 +17,7 @@ BY_NAME = pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in 
 
 
 @BY_NAME
-def test_in_this_process(
+def test_in_process_driver_events_are_counted(
     scene: Scene, connection: Any, witness_here: Listening, page: Page, tmp_path: Path
 ) -> None:
     scene.play(connection, scene.name, tmp_path)
@@ -30,7 +30,7 @@ def test_in_this_process(
 
 
 @BY_NAME
-def test_through_a_daemon(
+def test_daemon_events_are_counted(
     scene: Scene,
     session_daemon: Daemon,
     driver_witness: Witness,

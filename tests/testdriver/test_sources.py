@@ -33,7 +33,7 @@ def silent_socket(open_folder: Path) -> Iterator[Path]:
         yield path
 
 
-def test_one_connection_that_hangs_and_one_that_is_down_delay_no_other(
+def test_hanging_or_down_connection_delays_no_other(
     silent_socket: Path, start: Callable[..., Page], connection: Any, tmp_path: Path
 ) -> None:
     page = start(
@@ -51,7 +51,7 @@ def test_one_connection_that_hangs_and_one_that_is_down_delay_no_other(
     assert body.splitlines() == ["Ready", "connection stuck is down", "connection absent is down"]
 
 
-def test_not_ready_before_anything_is_listed(silent_socket: Path, start: Callable[..., Page]) -> None:
+def test_not_ready_before_the_first_listing(silent_socket: Path, start: Callable[..., Page]) -> None:
     page = start(f"stuck=qemu+unix:///session?socket={silent_socket}")
     status, _, body = page.get("/-/ready")
     assert status == 503
@@ -59,7 +59,7 @@ def test_not_ready_before_anything_is_listed(silent_socket: Path, start: Callabl
     assert page.status("/-/healthy") == 200
 
 
-def test_a_process_that_hangs_in_libvirt_still_stops(silent_socket: Path, tmp_path: Path) -> None:
+def test_process_stops_while_a_libvirt_call_hangs(silent_socket: Path, tmp_path: Path) -> None:
     exporter = Exporter(tmp_path, [f"stuck=qemu+unix:///session?socket={silent_socket}"])
     exporter.start()
     exporter.wait_serving()
@@ -94,19 +94,20 @@ def opened_used_and_closed(holding: list[Any]) -> Connection:
     return kept
 
 
-def test_a_closed_connection_is_really_closed(caplog: pytest.LogCaptureFixture) -> None:
+def test_closed_connection_has_no_references(caplog: pytest.LogCaptureFixture) -> None:
     opened_used_and_closed(holding=[])
-    assert "still referred to" not in caplog.text
+    assert "still referenced" not in caplog.text
 
 
-def test_it_would_be_said_if_something_kept_a_closed_connection(caplog: pytest.LogCaptureFixture) -> None:
+def test_reference_to_a_closed_connection_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     holding: list[Any] = ["a domain will be kept"]
     opened_used_and_closed(holding)
-    assert "still referred to 1 times" in caplog.text
+    messages = [(record.getMessage(), getattr(record, "references", 0)) for record in caplog.records]
+    assert ("connection closed but still referenced", 1) in messages
     holding.clear()
 
 
-def test_the_same_daemon_through_two_connections_is_counted_by_each(
+def test_two_connections_to_one_daemon_count_separately(
     session_daemon: Daemon, tmp_path: Path, open_folder: Path
 ) -> None:
     uris = [f"one={session_daemon.test_uri}", f"two={session_daemon.test_uri}"]
@@ -126,9 +127,7 @@ def test_the_same_daemon_through_two_connections_is_counted_by_each(
         exporter.wait_until(lambda: exporter.lifecycle_counts("twofold", "two").total() == 4)
 
 
-def test_a_renamed_or_retitled_domain_is_seen_without_a_restart(
-    start: Callable[..., Page], connection: Any
-) -> None:
+def test_new_name_and_title_are_shown_without_restart(start: Callable[..., Page], connection: Any) -> None:
     page = start()
     page.wait_until(lambda: page.status("/-/ready") == 200)
     domain = connection.defineXML(xml("plain", "first title"))
@@ -139,7 +138,7 @@ def test_a_renamed_or_retitled_domain_is_seen_without_a_restart(
     page.wait_until(lambda: page.value("libvirt_domain_meta", domain="fancy", title="second title") == 1)
 
 
-def test_a_periodic_listing_sees_what_sends_no_event(start: Callable[..., Page], connection: Any) -> None:
+def test_periodic_listing_detects_changes_without_event(start: Callable[..., Page], connection: Any) -> None:
     page = start(snapshot_interval=0.2)
     page.wait_until(lambda: page.status("/-/ready") == 200)
     domain = connection.defineXML(xml("auto"))
@@ -148,7 +147,7 @@ def test_a_periodic_listing_sees_what_sends_no_event(start: Callable[..., Page],
     page.wait_until(lambda: page.value("libvirt_domain_meta", domain="auto", autostart="true") == 1)
 
 
-def test_a_dropped_event_forces_a_listing_that_repairs_the_state(
+def test_dropped_event_causes_a_listing_that_corrects_state(
     start: Callable[..., Page], connection: Any, tmp_path: Path
 ) -> None:
     """A queue of one, and a burst: what was dropped is counted as dropped, and the states are right."""
@@ -174,7 +173,7 @@ def test_a_dropped_event_forces_a_listing_that_repairs_the_state(
     assert counted + lost == received
 
 
-def test_5000_domains_appear_and_vanish(start: Callable[..., Page], connection: Any) -> None:
+def test_5000_domains_are_added_and_removed(start: Callable[..., Page], connection: Any) -> None:
     page = start(series_ttl=0.0)
     page.wait_until(lambda: page.status("/-/ready") == 200)
     for number in range(5000):
@@ -192,7 +191,7 @@ def test_5000_domains_appear_and_vanish(start: Callable[..., Page], connection: 
     page.wait_until(gone, 30)
 
 
-def test_hostile_names_are_counted_each_for_itself(start: Callable[..., Page], connection: Any) -> None:
+def test_unusual_domain_names_are_counted_separately(start: Callable[..., Page], connection: Any) -> None:
     page = start()
     page.wait_until(lambda: page.status("/-/ready") == 200)
     names = ['quo"te', "back\\slash", "\\n", "🐎🐎", "x" * 10_000, "x" * 9_999, "a b", "{}", "ž"]
@@ -212,9 +211,7 @@ def test_hostile_names_are_counted_each_for_itself(start: Callable[..., Page], c
     assert {name for name in names if len(name) < 100} <= set(counted())
 
 
-def test_scrapes_do_not_disturb_the_counting(
-    start: Callable[..., Page], connection: Any, tmp_path: Path
-) -> None:
+def test_scrapes_do_not_affect_counters(start: Callable[..., Page], connection: Any, tmp_path: Path) -> None:
     page = start()
     page.wait_until(lambda: page.status("/-/ready") == 200)
     domain = boot(connection, "busy", tmp_path)

@@ -33,7 +33,7 @@ def says(log: Path) -> str:
     return read_end_reason(log.parent, "web")
 
 
-def test_the_last_words_are_told_without_the_command_line(log: Path) -> None:
+def test_last_lines_are_returned_without_the_command_line(log: Path) -> None:
     log.write_text(START + COMMAND + KILLED + STAMP + "shutting down, reason=shutdown\n")
     assert says(log) == "qemu-system-x86_64: terminating on signal 15 from pid 1234 (virsh)"
     for part in ("PATH", "/usr/bin", "-name", "starting up", STAMP):
@@ -47,12 +47,12 @@ def test_only_the_last_run_counts(log: Path) -> None:
     assert says(log) == "char dev"
 
 
-def test_a_run_that_said_nothing_says_nothing(log: Path) -> None:
+def test_run_without_output_has_no_reason(log: Path) -> None:
     log.write_text(START + STAMP + "shutting down, reason=crashed\n" + START + COMMAND)
     assert says(log) == ""
 
 
-def test_how_a_domain_is_set_up_is_no_reason_for_its_end(log: Path) -> None:
+def test_configuration_messages_are_no_reason(log: Path) -> None:
     tainted = STAMP + "Domain id=7 is tainted: custom-argv\n"
     log.write_text(START + COMMAND + tainted + STAMP + "shutting down, reason=crashed\n")
     assert says(log) == ""
@@ -162,12 +162,12 @@ def test_time_stamp_out_of_range_is_no_error(log: Path) -> None:
     assert says(log) == "qemu: it failed"
 
 
-def test_four_lines_are_enough(log: Path) -> None:
+def test_reason_has_at_most_four_lines(log: Path) -> None:
     log.write_text(START + "".join(f"line {n}\n" for n in range(9)))
     assert says(log) == "line 5; line 6; line 7; line 8"
 
 
-def test_a_huge_file_costs_its_end_only(log: Path) -> None:
+def test_only_the_end_of_a_huge_file_is_read(log: Path) -> None:
     with log.open("wb") as file:
         file.truncate(1 << 40)
         file.seek(0, os.SEEK_END)
@@ -175,13 +175,13 @@ def test_a_huge_file_costs_its_end_only(log: Path) -> None:
     assert says(log) == "the last word"
 
 
-def test_one_endless_line_is_cut(log: Path) -> None:
+def test_endless_line_is_truncated(log: Path) -> None:
     log.write_text("x" * 1_000_000)
     assert says(log).startswith("xxx")
     assert len(says(log)) <= MESSAGE_LIMIT
 
 
-def test_control_characters_and_terminal_escapes_do_not_pass(log: Path) -> None:
+def test_control_characters_and_escapes_are_removed(log: Path) -> None:
     log.write_bytes(b"\x1b[2J\x1b]0;owned\x07red\x00\x08\x7f\r\nnext\xc2\x9b31m\tline\x0b\x0cend\xc2\x85\n")
     assert says(log).isprintable()
     assert "\x1b" not in says(log)
@@ -189,23 +189,23 @@ def test_control_characters_and_terminal_escapes_do_not_pass(log: Path) -> None:
     assert "red" in says(log)
 
 
-def test_line_separators_of_every_kind_make_no_new_line(log: Path) -> None:
+def test_unicode_line_separators_make_no_new_line(log: Path) -> None:
     log.write_text("a\u2028b\u2029c\x1cd\n")
     assert says(log) == "a; b; c; d"
 
 
-def test_nothing_invisible_passes(log: Path) -> None:
+def test_invisible_characters_are_removed(log: Path) -> None:
     log.write_text("safe\u202eevil\u2066x\u200by\u00adz\ufeff ok\u00a0fine žluť 🐎\n")
     assert says(log) == "safe evil x y z ok fine žluť 🐎"
 
 
-def test_invalid_utf8_is_shown_as_such(log: Path) -> None:
+def test_invalid_utf8_is_replaced(log: Path) -> None:
     log.write_bytes(b"caf\xe9 \xff\xfe \xed\xa0\x80 end\n")
     assert says(log).startswith("caf\ufffd")
     says(log).encode()
 
 
-def test_a_link_is_not_followed(log: Path, tmp_path: Path) -> None:
+def test_symbolic_link_is_not_followed(log: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the secret\n")
     log.symlink_to(secret)
@@ -213,12 +213,12 @@ def test_a_link_is_not_followed(log: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(10)
-def test_a_pipe_blocks_nobody(log: Path) -> None:
+def test_named_pipe_does_not_block(log: Path) -> None:
     os.mkfifo(log)
     assert says(log) == ""
 
 
-def test_a_link_that_leads_to_itself_says_nothing(log: Path) -> None:
+def test_link_to_itself_has_no_reason(log: Path) -> None:
     log.symlink_to(log)
     assert says(log) == ""
     log.unlink()
@@ -228,7 +228,7 @@ def test_a_link_that_leads_to_itself_says_nothing(log: Path) -> None:
     assert says(log) == ""
 
 
-def test_a_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the path of a socket is short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("web.log")
@@ -248,14 +248,14 @@ def nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_what_may_not_be_read_says_nothing(log: Path) -> None:
+def test_unreadable_log_has_no_reason(log: Path) -> None:
     log.write_text("secret\n")
     log.chmod(0)
     with nobody():
         assert says(log) == ""
 
 
-def test_a_log_that_is_cut_to_nothing_while_it_is_written_says_what_came_since(log: Path) -> None:
+def test_truncated_log_returns_the_newer_output(log: Path) -> None:
     """copytruncate: who writes without O_APPEND goes on where it was, and leaves a hole before it."""
     with log.open("wb", buffering=0) as writer:
         writer.write(b"long ago\n" * 100_000)
@@ -265,7 +265,7 @@ def test_a_log_that_is_cut_to_nothing_while_it_is_written_says_what_came_since(l
     assert says(log) == "assertion failed"
 
 
-def test_a_log_that_is_rotated_all_the_time_never_raises(log: Path) -> None:
+def test_rotated_log_raises_nothing(log: Path) -> None:
     over = threading.Event()
 
     def rotate() -> None:
@@ -284,7 +284,7 @@ def test_a_log_that_is_rotated_all_the_time_never_raises(log: Path) -> None:
     assert all(words.isprintable() and len(words) <= MESSAGE_LIMIT for words in said)
 
 
-def test_the_rest_of_a_long_command_line_is_not_taken_for_words(log: Path) -> None:
+def test_end_of_a_long_command_line_is_no_reason(log: Path) -> None:
     """The piece that is read may begin in the middle of an argument."""
     arguments = "".join(
         f"-blockdev {{'node-name': 'libvirt-{n}-format', 'driver': 'qcow2'}} \\\n" for n in range(600)
@@ -298,14 +298,14 @@ def test_the_rest_of_a_long_command_line_is_not_taken_for_words(log: Path) -> No
     st.binary(max_size=2000) | st.text(max_size=500).map(lambda text: text.encode("utf-8", "surrogatepass"))
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_stands_there_one_printable_line_comes_out(log: Path, content: bytes) -> None:
+def test_any_content_gives_one_printable_line(log: Path, content: bytes) -> None:
     log.write_bytes(content)
     assert says(log).isprintable()
     assert len(says(log)) <= MESSAGE_LIMIT
     says(log).encode()
 
 
-def test_a_folder_or_nothing_at_all_says_nothing(log: Path) -> None:
+def test_directory_or_missing_file_has_no_reason(log: Path) -> None:
     assert says(log) == ""
     log.mkdir()
     assert says(log) == ""
@@ -316,7 +316,7 @@ def test_a_folder_or_nothing_at_all_says_nothing(log: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../web", "sub/web", "/web", "..", ".", ".web", "we\0b", "x" * 5000, "\ud800", "", "web.log"]
 )
-def test_no_name_leads_elsewhere(log: Path, name: str) -> None:
+def test_domain_name_cannot_leave_the_directory(log: Path, name: str) -> None:
     folder = log.parent / "logs"
     for place in (log, log.parent / "logs" / "sub" / "web.log", log.parent / "logs" / ".web.log"):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -337,7 +337,7 @@ def test_no_name_leads_elsewhere(log: Path, name: str) -> None:
         ("test:///default", None),
     ],
 )
-def test_where_the_logs_are(monkeypatch: pytest.MonkeyPatch, uri: str, folder: str | None) -> None:
+def test_log_directory_of_each_driver(monkeypatch: pytest.MonkeyPatch, uri: str, folder: str | None) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert log_directory(uri, "") == (None if folder is None else Path(folder))
     assert log_directory(uri, "/given") == Path("/given")
@@ -354,5 +354,5 @@ def test_where_the_logs_are(monkeypatch: pytest.MonkeyPatch, uri: str, folder: s
         ("qemu+ssh:///system", ""),
     ],
 )
-def test_which_driver_runs_its_domains_here(uri: str, driver: str) -> None:
+def test_local_driver_of_each_uri(uri: str, driver: str) -> None:
     assert local_driver(uri) == driver

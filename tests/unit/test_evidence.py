@@ -43,30 +43,30 @@ def logs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("pair", ["suspended/ioerror", "io_error/other"])
-def test_of_disks_libvirt_knows_most(logs: Path, pair: str) -> None:
+def test_io_errors_of_libvirt_take_precedence(logs: Path, pair: str) -> None:
     assert EvidenceCollector(URI, str(logs)).collect(Libvirt(IO_ERROR), "u-1", subject(pair)) == IO_ERROR
 
 
 @pytest.mark.parametrize("pair", ["suspended/ioerror", "io_error/other"])
-def test_where_it_knows_nothing_the_log_does(logs: Path, pair: str) -> None:
+def test_emulator_log_is_used_without_io_errors(logs: Path, pair: str) -> None:
     assert EvidenceCollector(URI, str(logs)).collect(Libvirt(), "u-1", subject(pair)) == LOGGED
 
 
 @pytest.mark.parametrize(
     "pair", ["stopped/failed", "stopped/quit", "suspended/watchdog", "crashed/panicked", "control_error/x"]
 )
-def test_an_old_io_error_is_not_blamed_for_anything_else(logs: Path, pair: str) -> None:
+def test_io_errors_are_no_evidence_for_other_events(logs: Path, pair: str) -> None:
     virt = Libvirt(IO_ERROR)
     assert EvidenceCollector(URI, str(logs)).collect(virt, "u-1", subject(pair)) == LOGGED
     assert virt.asked == 0
 
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://other/system", "test:///default", "qemu:///system"])
-def test_where_there_is_nothing_to_read_nothing_is_said(uri: str, tmp_path: Path) -> None:
+def test_missing_log_gives_no_evidence(uri: str, tmp_path: Path) -> None:
     assert EvidenceCollector(uri, str(tmp_path)).collect(Libvirt(), "u-1", subject("stopped/crashed")) == ""
 
 
-def test_a_new_connection_is_asked_anew(logs: Path) -> None:
+def test_reset_allows_another_request(logs: Path) -> None:
     evidence = EvidenceCollector(URI, str(logs))
     asked = subject("suspended/ioerror")
     assert evidence.collect(object(), "u-1", asked) == LOGGED
@@ -75,11 +75,11 @@ def test_a_new_connection_is_asked_anew(logs: Path) -> None:
     assert evidence.collect(Libvirt(IO_ERROR), "u-1", asked) == IO_ERROR
 
 
-def test_what_libvirt_is_asked_about_is_what_words_are_wanted_for() -> None:
+def test_disk_events_are_explained_events() -> None:
     assert DISK_EVENTS <= EXPLAINED
 
 
-def test_who_does_not_answer_is_not_waited_for() -> None:
+def test_hanging_read_is_abandoned() -> None:
     """A folder on storage that hangs."""
     hangs = threading.Event()
 
@@ -98,6 +98,6 @@ def test_who_does_not_answer_is_not_waited_for() -> None:
     assert said == "again"
 
 
-def test_answers_are_those_to_the_question() -> None:
+def test_each_read_returns_its_own_result() -> None:
     reader = LimitedReader(time_limit=30.0)
     assert [reader.read(lambda n=n: str(n)) for n in range(100)] == [str(n) for n in range(100)]  # type: ignore[misc]

@@ -51,7 +51,7 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
             " files"
         ),
         "",
-        "polkit is missing there",
+        "polkit is not installed on its host",
     ),
     "action not registered": (
         (89, 47),
@@ -68,7 +68,12 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         "",
         "allow org.libvirt.unix.monitor for this user",
     ),
-    "polkit refuses": ((45, 60), "authentication failed: access denied by policy", "", "polkit refuses"),
+    "polkit denies access": (
+        (45, 60),
+        "authentication failed: access denied by policy",
+        "",
+        "polkit denies access",
+    ),
     "access control": ((88, 55), "access denied: 'QEMU' denied access", "", "connect.getattr"),
     "no CA certificate": (
         CLOSED,
@@ -80,7 +85,7 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         CLOSED,
         "Cannot read CA certificate '/p/cacert.pem': Permission denied",
         "",
-        "may not read /p/cacert.pem",
+        "no permission to read /p/cacert.pem",
     ),
     "own certificate of another CA": (
         CLOSED,
@@ -92,7 +97,12 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         "",
         "/p/cacert.pem did not sign the client certificate /p/clientcert.pem",
     ),
-    "own certificate expired": (CLOSED, "The client certificate /p/c.pem has expired", "", "/p/c.pem, has"),
+    "own certificate expired": (
+        CLOSED,
+        "The client certificate /p/c.pem has expired",
+        "",
+        "/p/c.pem has expired",
+    ),
     "unknown issuer": ((45, 7), PEER, f"{INVALID}The certificate hasn't got a known issuer.", "did not sign"),
     "peer expired": ((45, 7), PEER, f"{INVALID}The certificate is not trusted.", "has expired or is not"),
     "peer of another name": (
@@ -106,13 +116,13 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         (45, 7),
         "authentication failed: TLS handshake failed A TLS fatal alert has been received.",
         "",
-        "the server refuses the TLS connection",
+        "rejects the TLS connection",
     ),
     "no TLS on the port": (
         (45, 7),
         "authentication failed: TLS handshake failed An unexpected TLS packet was received.",
         "",
-        "does not speak TLS",
+        "does not use TLS",
     ),
     "client certificate rejected": (
         CLOSED,
@@ -136,7 +146,7 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         CLOSED,
         SSH.format("ssh: Could not resolve hostname h1: Name or service not known"),
         "",
-        "no address is known for the host name h1",
+        "the host name h1 cannot be resolved",
     ),
     "ssh refused port": (
         CLOSED,
@@ -157,7 +167,7 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         CLOSED,
         SSH.format("ssh: connect to host h1 port 22: No route to host"),
         "",
-        "h1, port 22, cannot be reached",
+        "ssh cannot reach h1, port 22",
     ),
     "ssh missing key": (
         CLOSED,
@@ -196,13 +206,13 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
             f"virt-ssh-helper: cannot connect to '/run/libvirt/libvirt-sock-ro': {SOCKET}Permission denied"
         ),
         "",
-        "ssh works, but its user may not open",
+        "ssh works, but its user has no permission to open",
     ),
     "ssh not installed": (
         CLOSED,
         SSH.format("libvirt:  error : cannot execute binary /usr/bin/ssh: No such file or directory"),
         "",
-        "/usr/bin/ssh does not exist on this side",
+        "/usr/bin/ssh does not exist on the exporter's host",
     ),
     "libssh host key changed": ((45, 66), CHANGED, "", "differs from the one in /root/known"),
     "libssh2 host key changed": ((45, 50), CHANGED, "", "differs from the one in /root/known"),
@@ -227,7 +237,7 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
             " Connection reset by peer"
         ),
         "",
-        "not as an ssh server does",
+        "is not an ssh server",
     ),
     "SASL without credentials": (
         (45, 13),
@@ -246,13 +256,13 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         "libsasl2-modules",
     ),
     "ESX without credentials": ((45, 46), "authentication failed: Password request failed", "", "auth.conf"),
-    "socket missing": (CLOSED, f"{SOCKET}No such file or directory", "", "the daemon's socket is not there"),
+    "socket missing": (CLOSED, f"{SOCKET}No such file or directory", "", "libvirt-sock-ro does not exist"),
     "socket without daemon": (CLOSED, f"{SOCKET}Connection refused", "", "no daemon listens on it"),
     "socket denied": (
         CLOSED,
         f"{SOCKET}Permission denied",
         "",
-        "may not open the socket /run/libvirt/libvirt",
+        "no permission to open the socket /run/libvirt/libvirt",
     ),
     "port refused": (
         CLOSED,
@@ -270,15 +280,25 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         CLOSED,
         "Unable to resolve address 'h1' service '16514': Name or service not known",
         "",
-        "no address is known for the host name h1",
+        "the host name h1 cannot be resolved",
     ),
-    "unknown user": ((38, 0), "Failed to find user record for uid '65532'", "", "know this user by name"),
-    "unknown group": ((38, 0), "Failed to find group record for gid '65532'", "", "know this group by name"),
+    "unknown user": (
+        (38, 0),
+        "Failed to find user record for uid '65532'",
+        "",
+        "the user of the exporter does not exist",
+    ),
+    "unknown group": (
+        (38, 0),
+        "Failed to find group record for gid '65532'",
+        "",
+        "the group of the exporter does not exist",
+    ),
     "unknown transport": (
         (8, 13),
         "invalid argument: remote_open: transport in URL not recognised (should be tls|unix|ssh)",
         "",
-        "none of libvirt's",
+        "does not support the transport",
     ),
     "unknown driver": (
         (5, 0),
@@ -290,7 +310,7 @@ RECORDED: dict[str, tuple[tuple[int, int], str, str, str]] = {
         (29, 20),
         "operation forbidden: read only access prevents virDomainCreateXML",
         "",
-        "virDomainCreateXML over read-write connections only",
+        "virDomainCreateXML on read-write connections only",
     ),
 }
 
@@ -337,4 +357,4 @@ def test_timeout_names_max_clients() -> None:
 
 
 def test_error_of_the_connection_itself_has_no_hint() -> None:
-    assert hint_for(ConnectionError("the peer closes the connection at once")) == ""
+    assert hint_for(ConnectionError("the peer accepts connections and closes them at once")) == ""

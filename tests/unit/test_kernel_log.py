@@ -70,13 +70,13 @@ def says(log: Path, *records: str, driver: str = "qemu", subject: EvidenceReques
         f"/process_api/0123/{PLAIN}/vcpu0",
     ],
 )
-def test_whom_it_killed_and_why(log: Path, cgroup: str) -> None:
+def test_killed_process_and_reason_are_returned(log: Path, cgroup: str) -> None:
     said = says(log, report(cgroup=cgroup))
     shown = cgroup.replace("\\x5c", "\\")
     assert said == f"the kernel killed qemu-system-x86 (pid 28419): the memory limit of {shown} is reached"
 
 
-def test_a_host_without_memory_is_another_reason(log: Path) -> None:
+def test_host_out_of_memory_has_its_own_reason(log: Path) -> None:
     said = says(log, report(text=GLOBAL))
     assert said == "the kernel killed CPU 0/KVM (pid 4711): the host is out of memory"
 
@@ -95,59 +95,59 @@ def test_a_host_without_memory_is_another_reason(log: Path) -> None:
         "/machine/lxc-7-web.libvirt-lxc",
     ],
 )
-def test_of_others_it_says_nothing(log: Path, cgroup: str) -> None:
+def test_cgroup_of_another_domain_is_ignored(log: Path, cgroup: str) -> None:
     assert says(log, report(cgroup=cgroup)) == ""
 
 
 @pytest.mark.parametrize("domain_id", [1, 77, 70, -1, 0])
-def test_another_id_is_another_run(log: Path, domain_id: int) -> None:
+def test_another_domain_id_is_another_run(log: Path, domain_id: int) -> None:
     assert says(log, report(), subject=stopped(domain_id=domain_id)) == ""
 
 
 @pytest.mark.parametrize("driver", ["lxc", "ch", "test", ""])
-def test_another_drivers_domain_is_another_one(log: Path, driver: str) -> None:
+def test_domain_of_another_driver_is_ignored(log: Path, driver: str) -> None:
     assert says(log, report(), driver=driver) == ""
 
 
-def test_a_record_of_an_earlier_libvirtd_is_not_taken_for_a_new_one(log: Path) -> None:
+def test_old_record_with_the_same_id_is_ignored(log: Path) -> None:
     """Ids begin anew, and the name is the same: only the time tells."""
     assert says(log, report(before_the_stop=MAX_STOP_DELAY + 60.0)) == ""
 
 
 @pytest.mark.parametrize("ago", [0.0, MAX_STOP_DELAY - 10.0, -(CLOCK_TOLERANCE - 1.0)])
-def test_shortly_before_the_stop_is_then(log: Path, ago: float) -> None:
+def test_record_shortly_before_the_stop_matches(log: Path, ago: float) -> None:
     assert says(log, report(before_the_stop=ago))
 
 
 @pytest.mark.parametrize("ago", [MAX_STOP_DELAY + 10.0, UP_FOR, -(CLOCK_TOLERANCE + 10.0), -UP_FOR])
-def test_longer_before_or_after_is_not_then(log: Path, ago: float) -> None:
+def test_record_long_before_or_after_the_stop_is_ignored(log: Path, ago: float) -> None:
     assert says(log, report(before_the_stop=ago)) == ""
 
 
-def test_a_reason_from_the_future_is_told_in_the_kernels_word(log: Path) -> None:
+def test_unknown_constraint_is_returned_as_is(log: Path) -> None:
     record = report(text=GLOBAL).replace("CONSTRAINT_NONE", "CONSTRAINT_{NEW}")
     assert says(log, record) == "the kernel killed CPU 0/KVM (pid 4711): CONSTRAINT_{NEW}"
 
 
-def test_the_newest_that_fits_is_told(log: Path) -> None:
+def test_newest_matching_record_is_returned(log: Path) -> None:
     said = says(log, report(before_the_stop=20.0), report(text=GLOBAL, before_the_stop=1.0))
     assert "the host is out of memory" in said
 
 
-def test_only_the_kernel_itself_is_believed(log: Path) -> None:
+def test_record_of_user_space_is_ignored(log: Path) -> None:
     """Who may write to the device gets another facility."""
     record = report(text=GLOBAL)
     assert says(log, record.replace("6,440,", "14,440,")) == ""
 
 
 @pytest.mark.parametrize("place", ["oom_memcg={cgroup}", "cpuset=emulator", "task_memcg={cgroup}"])
-def test_a_cgroup_with_a_name_like_a_field_is_not_believed(log: Path, place: str) -> None:
+def test_cgroup_name_that_imitates_a_field_is_ignored(log: Path, place: str) -> None:
     """Ordinary users may make cgroup_names, and name them as they like."""
     forged = f"{place.partition('=')[0]}=/user.slice/x,task_memcg={SYSTEMD}"
     assert says(log, report(text=OOM.replace(place, forged), cgroup="/user.slice/y")) == ""
 
 
-def test_a_line_that_was_written_in_pieces_is_put_together(log: Path) -> None:
+def test_fragments_of_a_line_are_joined(log: Path) -> None:
     at, text = report(text=GLOBAL).split(";", 1)
     pieces = text[:40], text[40:200], text[200:]
     fragment = at.removesuffix("-") + "c"
@@ -160,13 +160,13 @@ def test_unknown_additions_to_the_format_are_ignored(log: Path) -> None:
     assert says(log, record, " SUBSYSTEM=memory\n", " DEVICE=+x\n")
 
 
-def test_the_newest_of_a_long_log_is_read(log: Path) -> None:
+def test_end_of_a_long_log_is_read(log: Path) -> None:
     chatter = "".join(f"6,{n},{n},-;usb 1-1: reset\n" for n in range(20_000))
     assert says(log, chatter, report())
 
 
 @pytest.mark.timeout(10)
-def test_it_is_not_waited_for_more(log: Path) -> None:
+def test_reading_does_not_wait_for_new_records(log: Path) -> None:
     """/dev/kmsg, too, has no end."""
     os.mkfifo(log)
     reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
@@ -180,13 +180,13 @@ def test_it_is_not_waited_for_more(log: Path) -> None:
         os.close(reader)
 
 
-def test_a_log_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+def test_unreadable_log_returns_nothing(tmp_path: Path) -> None:
     assert find_oom_kill("qemu", stopped(), tmp_path / "missing") == ""
     assert find_oom_kill("qemu", stopped(), tmp_path) == ""
 
 
 @pytest.mark.timeout(60)
-def test_an_endless_line_costs_no_memory(log: Path) -> None:
+def test_endless_line_uses_bounded_memory(log: Path) -> None:
     with log.open("wb") as file:
         file.truncate(64 << 20)
     assert find_oom_kill("qemu", stopped(), log) == ""
@@ -194,7 +194,7 @@ def test_an_endless_line_costs_no_memory(log: Path) -> None:
 
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-def test_a_damaged_record_says_nothing_wrong(log: Path, data: Any) -> None:
+def test_damaged_record_gives_no_wrong_result(log: Path, data: Any) -> None:
     record = report(text=GLOBAL)
     cut, length = data.draw(st.integers(0, len(record))), data.draw(st.integers(0, 40))
     noise = data.draw(st.text(st.characters(codec="latin-1", exclude_characters="\n"), max_size=20))
@@ -207,7 +207,7 @@ def test_a_damaged_record_says_nothing_wrong(log: Path, data: Any) -> None:
 
 @given(st.binary(max_size=3000))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_stands_there_nothing_is_raised(log: Path, content: bytes) -> None:
+def test_any_content_raises_nothing(log: Path, content: bytes) -> None:
     log.write_bytes(content)
     assert find_oom_kill("qemu", stopped(), log) == ""
 
@@ -234,12 +234,12 @@ def test_whatever_stands_there_nothing_is_raised(log: Path, content: bytes) -> N
         (7, "x" * 56 + "_" * 100 + "yz", "qemu-7-" + "x" * 56 + "y"),
     ],
 )
-def test_what_libvirt_calls_a_machine(domain_id: int, name: str, machine: str) -> None:
+def test_machine_name_follows_libvirt(domain_id: int, name: str, machine: str) -> None:
     assert machine_name("qemu", domain_id, name) == machine
 
 
 @given(st.integers(0, 2**31 - 1), st.text(max_size=100))
-def test_a_machines_name_is_a_host_name_and_stays_one(domain_id: int, name: str) -> None:
+def test_machine_name_is_a_valid_host_name(domain_id: int, name: str) -> None:
     machine = machine_name("qemu", domain_id, name)
     start = f"qemu-{domain_id}"
     assert machine.startswith(start)
@@ -257,14 +257,14 @@ def test_a_machines_name_is_a_host_name_and_stays_one(domain_id: int, name: str)
     st.text("abc-.01", max_size=12),
     st.text("abc-.01", max_size=12),
 )
-def test_two_runs_share_no_cgroup_unless_libvirt_names_both_alike(
+def test_runs_share_a_cgroup_only_with_equal_machine_names(
     one: int, other: int, name: str, another: str
 ) -> None:
     alike = machine_name("qemu", one, name) == machine_name("qemu", other, another)
     assert bool(cgroup_names("qemu", one, name) & cgroup_names("qemu", other, another)) == alike
 
 
-def test_a_scope_is_what_systemd_makes_of_it() -> None:
+def test_scope_name_is_escaped_as_systemd_does() -> None:
     assert cgroup_names("qemu", 7, "web-1.org") == {
         r"machine-qemu\x2d7\x2dweb\x2d1.org.scope",
         "qemu-7-web-1.org.libvirt-qemu",

@@ -56,56 +56,56 @@ def says(answer: list[str] | libvirt.libvirtError) -> str:
     return LibvirtMessages().newest_io_errors(Domain(answer), "u-1")
 
 
-def test_the_errors_are_told_and_nothing_else_is_asked_for() -> None:
+def test_only_io_errors_are_requested() -> None:
     domain = Domain([NEW])
     assert LibvirtMessages().newest_io_errors(domain, "u-1") == NEW
     assert domain.asked == [IO_ERRORS]
 
 
-def test_there_may_be_none() -> None:
+def test_no_messages_give_no_text() -> None:
     assert says([]) == ""
 
 
 @pytest.mark.parametrize("messages", [[OLD, NEW], [NEW, OLD]])
-def test_what_is_long_past_is_not_told_again(messages: list[str]) -> None:
+def test_old_message_is_omitted(messages: list[str]) -> None:
     assert says(messages) == NEW
 
 
-def test_disks_that_failed_together_are_told_together_in_whatever_language() -> None:
+def test_messages_of_the_same_minute_are_joined() -> None:
     assert says([OLD, TRANSLATED, NEW]) == f"{TRANSLATED}; {NEW}"
 
 
-def test_messages_without_a_time_are_told() -> None:
+def test_messages_without_a_time_are_returned() -> None:
     assert says(["I/O error on vda", "I/O error on vdb"]) == "I/O error on vda; I/O error on vdb"
 
 
-def test_guests_and_paths_do_not_get_through_as_they_are() -> None:
+def test_messages_are_sanitized_and_bounded() -> None:
     said = says(["I/O error: path='/images/\x1b[2J\n\u202eevil'", "x" * 100_000])
     assert said.isprintable()
     assert len(said) <= MESSAGE_LIMIT
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT])
-def test_who_does_not_know_them_is_asked_once(code: int) -> None:
+def test_unsupported_call_is_made_once(code: int) -> None:
     messages, domain = LibvirtMessages(), Domain(refusal(code))
     assert [messages.newest_io_errors(domain, "u-1") for _ in range(3)] == ["", "", ""]
     assert len(domain.asked) == 1
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_ACCESS_DENIED])
-def test_one_domain_that_cannot_be_asked_costs_no_other(code: int) -> None:
+def test_error_of_one_domain_affects_no_other(code: int) -> None:
     messages = LibvirtMessages()
     assert messages.newest_io_errors(Domain(refusal(code)), "u-1") == ""
     assert messages.newest_io_errors(Domain([NEW]), "u-2") == NEW
 
 
-def test_a_binding_that_does_not_know_them_says_nothing() -> None:
+def test_old_binding_gives_no_text() -> None:
     messages = LibvirtMessages()
     assert messages.newest_io_errors(Old(), "u-1") == ""
     assert messages.newest_io_errors(Domain([NEW]), "u-1") == "", "the binding stays the same"
 
 
-def test_a_libvirt_that_knows_them_or_not_answers_or_refuses() -> None:
+def test_test_driver_answers_or_refuses() -> None:
     """The built-in test driver: from 11.1 on it takes the flag; it has no such errors."""
     connection = libvirt.openReadOnly("test:///default")
     try:
@@ -117,5 +117,5 @@ def test_a_libvirt_that_knows_them_or_not_answers_or_refuses() -> None:
         connection.close()
 
 
-def test_the_number_is_the_one_that_libvirt_gave_it() -> None:
+def test_flag_has_the_number_of_libvirt() -> None:
     assert getattr(libvirt, "VIR_DOMAIN_MESSAGE_IOERRORS", IO_ERRORS) == IO_ERRORS == 4

@@ -15,16 +15,16 @@ NOVA = """<domain type='kvm'><name>instance-00000001</name><title>front page</ti
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_novas_metadata_is_read(version: str) -> None:
+def test_nova_metadata_is_read(version: str) -> None:
     nova = Nova("shop & co", "m1.small", "retail", "p-1", "eve", "u-1")
     assert parse_details(NOVA.format(version=version)) == DomainDetails("kvm", "front page", nova)
 
 
-def test_a_domain_without_any() -> None:
+def test_domain_without_metadata() -> None:
     assert parse_details("<domain type='qemu'><name>x</name></domain>") == DomainDetails("qemu", "", None)
 
 
-def test_half_of_novas_metadata_is_half_known() -> None:
+def test_missing_nova_elements_are_empty() -> None:
     found = parse_details(
         "<domain type='kvm'><metadata><n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'>"
         "<n:owner><n:user/></n:owner></n:instance></metadata></domain>"
@@ -43,7 +43,7 @@ def test_half_of_novas_metadata_is_half_known() -> None:
         "<!-- a comment --><?and an instruction?>",
     ],
 )
-def test_others_metadata_is_not_novas(metadata: str) -> None:
+def test_metadata_of_other_namespaces_is_ignored(metadata: str) -> None:
     found = parse_details(f"<domain type='kvm'><metadata>{metadata}</metadata></domain>")
     assert found == DomainDetails("kvm", "", None)
 
@@ -68,7 +68,7 @@ BOMB = "".join(
     ],
     ids=["bomb", "external dtd", "external entity", "cut", "empty", "nul", "huge"],
 )
-def test_what_cannot_be_read_safely_is_not_read(xml: str) -> None:
+def test_unsafe_xml_is_not_parsed(xml: str) -> None:
     assert parse_details(xml) is None
 
 
@@ -199,6 +199,6 @@ def test_reserved_name_in_platform_metadata_is_changed() -> None:
     assert found.opennebula.vm_name.startswith("_other~")
 
 
-def test_lone_surrogate_in_platform_metadata_is_refused() -> None:
+def test_lone_surrogate_in_platform_metadata_is_rejected() -> None:
     vm = f"<o:vm xmlns:o='{ONE}'><o:name>\ud800</o:name></o:vm>"
     assert parse_details(f"<domain type='kvm'><metadata>{vm}</metadata></domain>") is None

@@ -199,7 +199,7 @@ class EmulatorProbe(Probe):
                 self._suspects.pop(uuid, None)
             if answer is not None:
                 answers.append(answer._replace(waiting_client=OWN_PROBE) if uuid in hanging else answer)
-        log.debug("emulators probed", extra={"connection": self.context.label, "answers": answers})
+        log.debug("emulators probed", extra={"connection": self.context.label, "answers": str(answers)})
         self.report(answers)
 
 
