@@ -34,7 +34,7 @@ class JournalRow(NamedTuple):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """As they are to be recorded."""
+        """Return the expected attributes."""
         found = {
             "libvirt.domain.name": self.name,
             "libvirt.domain.uuid": self.uuid,
