@@ -1,11 +1,11 @@
-"""An authority, and what it signed for a server and a client; and another one that nobody knows."""
+"""Certificates of a test CA for a server and a client, and of a CA that nothing trusts."""
 
 import subprocess
 from pathlib import Path
 
 
 def certificates(folder: Path) -> Path:
-    """Writes ca.pem, server.pem, server.key, client.pem, client.key, stranger.pem into the folder."""
+    """Write ca.pem, server.pem, server.key, client.pem, client.key and stranger.pem into the folder."""
     for authority in ("ca", "stranger"):
         _openssl(
             folder,
@@ -18,7 +18,7 @@ def certificates(folder: Path) -> Path:
 
 
 def sign(folder: Path, who: str, *, by: str = "ca", extension: str = "subjectAltName=IP:127.0.0.1") -> None:
-    """Writes who.pem and who.key."""
+    """Write who.pem and who.key."""
     (folder / "extension").write_text(f"{extension}\n")
     _openssl(
         folder,

@@ -1,4 +1,4 @@
-"""A Collector of its own for each module; a daemon's test driver to tell it of."""
+"""Fixtures: a Collector per module, and a driver for the domains of libvirt's test driver."""
 
 from collections.abc import Iterator
 from pathlib import Path

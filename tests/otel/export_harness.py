@@ -1,4 +1,4 @@
-"""A journal and its deliveries, without an exporter around them."""
+"""A journal with its delivery, without the rest of the exporter."""
 
 import sqlite3
 import time
@@ -32,7 +32,7 @@ def event(
 
 
 class ExportHarness:
-    """`with` starts it; `send` puts transitions into the journal, as the worker does."""
+    """`with` starts the delivery; `send` appends transitions to the journal, like the worker."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class ExportHarness:
         return self.queue.statistics(signal)[0]
 
     def dead_letters(self) -> list[tuple[str, str]]:
-        """Signal and cause of what was set aside."""
+        """Return signal and cause of each dead letter."""
         with closing(sqlite3.connect(self.path)) as database:
             return database.execute(
                 "SELECT signal, cause FROM dead_letters ORDER BY signal, position"

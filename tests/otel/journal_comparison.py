@@ -1,4 +1,4 @@
-"""What a Collector wrote down, held against the journal."""
+"""Comparison of a Collector's output with the journal."""
 
 import sqlite3
 from collections import Counter
@@ -36,7 +36,7 @@ class JournalRow(NamedTuple):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """As they are to be recorded."""
+        """Return the expected attributes."""
         found = {
             "libvirt.domain.name": self.name,
             "libvirt.domain.uuid": self.uuid,
@@ -61,7 +61,7 @@ def read_rows(path: Path) -> list[JournalRow]:
 
 
 def pending(path: Path) -> tuple[int, int, int]:
-    """Spans, logs, and operations that are still open."""
+    """Return the numbers of pending spans, pending log records and open operations."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
         spans, logs, open_operations = database.execute(
             "SELECT (SELECT count(*) FROM pending_spans), (SELECT count(*) FROM pending_logs), "
@@ -71,19 +71,30 @@ def pending(path: Path) -> tuple[int, int, int]:
 
 
 def wait_delivered(path: Path, timeout: float = 60.0) -> None:
-    until(lambda: pending(path)[:2] == (0, 0), timeout, "everything to be delivered")
+    until(lambda: pending(path)[:2] == (0, 0), timeout, "delivery of all items")
 
 
 def compare(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
-    """The file equals the journal: each number once, ids and attributes alike, links resolve, spans bounded.
-    What came twice is byte-identical. AssertionError otherwise; returns spans and logs, each once."""
+    """Assert that the Collector's files equal the journal; return spans and log records without repetitions.
+
+    Each number occurs once with the journal's ids and attributes; links resolve; spans are bounded;
+    repetitions are byte-identical.
+    """
     rows = {row.seq: row for row in read_rows(path)}
     *_, open_operations = pending(path)
     last = max(rows)
-    until(lambda: any(log.event.number == last for log in collector.records()), 20, "the last to be on disk")
+    until(
+        lambda: any(log.event.number == last for log in collector.records()),
+        20,
+        "the last item in the Collector's files",
+    )
     if not open_operations:
         recorded = {row.span_id for row in rows.values()}
-        until(lambda: recorded <= {span.span_id for span in collector.spans()}, 20, "all spans to be on disk")
+        until(
+            lambda: recorded <= {span.span_id for span in collector.spans()},
+            20,
+            "all spans in the Collector's files",
+        )
     spans, logs = _without_duplicates(collector.spans()), _without_duplicates(collector.records())
     assert sorted(log.event.number for log in logs) == sorted(rows)
     for log in logs:
@@ -112,7 +123,7 @@ def compare(collector: Collector, path: Path) -> tuple[list[Span], list[Log]]:
 
 
 def in_order(items: list[Log] | list[Span]) -> bool:
-    """Each domain's are in the order of the journal, as far as they came for the first time."""
+    """Return whether the items of each domain are in the order of the journal, repetitions aside."""
     newest: dict[str, int] = {}
     for item in items:
         event = item.event if isinstance(item, Log) else item.events[-1]
@@ -134,5 +145,5 @@ def _without_duplicates(items: list[Any]) -> list[Any]:
     found: dict[tuple[str, int], Any] = {}
     for item in items:
         key = (item.span_id, item.event.number if isinstance(item, Log) else 0)
-        assert found.setdefault(key, item).text == item.text, "a replay differs"
+        assert found.setdefault(key, item).text == item.text, "a repetition differs"
     return list(found.values())

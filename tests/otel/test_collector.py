@@ -1,4 +1,4 @@
-"""A real Collector writes down what a real exporter tells it: what is in the journal, and nothing else."""
+"""A real Collector receives exactly the content of the journal from a real exporter."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ DOMAINS = [f"otel-{number}" for number in range(4)]
 
 
 @pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
-def test_the_collector_has_what_the_journal_has(
+def test_collector_receives_the_content_of_the_journal(
     root: Path, own_daemon: Daemon, driver: Driver, *, grpc: bool
 ) -> None:
     with (
@@ -30,7 +30,7 @@ def test_the_collector_has_what_the_journal_has(
         for _ in range(10):
             for name in DOMAINS:
                 driver.cycle(name)
-        exporter.wait_until(lambda: len(read_rows(exporter.journal.path)) == 4 * 41, what="all of it")
+        exporter.wait_until(lambda: len(read_rows(exporter.journal.path)) == 4 * 41, what="all transitions")
         wait_delivered(exporter.journal.path)
         spans, logs = compare(collector, exporter.journal.path)
         assert len(logs) == len({log.event.number for log in logs}) == 4 * 41
@@ -46,9 +46,9 @@ def test_the_collector_has_what_the_journal_has(
         assert spans[0].resource == logs[0].resource
 
 
-@pytest.mark.parametrize(("events", "told"), [("span", (5, 0)), ("log", (0, 5))])
-def test_where_a_transition_is_told_can_be_chosen(
-    root: Path, own_daemon: Daemon, driver: Driver, events: str, told: tuple[int, int]
+@pytest.mark.parametrize(("events", "expected"), [("span", (5, 0)), ("log", (0, 5))])
+def test_otel_events_selects_span_events_or_log_records(
+    root: Path, own_daemon: Daemon, driver: Driver, events: str, expected: tuple[int, int]
 ) -> None:
     flags = ("--otel.events", events, "--otel.run-spans")
     with (
@@ -61,16 +61,16 @@ def test_where_a_transition_is_told_can_be_chosen(
         driver.cycle("chosen")
         exporter.wait_until(lambda: len(read_rows(exporter.journal.path)) == 5)
         wait_delivered(exporter.journal.path)
-        until(lambda: len(collector.spans()) == 6, 10, "five spans and that of the run")
+        until(lambda: len(collector.spans()) == 6, 10, "five spans and the span of the run")
         on_spans = sum(len(span.events) for span in collector.spans())
-        assert (on_spans, len(collector.records())) == told
+        assert (on_spans, len(collector.records())) == expected
         (run,) = (span for span in collector.spans() if span.name == "run domain")
         (start,) = (span for span in collector.spans() if span.name == "start domain")
         assert run.linked("run") == [start.span_id]
         assert run.began == start.began
 
 
-def test_what_is_recorded_while_nothing_is_to_be_sent_is_never_sent(
+def test_transitions_without_an_endpoint_are_never_sent(
     root: Path, own_daemon: Daemon, driver: Driver
 ) -> None:
     journal = root / "journal"
@@ -91,8 +91,8 @@ def test_what_is_recorded_while_nothing_is_to_be_sent_is_never_sent(
         assert {log.event.number for log in collector.records()} == {2, 3, 4, 5}
 
 
-def test_a_restart_ends_what_was_under_way(root: Path, own_daemon: Daemon, driver: Driver) -> None:
-    """What is pending when the exporter is told to end is sent at once if it can be, else by the next one."""
+def test_restart_delivers_pending_items(root: Path, own_daemon: Daemon, driver: Driver) -> None:
+    """The exporter sends pending items when it stops; the next one sends the rest."""
     journal = root / "journal"
     with Collector(root) as collector:
         for number in range(3):

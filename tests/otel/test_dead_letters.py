@@ -1,4 +1,4 @@
-"""Rows that cannot be told, or hardly: they stand aside alone."""
+"""Items that cannot be encoded become dead letters; others are delivered."""
 
 import json
 import sqlite3
@@ -26,7 +26,7 @@ LARGE = "why? " * 200_000
 
 
 @pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
-def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Collector, *, grpc: bool) -> None:
+def test_only_bad_items_become_dead_letters(tmp_path: Path, collector: Collector, *, grpc: bool) -> None:
     now = time.time()
     bad = [event(at=YEAR_3000, name="clock"), event(at=1e300, name="clock")]
     odd = [
@@ -41,8 +41,8 @@ def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Coll
     collector.start()
     with ExportHarness(tmp_path, collector.environment(grpc=grpc)) as harness:
         harness.send(changes)
-        until(lambda: len(harness.dead_letters()) == 4, 20, "the bad rows to be set aside")
-        until(lambda: not harness.pending(TRACES) and not harness.pending(LOGS), 20, "the others to be taken")
+        until(lambda: len(harness.dead_letters()) == 4, 20, "the dead letters")
+        until(lambda: not harness.pending(TRACES) and not harness.pending(LOGS), 20, "delivery of the others")
         assert harness.dead_letters() == [("logs", "unencodable")] * 2 + [("traces", "unencodable")] * 2
         for signal in (TRACES, LOGS):
             assert harness.sender(signal).dropped["unencodable"] == 2
@@ -52,7 +52,7 @@ def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Coll
                 "SELECT item FROM dead_letters WHERE position = 34 AND signal = 'logs'"
             )
             assert json.loads(item)[4][0][1][0] == YEAR_3000
-            # Whoever compares the journal with the collector leaves those out.
+            # The comparison with the Collector must not expect the dead letters.
             database.execute("DELETE FROM transitions WHERE at IN (?, ?)", (YEAR_3000, 1e300))
             database.commit()
         spans, _ = compare(collector, harness.path)
@@ -60,33 +60,35 @@ def test_bad_rows_stand_aside_and_good_ones_pass(tmp_path: Path, collector: Coll
     assert large.events[0].attributes["libvirt.domain.message"] == LARGE
 
 
-def test_a_time_before_time_is_too_old(tmp_path: Path, collector: Collector) -> None:
+def test_time_before_1970_is_dropped(tmp_path: Path, collector: Collector) -> None:
     with ExportHarness(tmp_path, collector.environment()) as harness:
         harness.send([event(at=-5.0), event()])
-        until(lambda: not harness.pending(TRACES) and not harness.pending(LOGS), 20, "the queue to be empty")
+        until(lambda: not harness.pending(TRACES) and not harness.pending(LOGS), 20, "an empty queue")
         assert harness.sender(LOGS).dropped["too_old"] + harness.sender(LOGS).dropped["unencodable"] == 1
         assert harness.sender(LOGS).exported == 1
 
 
 @pytest.mark.parametrize("field", ["name", "reason", "uuid", "message"])
 @pytest.mark.parametrize("signal", [TRACES, LOGS])
-def test_a_lone_surrogate_cannot_be_told(field: str, signal: str) -> None:
-    """The journal holds none (SQLite takes none), and the names are cleaned before: this is the last line."""
+def test_lone_surrogate_is_unencodable(field: str, signal: str) -> None:
+    """SQLite stores no lone surrogates, and names are sanitized before. The encoder rejects them as well."""
     ref = SpanRef("1" * 32, "2" * 16)
     change = Transition(**{**event()._asdict(), field: "broken \ud800"})
     span = Span(1, ref, "x", change.at, change.at, "", None, (), (1,)) if signal == TRACES else None
     item = ExportItem(1, HERE, change.uuid, span, (Row(1, change, ref, exported_without_message=False),))
-    result = OtlpExporter(signal, Encoder(build_resources({HERE: HERE}, "")), Nowhere()).export([item])
+    result = OtlpExporter(signal, Encoder(build_resources({HERE: HERE}, "")), UnusedTransport()).export(
+        [item]
+    )
     assert result.status is ExportStatus.UNENCODABLE
 
 
-class Nowhere:
-    """Nothing is sent."""
+class UnusedTransport:
+    """A transport that must not be used."""
 
     def send(self, payload: bytes) -> ExportResult:
         raise AssertionError(payload)
 
     def abort(self) -> None:
-        """Nothing is under way."""
+        """Do nothing."""
 
     close = abort

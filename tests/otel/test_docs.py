@@ -1,4 +1,4 @@
-"""What the documentation gives to copy does work."""
+"""The examples of docs/otel.md work."""
 
 import re
 import subprocess
@@ -14,8 +14,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = DOCS / "otel-collector.yaml"
 
 
-def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path) -> None:
-    """The back ends are down, the Collector is restarted, the back ends come back."""
+def test_collector_configuration_queues_on_disk(tmp_path: Path) -> None:
+    """The back ends fail, the Collector restarts, the back ends recover."""
     port, health = free_port(), free_port()
     with ReceiverStub(lambda _: StubResponse(503)) as back_end:
         text = CONFIGURATION.read_text()
@@ -38,7 +38,7 @@ def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path
                     "attempts",
                 )
                 back_end.wait(
-                    lambda: not harness.pending("traces") + harness.pending("logs"), "all to be taken"
+                    lambda: not harness.pending("traces") + harness.pending("logs"), "delivery of all items"
                 )
             collector.stop()
             back_end.respond = lambda _: StubResponse()
@@ -48,8 +48,8 @@ def test_the_collectors_configuration_queues_on_disk_and_hands_on(tmp_path: Path
             back_end.wait(lambda: set(back_end.numbers("logs")) == everything, "the records", 30)
 
 
-def test_what_the_collector_is_to_scrape_is_a_configuration_of_prometheus(tmp_path: Path) -> None:
-    """Its prometheus receiver takes one as it is."""
+def test_scrape_configuration_is_valid_for_prometheus(tmp_path: Path) -> None:
+    """The Collector's prometheus receiver uses the format of Prometheus."""
     (found,) = re.findall(
         r"\n  prometheus:\n    config:\n(.*?)\nservice:", (DOCS / "otel.md").read_text(), re.DOTALL
     )

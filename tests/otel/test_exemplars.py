@@ -1,4 +1,4 @@
-"""From a counter to the trace: a real Prometheus keeps the exemplars that it scrapes."""
+"""Exemplars: a real Prometheus stores the spans of counters."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 @pytest.fixture
-def lived(own_daemon: Daemon, collector: Collector, tmp_path: Path) -> Iterator[Exporter]:
+def exporter_with_events(own_daemon: Daemon, collector: Collector, tmp_path: Path) -> Iterator[Exporter]:
     with (
         Exporter(tmp_path, [own_daemon.test_uri], environment=collector.environment()) as exporter,
         Driver(own_daemon) as driver,
@@ -31,9 +31,13 @@ def lived(own_daemon: Daemon, collector: Collector, tmp_path: Path) -> Iterator[
         yield exporter
 
 
-def test_a_real_prometheus_has_the_span_of_the_newest_transition(lived: Exporter, tmp_path: Path) -> None:
-    newest = {f"{row.event}/{row.reason}": row for row in read_rows(lived.journal.path)}
-    with Prometheus(tmp_path, [f"127.0.0.1:{lived.port}"], features=["exemplar-storage"]) as prometheus:
+def test_prometheus_stores_the_span_of_the_last_transition(
+    exporter_with_events: Exporter, tmp_path: Path
+) -> None:
+    newest = {f"{row.event}/{row.reason}": row for row in read_rows(exporter_with_events.journal.path)}
+    with Prometheus(
+        tmp_path, [f"127.0.0.1:{exporter_with_events.port}"], features=["exemplar-storage"]
+    ) as prometheus:
         query = f'{EVENTS}{{domain="exemplary"}}'
 
         def kept() -> list[dict[str, object]]:
@@ -51,9 +55,9 @@ def test_a_real_prometheus_has_the_span_of_the_newest_transition(lived: Exporter
             assert exemplars[-1]["timestamp"] == pytest.approx(row.at, abs=0.002)
 
 
-def test_only_openmetrics_knows_exemplars(lived: Exporter) -> None:
-    page = lived.get("/metrics", Accept=OPENMETRICS)[2].decode()
+def test_only_openmetrics_has_exemplars(exporter_with_events: Exporter) -> None:
+    page = exporter_with_events.get("/metrics", Accept=OPENMETRICS)[2].decode()
     samples = [s for family in text_string_to_metric_families(page) for s in family.samples if s.exemplar]
     assert {sample.name for sample in samples} == {EVENTS}
     assert all(sample.exemplar.value == 1 for sample in samples if sample.exemplar)
-    assert " # {" not in lived.text()
+    assert " # {" not in exporter_with_events.text()

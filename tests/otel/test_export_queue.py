@@ -1,4 +1,4 @@
-"""The journal is the queue: what is to be delivered stays until it is, whatever happens to the history."""
+"""The export queue: pending items stay in the journal until they are delivered."""
 
 import sqlite3
 import time
@@ -27,7 +27,7 @@ from tests.lab.waiting import until
 from tests.otel.export_harness import HERE, ExportHarness, event
 from tests.otel.receiver_stub import OK, ReceiverStub, StubResponse
 
-NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+NO_RECEIVER = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
 DAY = 86_400.0
 
 
@@ -54,48 +54,44 @@ def keeper(harness: ExportHarness, **limits: float) -> JournalMaintenance:
 
 
 @pytest.mark.parametrize("limits", [{}, {"largest": 1}], ids=["by age", "by size"])
-def test_history_that_is_still_to_be_delivered_stays(
-    tmp_path: Path, stub: ReceiverStub, limits: dict[str, float]
-) -> None:
+def test_retention_keeps_pending_items(tmp_path: Path, stub: ReceiverStub, limits: dict[str, float]) -> None:
     old = time.time() - 20 * DAY
-    with ExportHarness(tmp_path, NOBODY, max_age=0) as harness:
+    with ExportHarness(tmp_path, NO_RECEIVER, max_age=0) as harness:
         harness.send(event(at=old) for _ in range(2500))
         keeper(harness, **limits).keep(time.time())
         assert len(numbers(harness.path)) == 2500
     with ExportHarness(tmp_path, to(stub), max_age=0) as harness:
-        until(lambda: not harness.pending(LOGS) + harness.pending(TRACES), 30, "all to be delivered")
+        until(lambda: not harness.pending(LOGS) + harness.pending(TRACES), 30, "delivery of all items")
         keeper(harness, **limits).keep(time.time())
         assert len(numbers(harness.path)) < 2500
         assert sorted(stub.numbers("logs")) == list(range(1, 2501))
 
 
-def test_an_operation_under_way_holds_its_own_rows(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_open_operation_delays_only_its_own_transitions(tmp_path: Path, stub: ReceiverStub) -> None:
     with ExportHarness(tmp_path, to(stub)) as harness:
         harness.send([event("shutdown/guest"), *(event(name="other") for _ in range(3))])
         stub.wait(lambda: stub.numbers("traces") == [2, 3, 4], "the other domain's spans")
         assert harness.queue.expire_operations(time.time()) == 0
         assert harness.queue.expire_operations(time.time() + OPERATION_LIMIT) == 1
-        stub.wait(lambda: stub.numbers("traces") == [2, 3, 4, 1], "the one that did not end")
+        stub.wait(lambda: stub.numbers("traces") == [2, 3, 4, 1], "the span of the expired operation")
         (late,) = (span for span in stub.accepted("traces") if span.name == "shut down domain")
         assert late.end_time_unix_nano - late.start_time_unix_nano == pytest.approx(OPERATION_LIMIT * 1e9)
 
 
-def test_history_that_went_while_nothing_was_sent_is_counted(tmp_path: Path, stub: ReceiverStub) -> None:
-    with ExportHarness(tmp_path, NOBODY) as harness:
+def test_items_removed_by_retention_are_counted(tmp_path: Path, stub: ReceiverStub) -> None:
+    with ExportHarness(tmp_path, NO_RECEIVER) as harness:
         harness.send(event() for _ in range(4))
     with closing(sqlite3.connect(harness.path)) as database:
         database.execute("DELETE FROM transitions WHERE seq = 2")
         database.commit()
     with ExportHarness(tmp_path, to(stub)) as harness:
-        until(lambda: not harness.pending(LOGS) + harness.pending(TRACES), 20, "the queue to be empty")
+        until(lambda: not harness.pending(LOGS) + harness.pending(TRACES), 20, "an empty queue")
         for signal in (TRACES, LOGS):
             assert stub.numbers(signal) == [1, 3, 4]
             assert harness.sender(signal).dropped["history_gone"] == 1
 
 
-def test_a_file_of_an_older_release_is_taken_over_and_its_history_is_not_sent(
-    tmp_path: Path, stub: ReceiverStub
-) -> None:
+def test_history_of_an_older_journal_is_not_sent(tmp_path: Path, stub: ReceiverStub) -> None:
     old = connect(tmp_path / "journal.sqlite")
     old.executescript(f"BEGIN;{schema._V1};PRAGMA user_version = 1;COMMIT;")  # noqa: SLF001 - as it was
     change = event()
@@ -105,12 +101,12 @@ def test_a_file_of_an_older_release_is_taken_over_and_its_history_is_not_sent(
     old.close()
     with ExportHarness(tmp_path, to(stub)) as harness:
         harness.send([event()])
-        stub.wait(lambda: stub.accepted("logs") and stub.accepted("traces"), "what is new")
+        stub.wait(lambda: stub.accepted("logs") and stub.accepted("traces"), "the new items")
         assert stub.numbers("logs") == stub.numbers("traces") == [2]
         assert len(numbers(harness.path)) == 2
 
 
-def test_what_was_kept_in_memory_is_sent_once_it_is_written(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_buffered_transitions_are_sent_after_the_write(tmp_path: Path, stub: ReceiverStub) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with ExportHarness(folder, to(stub)) as harness:
@@ -121,16 +117,14 @@ def test_what_was_kept_in_memory_is_sent_once_it_is_written(tmp_path: Path, stub
         harness.tend()
         harness.send([event()])
         harness.tend()
-        # Another file, with an identity of its own, so that the ids differ although the number is the same.
+        # The new file has its own identity, so the ids differ although the number is the same.
         stub.wait(lambda: stub.numbers("logs") == [1, 1], "the second")
         first, second = stub.accepted("logs")
         assert first.trace_id != second.trace_id
 
 
-def test_what_was_delivered_out_of_one_journal_is_not_taken_out_of_another(
-    tmp_path: Path, stub: ReceiverStub
-) -> None:
-    """The journal is replaced while a batch is on its way; the new one's numbers begin anew."""
+def test_replaced_journal_keeps_its_own_pending_items(tmp_path: Path, stub: ReceiverStub) -> None:
+    """The journal is replaced during a request; the numbers of the new one begin at 1."""
     moved = tmp_path / "moved"
 
     def respond(_: list[object]) -> StubResponse:
@@ -141,11 +135,11 @@ def test_what_was_delivered_out_of_one_journal_is_not_taken_out_of_another(
     stub.respond = respond
     with ExportHarness(tmp_path, to(stub), signals=("logs",)) as harness:
         harness.send(event(name="before") for _ in range(5))
-        stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5], "what was there before")
+        stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5], "items of the first journal")
         harness.tend()
         harness.send(event(name="after") for _ in range(3))
         harness.tend()
-        stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5, 1, 2, 3], "what came after")
+        stub.wait(lambda: stub.numbers("logs") == [1, 2, 3, 4, 5, 1, 2, 3], "items of the second journal")
 
 
 class UnwritableQueue:
@@ -167,7 +161,7 @@ class AcceptingExporter:
         return ACCEPTED
 
 
-def test_what_was_delivered_and_could_not_be_marked_is_remembered() -> None:
+def test_delivered_items_are_marked_once_the_journal_recovers() -> None:
     queue = UnwritableQueue()
     delivery = BatchDelivery(LOGS, queue, AcceptingExporter(), lambda _cause, _count: None)  # type: ignore[arg-type] # small fakes
     with pytest.raises(UnavailableError):
@@ -192,10 +186,10 @@ def test_open_operation_follows_a_clock_jump(jump: float, tmp_path: Path, stub: 
         assert span.end_time_unix_nano - span.start_time_unix_nano == pytest.approx(2e9, abs=1e6)
 
 
-def test_give_up_ignores_a_clock_that_is_ahead(tmp_path: Path) -> None:
-    with ExportHarness(tmp_path, NOBODY) as harness:
+def test_age_limit_ignores_items_after_a_clock_jump(tmp_path: Path) -> None:
+    with ExportHarness(tmp_path, NO_RECEIVER) as harness:
         harness.send(event() for _ in range(4))
         assert harness.queue.remove_older(LOGS, time.time() - 60) == 0
         harness.send([event(at=time.time() - 40 * DAY)])
-        assert harness.queue.remove_older(LOGS, time.time() - DAY) == 0, "its clock was behind"
+        assert harness.queue.remove_older(LOGS, time.time() - DAY) == 0, "the clock was behind"
         assert harness.pending(LOGS) == 5

@@ -1,4 +1,4 @@
-"""Receivers over gRPC that do not simply take it."""
+"""Delivery over gRPC to receivers that fail or reject items."""
 
 import threading
 import time
@@ -24,15 +24,15 @@ EVENTS = 20
 ALL = list(range(1, EVENTS + 1))
 
 
-class Receiver(logs_grpc.LogsServiceServicer):
-    """`answer` says what to do with the numbers of a request; it may abort."""
+class GrpcReceiverStub(logs_grpc.LogsServiceServicer):
+    """Calls `respond` with the numbers of a request; it returns how many items it rejects, or aborts."""
 
     def __init__(self) -> None:
         self.url = ""
         self.socket = ""
         self.taken: list[int] = []
         self.calls: list[float] = []
-        self.answer: Callable[[list[int], Any], int] = lambda _numbers, _context: 0
+        self.respond: Callable[[list[int], Any], int] = lambda _numbers, _context: 0
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - grpc's name
         records = [
@@ -43,7 +43,7 @@ class Receiver(logs_grpc.LogsServiceServicer):
         ]
         self.calls.append(time.monotonic())
         found = [number for record in records for number in numbers(record)]
-        rejected = self.answer(found, context)
+        rejected = self.respond(found, context)
         self.taken += found
         response = logs.ExportLogsServiceResponse()
         response.partial_success.rejected_log_records = rejected
@@ -51,8 +51,8 @@ class Receiver(logs_grpc.LogsServiceServicer):
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Receiver]:
-    server, receiver = grpc.server(futures.ThreadPoolExecutor(4)), Receiver()
+def receiver(tmp_path: Path) -> Iterator[GrpcReceiverStub]:
+    server, receiver = grpc.server(futures.ThreadPoolExecutor(4)), GrpcReceiverStub()
     logs_grpc.add_LogsServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call] # generated
     port = server.add_insecure_port("127.0.0.1:0")
     receiver.socket = f"unix:{tmp_path}/socket"
@@ -63,27 +63,27 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
     server.stop(None).wait()
 
 
-def environment(receiver: Receiver, **others: str) -> dict[str, str]:
+def environment(receiver: GrpcReceiverStub, **others: str) -> dict[str, str]:
     given = {"ENDPOINT": receiver.url, "PROTOCOL": "grpc", **others}
     return {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in given.items()}
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED"])
-def test_it_is_sent_again_until_it_is_taken(tmp_path: Path, receiver: Receiver, code: str) -> None:
+def test_failed_request_is_retried(tmp_path: Path, receiver: GrpcReceiverStub, code: str) -> None:
     def once(_: list[int], context: Any) -> int:
         if len(receiver.calls) == 1:
             context.abort(grpc.StatusCode[code], "not now")
         return 0
 
-    receiver.answer = once
+    receiver.respond = once
     with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        until(lambda: not harness.pending("logs"), 20, "all to be delivered")
+        until(lambda: not harness.pending("logs"), 20, "delivery of all items")
         assert receiver.taken == ALL
         assert harness.sender("logs").failures == 1
 
 
-def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) -> None:
+def test_retry_info_delays_the_retry(tmp_path: Path, receiver: GrpcReceiverStub) -> None:
     def once(_: list[int], context: Any) -> int:
         if len(receiver.calls) == 1:
             info, packed = RetryInfo(), Packed()
@@ -94,18 +94,18 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, receiver: Receiver) 
             context.abort(grpc.StatusCode.UNAVAILABLE, "later")
         return 0
 
-    receiver.answer = once
+    receiver.respond = once
     with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
         harness.send([event()])
-        until(lambda: not harness.pending("logs"), 20, "it to be delivered")
+        until(lambda: not harness.pending("logs"), 20, "delivery")
         assert receiver.calls[1] - receiver.calls[0] >= 2.0
 
 
-def test_what_is_rejected_in_part_is_counted(tmp_path: Path, receiver: Receiver) -> None:
-    receiver.answer = lambda _numbers, _context: 3
+def test_partial_success_is_counted(tmp_path: Path, receiver: GrpcReceiverStub) -> None:
+    receiver.respond = lambda _numbers, _context: 3
     with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        until(lambda: not harness.pending("logs"), 20, "all to be delivered")
+        until(lambda: not harness.pending("logs"), 20, "delivery of all items")
         assert harness.sender("logs").dropped["rejected"] == 3
 
 
@@ -116,30 +116,30 @@ def test_what_is_rejected_in_part_is_counted(tmp_path: Path, receiver: Receiver)
         ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (9 vs. 8)", "too_large"),
     ],
 )
-def test_one_row_that_is_never_taken_is_set_aside_alone(
-    tmp_path: Path, receiver: Receiver, code: str, details: str, cause: str
+def test_one_rejected_item_becomes_a_dead_letter(
+    tmp_path: Path, receiver: GrpcReceiverStub, code: str, details: str, cause: str
 ) -> None:
     def never_seven(found: list[int], context: Any) -> int:
         if 7 in found:
             context.abort(grpc.StatusCode[code], details)
         return 0
 
-    receiver.answer = never_seven
+    receiver.respond = never_seven
     with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        until(lambda: not harness.pending("logs"), 20, "all others to be delivered")
+        until(lambda: not harness.pending("logs"), 20, "delivery of the others")
         assert receiver.taken == [n for n in ALL if n != 7]
         assert harness.dead_letters() == [("logs", cause)]
 
 
-def test_it_ends_in_time_though_the_receiver_does_not(tmp_path: Path, receiver: Receiver) -> None:
+def test_delivery_stops_in_time_while_the_receiver_hangs(tmp_path: Path, receiver: GrpcReceiverStub) -> None:
     over = threading.Event()
 
     def hangs(_numbers: list[int], _context: Any) -> int:
         over.wait(30)
         return 0
 
-    receiver.answer = hangs
+    receiver.respond = hangs
     try:
         with ExportHarness(tmp_path, environment(receiver), signals=("logs",)) as harness:
             harness.send([event()])
@@ -151,11 +151,11 @@ def test_it_ends_in_time_though_the_receiver_does_not(tmp_path: Path, receiver: 
         over.set()
 
 
-def _has_more(receiver: Receiver, before: int) -> bool:
+def _has_more(receiver: GrpcReceiverStub, before: int) -> bool:
     return len(receiver.taken) > before
 
 
-def test_target_that_names_a_socket_or_dns_is_reached(receiver: Receiver, tmp_path: Path) -> None:
+def test_socket_and_dns_targets_are_supported(receiver: GrpcReceiverStub, tmp_path: Path) -> None:
     port = receiver.url.rpartition(":")[2]
     for target in (receiver.socket, receiver.socket.replace("unix:", "unix://"), f"dns:///127.0.0.1:{port}"):
         environment = {
@@ -170,12 +170,12 @@ def test_target_that_names_a_socket_or_dns_is_reached(receiver: Receiver, tmp_pa
 
 
 @pytest.mark.parametrize("excluded", ["127.0.0.0/8", ".svc,127.0.0.1", "*"])
-def test_receiver_in_a_network_of_no_proxy_is_called_directly(
-    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excluded: str
+def test_no_proxy_bypasses_the_proxy(
+    receiver: GrpcReceiverStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excluded: str
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", excluded)
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     with ExportHarness(tmp_path, environment, signals=("logs",)) as harness:
         harness.send([event()])
-        until(lambda: receiver.taken, 20.0, "it to be taken")
+        until(lambda: receiver.taken, 20.0, "delivery")

@@ -1,4 +1,4 @@
-"""Through a proxy, as the usual variables ask for."""
+"""Delivery through a proxy (HTTP_PROXY, HTTPS_PROXY, NO_PROXY)."""
 
 import socket
 import socketserver
@@ -19,19 +19,17 @@ def _no_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_without_tls_the_proxy_is_asked_for_the_whole_url(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_http_proxy_receives_the_whole_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ReceiverStub() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318"}
         with ExportHarness(tmp_path, endpoint, signals=("logs",)) as harness:
             harness.send([event()])
-            proxy.wait(lambda: proxy.accepted("logs"), "it to be taken")
+            proxy.wait(lambda: proxy.accepted("logs"), "delivery")
         assert proxy.requests[0].path == "http://collector.invalid:4318/v1/logs"
 
 
-def test_who_is_not_to_be_asked_by_proxy_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_address_bypasses_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with (
@@ -39,12 +37,12 @@ def test_who_is_not_to_be_asked_by_proxy_is_not(tmp_path: Path, monkeypatch: pyt
         ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as harness,
     ):
         harness.send([event()])
-        stub.wait(lambda: stub.accepted("logs"), "it to be taken")
+        stub.wait(lambda: stub.accepted("logs"), "delivery")
 
 
 @pytest.mark.parametrize("excluded", ["127.0.0.0/8", "10.0.0.0/8,127.0.0.0/8,.svc,.cluster.local", "*"])
 @pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
-def test_receiver_in_a_network_of_no_proxy_is_reached_directly(
+def test_no_proxy_network_bypasses_the_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, excluded: str
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -54,37 +52,37 @@ def test_receiver_in_a_network_of_no_proxy_is_reached_directly(
         ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as harness,
     ):
         harness.send([event()])
-        stub.wait(lambda: stub.accepted("logs"), "it to be taken")
+        stub.wait(lambda: stub.accepted("logs"), "delivery")
 
 
-class Tunnel(socketserver.StreamRequestHandler):
-    """CONNECT, to wherever the proxy leads."""
+class TunnelHandler(socketserver.StreamRequestHandler):
+    """Handles CONNECT; every tunnel leads to the same port."""
 
-    server: "Tunnels"
+    server: "ProxyStub"
 
     def handle(self) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += self.rfile.readline()
         self.server.heads.append(head.decode())
-        with socket.create_connection(("127.0.0.1", self.server.leads_to)) as there:
+        with socket.create_connection(("127.0.0.1", self.server.target_port)) as there:
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=pump, args=(there, self.connection))
+            back = threading.Thread(target=copy, args=(there, self.connection))
             back.start()
-            pump(self.connection, there)
+            copy(self.connection, there)
             back.join()
 
 
-class Tunnels(socketserver.ThreadingTCPServer):
+class ProxyStub(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
-    def __init__(self, leads_to: int) -> None:
-        super().__init__(("127.0.0.1", 0), Tunnel)
-        self.leads_to = leads_to
+    def __init__(self, target_port: int) -> None:
+        super().__init__(("127.0.0.1", 0), TunnelHandler)
+        self.target_port = target_port
         self.heads: list[str] = []
 
 
-def pump(source: socket.socket, target: socket.socket) -> None:
+def copy(source: socket.socket, target: socket.socket) -> None:
     try:
         while data := source.recv(65536):
             target.sendall(data)
@@ -104,23 +102,23 @@ def receiver(folder: Path) -> Iterator[ReceiverStub]:
         yield stub
 
 
-def test_with_tls_the_proxy_is_asked_for_a_tunnel(
+def test_https_proxy_opens_a_tunnel(
     tmp_path: Path, folder: Path, receiver: ReceiverStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(receiver.url.rpartition(":")[2])
-    with Tunnels(port) as proxy:
+    with ProxyStub(port) as proxy:
         serving = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()
         try:
             monkeypatch.setenv("https_proxy", f"http://eve:pass@127.0.0.1:{proxy.server_address[1]}")
             variables = {
-                # Only the proxy knows where that is; the certificate is for the address.
+                # The proxy ignores the port; the certificate is for the address.
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:1",
                 "OTEL_EXPORTER_OTLP_CERTIFICATE": str(folder / "ca.pem"),
             }
             with ExportHarness(tmp_path, variables, signals=("logs",)) as harness:
                 harness.send([event()])
-                receiver.wait(lambda: receiver.accepted("logs"), "it to be taken")
+                receiver.wait(lambda: receiver.accepted("logs"), "delivery")
             assert proxy.heads[0].startswith("CONNECT 127.0.0.1:1 ")
             assert "Proxy-Authorization: Basic ZXZlOnBhc3M=" in proxy.heads[0]
         finally:

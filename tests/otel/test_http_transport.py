@@ -1,4 +1,4 @@
-"""Receivers that do not simply take it: nothing is lost, nothing is given up that is not counted."""
+"""Delivery over HTTP to receivers that fail or reject items: nothing is lost or dropped without a count."""
 
 import itertools
 import threading
@@ -27,8 +27,8 @@ def stub() -> Iterator[ReceiverStub]:
         yield stub
 
 
-def first(count: int, response: StubResponse) -> Callable[[list[Any]], StubResponse]:
-    """So many times this, then well; of each signal."""
+def fail_first(count: int, response: StubResponse) -> Callable[[list[Any]], StubResponse]:
+    """Return `response` for the first `count` requests of each signal, then OK."""
     left: Counter[bool] = Counter({True: count, False: count})
 
     def answer(items: list[Any]) -> StubResponse:
@@ -43,8 +43,10 @@ def environment(stub: ReceiverStub, **others: str) -> dict[str, str]:
     return {BASE: stub.url, **{f"OTEL_EXPORTER_OTLP_{name}": value for name, value in others.items()}}
 
 
-def all_is_taken(harness: ExportHarness, stub: ReceiverStub, expected: range = range(1, EVENTS + 1)) -> None:
-    """Each number once, in order, of both signals; and the queue is empty."""
+def assert_all_delivered(
+    harness: ExportHarness, stub: ReceiverStub, expected: range = range(1, EVENTS + 1)
+) -> None:
+    """Assert that each number of both signals was accepted once, in order, and that the queue is empty."""
     for signal in ("traces", "logs"):
         stub.wait(lambda signal=signal: set(expected) <= set(stub.numbers(signal)), f"all {signal}")  # type: ignore[misc]
         stub.wait(lambda signal=signal: harness.pending(signal) == 0, f"no {signal} to be pending")  # type: ignore[misc]
@@ -67,26 +69,24 @@ def all_is_taken(harness: ExportHarness, stub: ReceiverStub, expected: range = r
     ],
     ids=lambda response: f"{response.status}{'-garbage' if response.body else ''}",
 )
-def test_it_is_sent_again_until_it_is_taken(
-    tmp_path: Path, stub: ReceiverStub, response: StubResponse
-) -> None:
-    stub.respond = first(1, response)
+def test_failed_request_is_retried(tmp_path: Path, stub: ReceiverStub, response: StubResponse) -> None:
+    stub.respond = fail_first(1, response)
     with ExportHarness(tmp_path, environment(stub)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        stub.wait(lambda: stub.accepted("logs") and stub.accepted("traces"), "something to be taken")
+        stub.wait(lambda: stub.accepted("logs") and stub.accepted("traces"), "a first delivery")
         until(
-            lambda: not harness.pending("traces") and not harness.pending("logs"), 20, "all to be delivered"
+            lambda: not harness.pending("traces") and not harness.pending("logs"), 20, "delivery of all items"
         )
         for signal in ("traces", "logs"):
-            # What was answered with garbage was not taken to be accepted: it came a second time.
+            # A garbage response does not count as accepted: the items were sent again.
             twice = EVENTS if response.body else 0
             assert stub.numbers(signal)[twice:] == list(range(1, EVENTS + 1))
-            # After a 500 a half is tried at once, since a row may be to blame.
+            # After a 500, the halves are sent immediately, because one item may be the cause.
             assert harness.sender(signal).failures == (response.status != 500)
         assert not harness.dead_letters()
 
 
-def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_retry_after_delays_the_retry(tmp_path: Path, stub: ReceiverStub) -> None:
     times: list[float] = []
 
     def respond(_: list[Any]) -> StubResponse:
@@ -96,50 +96,50 @@ def test_it_waits_as_long_as_it_is_asked_to(tmp_path: Path, stub: ReceiverStub) 
     stub.respond = respond
     with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as harness:
         harness.send([event()])
-        stub.wait(lambda: stub.accepted("logs"), "it to be taken")
+        stub.wait(lambda: stub.accepted("logs"), "delivery")
     assert times[1] - times[0] >= 2.0
 
 
-def test_nobody_is_there_and_then_somebody_is(tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    with ExportHarness(tmp_path, {BASE: nobody}) as harness:
+def test_items_are_delivered_once_a_receiver_starts(tmp_path: Path) -> None:
+    no_receiver = f"http://127.0.0.1:{free_port()}"
+    with ExportHarness(tmp_path, {BASE: no_receiver}) as harness:
         harness.send(event() for _ in range(EVENTS))
         until(lambda: harness.sender("logs").failures and harness.sender("traces").failures, 20, "attempts")
         assert harness.pending("logs") == harness.pending("traces") == EVENTS
     with ReceiverStub() as stub, ExportHarness(tmp_path, environment(stub)) as harness:
-        all_is_taken(harness, stub)
+        assert_all_delivered(harness, stub)
 
 
-def test_what_is_rejected_in_part_is_counted_and_not_sent_again(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_partial_success_is_counted_and_not_retried(tmp_path: Path, stub: ReceiverStub) -> None:
     partial = ExportTraceServiceResponse()
     partial.partial_success.rejected_spans = 3
     partial.partial_success.error_message = "too old"
     protobuf = (("Content-Type", "application/x-protobuf"),)
-    stub.respond = first(1, StubResponse(200, partial.SerializeToString(), protobuf))
+    stub.respond = fail_first(1, StubResponse(200, partial.SerializeToString(), protobuf))
     with ExportHarness(tmp_path, environment(stub), signals=("traces",)) as harness:
         harness.send(event() for _ in range(EVENTS))
         all_of = range(1, EVENTS + 1)
-        stub.wait(lambda: stub.numbers("traces") == list(all_of), "all of it")
+        stub.wait(lambda: stub.numbers("traces") == list(all_of), "all items")
         until(lambda: harness.sender("traces").exported == EVENTS - 3, 10, "the count")
         assert harness.sender("traces").dropped["rejected"] == 3
         assert harness.pending("traces") == 0
         assert not harness.dead_letters()
 
 
-def test_what_is_rejected_as_a_whole_is_set_aside(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_wholly_rejected_batch_becomes_dead_letters(tmp_path: Path, stub: ReceiverStub) -> None:
     partial = ExportTraceServiceResponse()
     partial.partial_success.rejected_spans = EVENTS
     protobuf = (("Content-Type", "application/x-protobuf"),)
-    stub.respond = first(1, StubResponse(200, partial.SerializeToString(), protobuf))
+    stub.respond = fail_first(1, StubResponse(200, partial.SerializeToString(), protobuf))
     with ExportHarness(tmp_path, environment(stub), signals=("traces",)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        until(lambda: len(harness.dead_letters()) == EVENTS, 20, "all of it to be set aside")
+        until(lambda: len(harness.dead_letters()) == EVENTS, 20, "the dead letters")
         assert harness.sender("traces").dropped["rejected"] == EVENTS
         assert harness.sender("traces").exported == 0
 
 
 @pytest.mark.parametrize(("status", "cause"), [(400, "rejected"), (413, "too_large")])
-def test_one_row_that_is_never_taken_is_found_and_set_aside_alone(
+def test_one_rejected_item_becomes_a_dead_letter(
     tmp_path: Path, stub: ReceiverStub, status: int, cause: str
 ) -> None:
     stub.respond = lambda items: (
@@ -147,9 +147,11 @@ def test_one_row_that_is_never_taken_is_found_and_set_aside_alone(
     )
     with ExportHarness(tmp_path, environment(stub)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        until(lambda: len(harness.dead_letters()) == 2, 20, "it to be set aside")
+        until(lambda: len(harness.dead_letters()) == 2, 20, "the dead letters")
         until(
-            lambda: not harness.pending("traces") and not harness.pending("logs"), 20, "the rest to be taken"
+            lambda: not harness.pending("traces") and not harness.pending("logs"),
+            20,
+            "delivery of the others",
         )
         assert harness.dead_letters() == [("logs", cause), ("traces", cause)]
         for signal in ("traces", "logs"):
@@ -157,8 +159,8 @@ def test_one_row_that_is_never_taken_is_found_and_set_aside_alone(
             assert harness.sender(signal).dropped[cause] == 1
 
 
-def test_a_receiver_that_takes_nothing_at_all_costs_nothing(tmp_path: Path, stub: ReceiverStub) -> None:
-    """A wrong path, a wrong server: it says 400 to whatever comes."""
+def test_receiver_that_rejects_everything_costs_no_item(tmp_path: Path, stub: ReceiverStub) -> None:
+    """A wrong path or server returns 400 to every request."""
     stub.respond, stub.empty_response = lambda _: StubResponse(400), StubResponse(400)
     with ExportHarness(tmp_path, environment(stub)) as harness:
         harness.send(event() for _ in range(EVENTS))
@@ -167,31 +169,29 @@ def test_a_receiver_that_takes_nothing_at_all_costs_nothing(tmp_path: Path, stub
         assert not harness.dead_letters()
         assert harness.pending("traces") == harness.pending("logs") == EVENTS
         stub.respond = lambda _: OK
-        all_is_taken(harness, stub)
+        assert_all_delivered(harness, stub)
 
 
-def test_a_receiver_that_chokes_on_one_row_gets_the_others_meanwhile(
-    tmp_path: Path, stub: ReceiverStub
-) -> None:
+def test_receiver_that_fails_on_one_item_receives_the_others(tmp_path: Path, stub: ReceiverStub) -> None:
     stub.respond = lambda items: (
         StubResponse(500) if 7 in [n for item in items for n in numbers(item)] else OK
     )
     others = [n for n in range(1, EVENTS + 1) if n != 7]
     with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as harness:
         harness.send(event() for _ in range(EVENTS))
-        stub.wait(lambda: stub.numbers("logs") == others, "the others to be taken")
+        stub.wait(lambda: stub.numbers("logs") == others, "delivery of the others")
         assert not harness.dead_letters()
         for number in itertools.count(EVENTS + 1):
-            # With each success the suspect gets another chance, and then no more.
+            # Each success of another item triggers a retry of the failed one, up to a limit.
             harness.send([event()])
-            stub.wait(lambda number=number: number in stub.numbers("logs"), "what is new to be taken")  # type: ignore[misc]
+            stub.wait(lambda number=number: number in stub.numbers("logs"), "delivery of the new item")  # type: ignore[misc]
             if harness.dead_letters():
                 break
         assert harness.dead_letters() == [("logs", "failed")]
         assert 5 < number - EVENTS < 15
 
 
-def test_a_receiver_that_chokes_on_everything_costs_nothing(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_receiver_that_fails_on_everything_costs_no_item(tmp_path: Path, stub: ReceiverStub) -> None:
     stub.respond = lambda _: StubResponse(500)
     with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as harness:
         harness.send(event() for _ in range(600))
@@ -203,24 +203,22 @@ def test_a_receiver_that_chokes_on_everything_costs_nothing(tmp_path: Path, stub
 
 
 @pytest.mark.parametrize(
-    "response", [StubResponse(hangs=True), StubResponse(endless=True)], ids=["black-hole", "slow-endless"]
+    "response", [StubResponse(hangs=True), StubResponse(endless=True)], ids=["black-hole", "endless"]
 )
-def test_a_receiver_that_does_not_come_to_an_end_is_left(
-    tmp_path: Path, stub: ReceiverStub, response: StubResponse
-) -> None:
-    stub.respond = first(1, response)
+def test_endless_response_times_out(tmp_path: Path, stub: ReceiverStub, response: StubResponse) -> None:
+    stub.respond = fail_first(1, response)
     with ExportHarness(tmp_path, environment(stub, TIMEOUT="500")) as harness:
         harness.send(event() for _ in range(EVENTS))
         until(
-            lambda: not harness.pending("traces") and not harness.pending("logs"), 20, "all to be delivered"
+            lambda: not harness.pending("traces") and not harness.pending("logs"), 20, "delivery of all items"
         )
         assert harness.sender("traces").failures == harness.sender("logs").failures == 1
 
 
 @pytest.mark.parametrize(
-    "response", [StubResponse(hangs=True), StubResponse(endless=True)], ids=["black-hole", "slow-endless"]
+    "response", [StubResponse(hangs=True), StubResponse(endless=True)], ids=["black-hole", "endless"]
 )
-def test_it_ends_in_time_whatever_the_receiver_does(
+def test_delivery_stops_in_time_while_the_receiver_hangs(
     tmp_path: Path, stub: ReceiverStub, response: StubResponse
 ) -> None:
     stub.respond = lambda _: response
@@ -230,10 +228,10 @@ def test_it_ends_in_time_whatever_the_receiver_does(
         began = time.monotonic()
         harness.delivery.stop(0.5)
         assert time.monotonic() - began < 2
-        until(lambda: not _threads("otlp-"), 5, "its threads to have ended")
+        until(lambda: not _threads("otlp-"), 5, "the end of the threads")
 
 
-def test_one_signal_does_not_wait_for_the_other(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_signals_do_not_wait_for_each_other(tmp_path: Path, stub: ReceiverStub) -> None:
     stub.respond = lambda items: StubResponse(503) if hasattr(items[0], "events") else OK
     with ExportHarness(tmp_path, environment(stub)) as harness:
         harness.send(event() for _ in range(EVENTS))
@@ -242,30 +240,30 @@ def test_one_signal_does_not_wait_for_the_other(tmp_path: Path, stub: ReceiverSt
         assert harness.pending("traces") == EVENTS
 
 
-def test_what_is_too_old_is_given_up_and_counted(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_old_items_are_dropped_and_counted(tmp_path: Path, stub: ReceiverStub) -> None:
     stub.respond = lambda _: StubResponse(503)
     with ExportHarness(tmp_path, environment(stub), max_age=3600) as harness:
         now = time.time()
         harness.send([event(at=now - 7200), event(at=now - 7200), event(at=now)])
-        until(lambda: harness.sender("logs").dropped["too_old"] == 2, 20, "old logs to be given up")
-        until(lambda: harness.sender("traces").dropped["too_old"] == 2, 20, "old spans to be given up")
+        until(lambda: harness.sender("logs").dropped["too_old"] == 2, 20, "removal of old log records")
+        until(lambda: harness.sender("traces").dropped["too_old"] == 2, 20, "removal of old spans")
         assert harness.pending("logs") == harness.pending("traces") == 1
 
 
-def test_what_is_new_does_not_wait_behind_what_is_late(tmp_path: Path, stub: ReceiverStub) -> None:
+def test_new_items_do_not_wait_for_the_backlog(tmp_path: Path, stub: ReceiverStub) -> None:
     with ExportHarness(tmp_path, {BASE: f"http://127.0.0.1:{free_port()}"}) as harness:
         harness.send(event(name=f"old-{number % 7}") for number in range(3000))
     with ExportHarness(tmp_path, environment(stub), rate=400, signals=("logs",)) as harness:
-        stub.wait(lambda: stub.accepted("logs"), "the first of it")
+        stub.wait(lambda: stub.accepted("logs"), "the first item")
         harness.send([event(name="new"), event(name="old-1")])
-        stub.wait(lambda: 3001 in stub.numbers("logs"), "what is new")
+        stub.wait(lambda: 3001 in stub.numbers("logs"), "the new item")
         early = stub.numbers("logs")
         assert len(early) < 2500
         assert 3002 not in early
         stub.wait(lambda: len(stub.numbers("logs")) == 3002, "all", 30)
         found = stub.numbers("logs")
         assert [n for n in found if n <= 3000] == list(range(1, 3001))
-        # In the order of each domain: the last that was late of this one was 2998.
+        # In the order of the domain, whose last backlog item is 2998.
         assert found.index(3002) > found.index(2998)
 
 
@@ -274,7 +272,7 @@ def test_headers_and_compression(tmp_path: Path, stub: ReceiverStub) -> None:
     url = stub.url.replace("//", "//eve:pass@")
     with ExportHarness(tmp_path, {**environment(stub, **given), BASE: url}) as harness:
         harness.send([event()])
-        all_is_taken(harness, stub, range(1, 2))
+        assert_all_delivered(harness, stub, range(1, 2))
     by_path = {request.path: request.headers for request in stub.requests}
     assert by_path["/v1/traces"]["content-encoding"] == "gzip"
     assert "content-encoding" not in by_path["/v1/logs"]
@@ -285,15 +283,13 @@ def test_headers_and_compression(tmp_path: Path, stub: ReceiverStub) -> None:
         assert headers["user-agent"].startswith("libvirt-lifecycle-exporter/")
 
 
-def test_nothing_secret_is_logged(
-    tmp_path: Path, stub: ReceiverStub, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_secrets_are_not_logged(tmp_path: Path, stub: ReceiverStub, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
-    stub.respond = first(1, StubResponse(401))
+    stub.respond = fail_first(1, StubResponse(401))
     url = f"{stub.url.replace('//', '//eve:hunter2@')}?token=hunter2"
     with ExportHarness(tmp_path, {BASE: url, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2"}) as harness:
         harness.send([event()])
-        stub.wait(lambda: stub.accepted("logs") and stub.accepted("traces"), "it to be taken")
+        stub.wait(lambda: stub.accepted("logs") and stub.accepted("traces"), "delivery")
     assert "HTTP status 401" in log_text(caplog)
     assert "hunter2" not in log_text(caplog) + caplog.text
 

@@ -1,4 +1,4 @@
-"""Who does not want OpenTelemetry pays nothing for it."""
+"""OpenTelemetry packages are imported only if something is exported."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ASK = """
+SCRIPT = """
 import json, sys
 from libvirt_lifecycle_exporter.app import application as app
 from libvirt_lifecycle_exporter.cli.main import main as cli
@@ -33,9 +33,9 @@ print(json.dumps(sorted(found & {"opentelemetry", "google", "grpc", "requests"})
         ),
     ],
 )
-def test_what_is_imported(variables: dict[str, str], imported: list[str]) -> None:
+def test_imported_packages(variables: dict[str, str], imported: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ASK],
+        [sys.executable, "-c", SCRIPT],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,

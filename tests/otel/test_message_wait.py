@@ -1,4 +1,4 @@
-"""Evidence comes a little later than the fact: it is waited for, and what was sent never changes."""
+"""A transition waits for its message, and never changes after it was sent."""
 
 import sqlite3
 import time
@@ -29,9 +29,9 @@ def message(item: Any) -> str:
     return next((a.value.string_value for a in told.attributes if a.key == "libvirt.domain.message"), "")
 
 
-def explain(harness: ExportHarness, words: str) -> None:
+def add_message(harness: ExportHarness, text: str) -> None:
     effects = ChangeBatch()
-    effects.messages.append((HERE, "uuid-web", time.time() - 60, words))
+    effects.messages.append((HERE, "uuid-web", time.time() - 60, text))
     harness.journal.append(effects)
 
 
@@ -40,33 +40,33 @@ def in_journal(harness: ExportHarness) -> list[str]:
         return [row[0] for row in database.execute("SELECT message FROM transitions ORDER BY seq")]
 
 
-def test_a_crash_waits_for_its_evidence_and_nobody_else_does(tmp_path: Path, stub: ReceiverStub) -> None:
-    now = time.time()  # and it stands still: how slow the machine is, is nobody's business
+def test_crash_waits_for_its_message_and_others_do_not(tmp_path: Path, stub: ReceiverStub) -> None:
+    now = time.time()  # the clock stands still, so that a slow machine changes nothing
     with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}, clock=lambda: now) as harness:
         harness.send([event(CRASH, at=now), event(name="other", at=now), event(at=now)])
         for signal in ("traces", "logs"):
             stub.wait(lambda signal=signal: 2 in stub.numbers(signal), "the other domain's")  # type: ignore[misc]
-            # In the order of each domain: what comes after the crash waits with it.
+            # In the order of the domain: the transition after the crash waits, too.
             assert stub.numbers(signal) == [2]
-        explain(harness, "killed")
+        add_message(harness, "killed")
         for signal in ("traces", "logs"):
             stub.wait(lambda signal=signal: len(stub.accepted(signal)) == 3, "the crash")  # type: ignore[misc]
             assert stub.numbers(signal) == [2, 1, 3]
             assert message(stub.accepted(signal)[1]) == "killed"
 
 
-def test_evidence_that_comes_too_late_is_in_the_journal_alone(tmp_path: Path, stub: ReceiverStub) -> None:
-    """Sent without, and answered with nothing that counts: what is sent again is the same."""
+def test_late_message_is_in_the_journal_only(tmp_path: Path, stub: ReceiverStub) -> None:
+    """The item was sent without a message and refused; the retry is identical."""
     stub.respond = lambda _: StubResponse(503)
     with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as harness:
         harness.send([event(CRASH)])
         stub.wait(
             lambda: len({request.path for request in stub.requests}) == 2, "attempts", 3 * EVIDENCE_WAIT
         )
-        explain(harness, "killed")
-        until(lambda: in_journal(harness) == ["killed"], 5, "the journal to know")
+        add_message(harness, "killed")
+        until(lambda: in_journal(harness) == ["killed"], 5, "the message in the journal")
         stub.respond = lambda _: OK
-        stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "both to be taken")
+        stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "delivery of both")
         for signal in ("traces", "logs"):
             sent = [
                 request.items[0].SerializeToString() for request in stub.requests if signal in request.path
@@ -76,8 +76,8 @@ def test_evidence_that_comes_too_late_is_in_the_journal_alone(tmp_path: Path, st
             assert message(stub.accepted(signal)[0]) == ""
 
 
-def test_at_the_end_nothing_is_waited_for(tmp_path: Path, stub: ReceiverStub) -> None:
-    """There will be no more evidence."""
+def test_stop_does_not_wait_for_messages(tmp_path: Path, stub: ReceiverStub) -> None:
+    """No message can arrive after the stop."""
     with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}) as harness:
         harness.send([event(name="other"), event(CRASH)])
         stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "the other domain's")

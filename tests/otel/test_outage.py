@@ -1,4 +1,4 @@
-"""The collector is down, the exporter is killed, and in the end everything is there."""
+"""After outages of the Collector and crashes of the exporter, everything is delivered."""
 
 import threading
 from pathlib import Path
@@ -23,7 +23,7 @@ def _domains(driver: Driver) -> None:
 
 
 def wait_more(collector: Collector, seen: int) -> None:
-    until(lambda: len(collector.records()) > seen, 30, "the collector to be found again")
+    until(lambda: len(collector.records()) > seen, 30, "delivery after the restart")
 
 
 def drive(driver: Driver, rounds: int) -> None:
@@ -33,7 +33,7 @@ def drive(driver: Driver, rounds: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_long_outage_and_a_mortal_exporter(root: Path, own_daemon: Daemon, driver: Driver) -> None:
+def test_long_outage_with_a_killed_exporter(root: Path, own_daemon: Daemon, driver: Driver) -> None:
     journal = root / "journal"
     collector = Collector(root)
     flags = ("--otel.catch-up-rate", "0")
@@ -46,21 +46,21 @@ def test_a_long_outage_and_a_mortal_exporter(root: Path, own_daemon: Daemon, dri
         while pending(journal)[1] < EVENTS:
             drive(driver, 4)
         with collector:
-            # Killed while it delivers: what was taken and not yet marked comes again, the very same.
+            # Killed during delivery: accepted items that were not yet marked are sent again, identically.
             for _ in range(2):
                 before = pending(journal)[1]
-                until(lambda before=before: pending(journal)[1] < before - 600, 60, "some to be delivered")  # type: ignore[misc]
+                until(lambda before=before: pending(journal)[1] < before - 600, 60, "some deliveries")  # type: ignore[misc]
                 exporter.kill()
                 exporter.again()
             wait_delivered(journal, 120)
             spans, logs = compare(collector, journal)
             assert len(logs) >= EVENTS
-            twice = len(collector.records()) - len(logs), len(collector.spans()) - len(spans)
-            print(f"{len(logs)} logs, {len(spans)} spans; came twice: {twice}")
+            repeated = len(collector.records()) - len(logs), len(collector.spans()) - len(spans)
+            print(f"{len(logs)} logs, {len(spans)} spans; repeated: {repeated}")
 
 
 @pytest.mark.timeout(300)
-def test_a_collector_that_is_restarted_all_the_time(root: Path, own_daemon: Daemon, driver: Driver) -> None:
+def test_collector_restarts_repeatedly(root: Path, own_daemon: Daemon, driver: Driver) -> None:
     journal = root / "journal"
     over = threading.Event()
 
@@ -88,4 +88,4 @@ def test_a_collector_that_is_restarted_all_the_time(root: Path, own_daemon: Daem
         wait_delivered(journal, 60)
         _, logs = compare(collector, journal)
         assert exporter.value("libvirt_lifecycle_exporter_sink_errors_total", sink="otlp_logs")
-        print(f"{len(logs)} logs, {len(collector.records()) - len(logs)} came twice")
+        print(f"{len(logs)} logs, {len(collector.records()) - len(logs)} repeated")

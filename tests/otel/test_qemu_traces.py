@@ -1,4 +1,4 @@
-"""Real guests: what becomes of them is a trace that can be read."""
+"""Traces of real guests."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ PANICS = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
 START = "start domain"
 
 
-class Story:
+class DomainSpans:
     """The spans of one domain, in the order of the journal."""
 
     def __init__(self, spans: list[Span]) -> None:
@@ -48,14 +48,14 @@ class Story:
         return [span.name for span in self.spans if span.span_id in ids]
 
 
-Tell = Callable[..., Story]
+RunScenario = Callable[..., DomainSpans]
 
 
 @pytest.fixture(scope="module")
 def traced(
     session_daemon: Daemon, witness: Witness, collector: Collector, lab_root: Path
 ) -> Iterator[Exporter]:
-    del witness  # it is there first
+    del witness  # starts before the exporter
     flags = (*IMPATIENT, "--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
     environment = collector.environment()
     with Exporter(lab_root, [session_daemon.uri], extra_args=flags, environment=environment) as exporter:
@@ -71,26 +71,26 @@ def stage(
 
 
 @pytest.fixture
-def tell(stage: Callable[[Guest], Stage], traced: Exporter, collector: Collector) -> Tell:
-    """Plays, and returns what the collector knows once the domain is gone."""
+def run_scenario(stage: Callable[[Guest], Stage], traced: Exporter, collector: Collector) -> RunScenario:
+    """Run a scenario; return the spans of the domain once it is removed."""
 
-    def of(play: Play, guest: Guest = IDLE) -> Story:
+    def of(play: Play, guest: Guest = IDLE) -> DomainSpans:
         with on_stage(stage(guest)) as staged:
             name = staged.name
             play(staged)
-        return story(collector, traced, name)
+        return domain_spans(collector, traced, name)
 
     return of
 
 
-def story(
+def domain_spans(
     collector: Collector,
     exporter: Exporter,
     name: str,
     connection: str | None = None,
     last: str = "undefined/removed",
-) -> Story:
-    def told() -> list[Span]:
+) -> DomainSpans:
+    def complete_spans() -> list[Span]:
         spans = [
             span
             for span in collector.spans()
@@ -102,13 +102,13 @@ def story(
         gone = any(last in span.pairs for span in spans)
         return spans if gone and numbers == rows else []
 
-    found = Story(until(told, 30, f"all of {name}"))
+    found = DomainSpans(until(complete_spans, 30, f"all spans of {name}"))
     print(found)
     return found
 
 
-def test_boot_and_shutdown(tell: Tell) -> None:
-    found = tell(boot_and_wait("stopped/shutdown"), Guest("poweroff"))
+def test_boot_and_shutdown(run_scenario: RunScenario) -> None:
+    found = run_scenario(boot_and_wait("stopped/shutdown"), Guest("poweroff"))
     assert found.names == ["define domain", START, "shut down domain", "undefine domain"]
     assert found.one(START).pairs == ["resumed/unpaused", "started/booted"]
     shutdown = found.one("shut down domain")
@@ -121,12 +121,12 @@ def test_boot_and_shutdown(tell: Tell) -> None:
     assert len(runs) == 1
 
 
-def test_panic_and_restart(tell: Tell) -> None:
-    found = tell(plays.boot_twice, PANICS)
+def test_panic_and_restart(run_scenario: RunScenario) -> None:
+    found = run_scenario(plays.boot_twice, PANICS)
     crash = found.one("domain crashes")
     assert crash.is_error
     assert crash.attributes["error.type"] == "libvirt.domain.crashed.panicked"
-    # It was told at once, and what ended it is a span of its own.
+    # It is sent immediately; the end of the incident is a span of its own.
     assert crash.pairs == ["crashed/panicked"]
     incident = crash.attributes["libvirt.incident.id"]
     of_incident = [span for span in found.spans if span.attributes.get("libvirt.incident.id") == incident]
@@ -135,22 +135,22 @@ def test_panic_and_restart(tell: Tell) -> None:
     assert of_incident[-1].attributes["libvirt.condition.duration"] > 0
 
 
-def test_message_of_terminated_emulator_is_sent(tell: Tell, traced: Exporter) -> None:
+def test_message_of_terminated_emulator_is_sent(run_scenario: RunScenario, traced: Exporter) -> None:
     """The exporter waits for the evidence before it sends the span."""
 
     def terminated(stage: Stage) -> None:
         emulator_gets(signal.SIGTERM, "stopped")(stage)
         traced.wait_until(lambda: any(row.message for row in traced.journal.rows(stage.name)))
 
-    found = tell(terminated)
+    found = run_scenario(terminated)
     events = [event for span in found.spans for event in span.events]
     (stop,) = (event for event in events if event.name == "libvirt.domain.stopped")
     assert stop.attributes["libvirt.domain.event.reason"] == "quit"
     assert "signal 15" in stop.attributes["libvirt.domain.message"]
 
 
-def test_killed_emulator(tell: Tell) -> None:
-    found = tell(emulator_gets(signal.SIGKILL, "stopped"))
+def test_killed_emulator(run_scenario: RunScenario) -> None:
+    found = run_scenario(emulator_gets(signal.SIGKILL, "stopped"))
     stop = found.one("stop domain")
     assert stop.is_error
     assert stop.attributes["error.type"] == "libvirt.domain.stopped.crashed"
@@ -159,25 +159,25 @@ def test_killed_emulator(tell: Tell) -> None:
         "crashed",
         "failed",
     )
-    # SIGKILL leaves no evidence, and none is made up.
+    # SIGKILL leaves no evidence.
     assert "libvirt.domain.message" not in attributes
 
 
-@pytest.mark.parametrize("dies", [False, True], ids=["seen by one", "the exporter dies between"])
-def test_hang_and_recover(tell: Tell, traced: Exporter, *, dies: bool) -> None:
+@pytest.mark.parametrize("restarts", [False, True], ids=["one exporter", "exporter restarts"])
+def test_hang_and_recover(run_scenario: RunScenario, traced: Exporter, *, restarts: bool) -> None:
     def hangs(stage: Stage) -> None:
         stage.boot()
         stage.emulator(signal.SIGSTOP)
         try:
             wait_row(traced, stage.name, "hung")
-            if dies:
+            if restarts:
                 traced.kill()
                 traced.again()
         finally:
             stage.emulator(signal.SIGCONT)
         wait_row(traced, stage.name, "recovered")
 
-    found = tell(hangs)
+    found = run_scenario(hangs)
     hang, recovery = found.one("domain hangs"), found.one("domain recovers")
     assert hang.is_error
     assert hang.attributes["error.type"] == "libvirt.domain.hung.emulator"
@@ -194,15 +194,15 @@ def wait_row(exporter: Exporter, name: str, event: str) -> None:
     )
 
 
-def test_plain_destroy_is_no_error(tell: Tell) -> None:
-    found = tell(plays.destroy)
+def test_plain_destroy_is_no_error(run_scenario: RunScenario) -> None:
+    found = run_scenario(plays.destroy)
     assert found.names == ["define domain", START, "stop domain", "undefine domain"]
     assert not any(span.is_error for span in found.spans)
 
 
 @pytest.mark.parametrize("play", [plays.managed_save, plays.save_and_restore()], ids=["managed", "file"])
-def test_save_and_restore(tell: Tell, play: Play) -> None:
-    found = tell(play)
+def test_save_and_restore(run_scenario: RunScenario, play: Play) -> None:
+    found = run_scenario(play)
     assert "suspended/paused" in found.one("pause domain").pairs
     assert found.one("save domain").pairs[-1] == "stopped/saved"
     assert found.outcome("save domain") == "success"
@@ -212,15 +212,15 @@ def test_save_and_restore(tell: Tell, play: Play) -> None:
     assert found.outcome("restore domain") == "success"
 
 
-def test_pause_and_resume(tell: Tell) -> None:
-    found = tell(plays.pause_and_resume)
+def test_pause_and_resume(run_scenario: RunScenario) -> None:
+    found = run_scenario(plays.pause_and_resume)
     assert found.linked("resume domain", "entry") == ["pause domain"]
     assert found.linked("resume domain", "previous") == ["pause domain"]
     assert found.one("resume domain").attributes["libvirt.condition.duration"] > 0
 
 
 def test_live_migration(hosts: Hosts, guests: Guests, tmp_path: Path) -> None:
-    """One exporter sees both hosts: each side's trace leads to the other's."""
+    """One exporter observes both hosts; the spans of both sides are linked."""
     name = "otel-moves"
     road = Road(name, Guest("idle"), hosts, guests)
     uris = [f"{host.name}={host.daemon.uri}" for host in (hosts.here, hosts.there)]
@@ -234,8 +234,8 @@ def test_live_migration(hosts: Hosts, guests: Guests, tmp_path: Path) -> None:
         finally:
             road.clear()
             road.close()
-        here = story(collector, exporter, name, "here")
-        there = story(collector, exporter, name, "there", "stopped/destroyed")
+        here = domain_spans(collector, exporter, name, "here")
+        there = domain_spans(collector, exporter, name, "there", "stopped/destroyed")
         out, into = here.one("migrate domain out"), there.one("migrate domain in")
         assert here.outcome(out.name) == there.outcome(into.name) == "success"
         assert out.pairs[0] == "suspended/migrated"

@@ -1,4 +1,4 @@
-"""TLS: only to whom one trusts; and with a certificate of one's own where it is asked for."""
+"""TLS of both transports: trusted receivers and client certificates."""
 
 from collections.abc import Iterator
 from concurrent import futures
@@ -29,7 +29,7 @@ def variables(url: str, folder: Path, authority: str = "ca", *, client: bool = F
     return {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in found.items()}
 
 
-def test_a_receiver_that_is_trusted(tmp_path: Path, folder: Path) -> None:
+def test_trusted_receiver_gets_the_items(tmp_path: Path, folder: Path) -> None:
     with (
         ReceiverStub(context=server_context(folder)) as stub,
         ExportHarness(tmp_path, variables(stub.url, folder)) as harness,
@@ -38,7 +38,7 @@ def test_a_receiver_that_is_trusted(tmp_path: Path, folder: Path) -> None:
         stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "both")
 
 
-def test_a_receiver_that_is_not_trusted_gets_nothing(
+def test_untrusted_receiver_gets_nothing(
     tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
@@ -52,7 +52,7 @@ def test_a_receiver_that_is_not_trusted_gets_nothing(
         assert "CERTIFICATE_VERIFY_FAILED" in log_text(caplog)
 
 
-def test_a_receiver_that_wants_to_know_who_sends(tmp_path: Path, folder: Path) -> None:
+def test_receiver_that_requires_a_client_certificate(tmp_path: Path, folder: Path) -> None:
     context = server_context(folder, client_ca=folder / "ca.pem")
     with ReceiverStub(context=context) as stub:
         with ExportHarness(tmp_path, variables(stub.url, folder)) as harness:
@@ -63,25 +63,23 @@ def test_a_receiver_that_wants_to_know_who_sends(tmp_path: Path, folder: Path) -
             assert not stub.requests
         with ExportHarness(tmp_path, variables(stub.url, folder, client=True)) as harness:
             stub.wait(lambda: stub.accepted("traces") and stub.accepted("logs"), "both")
-            until(
-                lambda: not harness.pending("logs") + harness.pending("traces"), 10, "the queue to be empty"
-            )
+            until(lambda: not harness.pending("logs") + harness.pending("traces"), 10, "an empty queue")
 
 
-class Taker(logs_grpc.LogsServiceServicer):
+class LogsServicer(logs_grpc.LogsServiceServicer):
     def __init__(self) -> None:
-        self.taken = 0
+        self.accepted = 0
 
     def Export(self, request: logs.ExportLogsServiceRequest, _: object) -> logs.ExportLogsServiceResponse:  # noqa: N802
-        self.taken += len(request.resource_logs)
+        self.accepted += len(request.resource_logs)
         return logs.ExportLogsServiceResponse()
 
 
 @contextmanager
-def grpc_receiver(folder: Path) -> Iterator[tuple[Taker, str]]:
-    """One that wants a client's certificate."""
-    server, taker = grpc.server(futures.ThreadPoolExecutor(2)), Taker()
-    logs_grpc.add_LogsServiceServicer_to_server(taker, server)  # type: ignore[no-untyped-call] # generated
+def grpc_receiver(folder: Path) -> Iterator[tuple[LogsServicer, str]]:
+    """Run a receiver that requires a client certificate; yield its servicer and its URL."""
+    server, servicer = grpc.server(futures.ThreadPoolExecutor(2)), LogsServicer()
+    logs_grpc.add_LogsServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call] # generated
     own = ((folder / "server.key").read_bytes(), (folder / "server.pem").read_bytes())
     credentials = grpc.ssl_server_credentials(
         [own], (folder / "ca.pem").read_bytes(), require_client_auth=True
@@ -89,22 +87,22 @@ def grpc_receiver(folder: Path) -> Iterator[tuple[Taker, str]]:
     port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
     try:
-        yield taker, f"https://127.0.0.1:{port}"
+        yield servicer, f"https://127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
 
 
-def test_grpc_with_a_certificate_of_ones_own(tmp_path: Path, folder: Path) -> None:
+def test_grpc_with_a_client_certificate(tmp_path: Path, folder: Path) -> None:
     protocol = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    with grpc_receiver(folder) as (taker, url):
+    with grpc_receiver(folder) as (servicer, url):
         for authority, client in (("stranger", True), ("ca", False)):
             given = variables(url, folder, authority, client=client) | protocol
             with ExportHarness(tmp_path, given, signals=("logs",)) as harness:
                 harness.send([event()])
                 until(lambda harness=harness: harness.sender("logs").failures, 10, "an attempt")  # type: ignore[misc]
-                assert not taker.taken
+                assert not servicer.accepted
         with ExportHarness(
             tmp_path, variables(url, folder, client=True) | protocol, signals=("logs",)
         ) as harness:
-            until(lambda: not harness.pending("logs"), 10, "the queue to be empty")
-            assert taker.taken
+            until(lambda: not harness.pending("logs"), 10, "an empty queue")
+            assert servicer.accepted

@@ -1,4 +1,4 @@
-"""Tests of NO_PROXY's items: names, suffixes, addresses, networks and ports."""
+"""NO_PROXY: names, suffixes, addresses, networks and ports."""
 
 import pytest
 

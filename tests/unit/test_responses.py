@@ -1,4 +1,4 @@
-"""What a receiver's answer means."""
+"""Results of HTTP and gRPC responses."""
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -40,7 +40,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
         (599, ExportStatus.RETRY),
     ],
 )
-def test_http(status: int, expected: ExportStatus) -> None:
+def test_status_of_an_http_response(status: int, expected: ExportStatus) -> None:
     assert from_http("traces", status, {}, b"", NOW).status is expected
 
 
@@ -57,11 +57,11 @@ def test_http(status: int, expected: ExportStatus) -> None:
         ("²", 0),
     ],
 )
-def test_how_long_to_wait(text: str, seconds: float) -> None:
+def test_retry_after_in_seconds_or_as_a_date(text: str, seconds: float) -> None:
     assert from_http("logs", 429, {"retry-after": text}, b"", NOW).retry_after == seconds
 
 
-def test_a_partial_success_is_not_a_success() -> None:
+def test_partial_success_counts_rejected_items() -> None:
     spans = ExportTraceServiceResponse()
     spans.partial_success.rejected_spans = 3
     spans.partial_success.error_message = "too\nold"
@@ -85,12 +85,12 @@ def test_a_partial_success_is_not_a_success() -> None:
         ("application/json", b"{"),
     ],
 )
-def test_a_success_that_is_none_of_otlp_is_no_success(kind: str, body: bytes) -> None:
+def test_success_with_a_foreign_body_is_retried(kind: str, body: bytes) -> None:
     assert from_http("traces", 200, {"content-type": kind}, body, NOW).status is ExportStatus.RETRY
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-protobuf", "text/plain", ""])
-def test_an_empty_success_is_one(kind: str) -> None:
+def test_empty_success_is_accepted(kind: str) -> None:
     assert from_http("traces", 200, {"content-type": kind}, b"", NOW) == ExportResult(ExportStatus.DELIVERED)
 
 
@@ -108,5 +108,5 @@ def test_an_empty_success_is_one(kind: str) -> None:
         ("UNKNOWN", "", ExportStatus.FAILED),
     ],
 )
-def test_grpc(code: str, details: str, expected: ExportStatus) -> None:
+def test_status_of_a_grpc_response(code: str, details: str, expected: ExportStatus) -> None:
     assert from_grpc(code, details, 1e9)[0] is expected

@@ -1,4 +1,4 @@
-"""Which span each transition is on, and when that span is over."""
+"""Assignment of transitions to spans, and the end of spans."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -35,15 +35,15 @@ IDS = SpanIds("a host and a journal")
 BOOT = ("resumed/unpaused", "started/booted")
 
 
-class Tale(NamedTuple):
-    """What became of transitions that came one second apart."""
+class TraceResult(NamedTuple):
+    """The result of a sequence of transitions."""
 
     refs: dict[int, SpanRef]
     closed: list[Span]
     state: DomainSpanState
 
     @property
-    def words(self) -> list[str]:
+    def summary(self) -> list[str]:
         return [f"{span.name}: {span.outcome}" if span.outcome else span.name for span in self.closed]
 
     def span(self, name: str) -> Span:
@@ -51,13 +51,13 @@ class Tale(NamedTuple):
         return found
 
     def linked(self, one: str, relation: str) -> list[str]:
-        """The names of the spans that the span of this name is linked to."""
+        """Return the names of the spans that a span is linked to."""
         names = {span.ref: span.name for span in self.closed}
         return [names[link.ref] for link in self.span(one).links if relation in link.relations]
 
 
-def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool = False) -> Tale:
-    """What an incident does stands behind the pair: `crashed/panicked opens`, `resumed/unpaused closes`."""
+def trace(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool = False) -> TraceResult:
+    """Assign transitions, `every` seconds apart. `crashed/panicked opens` opens an incident."""
     state, refs, closed, run = EMPTY_STATE, dict[int, SpanRef](), list[Span](), ""
     for number, word in enumerate(pairs, 1):
         pair, _, incident = word.partition(" ")
@@ -70,26 +70,26 @@ def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool =
         update = assign_span(state, TransitionContext(number, whole, IDS, closes), runs=runs)
         state, refs[number] = update.state, update.ref
         closed += update.closed
-    return Tale(refs, closed, state)
+    return TraceResult(refs, closed, state)
 
 
 @pytest.mark.parametrize(
-    ("pairs", "words"),
+    ("pairs", "expected"),
     [
         pytest.param(BOOT, ["start domain: success"], id="boot"),
         pytest.param(("started/booted",), ["start domain: success"], id="boot of the test driver"),
         pytest.param(
             ("shutdown/guest", "stopped/shutdown"), ["shut down domain: success"], id="guest powers off"
         ),
-        pytest.param(("shutdown/host", "stopped/quit"), ["shut down domain: success"], id="told to quit"),
+        pytest.param(("shutdown/host", "stopped/quit"), ["shut down domain: success"], id="terminated"),
         pytest.param(("shutdown/host", "stopped/destroyed"), ["stop domain: success"], id="destroy"),
         pytest.param(("stopped/destroyed",), ["stop domain"], id="destroy, by the test driver"),
         pytest.param(
-            ("shutdown/guest", "stopped/destroyed"), ["shut down domain: timeout"], id="patience lost"
+            ("shutdown/guest", "stopped/destroyed"), ["shut down domain: timeout"], id="shutdown timeout"
         ),
         pytest.param(("shutdown/host", "stopped/crashed"), ["stop domain: failed"], id="dump --crash, 11.3"),
         pytest.param(
-            ("shutdown/guest", "resumed/unpaused"), ["shut down domain: cancelled"], id="runs on after all"
+            ("shutdown/guest", "resumed/unpaused"), ["shut down domain: cancelled"], id="shutdown cancelled"
         ),
         pytest.param(
             ("suspended/paused", "stopped/saved"), ["pause domain", "save domain: success"], id="save"
@@ -109,7 +109,9 @@ def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool =
             ("started/migrated", "resumed/migrated"), ["migrate domain in: success"], id="migration in"
         ),
         pytest.param(
-            ("started/migrated", "stopped/failed"), ["migrate domain in: failed"], id="dies on arrival"
+            ("started/migrated", "stopped/failed"),
+            ["migrate domain in: failed"],
+            id="incoming migration failed",
         ),
         pytest.param(
             ("suspended/migrated", "stopped/migrated"), ["migrate domain out: success"], id="migration out"
@@ -120,50 +122,50 @@ def told(*pairs: str, every: float = 1.0, source: str = "callback", runs: bool =
             id="migration out, 11.3",
         ),
         pytest.param(
-            ("suspended/migrated", "resumed/migrated"), ["migrate domain out: failed"], id="stays after all"
+            ("suspended/migrated", "resumed/migrated"), ["migrate domain out: failed"], id="migration failed"
         ),
         pytest.param(
             ("suspended/migrated", "started/booted"),
             ["migrate domain out: unknown", "start domain: success"],
-            id="the end was missed",
+            id="missed end",
         ),
         pytest.param(
             ("shutdown/guest", "defined/updated", "stopped/shutdown"),
             ["define domain", "shut down domain: success"],
-            id="what has nothing to do with it does not wait",
+            id="unrelated transition does not wait",
         ),
         pytest.param(
             ("hung/emulator", "recovered/emulator"),
             ["domain hangs", "domain recovers"],
             id="hang and recover",
         ),
-        pytest.param(("unknown_9/unknown_3",), ["domain event"], id="an event from the future"),
+        pytest.param(("unknown_9/unknown_3",), ["domain event"], id="unknown event"),
     ],
 )
-def test_operations(pairs: tuple[str, ...], words: list[str]) -> None:
-    assert told(*pairs).words == words
+def test_spans_of_operations(pairs: tuple[str, ...], expected: list[str]) -> None:
+    assert trace(*pairs).summary == expected
 
 
-def test_what_was_only_inferred_begins_nothing() -> None:
-    assert told("shutdown/unknown", source="reconcile").words == ["shut down domain"]
+def test_inferred_transition_begins_no_operation() -> None:
+    assert trace("shutdown/unknown", source="reconcile").summary == ["shut down domain"]
 
 
-def test_an_operation_that_does_not_end_is_over_at_the_limit() -> None:
-    tale = told("shutdown/guest")
-    assert not tale.closed
-    assert expire_operation(tale.state, 1001.0 + OPERATION_LIMIT - 1) == ((), tale.state)
-    (span,), state = expire_operation(tale.state, 1001.0 + OPERATION_LIMIT)
+def test_operation_expires_at_its_time_limit() -> None:
+    result = trace("shutdown/guest")
+    assert not result.closed
+    assert expire_operation(result.state, 1001.0 + OPERATION_LIMIT - 1) == ((), result.state)
+    (span,), state = expire_operation(result.state, 1001.0 + OPERATION_LIMIT)
     assert (span.outcome, span.ended - span.began, state.operation) == ("timeout", OPERATION_LIMIT, None)
 
 
-def test_an_operation_is_over_when_the_clock_says_that_it_began_in_the_future() -> None:
-    (span,), _ = expire_operation(told("shutdown/guest").state, 1001.0 - OPERATION_LIMIT)
+def test_operation_that_began_in_the_future_expires() -> None:
+    (span,), _ = expire_operation(trace("shutdown/guest").state, 1001.0 - OPERATION_LIMIT)
     assert span.outcome == "timeout"
 
 
-def test_a_row_that_comes_too_late_has_a_span_of_its_own() -> None:
-    tale = told("shutdown/guest", "stopped/shutdown", every=OPERATION_LIMIT)
-    assert tale.words == ["shut down domain: timeout", "shut down domain: success"]
+def test_transition_after_the_limit_has_its_own_span() -> None:
+    result = trace("shutdown/guest", "stopped/shutdown", every=OPERATION_LIMIT)
+    assert result.summary == ["shut down domain: timeout", "shut down domain: success"]
 
 
 @pytest.mark.parametrize(
@@ -178,54 +180,52 @@ def test_a_row_that_comes_too_late_has_a_span_of_its_own() -> None:
         (("stopped/crashed opens", "started/booted closes"), "stop domain", "start domain"),
     ],
 )
-def test_the_exit_of_a_condition_is_linked_to_its_entry_and_carries_the_duration(
-    pairs: tuple[str, ...], entry: str, exit_: str
-) -> None:
-    tale = told(*pairs, every=3600.0)
-    assert tale.linked(exit_, "entry") == [entry]
-    assert tale.span(exit_).duration == 3600.0
-    assert all(span.ended - span.began <= OPERATION_LIMIT for span in tale.closed)
+def test_end_of_a_condition_links_to_its_entry(pairs: tuple[str, ...], entry: str, exit_: str) -> None:
+    result = trace(*pairs, every=3600.0)
+    assert result.linked(exit_, "entry") == [entry]
+    assert result.span(exit_).duration == 3600.0
+    assert all(span.ended - span.began <= OPERATION_LIMIT for span in result.closed)
 
 
-def test_one_signal_recovers_and_the_other_hangs_on() -> None:
-    tale = told("hung/emulator", "hung/vcpu", "recovered/vcpu")
-    assert tale.span("domain recovers").duration == 1.0
-    assert set(tale.state.conditions) == {"hung/emulator"}
+def test_hang_signals_recover_independently() -> None:
+    result = trace("hung/emulator", "hung/vcpu", "recovered/vcpu")
+    assert result.span("domain recovers").duration == 1.0
+    assert set(result.state.conditions) == {"hung/emulator"}
 
 
-def test_a_crash_and_all_that_follows_from_it_are_linked_until_all_is_well() -> None:
-    tale = told("crashed/panicked opens", "stopped/crashed opens", "started/booted closes")
-    assert tale.linked("start domain", "entry") == ["domain crashes"]
-    assert tale.span("start domain").duration == 2.0
+def test_incident_is_linked_until_it_closes() -> None:
+    result = trace("crashed/panicked opens", "stopped/crashed opens", "started/booted closes")
+    assert result.linked("start domain", "entry") == ["domain crashes"]
+    assert result.span("start domain").duration == 2.0
 
 
-def test_a_save_begins_when_the_domain_is_paused_for_it() -> None:
-    saved = told("suspended/paused", "stopped/saved").span("save domain")
+def test_save_begins_with_its_pause() -> None:
+    saved = trace("suspended/paused", "stopped/saved").span("save domain")
     assert saved.ended - saved.began == 1.0
 
 
-def test_a_save_of_what_was_paused_for_hours_does_not() -> None:
-    saved = told("suspended/paused", "stopped/saved", every=OPERATION_LIMIT).span("save domain")
+def test_save_of_a_long_paused_domain_begins_with_the_stop() -> None:
+    saved = trace("suspended/paused", "stopped/saved", every=OPERATION_LIMIT).span("save domain")
     assert saved.began == saved.ended
 
 
-def test_links_to_the_previous_operation_and_to_the_start_of_the_run() -> None:
-    tale = told(*BOOT, "suspended/paused", "resumed/unpaused", "stopped/destroyed", "undefined/removed")
-    assert tale.linked("resume domain", "previous") == ["pause domain"]
-    assert tale.linked("resume domain", "run") == ["start domain"]
-    assert tale.linked("stop domain", "run") == ["start domain"]
-    assert tale.linked("undefine domain", "run") == []
+def test_spans_link_to_previous_operation_and_run() -> None:
+    result = trace(*BOOT, "suspended/paused", "resumed/unpaused", "stopped/destroyed", "undefined/removed")
+    assert result.linked("resume domain", "previous") == ["pause domain"]
+    assert result.linked("resume domain", "run") == ["start domain"]
+    assert result.linked("stop domain", "run") == ["start domain"]
+    assert result.linked("undefine domain", "run") == []
 
 
-def test_a_whole_run_is_one_span_if_that_is_wanted() -> None:
-    tale = told(*BOOT, "stopped/destroyed", runs=True)
-    run = tale.span(RUN)
+def test_run_is_a_span_if_enabled() -> None:
+    result = trace(*BOOT, "stopped/destroyed", runs=True)
+    run = result.span(RUN)
     assert (run.ended - run.began, run.rows) == (1.0, ())
-    assert tale.linked(RUN, "run") == ["start domain"]
-    assert len({span.ref for span in tale.closed}) == len(tale.closed)
+    assert result.linked(RUN, "run") == ["start domain"]
+    assert len({span.ref for span in result.closed}) == len(result.closed)
 
 
-def test_ids_are_the_same_for_ever_and_differ_with_everything_that_they_are_made_of() -> None:
+def test_ids_are_stable_and_depend_on_every_input() -> None:
     change = transition("started", "booted", at=1000.0)
     assert IDS.derive(1, change) == SpanRef("14cbdd1eb9ddeef6a1f580cdacb67d9b", "8b2bea6fa5cd7410")
     others = [
@@ -239,7 +239,7 @@ def test_ids_are_the_same_for_ever_and_differ_with_everything_that_they_are_made
     assert {(len(ref.trace_id), len(ref.span_id)) for ref in others} == {(32, 16)}
 
 
-def test_every_word_of_the_tables_exists() -> None:
+def test_tables_use_only_words_of_the_vocabulary() -> None:
     known = {*COUNTED_PAIRS, ("suspended", "postcopy_failed")}
     reasons = {("", "*")} | {(event, "*") for event, _ in known}
     for pair in (
@@ -266,7 +266,7 @@ STEPS = st.tuples(
 
 
 @given(st.lists(STEPS, max_size=40), st.booleans())
-def test_every_transition_is_on_exactly_one_span_and_every_span_is_bounded(
+def test_each_transition_is_on_one_bounded_span(
     steps: list[tuple[tuple[str, str], str, bool, float, str, bool]],
     runs: bool,  # noqa: FBT001 - hypothesis' value
 ) -> None:
@@ -292,7 +292,7 @@ def test_every_transition_is_on_exactly_one_span_and_every_span_is_bounded(
         assert all(refs[number] == span.ref for number in span.rows)
         assert 0 <= span.ended - span.began <= OPERATION_LIMIT or span.name == RUN
         assert span.rows or span.name == RUN
-        # A link leads to a span of its own past, never to itself.
+        # A link leads to an earlier span of the domain, never to itself.
         assert span.ref not in [link.ref for link in span.links]
     assert len({span.ref for span in closed}) == len(closed)
     known = {span.ref for span in closed}

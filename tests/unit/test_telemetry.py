@@ -1,4 +1,4 @@
-"""What the standard variables ask for."""
+"""Settings from the OTEL_* environment variables."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,22 +36,22 @@ def traces(**variables: str) -> Endpoint:
         {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://here"},
     ],
 )
-def test_nothing_is_sent_unless_an_endpoint_is_set(environment: dict[str, str]) -> None:
+def test_export_is_disabled_without_an_endpoint(environment: dict[str, str]) -> None:
     assert not read_telemetry(environment)
 
 
-def test_the_base_endpoint_gets_the_paths_of_the_signals() -> None:
+def test_general_endpoint_gets_the_signal_paths() -> None:
     found = read_telemetry({BASE: "https://here:4318/otlp/?tenant=1"})
     assert found.traces == Endpoint("https://here:4318/otlp/v1/traces?tenant=1")
     assert found.logs == Endpoint("https://here:4318/otlp/v1/logs?tenant=1")
 
 
-def test_a_signals_own_endpoint_is_taken_as_it_is() -> None:
+def test_signal_endpoint_is_used_unchanged() -> None:
     found = read_telemetry({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://loki:3100/otlp/v1/logs"})
     assert found == Telemetry(None, Endpoint("http://loki:3100/otlp/v1/logs"))
 
 
-def test_grpc_has_no_path() -> None:
+def test_grpc_endpoint_has_no_path() -> None:
     assert traces(EXPORTER_OTLP_PROTOCOL="grpc").url == "http://here:4318"
     assert (
         traces(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="here:4317").url == "https://here:4317"
@@ -60,7 +60,7 @@ def test_grpc_has_no_path() -> None:
     assert traces(EXPORTER_OTLP_PROTOCOL="grpc", **insecure).url == "http://here:4317"
 
 
-def test_what_names_the_signal_comes_first(tmp_path: Path) -> None:
+def test_signal_variable_takes_precedence(tmp_path: Path) -> None:
     certificate = tmp_path / "ca.pem"
     certificate.touch()
     endpoint = traces(
@@ -75,7 +75,7 @@ def test_what_names_the_signal_comes_first(tmp_path: Path) -> None:
     assert (endpoint.timeout, endpoint.compression, endpoint.certificate) == (2.5, "none", str(certificate))
 
 
-def test_the_console_is_for_one_signal_or_both() -> None:
+def test_console_can_be_enabled_per_signal() -> None:
     assert read_telemetry({"OTEL_TRACES_EXPORTER": "console"}) == Telemetry(console_signals=("traces",))
     assert read_telemetry({**HERE, "OTEL_LOGS_EXPORTER": "console"}).console_signals == ("logs",)
 
@@ -104,14 +104,14 @@ def test_the_console_is_for_one_signal_or_both() -> None:
         ),
     ],
 )
-def test_what_cannot_be_understood_is_refused_in_one_sentence(name: str, value: str, sentence: str) -> None:
+def test_invalid_value_is_reported_in_one_sentence(name: str, value: str, sentence: str) -> None:
     with pytest.raises(ValueError) as refused:
         read_telemetry({**HERE, name: value})
     assert sentence in str(refused.value)
 
 
 @pytest.mark.parametrize("value", ["hunter2", "a=1,hunter2", "a b=hunter2", "key=hunter2%0d%0aX: y"])
-def test_a_bad_header_is_refused_without_quoting_it(value: str) -> None:
+def test_invalid_header_is_reported_without_its_value(value: str) -> None:
     with pytest.raises(ValueError) as refused:
         read_telemetry({**HERE, "OTEL_EXPORTER_OTLP_HEADERS": value})
     assert "hunter2" not in str(refused.value)
@@ -138,7 +138,7 @@ def test_unknown_enum_value_warns_and_counts_as_unset(name: str, value: str, sam
     assert warning.startswith(f"{name}: unknown value ")
 
 
-def test_unknown_value_of_a_signal_falls_back_to_the_general_one() -> None:
+def test_unknown_signal_value_falls_back_to_the_general_one() -> None:
     endpoint = traces(EXPORTER_OTLP_TRACES_COMPRESSION="deflate", EXPORTER_OTLP_COMPRESSION="none")
     assert endpoint.compression == "none"
 
@@ -178,7 +178,7 @@ def test_exporters_may_be_a_list(value: str) -> None:
         ("ipv4:127.0.0.1:4317", "true", True),
     ],
 )
-def test_grpc_target_is_taken_as_grpc_writes_it(target: str, insecure: str, is_insecure: bool) -> None:  # noqa: FBT001
+def test_grpc_target_is_used_unchanged(target: str, insecure: str, is_insecure: bool) -> None:  # noqa: FBT001
     endpoint = traces(
         EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT=target, EXPORTER_OTLP_INSECURE=insecure
     )
@@ -189,12 +189,12 @@ def test_host_named_dns_is_a_host() -> None:
     assert traces(EXPORTER_OTLP_PROTOCOL="grpc", EXPORTER_OTLP_ENDPOINT="dns:4317").url == "https://dns:4317"
 
 
-def test_grpc_target_is_refused_for_http() -> None:
+def test_grpc_target_is_invalid_for_http() -> None:
     with pytest.raises(ValueError, match="is not a valid URL"):
         read_telemetry({BASE: "unix:///run/collector.sock"})
 
 
-def test_what_is_secret_is_not_in_what_people_read() -> None:
+def test_secrets_are_not_displayed() -> None:
     endpoint = traces(
         EXPORTER_OTLP_ENDPOINT="https://eve:hunter2@here/x?key=hunter2", EXPORTER_OTLP_HEADERS="a=hunter2"
     )
@@ -202,13 +202,13 @@ def test_what_is_secret_is_not_in_what_people_read() -> None:
     assert "hunter2" not in repr(endpoint) + repr(Settings(telemetry=Telemetry(traces=endpoint)))
 
 
-def test_without_a_journal_there_is_nothing_to_deliver_from() -> None:
+def test_endpoint_requires_the_journal() -> None:
     with pytest.raises(ValueError, match="OpenTelemetry needs the journal"):
         Settings(journal_path="none", telemetry=read_telemetry(HERE))
     Settings(journal_path="none", telemetry=DISABLED)
 
 
-def test_the_hosts_id_is_the_first_that_is_there(tmp_path: Path) -> None:
+def test_host_id_is_the_first_nonempty_file(tmp_path: Path) -> None:
     empty, there = tmp_path / "empty", tmp_path / "there"
     empty.touch()
     there.write_text("abc\n")

@@ -160,12 +160,8 @@ class ExportQueue:
         """
         latest = max(now, time.time())
         with self._connect() as database:
-            if (
-                database.execute(
-                    _OVERDUE_OPERATION, (now - OPERATION_LIMIT, latest + OPERATION_LIMIT)
-                ).fetchone()
-                is None
-            ):
+            limits = (now - OPERATION_LIMIT, latest + OPERATION_LIMIT)
+            if database.execute(_OVERDUE_OPERATION, limits).fetchone() is None:
                 return 0
         with self._transaction() as database:
             return self._recorder.expire_operations(database, now, latest)

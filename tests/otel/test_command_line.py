@@ -1,4 +1,4 @@
-"""OpenTelemetry as an operator meets it on the command line."""
+"""OpenTelemetry on the command line: `check`, settings, console, stop."""
 
 import json
 import os
@@ -32,12 +32,12 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-def test_check_asks_the_endpoints(session_daemon: Daemon, collector: Collector, protocol: str) -> None:
+def test_check_reports_working_endpoints(session_daemon: Daemon, collector: Collector, protocol: str) -> None:
     environment = {**collector.environment(grpc=protocol == "grpc"), "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
-    said = run("check", "--libvirt.uri", session_daemon.uri, **environment)
-    assert said.returncode == 0, said
+    done = run("check", "--libvirt.uri", session_daemon.uri, **environment)
+    assert done.returncode == 0, done
     for signal_ in ("traces", "logs"):
-        assert f"OpenTelemetry {signal_}: OK (" in said.stdout
+        assert f"OpenTelemetry {signal_}: OK (" in done.stdout
     assert not [record for record in collector.records() if record.event.attributes == {}]
 
 
@@ -45,19 +45,19 @@ def test_check_asks_the_endpoints(session_daemon: Daemon, collector: Collector, 
     ("status", "words"),
     [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "without a path"), (503, "HTTP status 503")],
 )
-def test_check_says_what_is_wrong_with_an_endpoint(session_daemon: Daemon, status: int, words: str) -> None:
+def test_check_explains_an_endpoint_failure(session_daemon: Daemon, status: int, words: str) -> None:
     with ReceiverStub() as stub:
         stub.empty_response = StubResponse(status)
-        said = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"{stub.url}?key=hunter2"})
-    assert said.returncode == 1
-    assert words in said.stdout
-    assert "hunter2" not in said.stdout + said.stderr
+        done = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"{stub.url}?key=hunter2"})
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_check_says_that_nobody_listens(session_daemon: Daemon) -> None:
-    said = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"http://127.0.0.1:{free_port()}"})
-    assert said.returncode == 1
-    assert "hint: no process listens on this port" in said.stdout
+def test_check_reports_a_refused_connection(session_daemon: Daemon) -> None:
+    done = run("check", "--libvirt.uri", session_daemon.uri, **{BASE: f"http://127.0.0.1:{free_port()}"})
+    assert done.returncode == 1
+    assert "hint: no process listens on this port" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -69,16 +69,16 @@ def test_check_says_that_nobody_listens(session_daemon: Daemon) -> None:
         (("--otel.max-age", "1"), {}, "is no duration"),
     ],
 )
-def test_bad_settings_are_one_sentence(
+def test_invalid_setting_is_reported_in_one_line(
     arguments: tuple[str, ...], variables: dict[str, str], words: str
 ) -> None:
-    said = run("check", *arguments, **variables)
-    assert said.returncode == 2
-    assert words in said.stderr
-    assert len(said.stderr.splitlines()) == 1
+    done = run("check", *arguments, **variables)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_console_is_a_first_look(tmp_path: Path) -> None:
+def test_console_exporter_prints_spans_and_log_records(tmp_path: Path) -> None:
     argv = [*COMMAND, "demo", "--pace", "20ms", "--web.listen-address", f"127.0.0.1:{free_port()}"]
     consoles = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
     out = tmp_path / "out"
@@ -87,13 +87,13 @@ def test_the_console_is_a_first_look(tmp_path: Path) -> None:
         subprocess.Popen(argv, stdout=file, stderr=file, env=os.environ | consoles) as demo,
     ):
         try:
-            until(lambda: _told(out), 30, "spans and log records on the console")
+            until(lambda: _is_printed(out), 30, "spans and log records on the console")
         finally:
             demo.send_signal(signal.SIGTERM)
     assert demo.returncode == 0
 
 
-def _told(out: Path) -> bool:
+def _is_printed(out: Path) -> bool:
     lines = [
         json.loads(line)
         for line in out.read_text().splitlines()
@@ -106,7 +106,7 @@ def _told(out: Path) -> bool:
 @pytest.mark.parametrize(
     "response", [StubResponse(hangs=True), StubResponse(503)], ids=["black-hole", "down"]
 )
-def test_it_ends_in_time_whatever_the_receiver_does(
+def test_exporter_stops_in_time_with_a_failing_receiver(
     session_daemon: Daemon, tmp_path: Path, response: StubResponse
 ) -> None:
     with (
