@@ -56,7 +56,7 @@ def test_a_corrupt_file_is_set_aside_at_the_start_and_a_new_one_begins(
     assert [aside.read_bytes() for aside in asides(path)] == [corrupt]
     assert messages(path) == ["0", "1", "2"]
     assert writer.journal.errors > 0
-    assert said(caplog, "the journal was corrupt") == 1
+    assert said(caplog, "journal corrupt") == 1
     assert writer.remembers_everything()
 
 
@@ -72,12 +72,12 @@ def test_corrupted_while_it_is_written_the_counters_go_on(
         writer.append()
         writer.tend()
     with suppress(sqlite3.Error):
-        JournalMaintenance(writer.journal, oldest=0, largest=0).keep(
+        JournalMaintenance(writer.journal, max_age=0, max_bytes=0).run_once(
             AT
         )  # who reads what writing need not touch
     writer.tend()
     assert writer.remembers_everything()
-    assert said(caplog, "the journal was corrupt") == len(asides(path)) <= 1
+    assert said(caplog, "journal corrupt") == len(asides(path)) <= 1
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -242,12 +242,12 @@ def test_out_of_reach_it_is_said_once_and_counted_and_healed(
         writer.append()
         writer.tend()
     assert writer.journal.errors >= 4
-    assert said(caplog, "cannot be used") == 1
+    assert said(caplog, "journal unavailable") == 1
     path.rmdir() if path.is_dir() else folder.unlink()
     writer.tend()
     writer.append()
     assert messages(path) == ["0", "1", "2", "3"]
-    assert said(caplog, "well again") == 1
+    assert said(caplog, "journal recovered") == 1
     assert writer.remembers_everything()
 
 
@@ -255,10 +255,10 @@ def test_without_a_journal_that_is_said_and_nothing_fails(caplog: pytest.LogCapt
     journal = DisabledJournal()
     assert journal.restore() == NOTHING
     journal.append(ChangeBatch())
-    journal.tend(lambda: NOTHING)
+    journal.recover(lambda: NOTHING)
     journal.close()
     assert (journal.events, journal.errors, journal.size()) == (0, 0, 0)
-    assert said(caplog, "there is no journal") == 1
+    assert said(caplog, "journal disabled") == 1
 
 
 HUGE = 2**70
@@ -305,14 +305,14 @@ class FailingTracing(SpanRecorder):
 
 def test_batch_that_cannot_be_written_is_counted_as_lost(path: Path) -> None:
     threads = ThreadRegistry()
-    journal = Journal(path, tracing=FailingTracing(2), threads=threads)
+    journal = Journal(path, span_recorder=FailingTracing(2), threads=threads)
     counted = Counted()
     counted.recall(journal.restore())
     for number in range(3):
         effects = batch([transition(number)])
         counted.take(effects)
         journal.append(effects)
-        journal.tend(counted.memory)
+        journal.recover(counted.memory)
     assert messages(path) == ["1", "2"]
     assert (journal.errors, threads.errors[WORKER]) == (1, 1)
     journal.close()

@@ -39,7 +39,7 @@ def test_the_second_takes_over_from_one_that_was_killed(
     assert messages(path)[-3:] == ["0", "1", "2"]
     second.append()
     assert messages(path)[-1] == "3"
-    assert sum("well again" in record.getMessage() for record in caplog.records) == 1
+    assert sum("journal recovered" in record.getMessage() for record in caplog.records) == 1
     assert second.remembers_everything()
 
 

@@ -49,7 +49,7 @@ def numbers(path: Path) -> list[int]:
 def keeper(sender: ExportHarness, **limits: float) -> JournalMaintenance:
     given = {"oldest": 10 * DAY, "largest": 0, **limits}
     return JournalMaintenance(
-        sender.journal, oldest=given["oldest"], largest=int(given["largest"]), signals=SIGNALS
+        sender.journal, max_age=given["oldest"], max_bytes=int(given["largest"]), signals=SIGNALS
     )
 
 
@@ -60,11 +60,11 @@ def test_history_that_is_still_to_be_delivered_stays(
     old = time.time() - 20 * DAY
     with ExportHarness(tmp_path, NOBODY, max_age=0) as sender:
         sender.send(event(at=old) for _ in range(2500))
-        keeper(sender, **limits).keep(time.time())
+        keeper(sender, **limits).run_once(time.time())
         assert len(numbers(sender.path)) == 2500
     with ExportHarness(tmp_path, to(stub), max_age=0) as sender:
         until(lambda: not sender.pending(LOGS) + sender.pending(TRACES), 30, "all to be delivered")
-        keeper(sender, **limits).keep(time.time())
+        keeper(sender, **limits).run_once(time.time())
         assert len(numbers(sender.path)) < 2500
         assert sorted(stub.numbers("logs")) == list(range(1, 2501))
 

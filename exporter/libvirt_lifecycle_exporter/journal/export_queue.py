@@ -15,7 +15,7 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.engine.span_operations import LIMIT
 from libvirt_lifecycle_exporter.engine.spans import Ref
-from libvirt_lifecycle_exporter.journal.damage import TRANSITION_KINDS, problem_of
+from libvirt_lifecycle_exporter.journal.damage import TRANSITION_KINDS, describe_problem
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.export_items import (
     LOGS,
@@ -195,8 +195,8 @@ class ExportQueue:
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._journal.keeping:
-                if not self._journal.holds():
+            with self._journal.maintenance_lock:
+                if not self._journal.is_open():
                     raise UnavailableError("the journal is not at hand")
                 with closing(connect(self._journal.path)) as database:
                     yield database
@@ -206,7 +206,7 @@ class ExportQueue:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._database() as database, self._journal.lock:
-            if not self._journal.holds():
+            if not self._journal.is_open():
                 raise UnavailableError("the journal is not at hand")
             database.execute("BEGIN IMMEDIATE")
             yield database
@@ -223,7 +223,7 @@ def _remove(database: sqlite3.Connection, signal: str, places: Sequence[int]) ->
 
 def _row(values: tuple[object, ...]) -> Row:
     """Read a transition. Raises ValueError for a damaged one."""
-    if problem := problem_of(values, _ROW_KINDS):
+    if problem := describe_problem(values, _ROW_KINDS):
         raise ValueError(problem)
     number, *fields, trace_id, span_id, unexplained = values
     change = Transition(*fields)  # type: ignore[arg-type] # as the columns are
