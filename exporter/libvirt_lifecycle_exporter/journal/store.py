@@ -288,9 +288,9 @@ class Journal:
     def _write(self, file: JournalFile, batch: ChangeBatch) -> list[TracedTransition]:
         """Write a batch; return its transitions with their spans."""
 
-        def write(put: Execute) -> list[TracedTransition]:
+        def write(execute: Execute) -> list[TracedTransition]:
             traced = self._trace(file.database, batch)
-            tables.append(file.database, batch, traced, put)
+            tables.append(file.database, batch, traced, execute)
             return traced
 
         traced = self._transact(file, write)
@@ -307,13 +307,13 @@ class Journal:
     def _rewrite(self, file: JournalFile, state: SavedState, buffered: list[HistoryBatch]) -> None:
         """Append the buffered history, and replace all other tables with the current state."""
 
-        def write(put: Execute) -> bool:
+        def write(execute: Execute) -> bool:
             is_traced = False
             for batch in buffered:
                 traced = self._trace(file.database, batch)
-                tables.write_history(file.database, batch, traced, put)
+                tables.write_history(file.database, batch, traced, execute)
                 is_traced = is_traced or bool(traced)
-            tables.replace(file.database, state, self._run_scope, self._others, put)
+            tables.replace(file.database, state, self._run_scope, self._others, execute)
             return is_traced
 
         if self._transact(file, write):

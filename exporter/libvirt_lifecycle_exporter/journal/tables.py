@@ -98,27 +98,27 @@ def write_history(
     database: sqlite3.Connection,
     batch: ChangeBatch | HistoryBatch,
     traced: Sequence[TracedTransition] = (),
-    put: Execute = execute_many,
+    execute: Execute = execute_many,
 ) -> None:
     """Write transitions, messages and incidents. ``traced``: the transitions with their spans."""
     if traced:
-        put(database, INSERT_TRACED, traced, lambda one: (one[0], *one.change, *one[2:]))
+        execute(database, INSERT_TRACED, traced, lambda one: (one[0], *one.change, *one[2:]))
     else:
-        put(database, INSERT_TRANSITION, batch.transitions, tuple)
-    put(database, ADD_MESSAGE, batch.messages, lambda one: (one[3], *one[:3]))
-    put(database, UPSERT_INCIDENT, batch.incidents.values(), incident_row)
+        execute(database, INSERT_TRANSITION, batch.transitions, tuple)
+    execute(database, ADD_MESSAGE, batch.messages, lambda one: (one[3], *one[:3]))
+    execute(database, UPSERT_INCIDENT, batch.incidents.values(), incident_row)
 
 
 def append(
     database: sqlite3.Connection,
     batch: ChangeBatch,
     traced: Sequence[TracedTransition] = (),
-    put: Execute = execute_many,
+    execute: Execute = execute_many,
 ) -> None:
     """Write a batch: history, counters and states. ``traced`` as in ``write_history``."""
-    write_history(database, batch, traced, put)
-    put(database, "DELETE FROM domain_counters WHERE connection = ? AND domain = ?", batch.expired, tuple)
-    put(
+    write_history(database, batch, traced, execute)
+    execute(database, "DELETE FROM domain_counters WHERE connection = ? AND domain = ?", batch.expired, tuple)
+    execute(
         database,
         "INSERT INTO domain_counters VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET value = value + excluded.value, last_at = excluded.last_at",
@@ -126,32 +126,32 @@ def append(
         lambda item: (*item[0], *item[1]),
     )
     for name, is_folded in batch.folded.items():
-        put(database, AGGREGATE if is_folded else SEPARATE, [name], tuple)
-    put(
+        execute(database, AGGREGATE if is_folded else SEPARATE, [name], tuple)
+    execute(
         database,
         "INSERT INTO connection_counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET value = value + excluded.value",
         batch.totals.items(),
         lambda item: (*item[0], item[1]),
     )
-    put(
+    execute(
         database,
         "DELETE FROM domains WHERE connection = ? AND uuid = ?",
         batch.forgotten,
         lambda domain: (domain.connection, domain.uuid),
     )
-    put(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
-    put(
+    execute(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
+    execute(
         database,
         "INSERT OR REPLACE INTO connection_coverage VALUES (?, ?)",
         batch.watched_until.items(),
         tuple,
     )
-    put(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
-    put(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
+    execute(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
+    execute(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
     if batch.clock is not None:
         database.execute("DELETE FROM clock")
-        put(database, "INSERT INTO clock VALUES (?, ?, ?, ?)", [batch.clock], tuple)
+        execute(database, "INSERT INTO clock VALUES (?, ?, ?, ?)", [batch.clock], tuple)
 
 
 def replace(
@@ -159,7 +159,7 @@ def replace(
     state: SavedState,
     run_scope: RunScope,
     others: SavedState,
-    put: Execute = execute_many,
+    execute: Execute = execute_many,
 ) -> None:
     """Replace all tables but the history with a state; close incidents that are open in the file only.
 
@@ -181,9 +181,9 @@ def replace(
             database.execute(close, (time.time(),))
         else:
             database.execute(f"DELETE FROM {table} WHERE is_replaced_{table}({typed})")  # noqa: S608 - own names
-    put(database, UPSERT_INCIDENT, state.incidents, incident_row)
+    execute(database, UPSERT_INCIDENT, state.incidents, incident_row)
     for memory in (state, others):
-        _insert_missing(database, memory, put)
+        _insert_missing(database, memory, execute)
     # Span states of domains that were removed while the journal was unavailable.
     database.execute(
         "DELETE FROM span_states WHERE open_since IS NULL AND (connection, uuid) NOT IN "
@@ -201,7 +201,7 @@ def _is_replaced(run_scope: RunScope, table: str, *typed: Any) -> bool:  # noqa:
     return table == "clock" or bool(describe_damage(table, row)) or run_scope.covers(*map(str, names))
 
 
-def _insert_missing(database: sqlite3.Connection, memory: SavedState, put: Execute) -> None:
+def _insert_missing(database: sqlite3.Connection, memory: SavedState, execute: Execute) -> None:
     """Insert rows whose keys are not in the tables."""
     rows: dict[str, tuple[Iterable[Any], Callable[[Any], Sequence[Any]]]] = {
         "domain_counters": (memory.counts.items(), lambda item: (*item[0], *item[1])),
@@ -216,7 +216,7 @@ def _insert_missing(database: sqlite3.Connection, memory: SavedState, put: Execu
     }
     for table, (items, values) in rows.items():
         columns = _KINDS[table]
-        put(
+        execute(
             database,
             f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
             items,
