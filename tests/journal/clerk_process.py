@@ -27,7 +27,7 @@ def answer(writer: Writer, order: str) -> dict[str, object]:
             return {"messages": messages(writer.path)}
     return {
         "errors": writer.journal.errors,
-        "well": writer.journal.holds(),
+        "well": writer.journal.is_open(),
         "counted": sum(count for count, _ in writer.restored.counts.values()),
     }
 

@@ -30,4 +30,4 @@ class Guest:
 
 def well(exporter: Mortal) -> None:
     """In trouble it errs again with every attempt."""
-    exporter.wait_until(lambda: exporter.said("well again"), what="the journal to heal")
+    exporter.wait_until(lambda: exporter.said("journal recovered"), what="the journal to heal")

@@ -76,7 +76,7 @@ class Writer:
         self.journal.append(effects)
 
     def tend(self) -> None:
-        self.journal.tend(self.counted.memory)
+        self.journal.recover(self.counted.memory)
 
     def restart(self) -> SavedState:
         self.journal.close()

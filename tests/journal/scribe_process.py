@@ -37,14 +37,14 @@ def numbers(first: int) -> Iterator[int]:
 def main() -> None:
     writer = Writer(Path(sys.argv[1]))
     writer.tend()
-    keeper = JournalMaintenance(writer.journal, oldest=0, largest=0)
+    keeper = JournalMaintenance(writer.journal, max_age=0, max_bytes=0)
     for number in numbers(int(sys.argv[2])):
         writer.give(batch(transition()._replace(message=name(number)) for _ in range(size(number))))
         if writer.journal.errors:
             sys.exit(f"{writer.journal.errors} errors")
         os.write(1, f"{number}\n".encode())
         if number % 5 == 0:
-            keeper.keep(time.time())
+            keeper.run_once(time.time())
         writer.tend()
 
 

@@ -88,7 +88,7 @@ def test_counters_are_exact_after_recovery(tmp_path: Path) -> None:
         run_for(life, 3600)
         assert life.journal.errors
         lock.close()
-        until(lambda: ticked(life).holds(), 30, "the next attempt")
+        until(lambda: ticked(life).is_open(), 30, "the next attempt")
         shown = life.figures()
         assert life.memory().counts == shown.counts
         assert life.memory().totals == {key: total for key, total in shown.totals.items() if total}
@@ -109,7 +109,7 @@ def test_full_buffer_drops_the_oldest_and_counts_them(path: Path, caplog: pytest
         kept = messages(path)
         assert kept == [str(number) for number in range(dropped, 200)]
         assert 0 < dropped < 200
-        assert sum("buffer is full" in record.getMessage() for record in caplog.records) == 1
+        assert sum("journal buffer full" in record.getMessage() for record in caplog.records) == 1
         assert writer.remembers_everything()
 
 
@@ -158,7 +158,7 @@ def test_degraded_journal_is_retried_with_growing_delay(path: Path) -> None:
     for tick in range(4 * 120):
         now = tick / 4
         before = journal.errors
-        journal.tend(lambda: NOTHING)
+        journal.recover(lambda: NOTHING)
         if journal.errors > before:
             attempts.append(now)
     delays = [later - earlier for earlier, later in pairwise(attempts)]
@@ -166,8 +166,8 @@ def test_degraded_journal_is_retried_with_growing_delay(path: Path) -> None:
     assert set(delays[5:]) == {15}
     path.rmdir()
     now += 15
-    journal.tend(lambda: NOTHING)
-    assert journal.holds()
+    journal.recover(lambda: NOTHING)
+    assert journal.is_open()
     journal.close()
 
 

@@ -77,10 +77,10 @@ def test_history_is_kept_through_a_jump(jump: float, writer: Writer) -> None:
     clocks.monitor = ClockMonitor(lambda: clocks.wall, lambda: clocks.steady)
     writer.tend()
     writer.append(10)
-    keeper = JournalMaintenance(writer.journal, oldest=30 * DAY, largest=0)
+    keeper = JournalMaintenance(writer.journal, max_age=30 * DAY, max_bytes=0)
     for seconds in (jump, -jump):
         clocks.wall += seconds
-        keeper.keep(clocks.monitor.removal_time())
+        keeper.run_once(clocks.monitor.removal_time())
         clocks.wait(10)
         assert len(messages(writer.path)) == 10
 
@@ -91,7 +91,7 @@ def test_history_from_a_clock_that_was_behind_is_kept(writer: Writer) -> None:
     with closing(sqlite3.connect(writer.path)) as database:
         database.execute("UPDATE transitions SET at = at - ? WHERE seq > 5", (40 * DAY,))
         database.commit()
-    JournalMaintenance(writer.journal, oldest=30 * DAY, largest=0).keep(AT + 10)
+    JournalMaintenance(writer.journal, max_age=30 * DAY, max_bytes=0).run_once(AT + 10)
     assert len(messages(writer.path)) == 10
 
 
@@ -104,7 +104,7 @@ def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -
     for _ in range(3):
         clocks.wait(600)
         clocks.restart(clocks.monitor.record())
-        JournalMaintenance(writer.journal, oldest=1800, largest=0).keep(clocks.monitor.removal_time())
+        JournalMaintenance(writer.journal, max_age=1800, max_bytes=0).run_once(clocks.monitor.removal_time())
     assert len(messages(writer.path)) < 10
 
 

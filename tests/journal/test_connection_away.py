@@ -38,8 +38,8 @@ def has_its_file_corrupted(life: Life) -> None:
     for number in range(20):
         life.feed(lifecycle("defined", "updated", name=f"vm-{number}"))
         life.worker.tick()
-    life.journal.suspicion = sqlite3.DatabaseError("made up")
-    life.journal.suspicion.sqlite_errorname = "SQLITE_CORRUPT"
+    life.journal.corruption = sqlite3.DatabaseError("made up")
+    life.journal.corruption.sqlite_errorname = "SQLITE_CORRUPT"
     life.worker.tick()
     assert asides(life.path)
 
@@ -84,7 +84,7 @@ def test_a_journal_that_could_not_be_read_at_the_start_keeps_what_is_of_other_co
         other.close()
         life.feed(crashed("web"))
         life.worker.tick()
-        assert life.journal.holds()
+        assert life.journal.is_open()
         assert life.memory().only([THERE]) == before.only([THERE])
         assert life.memory().counts[HERE, "web", "stopped", "crashed"][0] == 1
         totals = life.memory().only([HERE]).totals

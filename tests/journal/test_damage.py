@@ -23,6 +23,7 @@ from libvirt_lifecycle_exporter.journal.schema import VERSION
 from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
+from tests.journal.log_lines import count_lines
 from tests.journal.model import Counted, Writer, alike
 from tests.journal.values import AT, CONNECTION, asides, batch, messages, transition
 
@@ -45,10 +46,6 @@ def overwrite(path: Path, where: int, what: bytes = GARBAGE) -> None:
         file.write(what)
 
 
-def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
-    return sum(words in record.getMessage() for record in caplog.records)
-
-
 @pytest.mark.parametrize("where", [0, 4096, 30_000], ids=["header", "schema", "middle"])
 def test_a_corrupt_file_is_set_aside_at_the_start_and_a_new_one_begins(
     where: int, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
@@ -62,7 +59,7 @@ def test_a_corrupt_file_is_set_aside_at_the_start_and_a_new_one_begins(
     assert [aside.read_bytes() for aside in asides(path)] == [corrupt]
     assert messages(path) == ["0", "1", "2"]
     assert writer.journal.errors > 0
-    assert said(caplog, "the journal was corrupt") == 1
+    assert count_lines(caplog, "journal corrupt") == 1
     assert writer.remembers_everything()
 
 
@@ -78,12 +75,12 @@ def test_corrupted_while_it_is_written_the_counters_go_on(
         writer.append()
         writer.tend()
     with suppress(sqlite3.Error):
-        JournalMaintenance(writer.journal, oldest=0, largest=0).keep(
+        JournalMaintenance(writer.journal, max_age=0, max_bytes=0).run_once(
             AT
         )  # who reads what writing need not touch
     writer.tend()
     assert writer.remembers_everything()
-    assert said(caplog, "the journal was corrupt") == len(asides(path)) <= 1
+    assert count_lines(caplog, "journal corrupt") == len(asides(path)) <= 1
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -148,7 +145,7 @@ def test_a_file_from_the_future_is_left_untouched(
     assert path.read_bytes() == before
     assert asides(path) == []
     assert writer.journal.errors >= 3
-    assert said(caplog, f"version {VERSION + 1}") == 1
+    assert count_lines(caplog, f"schema version {VERSION + 1}") == 1
 
 
 def test_it_is_well_once_the_file_from_the_future_is_gone(path: Path, writes: Begin) -> None:
@@ -177,7 +174,7 @@ def test_deleted_under_the_running_process_it_is_made_anew(
     writer.append(2)
     assert messages(path) == ["4", "5"]
     assert writer.journal.errors == 1
-    assert said(caplog, "deleted or replaced") == 1
+    assert count_lines(caplog, "deleted or replaced") == 1
     assert writer.remembers_everything()
 
 
@@ -248,12 +245,12 @@ def test_out_of_reach_it_is_said_once_and_counted_and_healed(
         writer.append()
         writer.tend()
     assert writer.journal.errors >= 4
-    assert said(caplog, "cannot be used") == 1
+    assert count_lines(caplog, "journal unavailable") == 1
     path.rmdir() if path.is_dir() else folder.unlink()
     writer.tend()
     writer.append()
     assert messages(path) == ["0", "1", "2", "3"]
-    assert said(caplog, "well again") == 1
+    assert count_lines(caplog, "journal recovered") == 1
     assert writer.remembers_everything()
 
 
@@ -261,10 +258,10 @@ def test_without_a_journal_that_is_said_and_nothing_fails(caplog: pytest.LogCapt
     journal = DisabledJournal()
     assert journal.restore() == NOTHING
     journal.append(ChangeBatch())
-    journal.tend(lambda: NOTHING)
+    journal.recover(lambda: NOTHING)
     journal.close()
     assert (journal.events, journal.errors, journal.size()) == (0, 0, 0)
-    assert said(caplog, "there is no journal") == 1
+    assert count_lines(caplog, "journal disabled") == 1
 
 
 HUGE = 2**70
@@ -311,14 +308,14 @@ class FailingTracing(SpanRecorder):
 
 def test_batch_that_cannot_be_written_is_counted_as_lost(path: Path) -> None:
     threads = ThreadRegistry()
-    journal = Journal(path, tracing=FailingTracing(2), threads=threads)
+    journal = Journal(path, span_recorder=FailingTracing(2), threads=threads)
     counted = Counted()
     counted.recall(journal.restore())
     for number in range(3):
         effects = batch([transition(number)])
         counted.take(effects)
         journal.append(effects)
-        journal.tend(counted.memory)
+        journal.recover(counted.memory)
     assert messages(path) == ["1", "2"]
     assert (journal.errors, threads.errors[WORKER]) == (1, 1)
     journal.close()

@@ -103,7 +103,7 @@ class Exporter:
         return sent
 
     def maintain(self) -> None:
-        JournalMaintenance(self.journal, oldest=1e6, largest=0, signals=SIGNALS).keep(time.time())
+        JournalMaintenance(self.journal, max_age=1e6, max_bytes=0, signals=SIGNALS).run_once(time.time())
 
     def read_history(self) -> int:
         history = History(self.path)

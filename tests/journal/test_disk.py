@@ -88,10 +88,10 @@ def test_full_and_emptied(disk: Disk, clerk: Clerk) -> None:
     given += 7
     assert errors == sorted(errors)
     assert 1 < errors[0] < errors[-1]
-    assert clerk.said("cannot be used") <= 2, "once for each cause: writing, and opening anew"
+    assert clerk.said("journal unavailable") <= 2, "once for each cause: writing, and opening anew"
     disk.make_room()
     assert clerk("tend")["well"]
-    assert clerk.said("well again") == 1
+    assert clerk.said("journal recovered") == 1
     clerk("append 3")
     has_all(clerk, given + 3)
 
@@ -104,7 +104,7 @@ def test_read_only_and_mended(disk: Disk, clerk: Clerk) -> None:
     before = clerk("tend")["errors"]
     clerk("append 5")
     assert clerk("tend")["errors"] > before
-    assert clerk.said("cannot be used") <= 2
+    assert clerk.said("journal unavailable") <= 2
     disk.thaw()
     assert not clerk("tend")["well"], "it is still full"
     disk.make_room()
@@ -134,7 +134,7 @@ def test_a_restart_meanwhile_begins_with_the_counters(
         else:
             disk.thaw()
         assert second("tend")["well"]
-        assert second.said("well again") <= 1
+        assert second.said("journal recovered") <= 1
         second("append 1")
         assert len(second("messages")["messages"]) == 611
         assert second("remembers")["remembers"]

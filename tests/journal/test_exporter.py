@@ -48,7 +48,7 @@ def test_corrupt_at_the_start(where: int, start: Start, guest: Guest, tmp_path: 
     guest.cycles = 0
     guest.cycle(exporter)
     assert exporter.figure(ERRORS) >= 1
-    assert exporter.said("the journal was corrupt") == 1
+    assert exporter.said("journal corrupt") == 1
     assert [aside.read_bytes() for aside in asides(path)] == [corrupt]
     exporter.wait_until(lambda: exporter.figure(EVENTS), what="the new journal")
     exporter.kill()
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be(start: Start, guest: Guest, tmp_path: Path) -> 
     exporter = start(folder / "journal.sqlite")
     guest.cycle(exporter)
     assert exporter.figure(ERRORS) > 0
-    assert exporter.said("cannot be used") == 1
+    assert exporter.said("journal unavailable") == 1
     folder.unlink()
     well(exporter)
     exporter.kill()
@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be(start: Start, guest: Guest, tmp_path: Path) -> 
 def test_none_says_so(start: Start, guest: Guest) -> None:
     exporter = start("none")
     guest.cycle(exporter)
-    assert exporter.said("there is no journal") == 1
+    assert exporter.said("journal disabled") == 1
     assert exporter.figure(ERRORS) == exporter.figure(EVENTS) == 0
     exporter.kill()
     exporter.again()

@@ -50,10 +50,10 @@ def test_full(start: Start, guest: Guest, tmp_path: Path) -> None:
         guest.cycle(exporter)
         overflow(disk, guest, exporter)
         goes_on(guest, exporter)
-        assert exporter.said("cannot be used") <= 2, "once for each cause: writing, and opening anew"
+        assert exporter.said("journal unavailable") <= 2, "once for each cause: writing, and opening anew"
         disk.make_room()
         well(exporter)
-        assert exporter.said("well again") == 1
+        assert exporter.said("journal recovered") == 1
         nothing_is_missing(disk, guest, exporter)
 
 
@@ -69,7 +69,7 @@ def test_read_only(start: Start, guest: Guest, tmp_path: Path) -> None:
         disk.thaw()
         disk.make_room()
         well(exporter)
-        assert exporter.said("well again") == 1
+        assert exporter.said("journal recovered") == 1
         nothing_is_missing(disk, guest, exporter)
 
 
@@ -86,7 +86,7 @@ def test_it_is_so_at_the_start(ailment: str, ended: str, start: Start, guest: Gu
         assert guest.shown(exporter) == 1
         goes_on(guest, exporter)
         causes = 1 if ailment == "read-only" else 2
-        assert 1 <= exporter.said("cannot be used") <= causes
+        assert 1 <= exporter.said("journal unavailable") <= causes
         disk.make_room() if ailment == "full" else disk.thaw()
         well(exporter)
         nothing_is_missing(disk, guest, exporter)

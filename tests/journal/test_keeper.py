@@ -18,14 +18,14 @@ FOR_EVER = 0.0
 ANY_SIZE = 0
 
 
-def keep(writer: Writer, *, oldest: float = FOR_EVER, largest: int = ANY_SIZE, now: float = AT) -> None:
-    JournalMaintenance(writer.journal, oldest=oldest, largest=largest).keep(now)
+def keep(writer: Writer, *, max_age: float = FOR_EVER, max_bytes: int = ANY_SIZE, now: float = AT) -> None:
+    JournalMaintenance(writer.journal, max_age=max_age, max_bytes=max_bytes).run_once(now)
 
 
 def test_what_is_older_than_its_age_goes_and_the_counters_stay(writer: Writer) -> None:
     writer.tend()
     writer.append(10)
-    keep(writer, oldest=4.5, now=AT + 10)
+    keep(writer, max_age=4.5, now=AT + 10)
     assert messages(writer.path) == ["6", "7", "8", "9"]
     assert writer.journal.events == 4
     assert writer.remembers_everything()
@@ -35,7 +35,7 @@ def test_what_is_older_than_its_age_goes_and_the_counters_stay(writer: Writer) -
 def test_more_than_a_chunk_goes_at_once(writer: Writer) -> None:
     writer.tend()
     writer.append(7000)
-    keep(writer, oldest=10, now=AT + 6999)
+    keep(writer, max_age=10, now=AT + 6999)
     assert len(messages(writer.path)) == 11
     assert writer.remembers_everything()
 
@@ -43,7 +43,7 @@ def test_more_than_a_chunk_goes_at_once(writer: Writer) -> None:
 def test_the_oldest_goes_when_the_file_is_too_large(writer: Writer) -> None:
     writer.tend()
     writer.append(30_000)
-    keep(writer, largest=2 << 20)
+    keep(writer, max_bytes=2 << 20)
     kept = messages(writer.path)
     assert 1000 < len(kept) < 28_001
     assert kept[-1] == "29999"
@@ -53,7 +53,7 @@ def test_the_oldest_goes_when_the_file_is_too_large(writer: Writer) -> None:
     keep(writer)
     used = writer.path.stat().st_size
     writer.append(2000)
-    keep(writer, largest=2 << 20)
+    keep(writer, max_bytes=2 << 20)
     writer.append(2000)
     assert writer.path.stat().st_size <= used + (1 << 20), "free pages are used again"
 
@@ -71,7 +71,7 @@ def test_clock_that_was_behind_for_a_while_costs_no_history(writer: Writer) -> N
     writer.append(3)
     writer.give(batch([transition(0, at=5.0)]))
     writer.append(2)
-    keep(writer, oldest=30 * DAY, now=AT + 10)
+    keep(writer, max_age=30 * DAY, now=AT + 10)
     assert messages(writer.path) == ["0", "1", "2", "0", "3", "4"]
 
 
@@ -84,7 +84,7 @@ def test_the_write_ahead_log_reaches_the_file(writer: Writer) -> None:
 
 
 def test_a_file_that_is_not_the_journals_is_not_touched(writer: Writer) -> None:
-    """Put there while it runs; until that is noticed, the keeper must not have cut it."""
+    """Execute there while it runs; until that is noticed, the keeper must not have cut it."""
     writer.tend()
     writer.append(5)
     other = writer.path.with_name("other")
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_the_journals_is_not_touched(writer: Writer) -> None:
     database.close()
     before = other.read_bytes()
     other.replace(writer.path)
-    keep(writer, oldest=DAY, now=AT + 100 * DAY)
+    keep(writer, max_age=DAY, now=AT + 100 * DAY)
     assert writer.path.read_bytes() == before
 
 
@@ -112,7 +112,7 @@ def test_who_has_no_journal_keeps_nothing(path: Path, writer: Writer) -> None:
     writer.tend()
     writer.append(5)
     second = Writer(path)
-    keep(second, oldest=1, now=AT + 100)
+    keep(second, max_age=1, now=AT + 100)
     assert len(messages(path)) == 5
     assert second.journal.events == 0
 
@@ -124,11 +124,11 @@ def test_failed_maintenance_is_logged_once_and_counted(
     writer.append()
     with closing(sqlite3.connect(writer.path)) as database:
         database.execute("DROP TABLE dead_letters")
-    keeper = JournalMaintenance(writer.journal, oldest=1e9, largest=ANY_SIZE, every=0.01)
+    keeper = JournalMaintenance(writer.journal, max_age=1e9, max_bytes=ANY_SIZE, interval=0.01)
     keeper.start()
     try:
         until(lambda: writer.journal.errors >= 3, 30, "three failures")
     finally:
         keeper.stop(30)
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["journal maintenance failed: no such table: dead_letters; retrying"]
+    assert warnings == ["journal maintenance failed; retrying"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.journal.database_file import Lock, TakenError
+from libvirt_lifecycle_exporter.journal.database_file import Lock, LockedError
 from libvirt_lifecycle_exporter.journal.filesystem import hint, network_file_system
 
 MOUNTINFO = """\
@@ -30,11 +30,11 @@ def flock_on_nfs(descriptor: int, operation: int) -> None:
 
 def test_lock_is_opened_for_writing_where_nfs_needs_it(path: Path) -> None:
     lock = Lock(path, flock=flock_on_nfs)
-    with pytest.raises(TakenError):
+    with pytest.raises(LockedError):
         Lock(path)
-    with pytest.raises(TakenError):
+    with pytest.raises(LockedError):
         Lock(path, flock=flock_on_nfs)
-    assert lock.is_itself()
+    assert lock.is_current()
     lock.close()
     Lock(path).close()
 

@@ -64,7 +64,7 @@ def test_a_journal_written_anew_meanwhile_knows_the_state_before(life: Life) -> 
     life.feed(KILLED)
     life.path.unlink()
     life.worker.tick()
-    assert life.journal.holds()
+    assert life.journal.is_open()
     life.is_killed()
     life.lists(snapshot(facts("web", "shutoff", "crashed")))
     assert life.inferred() == [("web", "stopped", "crashed")]

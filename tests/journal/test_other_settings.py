@@ -74,7 +74,7 @@ def test_a_connection_that_is_left_out_for_a_day_is_as_it_was(
             counted = both.lifecycle_counts("far", "there")
         with Mortal(tmp_path, [here], journal) as one:
             journal.unlink()
-            one.wait_until(lambda: one.said("well again"), what="the journal to be written anew")
+            one.wait_until(lambda: one.said("journal recovered"), what="the journal to be written anew")
             assert one.value(TRANSITIONS, connection="there", domain="far", event="stopped") is None
         with Mortal(tmp_path, [here, there], journal) as again:
             assert again.lifecycle_counts("far", "there") == counted

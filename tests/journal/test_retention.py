@@ -23,12 +23,13 @@ class Queue:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.journal = Journal(path, tracing=SpanRecorder("host", traces=True, logs=True, runs=False))
+        self.journal = Journal(path, span_recorder=SpanRecorder("host", traces=True, logs=True, runs=False))
         self.journal.restore()
-        self.journal.tend(lambda: NOTHING)
+        self.journal.recover(lambda: NOTHING)
 
-    def keep(self, signals: Collection[str], *, largest: int = 0, oldest: float = 30 * DAY) -> None:
-        JournalMaintenance(self.journal, oldest=oldest, largest=largest, signals=signals).keep(LATER)
+    def keep(self, signals: Collection[str], *, max_bytes: int = 0, max_age: float = 30 * DAY) -> None:
+        maintenance = JournalMaintenance(self.journal, max_age=max_age, max_bytes=max_bytes, signals=signals)
+        maintenance.run_once(LATER)
 
     def execute(self, statement: str, *rows: tuple[object, ...]) -> None:
         with closing(sqlite3.connect(self.path)) as database, database:
@@ -104,7 +105,7 @@ def test_size_limit_removes_history_last(path: Path) -> None:
             "INSERT INTO dead_letters VALUES ('logs', ?, 0, 'rejected', '', ?)",
             *((number, "x" * 1000) for number in range(1000)),
         )
-        queue.keep((), largest=2 << 20, oldest=0)
+        queue.keep((), max_bytes=2 << 20, max_age=0)
         assert queue.count("transitions") == 500
         assert 1000 <= queue.count("incidents") < 100_000
         assert queue.count("dead_letters") == 0

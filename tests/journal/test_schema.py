@@ -9,8 +9,8 @@ import pytest
 
 from libvirt_lifecycle_exporter.engine.saved_state import HostRecord, SavedState
 from libvirt_lifecycle_exporter.journal import tables
-from libvirt_lifecycle_exporter.journal.damage import Damaged
-from libvirt_lifecycle_exporter.journal.database_file import connect, reading
+from libvirt_lifecycle_exporter.journal.damage import DamagedRow
+from libvirt_lifecycle_exporter.journal.database_file import connect, open_read_only
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, TRACES
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
 from libvirt_lifecycle_exporter.journal.history import History
@@ -163,7 +163,7 @@ def test_version_4_is_migrated_and_its_counters_continue(path: Path) -> None:
 def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> None:
     write(path, VERSION_4)
     recorder = SpanRecorder("host", traces=True, logs=True, runs=True)
-    journal = Journal(path, tracing=recorder)
+    journal = Journal(path, span_recorder=recorder)
     journal.restore()
     queue = ExportQueue(journal, recorder)
     assert [item.rows[0].number for item in queue.read(LOGS, 0, 100)] == [*range(1, 9)]
@@ -184,8 +184,8 @@ def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> N
 def test_version_4_that_cannot_be_written_is_read_unchanged(path: Path) -> None:
     write(path, VERSION_4)
     before = path.read_bytes()
-    with reading(path) as database:
-        damaged: list[Damaged] = []
+    with open_read_only(path) as database:
+        damaged: list[DamagedRow] = []
         check_state_of_version_4(tables.read(database, damaged))
     assert damaged == []
     assert path.read_bytes() == before

@@ -46,7 +46,7 @@ class ExportHarness:
     ) -> None:
         self.path = folder / "journal.sqlite"
         tracing = SpanRecorder("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
-        self.journal = Journal(self.path, tracing=tracing)
+        self.journal = Journal(self.path, span_recorder=tracing)
         self.journal.restore()
         self.queue = ExportQueue(self.journal, tracing)
         self.delivery = Delivery(
@@ -79,7 +79,7 @@ class ExportHarness:
         self.journal.append(effects)
 
     def tend(self) -> None:
-        self.journal.tend(lambda: NOTHING)
+        self.journal.recover(lambda: NOTHING)
 
     def sender(self, signal: str) -> SignalSender:
         (found,) = (sender for sender in self.delivery.senders if sender.signal == signal)

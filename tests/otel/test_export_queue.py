@@ -49,7 +49,7 @@ def numbers(path: Path) -> list[int]:
 def keeper(harness: ExportHarness, **limits: float) -> JournalMaintenance:
     given = {"oldest": 10 * DAY, "largest": 0, **limits}
     return JournalMaintenance(
-        harness.journal, oldest=given["oldest"], largest=int(given["largest"]), signals=SIGNALS
+        harness.journal, max_age=given["oldest"], max_bytes=int(given["largest"]), signals=SIGNALS
     )
 
 
@@ -58,11 +58,11 @@ def test_retention_keeps_pending_items(tmp_path: Path, stub: ReceiverStub, limit
     old = time.time() - 20 * DAY
     with ExportHarness(tmp_path, NO_RECEIVER, max_age=0) as harness:
         harness.send(event(at=old) for _ in range(2500))
-        keeper(harness, **limits).keep(time.time())
+        keeper(harness, **limits).run_once(time.time())
         assert len(numbers(harness.path)) == 2500
     with ExportHarness(tmp_path, to(stub), max_age=0) as harness:
         until(lambda: not harness.pending(LOGS) + harness.pending(TRACES), 30, "delivery of all items")
-        keeper(harness, **limits).keep(time.time())
+        keeper(harness, **limits).run_once(time.time())
         assert len(numbers(harness.path)) < 2500
         assert sorted(stub.numbers("logs")) == list(range(1, 2501))
 

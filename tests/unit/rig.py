@@ -43,7 +43,7 @@ class Notebook:
         self.transitions += effects.transitions
         self.domains |= {key: replace(domain) for key, domain in effects.domains.items()}
 
-    def tend(self, now: Callable[[], SavedState]) -> None:
+    def recover(self, now: Callable[[], SavedState]) -> None:
         self.memory = now
 
     def pairs(self, source: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from libvirt_lifecycle_exporter.runtime.clock import SETTLE, WEEK
+from libvirt_lifecycle_exporter.runtime.clock import SETTLING_TIME, WEEK
 from tests.unit.fake_clocks import Clocks
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -25,9 +25,9 @@ def test_removal_time_ignores_a_clock_that_is_ahead() -> None:
     true = clocks.wall
     clocks.wall += 40 * DAY
     assert clocks.monitor.removal_time() == pytest.approx(true)
-    clocks.wait(SETTLE)
-    assert clocks.monitor.removal_time() == pytest.approx(true + SETTLE)
-    clocks.wait(WEEK - SETTLE)
+    clocks.wait(SETTLING_TIME)
+    assert clocks.monitor.removal_time() == pytest.approx(true + SETTLING_TIME)
+    clocks.wait(WEEK - SETTLING_TIME)
     clocks.monitor.observe()
     assert clocks.monitor.removal_time() == pytest.approx(clocks.wall)
 
@@ -108,7 +108,7 @@ def test_short_outage_across_a_reboot_is_trusted(ahead: float) -> None:
     assert clocks.monitor.removal_time() == pytest.approx(clocks.wall)
 
 
-@pytest.mark.parametrize(("ahead", "settles"), [(40 * DAY, WEEK), (-2 * HOUR, SETTLE)])
+@pytest.mark.parametrize(("ahead", "settles"), [(40 * DAY, WEEK), (-2 * HOUR, SETTLING_TIME)])
 def test_doubtful_clock_after_a_reboot_must_settle(ahead: float, settles: float) -> None:
     clocks = Clocks()
     record, last = clocks.monitor.record(), clocks.wall

@@ -239,7 +239,7 @@ def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: Thre
     journal.restore()
     removal_time = FailsFirst(time.time, 2)
     keeper = JournalMaintenance(
-        journal, oldest=1, largest=0, removal_time=removal_time, threads=threads, every=0.01
+        journal, max_age=1, max_bytes=0, removal_time=removal_time, threads=threads, interval=0.01
     )
     keeper.start()
     until(lambda: removal_time.calls > 2, SOON, "maintenance after its faults")
@@ -263,7 +263,7 @@ class FailingExporter:
 
 def test_otlp_sender_recovers_from_a_failing_clock(tmp_path: Path, threads: ThreadRegistry) -> None:
     tracing = SpanRecorder("host", traces=True, logs=False, runs=False)
-    journal = Journal(tmp_path / "journal.sqlite", tracing=tracing)
+    journal = Journal(tmp_path / "journal.sqlite", span_recorder=tracing)
     journal.restore()
     clock = FailsFirst(lambda: 1000.0)
     exporter = FailingExporter(lambda _: ExportResult(ExportStatus.DELIVERED))

@@ -42,10 +42,10 @@ class FaultyNotebook(Notebook):
         self._faults.at("append")
         super().append(effects)
 
-    def tend(self, now: Callable[[], SavedState]) -> None:
-        self._faults.at("tend")
+    def recover(self, now: Callable[[], SavedState]) -> None:
+        self._faults.at("recover")
         self.tended += 1
-        super().tend(now)
+        super().recover(now)
 
 
 class FaultySink(MetricsStore):
@@ -123,7 +123,17 @@ class Bench:
         return value(self.sink, EVENTS, domain="web", event="stopped", reason="crashed")
 
 
-STEPS = ("append", "tend", "show", "place", "settle", "expire", "request_lookups", "request_listing", "clock")
+STEPS = (
+    "append",
+    "recover",
+    "show",
+    "place",
+    "settle",
+    "expire",
+    "request_lookups",
+    "request_listing",
+    "clock",
+)
 
 
 @pytest.mark.parametrize("place", STEPS)

@@ -111,8 +111,8 @@ class App:
         if isinstance(self._journal, Journal):
             self._keeper = JournalMaintenance(
                 self._journal,
-                oldest=settings.journal_retention,
-                largest=settings.journal_retention_size,
+                max_age=settings.journal_retention,
+                max_bytes=settings.journal_retention_size,
                 threads=self.threads,
                 signals=exported_signals(settings),
                 removal_time=self._clock.removal_time,

@@ -144,7 +144,7 @@ class Worker:
                 step()
         self._finish()
         with self._threads.guard(WORKER):
-            self._journal.tend(self._pipeline.remember)
+            self._journal.recover(self._pipeline.remember)
 
     def _lose(self, message: Message, error: Exception) -> None:
         """Count a message that could not be processed, and request a listing in its place."""
@@ -165,7 +165,7 @@ class Worker:
             self._pipeline.conclude()
         self._finish()
         with self._threads.guard(WORKER):
-            self._journal.tend(self._pipeline.remember)
+            self._journal.recover(self._pipeline.remember)
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._stop_by

@@ -1,7 +1,7 @@
-"""Buffer for the history that cannot be written now, bounded by bytes.
+"""Buffer for history while the journal is unavailable, bounded by bytes.
 
-The buffer holds transitions, incidents and messages only. Counters, domain states and `watched_until` are not
-buffered: the pipeline holds their current values, and the journal writes those when it recovers.
+The buffer holds transitions, incidents and messages only. Counters and states are not buffered: the engine
+has their current values, and the journal writes those when it recovers.
 """
 
 import sys
@@ -16,8 +16,8 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 _BATCH_BYTES: Final = 500
 """Size of an empty batch: the tuple, three containers and the entry of the queue."""
 _SHARED: Final = frozenset({"connection", "event", "reason", "detail", "source"})
-"""Fields whose values are shared by all transitions."""
-_OWN: Final = tuple(number for number, name in enumerate(Transition._fields) if name not in _SHARED)
+"""Fields whose values are shared objects, which take no memory per transition."""
+_OWN_FIELDS: Final = tuple(number for number, name in enumerate(Transition._fields) if name not in _SHARED)
 
 
 class HistoryBuffer:
@@ -73,7 +73,7 @@ def _size(batch: HistoryBatch) -> int:
 
 
 def _transition_size(change: Transition) -> int:
-    return sys.getsizeof(change) + sum(sys.getsizeof(change[number]) for number in _OWN)
+    return sys.getsizeof(change) + sum(sys.getsizeof(change[number]) for number in _OWN_FIELDS)
 
 
 def _values_size(values: Incident | tuple[object, ...]) -> int:

@@ -1,8 +1,8 @@
-"""Damaged rows: values that the exporter never wrote, in a file that SQLite itself can read.
+"""DamagedRow rows: values that the exporter never wrote, in a file that SQLite itself can read.
 
-A damaged row costs its own content only. It is left out when the tables are read, and the worker then writes
-the tables anew from memory. Text that is not UTF-8 is returned as bytes (see ``text_or_bytes``), so that one
-value does not make the whole table unreadable.
+A damaged row is skipped when the tables are read, and the worker then rewrites the tables from memory. Only
+the content of that row is lost. Text that is not UTF-8 is returned as bytes (see ``text_or_bytes``), so that
+one value does not make the whole table unreadable.
 """
 
 import logging
@@ -18,9 +18,9 @@ from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 log = logging.getLogger(__name__)
 
 LARGEST: Final = 2**53
-"""Numbers beyond it are not exact in a double; none that the exporter writes comes near it."""
-_MOST_LINES: Final = 50
-"""Damaged rows that are logged one by one."""
+"""Larger integers are not exact in a double; the exporter never writes such a number."""
+_MAX_LOG_LINES: Final = 50
+"""Number of damaged rows that are logged one by one."""
 TRANSITION_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {
         **dict.fromkeys(Transition._fields, (str,)),
@@ -29,7 +29,7 @@ TRANSITION_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "detail_code": (int,),
     }
 )
-"""What SQLite may return for each column of ``transitions``."""
+"""Valid types of each column of ``transitions``; SQLite does not enforce column types."""
 INCIDENT_KINDS: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {**dict.fromkeys(Incident._fields, (str,)), "opened_at": (float,), "closed_at": (float, NoneType)}
 )
@@ -37,8 +37,8 @@ _REFERENCE: Final = (32, 16)
 """Hexadecimal digits of a trace id and of a span id."""
 
 
-class Damaged(NamedTuple):
-    """A row that is left out."""
+class DamagedRow(NamedTuple):
+    """A damaged row."""
 
     table: str
     problem: str
@@ -52,8 +52,8 @@ def text_or_bytes(value: bytes) -> str | bytes:
         return value
 
 
-def problem_of(row: tuple[Any, ...], kinds: Mapping[str, tuple[type, ...]]) -> str:
-    """Return which value of a row cannot have been written by the exporter; "" if all can."""
+def describe_problem(row: tuple[Any, ...], kinds: Mapping[str, tuple[type, ...]]) -> str:
+    """Return the first value with an invalid type or value as ``column is value``; "" if there is none."""
     for value, (column, kind) in zip(row, kinds.items(), strict=True):
         if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             return f"{column} is {value!r:.60}"
@@ -62,31 +62,31 @@ def problem_of(row: tuple[Any, ...], kinds: Mapping[str, tuple[type, ...]]) -> s
 
 def check_span(span: Span) -> None:
     """Raise ValueError if a span that was read from JSON has values of the wrong type."""
-    links_are_sound = all(
+    are_links_valid = all(
         _is_reference(link.ref) and all(isinstance(one, str) for one in link.relations) for link in span.links
     )
     numbers = (span.began, span.ended, *span.rows, *(() if span.duration is None else (span.duration,)))
-    numbers_are_sound = all(
+    are_numbers_valid = all(
         type(one) is int or (type(one) is float and math.isfinite(one)) for one in numbers
     )
-    rows_are_sound = all(isinstance(row, int) for row in (span.number, *span.rows))
-    words_are_sound = isinstance(span.name, str) and isinstance(span.outcome, str)
+    are_rows_valid = all(isinstance(row, int) for row in (span.number, *span.rows))
+    are_texts_valid = isinstance(span.name, str) and isinstance(span.outcome, str)
     if not (
         _is_reference(span.ref)
-        and links_are_sound
-        and numbers_are_sound
-        and rows_are_sound
-        and words_are_sound
+        and are_links_valid
+        and are_numbers_valid
+        and are_rows_valid
+        and are_texts_valid
     ):
         raise ValueError("a value has the wrong type")
 
 
-def repair(database: sqlite3.Connection) -> list[Damaged]:
-    """Repair the journal's identity and its sequence number; return what was damaged."""
+def repair(database: sqlite3.Connection) -> list[DamagedRow]:
+    """Repair the identity and the sequence number of the journal; return the damaged rows."""
     found = []
     rows = database.execute("SELECT id FROM identity").fetchall()
     if len(rows) != 1 or not isinstance(rows[0][0], str) or not rows[0][0]:
-        found.append(Damaged("identity", f"{len(rows)} rows: {rows!r:.60}"))
+        found.append(DamagedRow("identity", f"{len(rows)} rows: {rows!r:.60}"))
         database.execute("BEGIN IMMEDIATE")
         database.execute("DELETE FROM identity")
         database.execute("INSERT INTO identity VALUES (lower(hex(randomblob(16))))")
@@ -95,9 +95,9 @@ def repair(database: sqlite3.Connection) -> list[Damaged]:
     row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'transitions'").fetchone()
     last = row[0] if row else newest
     if not isinstance(last, int) or not newest <= last <= LARGEST:
-        found.append(Damaged("sqlite_sequence", f"seq is {last!r:.60}"))
+        found.append(DamagedRow("sqlite_sequence", f"seq is {last!r:.60}"))
         database.execute("BEGIN IMMEDIATE")
-        # SQLite would refuse every further row after the largest possible number.
+        # After the largest possible number SQLite rejects every further row.
         database.execute("DELETE FROM transitions WHERE seq > ?", (LARGEST,))
         database.execute(
             "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(seq), 0) FROM transitions) "
@@ -107,12 +107,12 @@ def repair(database: sqlite3.Connection) -> list[Damaged]:
     return found
 
 
-def report(damaged: list[Damaged]) -> None:
-    """Log what is left out."""
-    for one in damaged[:_MOST_LINES]:
-        log.error("a row of the journal is damaged and discarded: table %s: %s", one.table, one.problem)
-    if len(damaged) > _MOST_LINES:
-        log.error("%d more rows of the journal are damaged and discarded", len(damaged) - _MOST_LINES)
+def report(damaged: list[DamagedRow]) -> None:
+    """Log damaged rows that are discarded."""
+    for one in damaged[:_MAX_LOG_LINES]:
+        log.error("damaged journal row discarded", extra={"table": one.table, "problem": one.problem})
+    if len(damaged) > _MAX_LOG_LINES:
+        log.error("more damaged journal rows discarded", extra={"rows": len(damaged) - _MAX_LOG_LINES})
 
 
 def is_exact(value: float) -> bool:

@@ -1,7 +1,7 @@
-"""The journal's file: opened, locked, checked, and set aside when it is corrupt.
+"""The file of the journal: locking, opening, detecting corruption, renaming a corrupt file.
 
-One process writes a journal. The lock is on a file beside it, so that it also holds while the journal
-itself is replaced, and it ends with the process, however that ends.
+Invariant: one process writes to a journal. The lock is on a separate file, so that it is also held while the
+journal is replaced. The kernel releases it when the process ends.
 """
 
 import errno
@@ -16,50 +16,50 @@ from pathlib import Path
 from urllib.parse import quote
 
 from libvirt_lifecycle_exporter.journal.damage import text_or_bytes
-from libvirt_lifecycle_exporter.journal.schema import VERSION, FutureError, add_views, migrate
+from libvirt_lifecycle_exporter.journal.schema import VERSION, NewerSchemaError, add_views, migrate
 
 _BUSY_MS = 500
 _HEADER = slice(60, 64)
-"""Where the version stands in a file, https://www.sqlite.org/fileformat.html#user_version_number"""
+"""Bytes of the user version in the header, https://www.sqlite.org/fileformat.html#user_version_number"""
 _MAGIC = b"SQLite format 3\x00"
-_LOCK_AGAIN = 0.05
-"""Seconds between attempts to have the lock."""
+_LOCK_INTERVAL = 0.05
+"""Seconds between two attempts to lock."""
 _CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"})
-"""The last is SQLite's answer to a statement that does not fit the tables; ours do, if these are ours."""
+"""SQLITE_ERROR: a statement does not match the tables, so they are not the exporter's own."""
 
 
-class TakenError(Exception):
-    """Another process writes this journal."""
+class LockedError(Exception):
+    """Another process holds the lock of this journal."""
 
 
 class Lock:
-    """One process's right to write a journal, held until it is let go or the process ends."""
+    """Exclusive lock of a journal, held until ``close`` or the end of the process."""
 
     def __init__(
-        self, path: Path, patience: float = 0.0, flock: Callable[[int, int], None] = fcntl.flock
+        self, path: Path, timeout: float = 0.0, flock: Callable[[int, int], None] = fcntl.flock
     ) -> None:
-        """Wait up to ``patience`` seconds for whoever has it. Raises TakenError, OSError."""
+        """Wait up to ``timeout`` seconds for the lock. Raises LockedError, OSError."""
         self._flock = flock
         self._path = path.with_name(f"{path.name}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # For reading: a file system can be made read-only while the lock is held, to be repaired.
+        # For reading: a descriptor open for writing would prevent remounting the file system read-only.
         self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + patience
-        while not self._take():
+        deadline = time.monotonic() + timeout
+        while not self._try_lock():
             if time.monotonic() >= deadline:
                 self.close()
-                raise TakenError(f"another process writes {path.name}")
-            time.sleep(_LOCK_AGAIN)
+                raise LockedError(f"another process has locked {path.name}")
+            time.sleep(_LOCK_INTERVAL)
 
-    def is_itself(self) -> bool:
-        """Tell whether others would meet this lock: somebody may have deleted its file."""
+    def is_current(self) -> bool:
+        """Return whether the lock file is still the one at its path; it may have been deleted."""
         return _inode(self._path) == os.fstat(self._descriptor).st_ino
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         os.close(self._descriptor)
 
-    def _take(self) -> bool:
+    def _try_lock(self) -> bool:
         try:
             try:
                 self._flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,7 +76,7 @@ class Lock:
         return True
 
     def _open_for_writing(self) -> None:
-        """Open the lock file again: NFS emulates flock by fcntl, whose exclusive lock needs write access.
+        """Reopen the lock file for writing: NFS emulates flock with fcntl, which needs write access.
 
         https://man7.org/linux/man-pages/man2/flock.2.html#NOTES
         """
@@ -85,29 +85,29 @@ class Lock:
         self._descriptor = writable
 
 
-class File:
-    """An open journal; raises OSError, sqlite3.Error or schema.FutureError if it cannot be had."""
+class JournalFile:
+    """An open journal. Raises OSError, sqlite3.Error or NewerSchemaError if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_new = not path.exists() or path.stat().st_size == 0
-        _refuse_future(path)
-        # Names, titles and the emulators' last words are nobody else's business.
+        _check_version(path)
+        # Not readable for others: names, titles and emulator logs may be confidential.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         self.database = connect(path)
         try:
             migrate(self.database)
-            self._inodes = self._find()
+            self._inodes = self._current_inodes()
         except BaseException:
             self.database.close()
             raise
 
-    def is_itself(self) -> bool:
-        """Tell whether the path still leads to what is open: somebody may have deleted or replaced it."""
-        return self._find() == self._inodes
+    def is_current(self) -> bool:
+        """Return whether the open file is still the one at its path; it may have been deleted or replaced."""
+        return self._current_inodes() == self._inodes
 
     def close(self) -> None:
-        """Close it. If its path leads to another file by now, that one must not find our write-ahead log."""
+        """Close the file. If another file is at its path, that file must not get this write-ahead log."""
         log = self.path.with_name(f"{self.path.name}-wal")
         lost = _inode(self.path) != self._inodes[0] and _inode(log) == self._inodes[1] != 0
         if lost:
@@ -115,10 +115,10 @@ class File:
                 self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.database.close()
         if lost and _inode(log) == self._inodes[1]:
-            log.rename(_free(self.path, "replaced", "-wal")) if log.stat().st_size else log.unlink()
+            log.rename(_unused_path(self.path, "replaced", "-wal")) if log.stat().st_size else log.unlink()
 
-    def _find(self) -> tuple[int, int]:
-        """Name the file and its write-ahead log, which holds what is newest."""
+    def _current_inodes(self) -> tuple[int, int]:
+        """Return the inodes of the file and of its write-ahead log."""
         return _inode(self.path), _inode(self.path.with_name(f"{self.path.name}-wal"))
 
 
@@ -129,8 +129,8 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _refuse_future(path: Path) -> None:
-    """Raise FutureError before SQLite has touched the file."""
+def _check_version(path: Path) -> None:
+    """Raise NewerSchemaError before SQLite opens the file."""
     try:
         with path.open("rb") as file:
             version = int.from_bytes(file.read(_HEADER.stop)[_HEADER], signed=True)
@@ -139,21 +139,21 @@ def _refuse_future(path: Path) -> None:
     except FileNotFoundError:
         return
     if known and version > VERSION:
-        raise FutureError(version)
+        raise NewerSchemaError(version)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a journal that cannot be written: its file system is read-only or full. Raises sqlite3.Error."""
-    ways = ["mode=ro", "mode=rw&exclusive"]
+def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a journal whose file system is read-only or full. Raises sqlite3.Error."""
+    modes = ["mode=ro", "mode=rw&exclusive"]
     wal = path.with_name(f"{path.name}-wal")
     if not wal.exists() or wal.stat().st_size == 0:
-        # All of it is in the file; otherwise this would be to forget what is newest.
-        ways.append("mode=ro&immutable=1")
+        # The file is complete. Otherwise immutable=1 would ignore the commits in the write-ahead log.
+        modes.append("mode=ro&immutable=1")
     errors: list[Exception] = []
-    for way in ways:
+    for mode in modes:
         try:
-            database = _open_for_reading(path, way)
+            database = _open_mode(path, mode)
         except sqlite3.Error as error:
             errors.append(error)
             continue
@@ -163,13 +163,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     raise errors[0]
 
 
-def _open_for_reading(path: Path, way: str) -> sqlite3.Connection:
+def _open_mode(path: Path, mode: str) -> sqlite3.Connection:
     database = sqlite3.connect(
-        f"file:{quote(str(path))}?{way}", uri=True, timeout=_BUSY_MS / 1000, isolation_level=None
+        f"file:{quote(str(path))}?{mode}", uri=True, timeout=_BUSY_MS / 1000, isolation_level=None
     )
     try:
-        if "exclusive" in way:
-            # Needs no shared memory, for which a full disk has no room.
+        if "exclusive" in mode:
+            # This mode needs no -shm file, which cannot be created on a full disk.
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.text_factory = text_or_bytes
         add_views(database)
@@ -184,8 +184,8 @@ def _open_for_reading(path: Path, way: str) -> sqlite3.Connection:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database for one writer and many readers.
 
-    Write-ahead log, synchronous=NORMAL: a commit reaches the kernel, not the disk, so that it survives the
-    death of the process and costs no wait. Checkpoints wait for the disk; the keeper makes them.
+    Write-ahead log with synchronous=NORMAL: a commit reaches the kernel, not the disk. It survives the death
+    of the process and does not wait for the disk. Checkpoints do; the maintenance thread runs them.
     """
     database = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
     try:
@@ -200,16 +200,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Tell whether an error means that the file's content is broken."""
+    """Return whether an error means that the content of the file is corrupt."""
     if isinstance(error, UnicodeDecodeError):
-        # SQLite quotes what it cannot read, and the binding cannot read that.
+        # The message of SQLite's error quotes text that is not UTF-8.
         return True
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") in _CORRUPT
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a corrupt journal and its companions; return the new path. Raises OSError."""
-    aside = _free(path, "corrupt")
+def rename_corrupt(path: Path) -> Path:
+    """Rename a corrupt journal with its -wal and -shm files; return the new path. Raises OSError."""
+    aside = _unused_path(path, "corrupt")
     for companion in ("-wal", "-shm", ""):
         part = path.with_name(path.name + companion)
         if part.exists():
@@ -217,15 +217,15 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def _free(path: Path, fate: str, companion: str = "") -> Path:
-    """Return a path that nothing has yet, for what is never deleted."""
-    stem = f"{path.name}.{fate}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+def _unused_path(path: Path, reason: str, companion: str = "") -> Path:
+    """Return an unused path for a file that is renamed because of ``reason``."""
+    stem = f"{path.name}.{reason}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     return next(free for free in (path.with_name(name + companion) for name in names) if not free.exists())
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes of a journal on disk, write-ahead log included."""
+def disk_size(path: Path) -> int:
+    """Return the size of a journal on disk in bytes, including the write-ahead log."""
     total = 0
     for companion in ("", "-wal"):
         try:

@@ -1,4 +1,4 @@
-"""No journal: ``--journal.path=none``. A restart forgets, and what happens meanwhile stays unknown."""
+"""The journal that is used with ``--journal.path=none``: it stores nothing."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -11,27 +11,27 @@ log = logging.getLogger(__name__)
 
 
 class DisabledJournal:
-    """Takes everything and keeps nothing."""
+    """Discards every batch. After a restart the counters start at 0."""
 
     events = 0
     errors = 0
     disabled_dropped: Mapping[str, int] = MappingProxyType({})
 
     def restore(self) -> SavedState:
-        """Say that there is nothing to restore, and never will be."""
+        """Log that there is no journal, and return an empty state."""
         log.warning(
-            "there is no journal: counters begin at 0, and what happens while this is down is not counted"
+            "journal disabled: counters start at 0, events while the exporter is down are not counted"
         )
         return NOTHING
 
     def append(self, effects: ChangeBatch) -> None:
-        """Let it go."""
+        """Discard a batch."""
 
-    def tend(self, now: Callable[[], SavedState]) -> None:
-        """Nothing to mend."""
+    def recover(self, now: Callable[[], SavedState]) -> None:
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
     def size(self) -> int:
         """Return 0."""

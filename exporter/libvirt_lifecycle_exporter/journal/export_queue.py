@@ -15,7 +15,7 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
 from libvirt_lifecycle_exporter.engine.spans import SpanRef
-from libvirt_lifecycle_exporter.journal.damage import TRANSITION_KINDS, problem_of
+from libvirt_lifecycle_exporter.journal.damage import TRANSITION_KINDS, describe_problem
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.export_items import (
     LOGS,
@@ -199,8 +199,8 @@ class ExportQueue:
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._journal.keeping:
-                if not self._journal.holds():
+            with self._journal.maintenance_lock:
+                if not self._journal.is_open():
                     raise UnavailableError("the journal is not open")
                 with closing(connect(self._journal.path)) as database:
                     yield database
@@ -210,7 +210,7 @@ class ExportQueue:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._connect() as database, self._journal.lock:
-            if not self._journal.holds():
+            if not self._journal.is_open():
                 raise UnavailableError("the journal is not open")
             database.execute("BEGIN IMMEDIATE")
             yield database
@@ -227,7 +227,7 @@ def _delete(database: sqlite3.Connection, signal: str, positions: Sequence[int])
 
 def _read_row(values: tuple[object, ...]) -> Row:
     """Return a transition read from the journal. Raises ValueError if it is damaged."""
-    if problem := problem_of(values, _ROW_TYPES):
+    if problem := describe_problem(values, _ROW_TYPES):
         raise ValueError(problem)
     number, *fields, trace_id, span_id, exported_without_message = values
     change = Transition(*fields)  # type: ignore[arg-type] # as the columns are

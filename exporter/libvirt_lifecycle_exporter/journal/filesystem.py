@@ -50,13 +50,13 @@ def network_file_system(path: Path, mounts: Path = _MOUNTS) -> str:
         if len(fields) < 5 or not kind:  # noqa: PLR2004 - the mount point is the fifth
             continue
         point = _OCTAL.sub(lambda code: chr(int(code[1], 8)), fields[4])
-        # Of mounts on the same point the last one counts.
+        # If several file systems are mounted on the same directory, the last one is visible.
         if path.is_relative_to(point) and len(point) >= len(best[0]):
             best = point, kind[0]
     return NETWORK.get(best[1], "")
 
 
 def hint(path: Path, mounts: Path = _MOUNTS) -> str:
-    """Return the sentence that an error about this path ends with; "" on a local file system."""
+    """Return advice to append to an error about this path; "" on a local file system."""
     name = network_file_system(path, mounts)
-    return f"; {path.parent} is on {name}: put the journal on a local disk (--journal.path)" if name else ""
+    return f"; {path.parent} is on {name}: set --journal.path to a local disk" if name else ""

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 from libvirt_lifecycle_exporter.journal.damage import (
     INCIDENT_KINDS,
     TRANSITION_KINDS,
-    problem_of,
+    describe_problem,
     text_or_bytes,
 )
 from libvirt_lifecycle_exporter.journal.history_query import NamePredicate, Selection, to_sql
@@ -143,7 +143,7 @@ class History:
                 f"{_SELECT_ENTRIES} {where} ORDER BY seq LIMIT {PAGE_SIZE}", values
             ).fetchall()
             end_seq = rows[-1][0] if len(rows) == PAGE_SIZE else max(begin, end)
-            intact = [row for row in rows if not problem_of(row, _ENTRY_KINDS)]
+            intact = [row for row in rows if not describe_problem(row, _ENTRY_KINDS)]
             return Page([entry_from(row) for row in intact], Position(journal_id, end_seq))
 
         return self._query(query, Page([], Position("", 0)), selection.matches_name)
@@ -159,7 +159,7 @@ class History:
         def query(database: sqlite3.Connection) -> list[Incident]:
             where, values = to_sql(selection._replace(since=None, until=None), *conditions)
             rows = database.execute(f"{_SELECT_INCIDENTS} {where} ORDER BY opened_at, id", values)
-            return [incident_from(row) for row in rows if not problem_of(row, INCIDENT_KINDS)]
+            return [incident_from(row) for row in rows if not describe_problem(row, INCIDENT_KINDS)]
 
         return self._query(query, [], selection.matches_name)
 

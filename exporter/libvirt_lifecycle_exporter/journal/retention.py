@@ -16,27 +16,27 @@ CHUNK: Final = 2000
 """Rows that one transaction removes."""
 KEPT_INCIDENTS: Final = 1000
 """Newest closed incidents that the size limit does not remove before the history."""
-_LAST: Final = 2**63 - 1
+_MAX_SEQ: Final = 2**63 - 1
 _PENDING: Final = {LOGS: ("pending_logs", "position"), TRACES: ("pending_spans", "first_seq")}
 """Signal -> table, and the column with the first transition that a row needs."""
 
 
 class Removed(NamedTuple):
-    """What one chunk removed."""
+    """Number of rows that one chunk removed."""
 
     rows: int = 0
     transitions: int = 0
     signal: str = ""
-    """Whose pending rows were removed; "": none were."""
+    """The signal whose queued rows were removed; "": none."""
 
 
 def first_needed(database: sqlite3.Connection, signals: Collection[str], now: float, latest: float) -> int:
     """Return the number of the first transition that is still to be delivered.
 
-    Operations that are open for much longer than their time limit need nothing. ``now``, ``latest``: the
+    Operations that are open for much longer than their time limit are ignored. ``now``, ``latest``: the
     earliest and the latest that it may be; Unix time, seconds.
     """
-    numbers = [_LAST]
+    numbers = [_MAX_SEQ]
     for signal in signals:
         table, column = _PENDING[signal]
         numbers += database.execute(f"SELECT min({column}) FROM {table}").fetchone()  # noqa: S608 - our names
@@ -51,21 +51,20 @@ def first_needed(database: sqlite3.Connection, signals: Collection[str], now: fl
 def remove_old(database: sqlite3.Connection, before: float, latest: float, end: int) -> Removed:
     """Remove a chunk of rows from before a time (Unix time), transitions only up to number ``end``.
 
-    No transition is removed that was written after one that stays: its time stamp is from a wall clock that
-    was behind. Time stamps after ``latest`` are from one that was ahead, and prove nothing.
+    No transition is removed that was written after one that is kept: its time stamp is from a wall clock that
+    was behind. Time stamps after ``latest`` are from a wall clock that was ahead; they are ignored.
     """
     # "+": in the order of the numbers, from the oldest, instead of through the index.
-    stays = database.execute(
-        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1",
-        (before, latest),
+    kept = database.execute(
+        "SELECT seq FROM transitions WHERE +at BETWEEN ? AND ? ORDER BY seq LIMIT 1", (before, latest)
     ).fetchone()
-    gone = database.execute(
+    count = database.execute(
         "DELETE FROM transitions WHERE seq IN "
         "(SELECT seq FROM transitions WHERE at < ? AND seq < ? ORDER BY at LIMIT ?)",
-        (before, min(end, *(stays or (_LAST,))), CHUNK),
+        (before, min(end, *(kept or (_MAX_SEQ,))), CHUNK),
     ).rowcount
-    if gone:
-        return Removed(gone, gone)
+    if count:
+        return Removed(count, count)
     return Removed(
         _remove_incidents(database, "closed_at < ?", before)
         or _remove_dead_letters(database, "failed_at < ?", before)
@@ -76,39 +75,39 @@ def remove_orphans(database: sqlite3.Connection, disabled: Collection[str]) -> R
     """Remove a chunk of rows pending for a disabled signal whose history is gone."""
     for signal in disabled:
         table, column = _PENDING[signal]
-        gone = database.execute(
+        count = database.execute(
             f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} WHERE {column} < "  # noqa: S608
-            f"coalesce((SELECT min(seq) FROM transitions), {_LAST}) ORDER BY position LIMIT ?)",
+            f"coalesce((SELECT min(seq) FROM transitions), {_MAX_SEQ}) ORDER BY position LIMIT ?)",
             (CHUNK,),
         ).rowcount
-        if gone:
-            return Removed(gone, signal=signal)
+        if count:
+            return Removed(count, signal=signal)
     return Removed()
 
 
 def remove_excess(database: sqlite3.Connection, disabled: Collection[str], end: int) -> Removed:
-    """Remove a chunk of what takes space, in the order in which it is dispensable."""
-    gone = _remove_dead_letters(database, "?", 1)
-    if gone:
-        return Removed(gone)
+    """Remove a chunk of rows, the least important ones first."""
+    count = _remove_dead_letters(database, "?", 1)
+    if count:
+        return Removed(count)
     for signal in disabled:
         table, _ = _PENDING[signal]
-        gone = database.execute(
+        count = database.execute(
             f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} ORDER BY position LIMIT ?)",  # noqa: S608
             (CHUNK,),
         ).rowcount
-        if gone:
-            return Removed(gone, signal=signal)
+        if count:
+            return Removed(count, signal=signal)
     (closed,) = database.execute("SELECT count(*) FROM incidents WHERE closed_at IS NOT NULL").fetchone()
     if closed > KEPT_INCIDENTS:
         return Removed(_remove_incidents(database, "?", 1, min(CHUNK, closed - KEPT_INCIDENTS)))
-    # Not the last of them: it may be the counters that are large.
-    gone = database.execute(
+    # The newest chunk is kept: the counters may be what exceeds the limit.
+    count = database.execute(
         "DELETE FROM transitions "
         "WHERE seq < min(?, (SELECT seq FROM transitions ORDER BY seq LIMIT 1 OFFSET ?))",
         (end, CHUNK),
     ).rowcount
-    return Removed(gone, gone)
+    return Removed(count, count)
 
 
 def disabled(signals: Collection[str]) -> list[str]:
@@ -116,11 +115,11 @@ def disabled(signals: Collection[str]) -> list[str]:
     return [signal for signal in SIGNALS if signal not in signals]
 
 
-def _remove_incidents(database: sqlite3.Connection, condition: str, value: float, most: int = CHUNK) -> int:
+def _remove_incidents(database: sqlite3.Connection, condition: str, value: float, limit: int = CHUNK) -> int:
     return database.execute(
         "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents "  # noqa: S608 - conditions of our own
         f"WHERE closed_at IS NOT NULL AND {condition} ORDER BY closed_at LIMIT ?)",
-        (value, most),
+        (value, limit),
     ).rowcount
 
 

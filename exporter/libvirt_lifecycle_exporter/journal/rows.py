@@ -1,4 +1,4 @@
-"""Values to rows and back."""
+"""Conversion between values and rows of the tables, and the statements that write them."""
 
 import json
 from typing import Any, NamedTuple
@@ -36,12 +36,12 @@ UPSERT_DOMAIN = (
 )
 
 
-EXPLAIN = (
+ADD_MESSAGE = (
     "UPDATE transitions SET message = ? WHERE seq > (SELECT max(seq) FROM transitions) - 5000 "  # noqa: S608
     "AND connection = ? AND uuid = ? AND at >= ? AND message = '' AND (event, reason) IN "
     f"(VALUES {', '.join(f'({pair[0]!r}, {pair[1]!r})' for pair in sorted(EXPLAINED))})"
 )
-"""Evidence comes after the fact, by at most a few thousand transitions."""
+"""Adds a message to transitions. Evidence is found at most a few thousand transitions after the event."""
 INCIDENT = Incident._fields
 UPSERT_INCIDENT = (
     f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608
@@ -54,17 +54,17 @@ SEPARATE = "DELETE FROM aggregated_domains WHERE connection = ? AND domain = ?"
 
 
 def incident_row(incident: Incident) -> tuple[Any, ...]:
-    """Spell an incident as a row of ``incidents``."""
+    """Return an incident as a row of ``incidents``."""
     return tuple(incident)
 
 
 def incident_from(row: tuple[Any, ...]) -> Incident:
-    """Read a row of ``incidents``."""
+    """Return a row of ``incidents`` as an incident."""
     return Incident(*row)
 
 
 def domain_row(domain: Domain) -> tuple[Any, ...]:
-    """Spell a domain as a row of ``domains``."""
+    """Return a domain as a row of ``domains``."""
     evidence = domain.run_evidence._asdict()
     fields = {name: evidence[name] if name in evidence else getattr(domain, name) for name in DOMAIN}
     details = domain.details
@@ -74,7 +74,7 @@ def domain_row(domain: Domain) -> tuple[Any, ...]:
 
 
 def domain_from(row: tuple[Any, ...]) -> Domain:
-    """Read a row of ``domains``. Raises ValueError or TypeError for details that mean nothing."""
+    """Return a row of ``domains`` as a domain. Raises ValueError or TypeError for invalid details."""
     fields = dict(zip(DOMAIN, row, strict=True))
     for name in ("confirmed", "persistent", "autostart", "present"):
         fields[name] = None if fields[name] is None else bool(fields[name])
@@ -85,18 +85,18 @@ def domain_from(row: tuple[Any, ...]) -> Domain:
 
 
 def _details_items(details: DomainDetails) -> tuple[object, ...]:
-    """Return three items where three suffice: older versions of the exporter read no more."""
+    """Return three items if three suffice: older releases read no more than three."""
     if details.opennebula is None and details.ovirt is None:
         return details.type, details.title, details.nova
     return details
 
 
 def _details_from(items: object) -> DomainDetails:
-    """Read what ``_details_items`` returned. Raises ValueError or TypeError for anything else."""
+    """Return the details for the items that ``_details_items`` returned. Raises ValueError, TypeError."""
     if not isinstance(items, list):
         raise TypeError(f"details is {items!r:.60}")
-    kind, title = _words(items[:2])
-    platforms = [None if item is None else _words(item) for item in items[2:]]
+    kind, title = _texts(items[:2])
+    platforms = [None if item is None else _texts(item) for item in items[2:]]
     if len(platforms) == 1:
         platforms += [None, None]
     nova, opennebula, ovirt = platforms
@@ -109,21 +109,21 @@ def _details_from(items: object) -> DomainDetails:
     )
 
 
-def _words(value: object) -> list[str]:
+def _texts(value: object) -> list[str]:
     """Return a list of strings that can be encoded as UTF-8; raise ValueError for anything else."""
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError(f"details has {value!r:.60}")
     "".join(value).encode()
     return value
 
 
 class Entry(NamedTuple):
-    """One line of the history: a transition and its number."""
+    """One entry of the history: a transition and its number."""
 
     seq: int
     transition: Transition
 
 
 def entry_from(row: tuple[Any, ...]) -> Entry:
-    """Read a row of ``transitions``, the sequence first."""
+    """Return a row of ``transitions``, with ``seq`` first, as an entry."""
     return Entry(row[0], Transition(*row[1:]))

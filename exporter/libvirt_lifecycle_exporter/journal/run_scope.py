@@ -1,7 +1,7 @@
-"""What a run answers for, and what else is in its journal.
+"""The connections and domain names of one run of the exporter.
 
-Law: a connection that is not configured for a day, and a name that the filter does not pass for a while, find
-their counters again. So what is beyond the extent of a run is never changed by it, only carried along.
+Invariant: a run changes nothing in the journal that is outside of its scope. A connection or a domain name
+that is configured again later continues with its counters.
 """
 
 from collections.abc import Container
@@ -12,20 +12,20 @@ from libvirt_lifecycle_exporter.model.text import OTHER
 
 
 class RunScope:
-    """Some connections, and the names of domains that a filter passes."""
+    """A set of connections and a domain filter."""
 
     def __init__(self, connections: Container[str] | None = None, names: DomainFilter | None = None) -> None:
-        """``connections``: None for all of them; ``names``: None for all of them."""
+        """``connections``: None: all; ``names``: None: all."""
         self._connections = connections
         self._passes = names.passes if names is not None else lambda _: True
 
     def covers(self, connection: str, name: str = OTHER) -> bool:
-        """Tell whether the run answers for what is counted under this name."""
+        """Return whether a connection, and a domain name of it, are in scope."""
         is_here = self._connections is None or connection in self._connections
         return is_here and (name == OTHER or self._passes(name))
 
-    def beyond(self, memory: SavedState) -> SavedState:
-        """Return what the run does not answer for."""
+    def outside(self, memory: SavedState) -> SavedState:
+        """Return the part of a state that is out of scope."""
         elsewhere = {key[0] for key in memory.totals} | memory.watched_until.keys() | memory.scopes.keys()
         elsewhere |= memory.hosts.keys()
         elsewhere |= {domain.connection for domain in memory.domains}

@@ -230,7 +230,7 @@ CREATE TEMP VIEW aggregated_domains AS SELECT connection, name AS domain FROM fo
 """
 
 
-class FutureError(Exception):
+class NewerSchemaError(Exception):
     """The file was written by a newer release."""
 
     def __init__(self, version: int) -> None:
@@ -240,11 +240,11 @@ class FutureError(Exception):
 def migrate(database: sqlite3.Connection) -> None:
     """Bring the file to this release's schema version.
 
-    Raises FutureError if the file has a newer version, sqlite3.Error if it cannot be read or written.
+    Raises NewerSchemaError if the file has a newer version, sqlite3.Error if it cannot be read or written.
     """
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
-        raise FutureError(version)
+        raise NewerSchemaError(version)
     for number in range(version, VERSION):
         # One transaction per version: an interrupted migration leaves the file as it was.
         database.executescript(f"BEGIN;{_MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT;")

@@ -1,7 +1,6 @@
-"""What is done to the tables: a batch appended, everything replaced, everything read.
+"""Operations on all tables: append a batch, replace the state, read the state.
 
-Law: all of it runs inside the caller's transaction. Rows that SQLite can read and the exporter cannot are
-left out, see ``damage``.
+Every function runs inside the transaction of the caller. DamagedRow rows are skipped, see ``damage``.
 """
 
 import sqlite3
@@ -17,15 +16,15 @@ from libvirt_lifecycle_exporter.engine.saved_state import INCIDENT as COUNTED_IN
 from libvirt_lifecycle_exporter.engine.saved_state import TOTAL_KINDS, HostRecord, SavedState
 from libvirt_lifecycle_exporter.journal.damage import (
     INCIDENT_KINDS,
-    Damaged,
+    DamagedRow,
+    describe_problem,
     is_exact,
-    problem_of,
     text_or_bytes,
 )
 from libvirt_lifecycle_exporter.journal.rows import (
+    ADD_MESSAGE,
     AGGREGATE,
     DOMAIN,
-    EXPLAIN,
     INSERT_TRACED,
     INSERT_TRANSITION,
     SEPARATE,
@@ -39,7 +38,7 @@ from libvirt_lifecycle_exporter.journal.rows import (
     incident_row,
 )
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope
-from libvirt_lifecycle_exporter.journal.transaction import Put, put_all
+from libvirt_lifecycle_exporter.journal.transaction import Execute, execute_many
 from libvirt_lifecycle_exporter.model.domain_filter import Scope
 from libvirt_lifecycle_exporter.model.messages import RunEvidence
 from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
@@ -53,7 +52,7 @@ _DOMAIN_KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "details": (str, NoneType),
     }
 )
-"""What SQLite may return for each column; it holds no column to its type."""
+"""Column -> valid types; SQLite does not enforce column types."""
 _COUNT_KINDS = MappingProxyType(
     {
         **dict.fromkeys(("connection", "domain", "event", "reason"), (str,)),
@@ -86,34 +85,34 @@ _KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
 
 _COUNTERS = frozenset({"domain_counters", "connection_counters"})
 _NAMED = frozenset({"domain_counters", "aggregated_domains"})
-"""Tables whose rows are about a domain's name: connection, name, ..."""
+"""Tables whose first columns are connection and domain name."""
 
 
 def write_history(
     database: sqlite3.Connection,
     batch: ChangeBatch | HistoryBatch,
     traced: Sequence[TracedTransition] = (),
-    put: Put = put_all,
+    execute: Execute = execute_many,
 ) -> None:
-    """Write down what happened, and no counter. ``traced``: its transitions, if they are on spans."""
+    """Write transitions, messages and incidents. ``traced``: the transitions with their spans."""
     if traced:
-        put(database, INSERT_TRACED, traced, lambda one: (one[0], *one.change, *one[2:]))
+        execute(database, INSERT_TRACED, traced, lambda one: (one[0], *one.change, *one[2:]))
     else:
-        put(database, INSERT_TRANSITION, batch.transitions, tuple)
-    put(database, EXPLAIN, batch.messages, lambda one: (one[3], *one[:3]))
-    put(database, UPSERT_INCIDENT, batch.incidents.values(), incident_row)
+        execute(database, INSERT_TRANSITION, batch.transitions, tuple)
+    execute(database, ADD_MESSAGE, batch.messages, lambda one: (one[3], *one[:3]))
+    execute(database, UPSERT_INCIDENT, batch.incidents.values(), incident_row)
 
 
 def append(
     database: sqlite3.Connection,
     batch: ChangeBatch,
     traced: Sequence[TracedTransition] = (),
-    put: Put = put_all,
+    execute: Execute = execute_many,
 ) -> None:
-    """Write a batch down, and let the counters grow by it. ``traced`` as in ``write_history``."""
-    write_history(database, batch, traced, put)
-    put(database, "DELETE FROM domain_counters WHERE connection = ? AND domain = ?", batch.expired, tuple)
-    put(
+    """Write a batch: history, counters and states. ``traced`` as in ``write_history``."""
+    write_history(database, batch, traced, execute)
+    execute(database, "DELETE FROM domain_counters WHERE connection = ? AND domain = ?", batch.expired, tuple)
+    execute(
         database,
         "INSERT INTO domain_counters VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET value = value + excluded.value, last_at = excluded.last_at",
@@ -121,75 +120,83 @@ def append(
         lambda item: (*item[0], *item[1]),
     )
     for name, is_folded in batch.folded.items():
-        put(database, AGGREGATE if is_folded else SEPARATE, [name], tuple)
-    put(
+        execute(database, AGGREGATE if is_folded else SEPARATE, [name], tuple)
+    execute(
         database,
         "INSERT INTO connection_counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET value = value + excluded.value",
         batch.totals.items(),
         lambda item: (*item[0], item[1]),
     )
-    put(
+    execute(
         database,
         "DELETE FROM domains WHERE connection = ? AND uuid = ?",
         batch.forgotten,
         lambda domain: (domain.connection, domain.uuid),
     )
-    put(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
-    put(
+    execute(database, UPSERT_DOMAIN, batch.domains.values(), domain_row)
+    execute(
         database,
         "INSERT OR REPLACE INTO connection_coverage VALUES (?, ?)",
         batch.watched_until.items(),
         tuple,
     )
-    put(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
-    put(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
+    execute(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
+    execute(database, UPSERT_HOST, batch.hosts.items(), lambda item: (item[0], *item[1]))
     if batch.clock is not None:
         database.execute("DELETE FROM clock")
-        put(database, "INSERT INTO clock VALUES (?, ?, ?, ?)", [batch.clock], tuple)
+        execute(database, "INSERT INTO clock VALUES (?, ?, ?, ?)", [batch.clock], tuple)
 
 
 def replace(
-    database: sqlite3.Connection, state: SavedState, extent: RunScope, others: SavedState, put: Put = put_all
+    database: sqlite3.Connection,
+    state: SavedState,
+    run_scope: RunScope,
+    others: SavedState,
+    execute: Execute = execute_many,
 ) -> None:
-    """Write everything but the history anew; incidents that are open no more are closed.
+    """Replace all tables but the history with a state; close incidents that are open in the file only.
 
-    What this run does not answer for stays as it is; ``others`` is what it was, should the file not have it.
+    Rows outside of the run scope are kept. ``others``: these rows, in case that the file is new.
     """
     for table, columns in _KINDS.items():
-        database.create_function(f"goes_{table}", -1, partial(_goes, extent, table), deterministic=True)
-        # Typed, since SQLite converts the arguments of a function, and fails at text that is not UTF-8.
+        database.create_function(
+            f"is_replaced_{table}", -1, partial(_is_replaced, run_scope, table), deterministic=True
+        )
+        # Text is passed as BLOB with its type: SQLite fails to convert text that is not UTF-8.
         typed = ", ".join(
             f"typeof({one}), CASE typeof({one}) WHEN 'text' THEN CAST({one} AS BLOB) ELSE {one} END"
             for one in columns
         )
         if table == "incidents":
-            close = f"UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND goes_{table}({typed})"  # noqa: S608
+            close = (
+                f"UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND is_replaced_{table}({typed})"  # noqa: S608
+            )
             database.execute(close, (time.time(),))
         else:
-            database.execute(f"DELETE FROM {table} WHERE goes_{table}({typed})")  # noqa: S608 - own names
-    put(database, UPSERT_INCIDENT, state.incidents, incident_row)
+            database.execute(f"DELETE FROM {table} WHERE is_replaced_{table}({typed})")  # noqa: S608 - own names
+    execute(database, UPSERT_INCIDENT, state.incidents, incident_row)
     for memory in (state, others):
-        _fill(database, memory, put)
-    # Domains that were forgotten while the journal could not be written.
+        _insert_missing(database, memory, execute)
+    # Span states of domains that were removed while the journal was unavailable.
     database.execute(
         "DELETE FROM span_states WHERE open_since IS NULL AND (connection, uuid) NOT IN "
         "(SELECT connection, uuid FROM domains)"
     )
 
 
-def _goes(extent: RunScope, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as SQLite has it
-    """Return whether a row, given as types and values, is to be written anew, or is damaged."""
+def _is_replaced(run_scope: RunScope, table: str, *typed: Any) -> bool:  # noqa: ANN401 - as SQLite has it
+    """Return whether a row, given as types and values, is in the run scope or damaged."""
     row = tuple(
         text_or_bytes(value) if kind == "text" else value
         for kind, value in zip(typed[::2], typed[1::2], strict=True)
     )
     names = row[:2] if table in _NAMED else (row[0] if table != "incidents" else row[1],)
-    return table == "clock" or bool(problem_in(table, row)) or extent.covers(*map(str, names))
+    return table == "clock" or bool(describe_damage(table, row)) or run_scope.covers(*map(str, names))
 
 
-def _fill(database: sqlite3.Connection, memory: SavedState, put: Put) -> None:
-    """Write down what is not there."""
+def _insert_missing(database: sqlite3.Connection, memory: SavedState, execute: Execute) -> None:
+    """Insert rows whose keys are not in the tables."""
     rows: dict[str, tuple[Iterable[Any], Callable[[Any], Sequence[Any]]]] = {
         "domain_counters": (memory.counts.items(), lambda item: (*item[0], *item[1])),
         "connection_counters": (memory.totals.items(), lambda item: (*item[0], item[1])),
@@ -203,7 +210,7 @@ def _fill(database: sqlite3.Connection, memory: SavedState, put: Put) -> None:
     }
     for table, (items, values) in rows.items():
         columns = _KINDS[table]
-        put(
+        execute(
             database,
             f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
             items,
@@ -211,10 +218,10 @@ def _fill(database: sqlite3.Connection, memory: SavedState, put: Put) -> None:
         )
 
 
-def read(database: sqlite3.Connection, damaged: list[Damaged]) -> SavedState:
-    """Return everything but the history. Raises sqlite3.Error where it cannot be read.
+def read(database: sqlite3.Connection, damaged: list[DamagedRow]) -> SavedState:
+    """Return the state: all tables but the history. Raises sqlite3.Error if they cannot be read.
 
-    A damaged row is left out, and added to ``damaged``.
+    DamagedRow rows are skipped and added to ``damaged``.
     """
     reader = _Reader(database, damaged)
     return SavedState(
@@ -231,29 +238,29 @@ def read(database: sqlite3.Connection, damaged: list[Damaged]) -> SavedState:
 
 
 class _Reader:
-    """Reads tables without their damaged rows."""
+    """Reads tables and skips damaged rows."""
 
-    def __init__(self, database: sqlite3.Connection, damaged: list[Damaged]) -> None:
+    def __init__(self, database: sqlite3.Connection, damaged: list[DamagedRow]) -> None:
         self._database = database
         self._damaged = damaged
 
     def rows(self, table: str, which: str = "") -> Iterator[tuple[Any, ...]]:
         query = f"SELECT {', '.join(_KINDS[table])} FROM {table} {which}"  # noqa: S608 - names of our own
         for row in self._database.execute(query):
-            problem = problem_in(table, row)
+            problem = describe_damage(table, row)
             if problem:
-                self._damaged.append(Damaged(table, f"{problem} in {row!r:.300}"))
+                self._damaged.append(DamagedRow(table, f"{problem} in {row!r:.300}"))
             else:
                 yield row
 
 
-def problem_in(table: str, row: tuple[Any, ...]) -> str:
-    """Return what is damaged in a row; "" if nothing is."""
-    return problem_of(row, _KINDS[table]) or _nonsense(table, row)
+def describe_damage(table: str, row: tuple[Any, ...]) -> str:
+    """Return a description of the damage of a row; "" if the row is valid."""
+    return describe_problem(row, _KINDS[table]) or _describe_invalid_value(table, row)
 
 
-def _nonsense(table: str, row: tuple[Any, ...]) -> str:
-    """Return what is wrong with a row whose values all have the right type; "" if nothing is."""
+def _describe_invalid_value(table: str, row: tuple[Any, ...]) -> str:
+    """Return a description of an invalid value in a row with valid types; "" if there is none."""
     if table == "connection_counters" and row[1] not in TOTAL_KINDS:
         return f"kind is {row[1]!r:.60}"
     if table == "domains":

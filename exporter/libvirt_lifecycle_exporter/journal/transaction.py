@@ -1,4 +1,4 @@
-"""One transaction; a value that can never be written costs its own row, not the batch.
+"""Transactions that skip a row with a value that SQLite rejects, instead of losing the whole batch.
 
 A transaction is first written with ``executemany``. If that fails because of a value, the transaction is
 rolled back and written again, row by row, without the rows that cannot be written.
@@ -20,22 +20,23 @@ _VALUE_ERRORS = (
     sqlite3.DataError,
 )
 
-Put = Callable[[sqlite3.Connection, str, Iterable[Any], Callable[[Any], Sequence[Any]]], None]
-"""Executes a statement for each item: database, statement, items, what turns an item into parameters."""
+Execute = Callable[[sqlite3.Connection, str, Iterable[Any], Callable[[Any], Sequence[Any]]], None]
+"""Executes a statement for each item. Arguments: database, statement, items, and a function that returns the
+parameters for an item."""
 
 
-def put_all(
+def execute_many(
     database: sqlite3.Connection,
     statement: str,
     items: Iterable[Any],
     values: Callable[[Any], Sequence[Any]],
 ) -> None:
-    """Execute a statement for all items at once."""
+    """Execute a statement for all items with ``executemany``."""
     database.executemany(statement, map(values, items))
 
 
-class PutEach:
-    """Executes a statement for one item after the other, and leaves out the items that cannot be written."""
+class RowWriter:
+    """Executes a statement for one item after the other, and skips items that SQLite rejects."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
@@ -47,33 +48,35 @@ class PutEach:
         items: Iterable[Any],
         values: Callable[[Any], Sequence[Any]],
     ) -> None:
-        """Execute it; ``errors`` tells which items were left out."""
+        """Execute the statement; the errors of skipped items are added to ``errors``."""
         for item in items:
             try:
                 database.execute(statement, values(item))
             except Exception as error:
-                if not is_about_a_value(error):
+                if not is_value_error(error):
                     raise
                 self.errors.append(error)
 
 
-def is_about_a_value(error: Exception) -> bool:
-    """Return whether an exception means that a value cannot be written, however often that is tried."""
+def is_value_error(error: Exception) -> bool:
+    """Return whether an exception is caused by a value, so that a retry would fail again."""
     return isinstance(error, _VALUE_ERRORS) or not isinstance(error, sqlite3.Error | OSError)
 
 
-def transact(database: sqlite3.Connection, write: Callable[[Put], Result]) -> tuple[Result, list[Exception]]:
-    """Call ``write`` in one transaction; return its result, and why rows were left out.
+def transact(
+    database: sqlite3.Connection, write: Callable[[Execute], Result]
+) -> tuple[Result, list[Exception]]:
+    """Call ``write`` in one transaction; return its result and the errors of skipped rows.
 
-    ``write`` may be called twice. Raises sqlite3.Error or OSError where the file cannot be written.
+    ``write`` may be called twice. Raises sqlite3.Error or OSError if the file cannot be written.
     """
     try:
         with _transaction(database):
-            return write(put_all), []
+            return write(execute_many), []
     except Exception as error:
-        if not is_about_a_value(error) or isinstance(error, UnicodeDecodeError):
+        if not is_value_error(error) or isinstance(error, UnicodeDecodeError):
             raise
-    each = PutEach()
+    each = RowWriter()
     with _transaction(database):
         return write(each), each.errors
 
@@ -94,4 +97,4 @@ def _roll_back(database: sqlite3.Connection) -> None:
         try:
             database.execute("ROLLBACK")
         except sqlite3.Error:
-            log.debug("the journal could not be rolled back; it is opened anew")
+            log.debug("journal rollback failed; reopening")

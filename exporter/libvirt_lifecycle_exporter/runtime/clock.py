@@ -3,8 +3,9 @@
 CLOCK_BOOTTIME never jumps and, unlike CLOCK_MONOTONIC, counts time in suspend.
 https://man7.org/linux/man-pages/man2/clock_gettime.2.html
 
-The offset is wall clock minus steady clock, in seconds. It is constant but for slewing and jumps. The trusted
-offset is the one that was stable for long enough; nothing is removed by age before the trusted time comes.
+"Steady clock" below means CLOCK_BOOTTIME. The offset is wall clock minus steady clock, in seconds. It changes
+only when the wall clock is slewed or jumps. The trusted offset is the last one that was stable for long
+enough. Old data is removed by the trusted time, so that a wrong wall clock removes nothing.
 """
 
 import logging
@@ -17,30 +18,30 @@ log = logging.getLogger(__name__)
 
 TOLERANCE: Final = 2.0
 """Seconds by which the clocks may differ between two observations: NTP slews the wall clock."""
-SETTLE: Final = 3600.0
+SETTLING_TIME: Final = 3600.0
 """Seconds without a jump after which the wall clock is trusted."""
 WEEK: Final = 7 * 86_400.0
-"""Longest time until the wall clock is trusted; longest time without the exporter, across a reboot of the
-host, after which it is trusted at once. Seconds."""
+"""Seconds. Maximum time until the wall clock is trusted after a jump; also the maximum downtime across a reboot
+of the host after which it is trusted immediately."""
 
 
 def boot_time() -> float:
-    """Return seconds since the host was started, time in suspend included."""
+    """Return the seconds since the boot of the host, including time in suspend."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class ClockRecord(NamedTuple):
-    """What outlives a restart of the exporter."""
+    """The state of the clock monitor that is stored in the journal."""
 
     boot_id: str
-    """Boot of the host that the steady clock counts from."""
+    """Id of the host boot from which the steady clock counts."""
     wall_offset: float
     trusted_offset: float
     trusted_from: float
-    """Steady clock, seconds: when the wall clock is trusted if it does not jump until then."""
+    """Time (steady clock, seconds) from which on the wall clock is trusted if it does not jump before."""
 
     def differs(self, other: "ClockRecord | None") -> bool:
-        """Return whether it must be written again."""
+        """Return whether this record differs from a stored one and must be written."""
         return (
             other is None
             or self.boot_id != other.boot_id
@@ -49,7 +50,7 @@ class ClockRecord(NamedTuple):
 
 
 class ClockMonitor:
-    """Compares wall clock and steady clock; may be used by any thread."""
+    """Compares the wall clock with the steady clock. All methods may be called from any thread."""
 
     def __init__(
         self,
@@ -57,25 +58,25 @@ class ClockMonitor:
         steady: Callable[[], float] = boot_time,
         boot_id: str = "",
     ) -> None:
-        """``wall``: Unix time, seconds; ``steady``: seconds; ``boot_id``: of the host; "" if unknown."""
+        """``wall``: Unix time in seconds; ``steady``: seconds; ``boot_id``: of the host, "" if unknown."""
         self.jumps = 0
-        """Jumps of the wall clock that were observed."""
+        """Number of observed jumps."""
         self.steady = steady
         self._wall = wall
         self._boot_id = boot_id
         self._is_same_boot = False
-        """Whether the steady clock runs since before the restart."""
+        """Whether the host was not rebooted since the stored record was written."""
         self._lock = threading.Lock()
         self._offset = self._taken = wall() - steady()
-        """Newest offset, and the one at the last ``take_jump``."""
+        """The newest offset, and the offset at the last ``take_jump``."""
         self._trusted = self._offset
         self._trusted_from = steady()
 
     def restore(self, record: ClockRecord | None, last: float) -> None:
-        """Continue after a restart. ``last``: newest time that is known from before (Unix time; 0: none).
+        """Continue after a restart. ``last``: newest time in the journal (Unix time; 0: none).
 
-        On the same boot, a jump since then is observed like any other. On another boot, the wall clock is
-        trusted at once if it is at most a week ahead of ``last`` and not behind it.
+        If the host was not rebooted, a jump since then is observed like any other. After a reboot, the wall
+        clock is trusted immediately if it is not behind ``last`` and at most a week ahead of it.
         """
         with self._lock:
             if record is not None and record.boot_id == self._boot_id != "":
@@ -90,12 +91,12 @@ class ClockMonitor:
                 self._trusted_from = steady + _settling(ahead)
 
     def record(self) -> ClockRecord:
-        """Return what must outlive a restart."""
+        """Return the state to store."""
         with self._lock:
             return ClockRecord(self._boot_id, self._taken, self._trusted, self._trusted_from)
 
     def observe(self) -> float:
-        """Log and count a jump since the last observation; return its size in seconds, 0 for none."""
+        """Compare the clocks; log and count a jump. Return its size in seconds, 0 if there is none."""
         with self._lock:
             steady = self.steady()
             offset = self._wall() - steady
@@ -103,7 +104,8 @@ class ClockMonitor:
             self._offset = offset
             ahead = offset - self._trusted
             if abs(jump) <= TOLERANCE:
-                # Until a jump is taken, time stamps from before it are compared with the time before it.
+                # Slewing is taken over immediately; a jump only by take_jump, together with the stored time
+                # stamps.
                 self._taken += jump
                 if steady >= self._trusted_from:
                     self._trusted = offset
@@ -111,7 +113,7 @@ class ClockMonitor:
             self.jumps += 1
             is_back = abs(ahead) <= TOLERANCE
             self._trusted_from = steady if is_back else steady + _settling(ahead)
-        log.warning("wall clock jumped seconds=%.1f", jump)
+        log.warning("wall clock jumped", extra={"seconds": round(jump, 1)})
         return jump
 
     def take_jump(self) -> float:
@@ -122,25 +124,25 @@ class ClockMonitor:
         return jump if abs(jump) > TOLERANCE else 0.0
 
     def now(self) -> float:
-        """Return the Unix time without the jumps that were not taken yet."""
+        """Return the Unix time without jumps that ``take_jump`` did not return yet."""
         with self._lock:
             return self.steady() + self._taken
 
     def removal_time(self) -> float:
-        """Return the Unix time by which old data may be removed: the wall clock or the trusted time.
+        """Return the Unix time for retention: the earlier one of the wall clock and the trusted time.
 
-        It is the earlier of the two, so that a wall clock that is ahead removes nothing.
+        So a wall clock that is ahead removes nothing.
         """
         self.observe()
         with self._lock:
             return self.steady() + min(self._offset, self._trusted)
 
     def steady_of(self, moment: float) -> float | None:
-        """Return the steady clock at a Unix time from before a restart; None: it was another boot."""
+        """Return the steady clock at a Unix time before the restart; None if the host was rebooted since."""
         with self._lock:
             return moment - self._taken if self._is_same_boot else None
 
 
 def _settling(ahead: float) -> float:
-    """Return after how many seconds a clock that is so far ahead of the trusted time is trusted."""
-    return min(max(SETTLE, ahead), WEEK)
+    """Return the seconds until the wall clock is trusted; ``ahead``: seconds ahead of the trusted time."""
+    return min(max(SETTLING_TIME, ahead), WEEK)

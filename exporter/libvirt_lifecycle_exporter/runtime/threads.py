@@ -1,7 +1,7 @@
-"""Threads that recover from exceptions: each one is logged once per cause, counted, and retried.
+"""Supervised threads: an exception is logged once per cause and counted, and the thread continues.
 
 Invariant: no thread ends silently. A thread whose target raises is restarted with a growing delay. A thread
-that ended all the same (by ``SystemExit``, for example) is listed by ``ThreadRegistry.ended``, and health
+that ended anyway (by ``SystemExit``, for example) is listed by ``ThreadRegistry.ended``, and health
 reports it.
 
 Entry points: ``ThreadRegistry.guard`` around one step of a loop, ``SupervisedThread`` for a whole thread.
@@ -42,13 +42,13 @@ ROLES: Final = (
     WEB_CONFIG,
     SERVICE_MANAGER,
 )
-"""What a thread does: the values of the metric's label ``thread``."""
+"""The roles of threads: the values of the label ``thread`` of the metric."""
 
 _MAX_CAUSES: Final = 200
-"""Causes that are remembered as logged; beyond that all are forgotten and logged again."""
+"""Number of logged causes that are stored; beyond it the set is cleared, and they are logged again."""
 _FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 30.0
-"""Seconds before a thread whose target raised is restarted: doubled each time, up to the longest."""
+_MAX_DELAY: Final = 30.0
+"""Seconds before the target of a thread is restarted after an exception; doubled each time."""
 
 
 class ThreadRegistry:
@@ -56,7 +56,7 @@ class ThreadRegistry:
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter(dict.fromkeys(ROLES, 0))
-        """Exceptions that were caught, by role."""
+        """Role -> number of caught exceptions."""
         self._lock = threading.Lock()
         self._logged: set[tuple[str, str, str, int]] = set()
         self._threads: list[SupervisedThread] = []
@@ -82,18 +82,18 @@ class ThreadRegistry:
                 self._logged.clear()
             self._logged.add(cause)
         if is_new:
-            log.error("unexpected error in thread %s; continuing", role, exc_info=error)
+            log.error("unexpected error in thread; continuing", extra={"role": role}, exc_info=error)
 
     def add(self, thread: "SupervisedThread") -> None:
-        """Watch a thread that was started."""
+        """Register a thread that was started."""
         with self._lock:
-            self._threads = [one for one in self._threads if one.is_alive() or one.has_ended_early()]
+            self._threads = [old for old in self._threads if old.is_alive() or old.has_ended_early()]
             self._threads.append(thread)
 
     def ended(self) -> list[str]:
-        """Return the names of the threads that ended although nobody asked them to."""
+        """Return the names of the threads that ended early, see ``SupervisedThread.has_ended_early``."""
         with self._lock:
-            return [one.name for one in self._threads if one.has_ended_early()]
+            return [thread.name for thread in self._threads if thread.has_ended_early()]
 
 
 class SupervisedThread:
@@ -107,7 +107,7 @@ class SupervisedThread:
         target: Callable[[], None],
         stopping: threading.Event,
     ) -> None:
-        """``target`` returns when its work is done; ``stopping``: set when the thread is asked to end."""
+        """``target`` returns when its work is done. ``stopping`` is set to ask the thread to end."""
         self.name = name
         self._registry = registry
         self._role = role
@@ -126,11 +126,11 @@ class SupervisedThread:
         self._thread.join(timeout)
 
     def is_alive(self) -> bool:
-        """Return whether the thread runs."""
+        """Return whether the thread is running."""
         return self._thread.is_alive()
 
     def has_ended_early(self) -> bool:
-        """Return whether the thread has ended without having finished and without having been asked to."""
+        """Return whether the thread ended although its target did not return and ``stopping`` is not set."""
         was_started = self._thread.ident is not None
         return was_started and not self.is_alive() and not self._has_returned and not self._stopping.is_set()
 
@@ -144,29 +144,29 @@ class SupervisedThread:
                 self._registry.report(self._role, error)
             else:
                 break
-            if time.monotonic() - began > _LONGEST_DELAY:
+            if time.monotonic() - began > _MAX_DELAY:
                 delay = _FIRST_DELAY
             if self._stopping.wait(delay):
                 break
-            delay = min(2 * delay, _LONGEST_DELAY)
+            delay = min(2 * delay, _MAX_DELAY)
         self._has_returned = True
 
 
 class Deadline:
-    """One time limit that several steps share: whatever each of them takes, their sum stays below it."""
+    """A time limit that several steps share."""
 
     def __init__(self, began: float, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """``began``: on the clock, which is steady."""
+        """``began``: start on ``clock``, which is monotonic; ``seconds``: the limit."""
         self._end = began + seconds
         self._clock = clock
 
     def share(self, part: float) -> float:
-        """Return the seconds that the next step may take: a part (0 to 1) of what is left."""
+        """Return a part (0 to 1) of the remaining seconds; 0 after the deadline."""
         return max(0.0, self._end - self._clock()) * part
 
 
 def _origin(traceback: TracebackType | None) -> tuple[str, int]:
-    """Return file and line where an exception was raised."""
+    """Return the file and the line that raised an exception."""
     if traceback is None:
         return "", 0
     while traceback.tb_next is not None:
