@@ -21,8 +21,8 @@ TOLERANCE: Final = 2.0
 SETTLING_TIME: Final = 3600.0
 """Seconds without a jump after which the wall clock is trusted."""
 WEEK: Final = 7 * 86_400.0
-"""Seconds. Maximum time until the wall clock is trusted after a jump; also the maximum downtime across a reboot
-of the host after which it is trusted immediately."""
+"""Seconds. Maximum time until the wall clock is trusted after a jump; also the maximum downtime across a
+reboot of the host after which it is trusted immediately."""
 
 
 def boot_time() -> float:
