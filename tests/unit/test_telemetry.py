@@ -203,7 +203,7 @@ def test_secrets_are_not_displayed() -> None:
 
 
 def test_endpoint_requires_the_journal() -> None:
-    with pytest.raises(ValueError, match="OpenTelemetry needs the journal"):
+    with pytest.raises(ValueError, match="OpenTelemetry export needs the journal"):
         Settings(journal_path="none", telemetry=read_telemetry(HERE))
     Settings(journal_path="none", telemetry=DISABLED)
 
