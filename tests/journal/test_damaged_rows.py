@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, JournalReplacedError
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
@@ -50,13 +51,14 @@ class Exporter:
         self.tracing = SpanRecorder("host", traces=True, logs=True, runs=True, threads=self.threads)
         names = DomainFilter(".*", "")
         self.journal = Journal(path, RunScope((HERE,), names), self.tracing, self.threads)
-        self.sink = MetricsStore((HERE,), series_limit=10_000, series_ttl=900)
+        self.sink = MetricsStore((HERE,))
         self.worker = Worker(
             self.message_queue,
             self.sink,
             self.journal,
             {HERE: Asked()},
             names,
+            series=SeriesBudget(10_000, 900),
             memory=900,
             threads=self.threads,
         )

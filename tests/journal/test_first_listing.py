@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
@@ -35,13 +36,14 @@ class Life:
     def __init__(self, path: Path) -> None:
         self.now, self.turn = 1000.0, 0
         self.message_queue, self.journal = MessageQueue(1000), Journal(path)
-        sink = MetricsStore((CONNECTION,), series_limit=1000, series_ttl=900)
+        sink = MetricsStore((CONNECTION,))
         self.worker = Worker(
             self.message_queue,
             sink,
             self.journal,
             {CONNECTION: Deaf()},
             DomainFilter(".*", ""),
+            series=SeriesBudget(1000, 900),
             memory=900,
             turns=lambda: self.turn,
             clock=lambda: self.now,

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from libvirt_lifecycle_exporter.engine.engine import Engine
-from libvirt_lifecycle_exporter.metrics.store import MetricsStore
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Lookup, Observation
 from tests.journal.life import Life
@@ -83,19 +83,19 @@ def test_trouble_of_the_journal_that_begins_and_ends_meanwhile_changes_nothing(l
 
 
 def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
-    sink, orders = MetricsStore((HERE,), series_limit=100, series_ttl=900), itertools.count()
-    pipeline = Engine(
+    orders = itertools.count()
+    engine = Engine(
         [HERE],
-        sink,
+        SeriesBudget(100, 900),
         DomainFilter(),
         memory=900,
         turns=lambda: 0,
         clock=lambda: 1000.0,
         draw_order=orders.__next__,
     )
-    pipeline.process(snapshot(facts("web")))
-    pipeline.process(lifecycle("suspended", "paused"))
-    pipeline.settle()
-    effects, _ = pipeline.collect()
-    pipeline.process(lifecycle("stopped", "destroyed"))
-    assert [domain.state for domain in effects.domains.values()] == ["paused"]
+    engine.process(snapshot(facts("web")))
+    engine.process(lifecycle("suspended", "paused"))
+    engine.settle()
+    batch, _ = engine.collect()
+    engine.process(lifecycle("stopped", "destroyed"))
+    assert [domain.state for domain in batch.domains.values()] == ["paused"]

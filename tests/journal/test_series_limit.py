@@ -85,15 +85,15 @@ def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again:
     """The alert about it asks the counter: a restart makes no room."""
     found = snapshot(*(facts(name) for name in NAMES))
     life.lists(found)
-    assert life.sink.series_limited == len(NAMES) - 1
+    assert life.series.refused == len(NAMES) - 1
     for _ in range(2):
         again(life)
         life.lists(found)
-        assert life.sink.series_limited == len(NAMES) - 1
+        assert life.series.refused == len(NAMES) - 1
     life.series_limit = ONE * len(NAMES)
     again(life)
     life.lists(found)
-    assert life.sink.series_limited == 0
+    assert life.series.refused == 0
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)

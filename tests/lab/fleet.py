@@ -70,15 +70,13 @@ class Kind:
         self.started = time.time()
         self._troubles = troubles
         self._turns = 0
-        self._sink = MetricsStore(
-            (CONNECTION,), series_limit=1_000_000, series_ttl=900, signals=("emulator", "watchdog")
-        )
-        self._sink.link(CONNECTION, up=up)
+        self._sink = MetricsStore((CONNECTION,), ("emulator", "watchdog"))
+        self._sink.set_connection(CONNECTION, up=up)
         self._domains = [self._domain(number) for number in range(domains)]
         for domain in self._domains:
-            self._sink.show(domain.values())
-            self._sink.count(self._change(domain, "started", "booted", self.started - 86_400))
-            self._sink.count(self._change(domain, "resumed", "unpaused", self.started - 86_400))
+            self._sink.show(CONNECTION, domain.name, domain.values())
+            self._sink.count(self._change(domain, "started", "booted", self.started - 86_400), domain.name)
+            self._sink.count(self._change(domain, "resumed", "unpaused", self.started - 86_400), domain.name)
         for domain, trouble in zip(self._domains, troubles, strict=False):
             getattr(self, f"_{trouble}")(domain)
 
@@ -88,7 +86,7 @@ class Kind:
         now = time.time()
         busy = self._domains[-1 - self._turns % max(1, len(self._domains) // 2)]
         for pair in (("suspended", "paused"), ("resumed", "unpaused")):
-            self._sink.count(self._change(busy, *pair, now))
+            self._sink.count(self._change(busy, *pair, now), busy.name)
         if "crashing" in self._troubles and self._turns % 8 == 0:
             self._crashing(self._domains[self._troubles.index("crashing")])
         figures = {"now": now, "turns": self._turns, "started": self.started, "series": self._sink.series}
@@ -117,33 +115,33 @@ class Kind:
         )
 
     def _happens(self, domain: Domain, event: str, reason: str, kind: str, at: float) -> Incident:
-        self._sink.count(self._change(domain, event, reason, at))
+        self._sink.count(self._change(domain, event, reason, at), domain.name)
         opened = Incident(f"{kind}{at}", CONNECTION, domain.uuid, domain.name, kind, at, None, "")
-        self._sink.incident(opened)
+        self._sink.open_incident(opened, domain.name)
         return opened
 
     def _crashing(self, domain: Domain) -> None:
         """Now, and it is started again at once; that took a while, says the histogram."""
         now = time.time()
         crash = self._happens(domain, "stopped", "crashed", "crashed", now)
-        self._sink.count(self._change(domain, "started", "booted", now))
-        self._sink.incident(crash._replace(closed_at=now))
-        self._sink.took(Duration(CONNECTION, "outage", "success", 20.0))
+        self._sink.count(self._change(domain, "started", "booted", now), domain.name)
+        self._sink.close_incident(crash._replace(closed_at=now))
+        self._sink.observe_duration(Duration(CONNECTION, "outage", "success", 20.0))
 
     def _down(self, domain: Domain) -> None:
         at = self.started - 600
         self._happens(domain, "stopped", "crashed", "crashed", at)
         domain.enter("shutoff", "crashed", at)
-        self._sink.show(domain.values())
+        self._sink.show(CONNECTION, domain.name, domain.values())
 
     def _hung(self, domain: Domain) -> None:
         self._happens(domain, "hung", "emulator", "hung", self.started)
-        self._sink.show(domain.values(hung=("emulator",)))
+        self._sink.show(CONNECTION, domain.name, domain.values(hung=("emulator",)))
 
     def _stuck(self, domain: Domain) -> None:
         self._happens(domain, "suspended", "ioerror", "io_error", self.started)
         domain.enter("paused", "ioerror", self.started)
-        self._sink.show(domain.values())
+        self._sink.show(CONNECTION, domain.name, domain.values())
 
 
 class Fleet:

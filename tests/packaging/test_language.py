@@ -50,7 +50,7 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 COMMANDS = ((), ("check",), ("demo",), ("events",), ("incidents",))
 
 
-def pages() -> Iterator[Path]:
+def pages() -> list[Path]:
     for pattern in (
         "*.md",
         "docs/*.md",

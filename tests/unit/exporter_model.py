@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope
@@ -134,13 +135,14 @@ class Exporter:
     def _begin(self) -> SavedState:
         self.message_queue, self.asked = Prompt(self._limit), Wishes()
         self.journal = Journal(self.path, RunScope(self.connections, self.names), first_retry=0)
-        self.sink = MetricsStore(self.connections, series_limit=self.series_limit, series_ttl=self.ttl)
+        self.sink, self.series = MetricsStore(self.connections), SeriesBudget(self.series_limit, self.ttl)
         self.worker = Worker(
             self.message_queue,
             self.sink,
             self.journal,
             dict.fromkeys(self.connections, self.asked),
             self.names,
+            series=self.series,
             memory=self.ttl,
             turns=lambda: self._clock.turns,
             clock=lambda: self._clock.now,

@@ -8,6 +8,7 @@ from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.coverage import Grace
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
@@ -60,13 +61,14 @@ class Rig:
     ) -> None:
         self.now, self.turn = 1000.0, 0
         self.message_queue, self.asked, self.notebook = MessageQueue(1000), Asked(), Notebook()
-        self.sink = MetricsStore((HERE,), series_limit=1000, series_ttl=900)
+        self.sink = MetricsStore((HERE,))
         self.worker = Worker(
             self.message_queue,
             self.sink,
             self.notebook,
             {HERE: self.asked},
             DomainFilter(include, exclude),
+            series=SeriesBudget(1000, 900),
             memory=900,
             turns=lambda: self.turn,
             clock=lambda: self.now,

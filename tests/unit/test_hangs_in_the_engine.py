@@ -1,9 +1,9 @@
 """Hangs through the whole pipeline: counted, shown, journalled once, and taken over after a restart."""
 
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
-from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, ProbeAnswer, ProbeResults
 from tests.unit.exposition_reader import EVENTS, domain, value
+from tests.unit.metrics_harness import ExportedDomains
 from tests.unit.rig import Rig
 from tests.unit.seen import HERE, facts, lifecycle, observation, snapshot
 
@@ -37,8 +37,8 @@ def rig(**options: SavedState) -> HangRig:
 
 
 def test_the_page_shows_the_signals_that_are_switched_on() -> None:
-    shown = MetricsStore((HERE,), series_limit=1000, series_ttl=900, signals=("emulator", "vcpu"))
-    shown.show(domain().values(hung=("vcpu",)))
+    shown = ExportedDomains(signals=("emulator", "vcpu"))
+    shown.update(domain().values(hung=("vcpu",)))
     assert value(shown, HUNG, domain="web", signal="emulator") == 0
     assert value(shown, HUNG, domain="web", signal="vcpu") == 1
     assert value(shown, HUNG, domain="web", signal="watchdog") is None

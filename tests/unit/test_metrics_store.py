@@ -10,11 +10,11 @@ from libvirt_lifecycle_exporter.engine.durations import EXPECTED
 from libvirt_lifecycle_exporter.engine.inventory import REMOVED_SHUTDOWN
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
 from libvirt_lifecycle_exporter.metrics.platform_metadata import PLATFORM_METAS
-from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 from libvirt_lifecycle_exporter.model.text import clean
 from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS
 from tests.unit.exposition_reader import EVENTS, domain, names, samples, value
+from tests.unit.metrics_harness import ExportedDomains
 from tests.unit.seen import HERE, transition
 
 PLATFORMS = {
@@ -24,20 +24,16 @@ PLATFORMS = {
 }
 
 
-def sink(series_limit: int = 1000) -> MetricsStore:
-    return MetricsStore((HERE,), series_limit=series_limit, series_ttl=900)
-
-
 def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
-    shown = sink()
-    shown.show(domain().values())
+    shown = ExportedDomains()
+    shown.update(domain().values())
     for event, reason in ALERT_PAIRS:
         assert value(shown, EVENTS, domain="web", event=event, reason=reason) == 0
     assert value(shown, EVENTS, domain="web", event="started", reason="booted") is None
 
 
 def test_expected_operations_start_at_zero() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     for operation, outcome in EXPECTED:
         which = {"operation": operation, "outcome": outcome}
         for le in ("0.1", "3600", "+Inf"):
@@ -47,7 +43,7 @@ def test_expected_operations_start_at_zero() -> None:
 
 
 def test_connection_starts_down_with_zeros_for_every_pair() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     for event, reason in ALL_PAIRS:
         assert value(shown, "libvirt_connection_lifecycle_events_total", event=event, reason=reason) == 0
     assert value(shown, "libvirt_connection_up") == 0
@@ -56,9 +52,9 @@ def test_connection_starts_down_with_zeros_for_every_pair() -> None:
 
 
 def test_transition_is_counted_for_domain_and_connection() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     for at in (10.25, 20.5):
-        shown.count(transition("stopped", "crashed", at=at))
+        shown.transition(transition("stopped", "crashed", at=at))
     labels = {"event": "stopped", "reason": "crashed"}
     assert value(shown, EVENTS, domain="web", **labels) == 2
     assert value(shown, "libvirt_domain_last_event_timestamp_seconds", domain="web", **labels) == 20.5
@@ -66,8 +62,8 @@ def test_transition_is_counted_for_domain_and_connection() -> None:
 
 
 def test_exactly_one_state_is_set() -> None:
-    shown = sink()
-    shown.show(domain(state="paused").values())
+    shown = ExportedDomains()
+    shown.update(domain(state="paused").values())
     states = {
         dict(labels)["state"]: v
         for (name, labels), v in samples(shown).items()
@@ -78,18 +74,18 @@ def test_exactly_one_state_is_set() -> None:
 
 
 def test_unknown_state_is_exported_as_reason_only() -> None:
-    shown = sink()
-    shown.show(domain(state="unknown_8").values())
+    shown = ExportedDomains()
+    shown.update(domain(state="unknown_8").values())
     assert value(shown, "libvirt_domain_state_reason", domain="web", state="unknown_8", reason="booted") == 1
 
 
 def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     plain, cloud = domain("plain"), domain("cloud")
     plain.details = DomainDetails("kvm", 'the "plain" one', None)
     cloud.details = DomainDetails("kvm", "", Nova("shop", "m1", "retail", "p", "eve", "u"))
-    shown.show(plain.values())
-    shown.show(cloud.values())
+    shown.update(plain.values())
+    shown.update(cloud.values())
     found = [dict(labels) for name, labels in samples(shown) if name == "libvirt_domain_openstack_meta"]
     assert [(one["domain"], one["instance_name"], one["user_id"]) for one in found] == [
         ("cloud", "shop", "u")
@@ -103,7 +99,7 @@ def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
 
 
 def test_each_platform_has_its_own_metadata_series() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     metadata = {
         "nebula": DomainDetails("kvm", "", None, OpenNebula("42", "shop", "eve", "7", "retail", "101", "0")),
         "ovirt": DomainDetails("kvm", "", None, None, Ovirt("4.6", "auto_resume")),
@@ -112,7 +108,7 @@ def test_each_platform_has_its_own_metadata_series() -> None:
     for name, details in metadata.items():
         one = domain(name)
         one.details = details
-        shown.show(one.values())
+        shown.update(one.values())
     vm = {"uuid": "uuid-nebula", "vm_id": "42", "vm_name": "shop", "user_name": "eve", "user_id": "7"}
     group = {"group_name": "retail", "group_id": "101", "datastore_id": "0"}
     assert value(shown, "libvirt_domain_opennebula_meta", domain="nebula", **vm, **group) == 1
@@ -126,7 +122,7 @@ def test_each_platform_has_its_own_metadata_series() -> None:
 
 
 def test_domain_shows_one_platform_only() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     one = domain()
     for expected, nova, opennebula in (
         ("openstack", Nova(*"123456"), OpenNebula(*"1234567")),
@@ -134,7 +130,7 @@ def test_domain_shows_one_platform_only() -> None:
         ("ovirt", None, None),
     ):
         one.details = DomainDetails("kvm", "", nova, opennebula, Ovirt("4.6", "kill"))
-        shown.show(one.values())
+        shown.update(one.values())
         assert [name for name, _ in samples(shown) if name in PLATFORM_METAS] == [
             f"libvirt_domain_{expected}_meta"
         ]
@@ -142,24 +138,24 @@ def test_domain_shows_one_platform_only() -> None:
 
 
 def test_reconnects_do_not_count_the_first_connect() -> None:
-    shown = sink()
+    shown = ExportedDomains()
     for up in (True, False, False):
-        shown.link(HERE, up=up)
-    shown.reconnect(HERE)
-    shown.link(HERE, up=True)
+        shown.set_connection(HERE, up=up)
+    shown.count_reconnect(HERE)
+    shown.set_connection(HERE, up=True)
     assert value(shown, "libvirt_connection_up") == 1
     assert value(shown, "libvirt_connection_reconnects_total") == 1
 
 
 def test_series_of_a_removed_domain_expire_together() -> None:
-    shown = sink()
-    shown.show(domain().values())
-    shown.count(transition("stopped", "destroyed"))
-    shown.note(HERE, REMOVED_SHUTDOWN)
-    shown.show(domain(state="shutoff", present=False).values())
-    shown.expire(1000.0 + 899)
+    shown = ExportedDomains()
+    shown.update(domain().values())
+    shown.transition(transition("stopped", "destroyed"))
+    shown.count_inventory_change(HERE, REMOVED_SHUTDOWN)
+    shown.update(domain(state="shutoff", present=False).values())
+    shown.remove_expired(1000.0 + 899)
     assert names(shown) == {"web"}
-    shown.expire(1000.0 + 900)
+    shown.remove_expired(1000.0 + 900)
     assert names(shown) == set()
     assert shown.series == 0
     labels = {"event": "stopped", "reason": "destroyed"}
@@ -167,50 +163,50 @@ def test_series_of_a_removed_domain_expire_together() -> None:
 
 
 def test_a_domain_that_comes_back_in_time_keeps_its_counts() -> None:
-    shown = sink()
-    shown.show(domain().values())
-    shown.count(transition("stopped", "crashed"))
-    shown.show(domain(present=False).values())
-    shown.show(domain(uuid="another").values())
-    shown.show(domain(present=False).values())  # old news about the first bearer of the name
-    shown.expire(1e9)
+    shown = ExportedDomains()
+    shown.update(domain().values())
+    shown.transition(transition("stopped", "crashed"))
+    shown.update(domain(present=False).values())
+    shown.update(domain(uuid="another").values())
+    shown.update(domain(present=False).values())  # old news about the first bearer of the name
+    shown.remove_expired(1e9)
     assert value(shown, EVENTS, domain="web", event="stopped", reason="crashed") == 1
 
 
 def test_a_renamed_domain_leaves_its_old_name() -> None:
-    shown = sink()
-    shown.show(domain().values())
-    shown.retire(HERE, "web", "uuid-web", 1000.0)
-    shown.show(domain("www", uuid="uuid-web").values())
+    shown = ExportedDomains()
+    shown.update(domain().values())
+    shown.release("web", "uuid-web", 1000.0)
+    shown.update(domain("www", uuid="uuid-web").values())
     assert names(shown) == {"web", "www"}
-    shown.expire(1e9)
+    shown.remove_expired(1e9)
     assert names(shown) == {"www"}
 
 
 def test_over_the_limit_transitions_are_counted_under_other() -> None:
-    shown = sink(series_limit=60)
+    shown = ExportedDomains(60)
     for number in range(10):
-        shown.show(domain(f"vm-{number}").values())
-        shown.count(transition("stopped", "crashed", name=f"vm-{number}"))
+        shown.update(domain(f"vm-{number}").values())
+        shown.transition(transition("stopped", "crashed", name=f"vm-{number}"))
     labels = {"event": "stopped", "reason": "crashed"}
     own = [value(shown, EVENTS, domain=f"vm-{number}", **labels) for number in range(10)]
     rest = value(shown, EVENTS, domain="_other", **labels)
     assert rest is not None
     assert sum(count for count in own if count) + rest == 10
     assert value(shown, "libvirt_connection_lifecycle_events_total", **labels) == 10
-    assert shown.series_limited > 0
+    assert shown.budget.refused > 0
     assert shown.series <= 60 + 2
     assert shown.series == sum("domain" in dict(labels) for _, labels in samples(shown))
 
 
 def test_room_that_becomes_free_is_given_to_those_who_wait() -> None:
-    shown = sink(series_limit=35)
-    shown.show(domain("first").values())
-    shown.show(domain("second").values())
+    shown = ExportedDomains(35)
+    shown.update(domain("first").values())
+    shown.update(domain("second").values())
     assert names(shown) == {"first"}
-    shown.show(domain("first", present=False).values())
-    shown.expire(1e9)
-    shown.show(domain("second").values())
+    shown.update(domain("first", present=False).values())
+    shown.remove_expired(1e9)
+    shown.update(domain("second").values())
     assert names(shown) == {"second"}
 
 
@@ -222,12 +218,12 @@ HOSTILE = st.text(st.characters(exclude_categories=()), min_size=1, max_size=40)
 @settings(deadline=None)  # whole pages are parsed
 @given(found=st.lists(HOSTILE, max_size=6, unique=True), openmetrics=st.booleans())
 def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *, openmetrics: bool) -> None:
-    shown = sink()
+    shown = ExportedDomains()
     for name in found:
         one = domain(clean(name))
         one.details = DomainDetails("kvm", clean(name), None)
-        shown.show(one.values())
-        shown.count(transition("stopped", "crashed", name=clean(name)))
+        shown.update(one.values())
+        shown.transition(transition("stopped", "crashed", name=clean(name)))
     written = shown.render(openmetrics=openmetrics).encode().decode()
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
     counted = {
@@ -243,12 +239,12 @@ def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *,
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> None:
-    shown = sink()
+    shown = ExportedDomains()
     for name, details in PLATFORMS.items():
         one = domain(name)
         one.details = details
-        shown.show(one.values())
-    shown.count(transition("stopped", "crashed"))
+        shown.update(one.values())
+    shown.transition(transition("stopped", "crashed"))
     written = shown.render(openmetrics=openmetrics)
     families = list(openmetrics_families(written + "# EOF\n") if openmetrics else text_families(written))
     contract = {

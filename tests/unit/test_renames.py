@@ -156,7 +156,7 @@ def test_open_incident_follows_a_rename() -> None:
 def test_open_incident_of_a_renamed_domain_survives_a_restart() -> None:
     rig = rig_of(facts("old", uuid="uuid-1"))
     rig.feed(event("stopped/crashed", "old"), *renamed("old", "new"))
-    memory: SavedState = rig.worker._pipeline.remember()  # noqa: SLF001 - what the journal would hold
+    memory: SavedState = rig.worker._state()  # noqa: SLF001 - what the journal would hold
     again = Rig(restored=memory)
     assert value(again.sink, OPEN, domain="new", kind="crashed") == 1
     assert value(again.sink, OPEN, domain="old", kind="crashed") == 0

@@ -1,14 +1,15 @@
 """The worker recovers from every exception: each one is counted, and nothing after it is lost."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import DomainValues
-from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
+from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, Name, SavedState
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
@@ -48,30 +49,36 @@ class FaultyNotebook(Notebook):
         super().recover(now)
 
 
-class FaultySink(MetricsStore):
+class FaultyStore(MetricsStore):
     def __init__(self, faults: Faults) -> None:
-        super().__init__((HERE,), series_limit=1000, series_ttl=900)
+        super().__init__((HERE,))
         self._faults = faults
 
-    def show(self, domain: DomainValues) -> None:
+    def show(self, connection: str, name: str, values: DomainValues | None) -> None:
         self._faults.at("show")
-        super().show(domain)
+        super().show(connection, name, values)
+
+    def restore(self, state: SavedState, own_names: Container[Name]) -> None:
+        self._faults.at("restore")
+        super().restore(state, own_names)
+
+
+class FaultyBudget(SeriesBudget):
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(1000, 900)
+        self._faults = faults
 
     def place(self, change: Transition) -> str:
         self._faults.at("place")
         return super().place(change)
 
-    def folded_lately(self) -> dict[tuple[str, str], bool]:
+    def take_aggregation_changes(self) -> dict[Name, bool]:
         self._faults.at("settle")
-        return super().folded_lately()
+        return super().take_aggregation_changes()
 
-    def expire(self, now: float) -> list[tuple[str, str]]:
+    def expire(self, now: float) -> list[Name]:
         self._faults.at("expire")
         return super().expire(now)
-
-    def restore(self, memory: SavedState, now: float) -> None:
-        self._faults.at("restore")
-        super().restore(memory, now)
 
 
 class FaultyAsked(Asked):
@@ -93,7 +100,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.faults, self.threads, self.message_queue = Faults(), ThreadRegistry(), MessageQueue(1000)
-        self.journal, self.sink = FaultyNotebook(self.faults), FaultySink(self.faults)
+        self.journal, self.sink = FaultyNotebook(self.faults), FaultyStore(self.faults)
         self.asked = FaultyAsked(self.faults)
         self.worker = Worker(
             self.message_queue,
@@ -101,6 +108,7 @@ class Bench:
             self.journal,
             {HERE: self.asked},
             DomainFilter(".*", ""),
+            series=FaultyBudget(self.faults),
             memory=900,
             clock=self._clock,
             threads=self.threads,
@@ -222,8 +230,10 @@ class BlockedNotebook(Notebook):
 
 
 def _worker(message_queue: MessageQueue, journal: Notebook) -> Worker:
-    sink = MetricsStore((HERE,), series_limit=1000, series_ttl=900)
-    return Worker(message_queue, sink, journal, {HERE: Asked()}, DomainFilter(".*", ""), memory=900)
+    store, series = MetricsStore((HERE,)), SeriesBudget(1000, 900)
+    return Worker(
+        message_queue, store, journal, {HERE: Asked()}, DomainFilter(".*", ""), series=series, memory=900
+    )
 
 
 def test_stopping_worker_drains_the_queue() -> None:

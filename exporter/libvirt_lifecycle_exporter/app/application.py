@@ -17,6 +17,7 @@ from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.config.settings import Settings, resolve_journal_path
 from libvirt_lifecycle_exporter.engine.coverage import Grace
 from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.hypervisor.host import LocalHost
@@ -69,12 +70,8 @@ class App:
         self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
         self._inbox = MessageQueue(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
-        self._sink = MetricsStore(
-            labels,
-            series_limit=settings.series_limit,
-            series_ttl=settings.series_ttl,
-            signals=settings.hang_signals,
-        )
+        self._metrics = MetricsStore(labels, settings.hang_signals)
+        series = SeriesBudget(settings.series_limit, settings.series_ttl, settings.hang_signals)
         keep = ConnectionSettings(
             keepalive_interval=int(settings.keepalive_interval),
             keepalive_count=settings.keepalive_count,
@@ -123,10 +120,11 @@ class App:
                 )
         self._worker = Worker(
             self._inbox,
-            self._sink,
+            self._metrics,
             self._journal,
             {connection.label: connection for connection in self._connections},
             names,
+            series=series,
             memory=settings.series_ttl,
             turns=LOOP.heartbeats,
             monitor=self._clock,
@@ -139,7 +137,8 @@ class App:
         own, duration = registry(
             ExporterCollector(
                 self._inbox,
-                self._sink,
+                self._metrics,
+                series,
                 self._journal,
                 heartbeat=LOOP.heartbeat,
                 libvirt_version=libvirt_version(),
@@ -151,7 +150,7 @@ class App:
             probe_duration,
         )
         self._server = Server(
-            create_application(create_metrics_endpoint(self._sink, own, duration), self, __version__),
+            create_application(create_metrics_endpoint(self._metrics, own, duration), self, __version__),
             sockets,
             on_end=self._over.set,
             access=access,
@@ -185,7 +184,7 @@ class App:
 
     def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
-        return self._sink.total(connection, pairs)
+        return self._metrics.total(connection, pairs)
 
     def start(self) -> None:
         """Start all parts: consumers before producers."""

@@ -8,13 +8,15 @@ thread registry, and a message that could not be processed is counted and replac
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from libvirt_lifecycle_exporter.engine.changes import Change
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
 from libvirt_lifecycle_exporter.engine.engine import Engine
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
-from libvirt_lifecycle_exporter.engine.interfaces import RequestReceiver, Sink, StateWriter
+from libvirt_lifecycle_exporter.engine.interfaces import Metrics, RequestReceiver, StateWriter
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, count_observations
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Message
@@ -37,11 +39,12 @@ class Worker:
     def __init__(
         self,
         message_queue: MessageQueue,
-        sink: Sink,
+        metrics: Metrics,
         journal: StateWriter,
-        askers: Mapping[str, RequestReceiver],
+        connections: Mapping[str, RequestReceiver],
         names: DomainFilter,
         *,
+        series: SeriesBudget,
         memory: float,
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
@@ -52,13 +55,14 @@ class Worker:
     ) -> None:
         """Create the worker. Arguments as for ``engine.Engine``."""
         self._threads = threads or ThreadRegistry()
-        self._inbox = message_queue
-        self._sink = sink
+        self._message_queue = message_queue
+        self._metrics = metrics
+        self._series = series
         self._journal = journal
-        self._askers = askers
-        self._pipeline = Engine(
-            askers,
-            sink,
+        self._connections = connections
+        self._engine = Engine(
+            connections,
+            series,
             names,
             memory=memory,
             turns=turns,
@@ -77,7 +81,9 @@ class Worker:
     def restore(self, memory: SavedState) -> None:
         """Load what was known before a restart. Call it before ``start``."""
         with self._threads.guard(WORKER):
-            self._pipeline.restore(memory)
+            state, changes = self._engine.restore(memory)
+            self._metrics.restore(state, self._series.names())
+            self._apply(changes)
 
     def start(self) -> None:
         """Start the thread."""
@@ -92,8 +98,8 @@ class Worker:
         self._stopping.set()
         self._thread.join(timeout)
         in_hand = count_observations(list(self._in_hand))
-        self._inbox.dropped["shutdown"] += in_hand
-        lost = in_hand + self._inbox.discard()
+        self._message_queue.dropped["shutdown"] += in_hand
+        lost = in_hand + self._message_queue.discard()
         if lost:
             log.warning("stopped before all queued events were written: %d events are lost", lost)
         return lost
@@ -104,28 +110,28 @@ class Worker:
 
     def ready(self) -> bool:
         """Return whether at least one connection has been listed completely."""
-        return self._pipeline.ready()
+        return self._engine.ready()
 
     def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
         """Return the signals by which a domain is hung now."""
-        return self._pipeline.hung_signals(connection, uuid)
+        return self._engine.hung_signals(connection, uuid)
 
     def down(self) -> list[str]:
         """Return the names of the connections that are down."""
-        return self._pipeline.down()
+        return self._engine.down()
 
     def work(self, timeout: float = 0.0) -> int:
         """Process what is queued; wait for it at most ``timeout`` seconds. Return the number of messages."""
-        batch = self._inbox.take(_BATCH, timeout)
+        batch = self._message_queue.take(_BATCH, timeout)
         self._in_hand = batch
         with self._threads.guard(WORKER):
-            self._pipeline.observe_clock()
+            self._engine.observe_clock()
         # After taking the batch: a message in it that is newer than a loss was queued after it.
         with self._threads.guard(WORKER):
-            self._pipeline.note_gaps(self._inbox.lost)
+            self._engine.note_gaps(self._message_queue.lost)
         for message in batch:
             try:
-                self._pipeline.process(message)
+                self._engine.process(message)
             except Exception as error:  # noqa: BLE001 - see the invariant above
                 self._lose(message, error)
         self._finish()
@@ -135,23 +141,23 @@ class Worker:
     def tick(self) -> None:
         """Run the periodic steps."""
         with self._threads.guard(WORKER):
-            self._pipeline.observe_clock()
+            self._engine.observe_clock()
         steps: tuple[Callable[[], None], ...] = ()
         with self._threads.guard(WORKER):
-            steps = self._pipeline.periodic_steps()
+            steps = self._engine.periodic_steps()
         for step in steps:
             with self._threads.guard(WORKER):
                 step()
         self._finish()
         with self._threads.guard(WORKER):
-            self._journal.recover(self._pipeline.remember)
+            self._journal.recover(self._state)
 
     def _lose(self, message: Message, error: Exception) -> None:
         """Count a message that could not be processed, and request a listing in its place."""
         self._threads.report(WORKER, error)
-        self._inbox.record_loss(message.connection, "worker_error")
+        self._message_queue.record_loss(message.connection, "worker_error")
         with self._threads.guard(WORKER):
-            self._askers[message.connection].request_listing()
+            self._connections[message.connection].request_listing()
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
@@ -162,10 +168,10 @@ class Worker:
             if handled > 1:
                 self._stopping.wait(_GATHER)
         with self._threads.guard(WORKER):
-            self._pipeline.conclude()
+            self._engine.conclude()
         self._finish()
         with self._threads.guard(WORKER):
-            self._journal.recover(self._pipeline.remember)
+            self._journal.recover(self._state)
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._stop_by
@@ -173,23 +179,30 @@ class Worker:
     def _finish(self) -> None:
         """Write the changes, apply them to the metrics, then send the requests."""
         with self._threads.guard(WORKER):
-            self._pipeline.settle()
-        batch, requests = self._pipeline.collect()
+            self._engine.settle()
+        batch, requests = self._engine.collect()
         if batch:
             with self._threads.guard(WORKER):
                 self._journal.append(batch)
-        for change in batch.changes:
-            # One change that cannot be applied does not stop the others.
-            try:
-                self._sink.apply(change)
-            except Exception as error:  # noqa: BLE001 - see the invariant above
-                self._threads.report(WORKER, error)
+        self._apply(batch.changes)
         for traced in batch.traced:
             with self._threads.guard(WORKER):
-                self._sink.exemplify(traced)
+                self._metrics.exemplify(traced)
         for connection in requests.snapshots:
             with self._threads.guard(WORKER):
-                self._askers[connection].request_listing()
+                self._connections[connection].request_listing()
         for connection, looks in requests.looks.items():
             with self._threads.guard(WORKER):
-                self._askers[connection].request_lookups(looks)
+                self._connections[connection].request_lookups(looks)
+
+    def _apply(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            # One change that cannot be applied does not stop the others.
+            try:
+                self._metrics.apply(change)
+            except Exception as error:  # noqa: BLE001 - see the invariant above
+                self._threads.report(WORKER, error)
+
+    def _state(self) -> SavedState:
+        """Return the current state as the journal stores it."""
+        return self._engine.state(*self._metrics.counted())

@@ -7,16 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from libvirt_lifecycle_exporter.engine.changes import (
+    Change,
     ChangeBatch,
-    DomainUpdated,
     DurationObserved,
     IncidentClosed,
     IncidentOpened,
     IncidentRenamed,
+    IncidentRestored,
     IncidentShifted,
     InventoryChanged,
-    NameReleased,
     RawEventCounted,
+    SeriesExpired,
     TransitionCounted,
 )
 from libvirt_lifecycle_exporter.engine.classify import Classifier
@@ -24,11 +25,11 @@ from libvirt_lifecycle_exporter.engine.durations import OUTAGES, Duration, Durat
 from libvirt_lifecycle_exporter.engine.explanations import Explanations
 from libvirt_lifecycle_exporter.engine.hangs import TELLS, Hang, Hangs
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
-from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.engine.pending_stops import PendingStops
 from libvirt_lifecycle_exporter.engine.record import Domain, DomainValues, Records
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
@@ -58,9 +59,14 @@ class Bookkeeping:
     """Collects the changes of one engine."""
 
     def __init__(
-        self, sink: Sink, records: Records, inventory: Inventory, classifier: Classifier, hangs: Hangs
+        self,
+        series: SeriesBudget,
+        records: Records,
+        inventory: Inventory,
+        classifier: Classifier,
+        hangs: Hangs,
     ) -> None:
-        self._sink = sink
+        self._series = series
         self._records = records
         self._inventory = inventory
         self._classifier = classifier
@@ -73,23 +79,23 @@ class Bookkeeping:
         """What has come up since the last ``harvest``."""
         self.requests = Requests()
 
-    def restore(self, memory: SavedState, now: float) -> None:
-        """Load the state from before a restart. The inventory has been restored."""
-        self._sink.restore(memory, now)
-        for domain in memory.domains:
-            self._sink.show(self._values(domain))
-        self._hangs.restore(self._hanging(memory), memory.counts, now)
-        self._incidents.restore(memory.incidents)
-        self._adopt_incidents(now)
-        for domain in memory.domains:
-            if self._hangs.signals(domain.connection, domain.uuid):
-                self._sink.show(self._values(domain))
+    def restore(self, state: SavedState, now: float) -> list[Change]:
+        """Load the state from before a restart; the inventory has been restored. ``now``: Unix time, seconds.
+
+        Return the changes that export it. They are in the journal already.
+        """
+        self._series.restore(state, now)
+        self._hangs.restore(self._hanging(state), state.counts, now)
+        self._incidents.restore(state.incidents)
+        updates = [self._series.show(self._values(domain)) for domain in state.domains]
+        return [*(update for update in updates if update is not None), *self._adopt_incidents(now)]
 
     def shift(self, jump: float) -> None:
         """Adjust all measured times to a jump of the wall clock, in seconds."""
         self._classifier.shift(jump)
         self._hangs.shift(jump)
         self._operations.shift(jump)
+        self._series.shift(jump)
         self.shift_outages(jump)
 
     def shift_outages(self, jump: float) -> None:
@@ -112,7 +118,7 @@ class Bookkeeping:
                 self._note_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
         for domain in self._stops.written(self.batch.domains.values()):
             self.batch.touch(domain)
-        self.batch.folded.update(self._sink.folded_lately())
+        self.batch.folded.update(self._series.take_aggregation_changes())
 
     def collect(self) -> tuple[ChangeBatch, Requests]:
         """Return the changes and the requests since the last call. Raises nothing."""
@@ -147,17 +153,16 @@ class Bookkeeping:
                 self.requests.explain(change)
             if domain is not None:
                 self.batch.touch(domain)
-            place = self._sink.place(whole)
-            self.batch.add(TransitionCounted(whole, place))
+            self.batch.add(TransitionCounted(whole, self._series.place(whole)))
             self._took(self._operations.apply(whole))
             self._note_incidents(incidents)
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
                 self._note_incidents(gone, removed=True)
             if domain is None:
-                self.batch.add(NameReleased(whole.connection, whole.name, whole.uuid, whole.at))
+                self._release(whole.connection, whole.name, whole.uuid, whole.at)
             elif not domain.present or change.event in TELLS or self._hangs.signals(*key) != hung:
-                self.batch.add(DomainUpdated(self._values(domain)))
+                self._show(domain)
             self.count(more)
 
     def tell(self, update: Update, at: float) -> None:
@@ -165,11 +170,9 @@ class Bookkeeping:
         domain = update.domain
         self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
         if update.left is not None:
-            self.batch.add(NameReleased(domain.connection, update.left, domain.uuid, at))
-        if domain.present:
-            self._sink.admit(domain.connection, domain.name)
+            self._release(domain.connection, update.left, domain.uuid, at)
         self.batch.touch(domain)
-        self.batch.add(DomainUpdated(self._values(domain)))
+        self._show(domain)
         if update.left is not None:
             self._rename_incidents(domain, at)
 
@@ -177,13 +180,34 @@ class Bookkeeping:
         """Drop a domain that the filter no longer passes. That is no transition."""
         for incident in self._incidents.removed(domain.connection, domain.uuid, at):
             self.batch.add(IncidentClosed(incident))
-        self.forget(domain)
-        self.batch.add(NameReleased(domain.connection, domain.name, domain.uuid, at))
+        self._drop(domain)
+        self._release(domain.connection, domain.name, domain.uuid, at)
 
     def forget(self, domain: Domain) -> None:
-        """Forget a domain."""
+        """Forget a domain that was removed long ago."""
+        self._drop(domain)
+        self._series.forget(domain.connection, domain.name)
+
+    def expire(self, now: float) -> None:
+        """Remove the series whose time has come (``now``: Unix time). Call it before anything is counted."""
+        for name in self._series.expire(now):
+            self.batch.add(SeriesExpired(*name))
+
+    def _drop(self, domain: Domain) -> None:
         self.batch.forget(domain)
         self._records.drop(domain.connection, domain.uuid)
+
+    def _show(self, domain: Domain) -> None:
+        """Export a domain as it is now."""
+        update = self._series.show(self._values(domain))
+        if update is not None:
+            self.batch.add(update)
+
+    def _release(self, connection: str, name: str, uuid: str, at: float) -> None:
+        """Export that a domain no longer has a name. ``at``: Unix time, seconds."""
+        update = self._series.release(connection, name, uuid, at)
+        if update is not None:
+            self.batch.add(update)
 
     def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
@@ -202,28 +226,29 @@ class Bookkeeping:
     def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
             if incident.closed_at is None:
-                place = self._sink.admit(incident.connection, incident.name)
-                self.batch.add(IncidentOpened(incident, place))
+                counted_as = self._series.admit(incident.connection, incident.name)
+                self.batch.add(IncidentOpened(incident, counted_as))
             else:
                 self.batch.add(IncidentClosed(incident))
             self._took(self._operations.incident_closed(incident, removed=removed))
 
-    def _adopt_incidents(self, now: float) -> None:
-        """Show the restored incidents; close those of domains that no longer exist."""
-        for one in self._incidents.open():
-            domain = self._inventory.find(one.connection, one.uuid)
+    def _adopt_incidents(self, now: float) -> Iterator[Change]:
+        """Yield the restored incidents; close those of domains that no longer exist."""
+        for incident in self._incidents.open():
+            domain = self._inventory.find(incident.connection, incident.uuid)
             if domain is None or not domain.present:
                 at = now if domain is None else domain.removed_at
-                self._note_incidents(self._incidents.removed(one.connection, one.uuid, at), removed=True)
+                removed = self._incidents.removed(incident.connection, incident.uuid, at)
+                self._note_incidents(removed, removed=True)
             else:
-                self._sink.incident(one, self._sink.admit(one.connection, one.name), more=0)
+                yield IncidentRestored(incident, self._series.admit(incident.connection, incident.name))
                 self._rename_incidents(domain, now)
 
     def _rename_incidents(self, domain: Domain, at: float) -> None:
         """Move the open incidents of a renamed domain to its new name. They are counted already."""
         for old, new in self._incidents.rename(domain.connection, domain.uuid, domain.name):
-            place = self._sink.admit(domain.connection, domain.name)
-            self.batch.add(IncidentRenamed(old, new, place, at))
+            counted_as = self._series.admit(domain.connection, domain.name)
+            self.batch.add(IncidentRenamed(old, new, counted_as, at))
 
     def _took(self, durations: Iterable[Duration]) -> None:
         for duration in durations:

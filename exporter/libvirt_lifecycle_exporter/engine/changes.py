@@ -35,19 +35,19 @@ class RawEventCounted(NamedTuple):
 
 
 class DomainUpdated(NamedTuple):
-    """What is exported of a domain changed."""
-
-    values: DomainValues
-
-
-class NameReleased(NamedTuple):
-    """A domain no longer has this name."""
+    """What is exported under a domain name changed. The name has series of its own."""
 
     connection: str
     name: str
-    uuid: str
-    at: float
-    """Unix time, seconds."""
+    values: DomainValues | None
+    """None: no domain has the name; its series stay until they expire."""
+
+
+class SeriesExpired(NamedTuple):
+    """The series of a domain name are removed. It is the first change of its batch."""
+
+    connection: str
+    name: str
 
 
 class IncidentOpened(NamedTuple):
@@ -58,6 +58,13 @@ class IncidentOpened(NamedTuple):
 
 class IncidentClosed(NamedTuple):
     incident: Incident
+
+
+class IncidentRestored(NamedTuple):
+    """An incident is open since before a restart. It is counted already."""
+
+    incident: Incident
+    counted_as: str
 
 
 class IncidentRenamed(NamedTuple):
@@ -127,9 +134,10 @@ Change = (
     TransitionCounted
     | RawEventCounted
     | DomainUpdated
-    | NameReleased
+    | SeriesExpired
     | IncidentOpened
     | IncidentClosed
+    | IncidentRestored
     | IncidentRenamed
     | IncidentShifted
     | DurationObserved
@@ -257,6 +265,10 @@ def _incident_opened(batch: ChangeBatch, change: IncidentOpened) -> None:
     batch.grow((incident.connection, change.counted_as, INCIDENT, incident.kind), incident.opened_at)
 
 
+def _series_expired(batch: ChangeBatch, change: SeriesExpired) -> None:
+    batch.expired.append((change.connection, change.name))
+
+
 def _incident(batch: ChangeBatch, change: IncidentClosed | IncidentShifted) -> None:
     batch.incidents[change.incident.id] = change.incident
 
@@ -292,6 +304,7 @@ _DERIVED: Mapping[type, Callable[[ChangeBatch, Any], None]] = MappingProxyType(
     {
         TransitionCounted: _transition,
         RawEventCounted: _raw_event,
+        SeriesExpired: _series_expired,
         IncidentOpened: _incident_opened,
         IncidentClosed: _incident,
         IncidentShifted: _incident,

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping, Requests
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
+from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch
 from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Classifier
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Coverage, Grace
 from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.host_reboots import HostReboots
-from libvirt_lifecycle_exporter.engine.interfaces import Sink
 from libvirt_lifecycle_exporter.engine.inventory import Inventory
 from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
 from libvirt_lifecycle_exporter.engine.record import Records
-from libvirt_lifecycle_exporter.engine.saved_state import SavedState
+from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import (
@@ -45,7 +45,7 @@ class Engine:
     def __init__(
         self,
         connections: Iterable[str],
-        sink: Sink,
+        series: SeriesBudget,
         names: DomainFilter,
         *,
         memory: float,
@@ -62,7 +62,7 @@ class Engine:
         event loop has turned. ``clock``: Unix time, seconds; ``monitor``, if given, is used instead.
         ``draw_order``: returns the next place in the order of arrival.
         """
-        self._sink = sink
+        self._series = series
         self._filter_scope = FilterScope(names)
         self._memory = memory
         self._clock = clock if monitor is None else monitor.now
@@ -71,7 +71,7 @@ class Engine:
         self._classifier = Classifier(self._records)
         self._inventory = Inventory(self._records)
         self._hangs = Hangs(thresholds, self._records)
-        self._bookkeeping = Bookkeeping(sink, self._records, self._inventory, self._classifier, self._hangs)
+        self._bookkeeping = Bookkeeping(series, self._records, self._inventory, self._classifier, self._hangs)
         self._reconciler = Reconciler(
             self._records,
             self._bookkeeping,
@@ -97,14 +97,17 @@ class Engine:
             ProbeResults: self._on_probe_results,
         }
 
-    def restore(self, memory: SavedState) -> None:
-        """Load what was known before a restart. Call it before the first message."""
+    def restore(self, memory: SavedState) -> tuple[SavedState, list[Change]]:
+        """Load the state from before a restart. Call it before the first message.
+
+        Return its part that concerns the current connections and filter, and the changes that export it.
+        """
         jump = self._restore_clock(memory)
         here = self._filter_scope.restore(memory.only(self._coverage.names()))
         self._inventory.restore(here.domains, self._filter_scope.before(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
-        self._bookkeeping.restore(here, self._clock())
+        changes = self._bookkeeping.restore(here, self._clock())
         watched_until = {name: moment + jump for name, moment in here.watched_until.items()}
         self._coverage.restore(watched_until)
         if jump:
@@ -113,10 +116,10 @@ class Engine:
             self._bookkeeping.shift_outages(jump)
             self._bookkeeping.batch.clock_jump = jump
         self._host_reboots.restore(here.hosts)
+        return here, changes
 
-    def remember(self) -> SavedState:
-        """Return the current state, as far as it must outlive a restart."""
-        counts, totals = self._sink.counted()
+    def state(self, counts: dict[CountKey, tuple[int, float]], totals: dict[TotalKey, float]) -> SavedState:
+        """Return the current state as the journal stores it, with these counters."""
         domains, incidents = self._bookkeeping.written()
         return self._filter_scope.remember(
             SavedState(
@@ -125,7 +128,7 @@ class Engine:
                 domains,
                 self._coverage.until(),
                 incidents,
-                self._sink.folded(),
+                self._series.aggregated(),
                 hosts=self._host_reboots.records(),
                 clock=self._clock_record,
             )
@@ -162,7 +165,6 @@ class Engine:
             self._reconciler.shift(jump)
             self._inventory.shift(jump)
             self._coverage.shift(jump, self._bookkeeping.batch)
-            self._sink.shift(jump)
             self._bookkeeping.batch.clock_jump += jump
         self._note_clock(self._monitor)
 
@@ -174,11 +176,11 @@ class Engine:
         """Return the periodic steps. The caller runs all of them, also if one raises."""
         now, bookkeeping = self._clock(), self._bookkeeping
         return (
+            lambda: bookkeeping.expire(now),
             lambda: bookkeeping.count(self._classifier.tick(now)),
             lambda: bookkeeping.count(self._hangs.tick(now)),
             lambda: self._reconciler.request_again(now),
             lambda: self._forget(now - self._memory),
-            lambda: bookkeeping.batch.expired.extend(self._sink.expire(now)),
             lambda: self._coverage.note(now, bookkeeping.batch),
             lambda: self._coverage.show_unknown(bookkeeping.batch),
         )
@@ -187,7 +189,6 @@ class Engine:
         """Forget domains that were removed before a time."""
         for domain in self._inventory.removed_before(before):
             self._bookkeeping.forget(domain)
-            self._sink.forget(domain.connection, domain.name)
 
     def _restore_clock(self, memory: SavedState) -> float:
         """Resume monitoring the clock; return the jump since the exporter ended, in seconds."""

@@ -1,53 +1,24 @@
 """Protocols of what the engine and the worker use: metrics, journal, connections."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Protocol
 
 from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch, TracedTransition
-from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
-from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 
 
-class Sink(Protocol):
-    """The metrics, as the engine and the worker use them."""
+class Metrics(Protocol):
+    """The metrics, as the worker uses them."""
 
     def apply(self, change: Change) -> None:
-        """Take in a change that the journal has written."""
+        """Apply a change that the journal has written."""
 
     def exemplify(self, traced: TracedTransition) -> None:
-        """Name the span of a transition that was applied, for its exemplar."""
+        """Set the exemplar of a transition that was applied."""
 
-    def admit(self, connection: str, name: str) -> str:
-        """Reserve series for a domain; return the name that it is counted under: its own, or ``_other``."""
-
-    def place(self, change: Transition) -> str:
-        """Reserve series for a transition; return the name that it is counted under."""
-
-    def show(self, domain: DomainValues) -> None:
-        """Show a restored domain."""
-
-    def incident(self, incident: Incident, place: str = "", more: int = 1) -> None:
-        """Show a restored incident; ``more``: 0: it is counted already."""
-
-    def forget(self, connection: str, name: str) -> None:
-        """Forget a domain that was removed long ago."""
-
-    def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
-
-    def expire(self, now: float) -> list[tuple[str, str]]:
-        """Remove the series whose time has come; return their (connection, name). ``now``: Unix time."""
-
-    def restore(self, memory: SavedState, now: float) -> None:
-        """Load the counters from before a restart; ``now``: Unix time, seconds."""
-
-    def folded(self) -> frozenset[Name]:
-        """Return the domains that have no series of their own."""
-
-    def folded_lately(self) -> dict[Name, bool]:
-        """Return the domains that lost their own series (True) or got some (False) since the last call."""
+    def restore(self, state: SavedState, own_names: Container[Name]) -> None:
+        """Load the counters from before a restart; ``own_names``: those not under ``_other``."""
 
     def counted(self) -> tuple[dict[CountKey, tuple[int, float]], dict[TotalKey, float]]:
         """Return all counters of domains (count, newest time) and totals of connections."""

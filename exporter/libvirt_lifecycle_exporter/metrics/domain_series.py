@@ -49,10 +49,9 @@ _INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
 class DomainSeries(Page):
-    """One ``domain`` label value of one connection; several domains may have the name in turn."""
+    """One ``domain`` label value of one connection."""
 
     __slots__ = (
-        "_bearers",
         "_domain",
         "_labels",
         "_signals",
@@ -60,13 +59,11 @@ class DomainSeries(Page):
         "began",
         "counts",
         "exemplars",
-        "expires",
         "facts",
         "incidents",
         "is_own",
         "last",
         "opened",
-        "promised",
     )
 
     def __init__(
@@ -79,12 +76,8 @@ class DomainSeries(Page):
         super().__init__(len(DOMAIN_FAMILIES) + 1)
         self._signals = signals
         self._labels = labels({"connection": connection, "domain": name})
-        self._bearers: dict[str, DomainValues] = {}
-        """The domains with this name, by uuid; the newest last. More than one only while a swap of names is
-        not known in full.
-        """
         self._domain: DomainValues | None = None
-        """The one that is shown."""
+        """The domain that is exported under this name."""
         self._unobserved: float | None = None
         self.is_own = is_own
         self.facts = 0
@@ -93,16 +86,12 @@ class DomainSeries(Page):
         self.exemplars: dict[Pair, str] = {}
         """The newest transition of a pair, as OpenMetrics names it behind the sample."""
         self.last: dict[Pair, float] = {}
-        self.promised: dict[Pair, int] = {}
-        """How many series each pair will bring; kept by ``Room``."""
         self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if is_own else (), 0)
         """How many of each kind."""
         self.began: dict[str, float] = {}
         """When the newest of each kind did."""
         self.opened: dict[str, set[str]] = {}
         """Those that are open, by kind: of several domains if they share this page."""
-        self.expires: float | None = None
-        """When all its series leave, if the domain is gone; Unix time, seconds."""
 
     def again(self, pair: Pair, at: float) -> bool:
         """Count a pair that was counted before; return whether it was. This is the hot path."""
@@ -163,29 +152,9 @@ class DomainSeries(Page):
         counted = {kind: at for kind, at in self.began.items() if self.incidents[kind]}
         return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in counted.items()}
 
-    def show(self, domain: DomainValues) -> None:
-        """Set what is exported of a domain with this name. The newest domain with the name wins."""
-        if domain.present:
-            self._bearers = {uuid: one for uuid, one in self._bearers.items() if one.present}
-        elif any(uuid != domain.uuid for uuid in self._bearers):
-            # Another domain has the name now.
-            self.withdraw(domain.uuid)
-            return
-        self._bearers[domain.uuid] = domain
-        self._refresh()
-
-    def withdraw(self, uuid: str) -> None:
-        """Remove a domain that no longer has this name."""
-        if self._bearers.pop(uuid, None) is not None:
-            self._refresh()
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether an existing domain has this name."""
-        return self._domain is not None and self._domain.present
-
-    def _refresh(self) -> None:
-        domain = self._domain = next(reversed(self._bearers.values()), None)
+    def show(self, domain: DomainValues | None) -> None:
+        """Set the domain that is exported under this name; None: none."""
+        self._domain = domain
         self.touch(_FACTS)
         # the state set, its reason, since, meta; the hang signals; the platform's metadata
         platform = domain is not None and platform_of(domain) is not None

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from libvirt_lifecycle_exporter import __version__
+from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
@@ -83,7 +84,8 @@ class ExporterCollector(Collector):
     def __init__(
         self,
         message_queue: QueueFigures,
-        sink: MetricsStore,
+        store: MetricsStore,
+        series: SeriesBudget,
         journal: JournalFigures,
         *,
         heartbeat: Callable[[], float],
@@ -94,8 +96,9 @@ class ExporterCollector(Collector):
         senders: Sequence[SenderFigures] = (),
     ) -> None:
         """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
-        self._inbox = message_queue
-        self._sink = sink
+        self._message_queue = message_queue
+        self._store = store
+        self._series = series
         self._journal = journal
         self._senders = senders
         self._web = web
@@ -117,7 +120,7 @@ class ExporterCollector(Collector):
             "Total number of libvirt callbacks received, by libvirt's event id.",
             labels=["source"],
         )
-        for source, count in dict(self._inbox.received).items():
+        for source, count in dict(self._message_queue.received).items():
             received.add_metric([source], count)
         yield received
         dropped = CounterMetricFamily(
@@ -125,7 +128,7 @@ class ExporterCollector(Collector):
             "Total number of libvirt events lost inside the exporter. Each loss triggers a new listing.",
             labels=["cause"],
         )
-        for cause, count in dict(self._inbox.dropped).items():
+        for cause, count in dict(self._message_queue.dropped).items():
             dropped.add_metric([cause], count)
         yield dropped
         errors = CounterMetricFamily(
@@ -144,7 +147,7 @@ class ExporterCollector(Collector):
         yield GaugeMetricFamily(
             f"{PREFIX}_queue_depth",
             "Number of messages in the queue to the worker.",
-            value=self._inbox.depth(),
+            value=self._message_queue.depth(),
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_event_loop_heartbeat_timestamp_seconds",
@@ -163,16 +166,16 @@ class ExporterCollector(Collector):
             value=self._journal.errors,
         )
         yield from self._deliveries()
-        yield from self._entrance()
-        yield GaugeMetricFamily(f"{PREFIX}_series", "Number of domain series.", value=self._sink.series)
+        yield from self._web_configuration()
+        yield GaugeMetricFamily(f"{PREFIX}_series", "Number of domain series.", value=self._store.series)
         yield CounterMetricFamily(
             f"{PREFIX}_series_limited",
             "Total number of domains, and of event and reason pairs of domains, without series of their own "
             'because of --series.limit. Their transitions are counted under domain="_other".',
-            value=self._sink.series_limited,
+            value=self._series.refused,
         )
 
-    def _entrance(self) -> Iterator[Metric]:
+    def _web_configuration(self) -> Iterator[Metric]:
         at = self._web.reloaded_at
         yield GaugeMetricFamily(
             f"{PREFIX}_web_config_last_reload_successful",
