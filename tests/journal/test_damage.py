@@ -23,9 +23,9 @@ from libvirt_lifecycle_exporter.journal.schema import VERSION
 from libvirt_lifecycle_exporter.journal.span_recorder import SpanRecorder
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
-from tests.journal.log_lines import count_lines
 from tests.journal.model import Counted, Writer, alike
 from tests.journal.values import AT, CONNECTION, asides, batch, messages, transition
+from tests.lab.log_lines import count_lines
 
 Begin = Callable[[Path], Writer]
 GARBAGE = b"this is no database \xff\x00" * 250

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.log_lines import count_lines
 from tests.journal.model import Writer
 from tests.journal.test_kill import scribe
 from tests.journal.values import messages
+from tests.lab.log_lines import count_lines
 
 HOLDS = """
 import fcntl, os, sys

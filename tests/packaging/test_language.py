@@ -5,7 +5,6 @@ only if it is unclear wherever it appears.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ COMMANDS = ((), ("check",), ("demo",), ("events",), ("incidents",))
 
 
 def pages() -> list[Path]:
-    for pattern in (
+    patterns = (
         "*.md",
         "docs/*.md",
         "alerts/*.md",
@@ -63,8 +62,8 @@ def pages() -> list[Path]:
         "helm/*/*.md",
         "helm/*/values.yaml",
         "helm/*/templates/NOTES.txt",
-    ):
-        yield from sorted(ROOT.glob(pattern))
+    )
+    return [page for pattern in patterns for page in sorted(ROOT.glob(pattern))]
 
 
 def unclear(text: str) -> list[str]:

@@ -38,7 +38,7 @@ class Secured(Exporter):
     """An exporter whose readiness is taken from its log, because its endpoints need credentials."""
 
     def wait_ready(self) -> None:
-        self.wait_until(lambda: "listening on" in self.log_text(), 30, "the exporter to serve")
+        self.wait_until(lambda: "msg=listening" in self.log_text(), 30, "the exporter to serve")
 
 
 def job(port: int, folder: Path, **changes: Any) -> dict[str, Any]:

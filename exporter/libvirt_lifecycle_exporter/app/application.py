@@ -228,10 +228,12 @@ class App:
             probe.stop()
         for connection in self._connections:
             connection.stop()
-        thresholds = time.monotonic() + deadline.share(0.25)
+        close_by = time.monotonic() + deadline.share(0.25)
         for connection in self._connections:
-            if not connection.join(max(0.0, thresholds - time.monotonic())):
-                log.info("connection %s did not stop in time; abandoned", connection.label)
+            if not connection.join(max(0.0, close_by - time.monotonic())):
+                log.info(
+                    "connection did not close in time; abandoned", extra={"connection": connection.label}
+                )
         self._worker.stop(deadline.share(0.5))
         if self._delivery is not None:
             self._delivery.stop(deadline.share(0.5))
@@ -277,9 +279,9 @@ def run(
     # systemd's watchdog ends a process by SIGABRT; this writes the stack of each thread to the log.
     faulthandler.enable()
     app.start()
-    names = [f"systemd's socket {bound.getsockname()}" for bound in sockets]
-    for where in names if settings.web_systemd_socket else settings.listen_addresses:
-        log.info("listening on %s", where)
+    passed = [f"systemd's socket {bound.getsockname()}" for bound in sockets]
+    for address in passed if settings.web_systemd_socket else settings.listen_addresses:
+        log.info("listening", extra={"address": address})
     notifier.start()
     on_stop = on_start(app.threads) if on_start else lambda: None
     app.wait()

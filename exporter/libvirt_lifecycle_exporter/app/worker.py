@@ -101,7 +101,7 @@ class Worker:
         self._message_queue.dropped["shutdown"] += in_hand
         lost = in_hand + self._message_queue.discard()
         if lost:
-            log.warning("stopped before all queued events were written: %d events are lost", lost)
+            log.warning("stopped before all queued events were written; events lost", extra={"events": lost})
         return lost
 
     def is_alive(self) -> bool:
