@@ -63,10 +63,10 @@ def test_check_reports_a_refused_connection(session_daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "words"),
     [
-        (("--journal.path", "none"), {BASE: "http://here"}, "OpenTelemetry needs the journal"),
+        (("--journal.path", "none"), {BASE: "http://here"}, "OpenTelemetry export needs the journal"),
         ((), {BASE: "here"}, "is not a valid URL"),
         (("--otel.events", "none"), {}, "--otel.events"),
-        (("--otel.max-age", "1"), {}, "is no duration"),
+        (("--otel.max-age", "1"), {}, "invalid duration"),
     ],
 )
 def test_invalid_setting_is_reported_in_one_line(
