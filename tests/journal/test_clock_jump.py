@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
-from libvirt_lifecycle_exporter.engine.coverage import LONGEST_UNPROVEN, Coverage
+from libvirt_lifecycle_exporter.engine.coverage import MAX_UNPROVEN, Coverage
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
@@ -40,13 +40,13 @@ def unobserved(effects: ChangeBatch) -> float:
 def test_jump_adds_no_unobserved_time() -> None:
     clocks, effects = Clocks(), ChangeBatch()
     watched = watches(clocks.monitor)
-    watched.found(ConnectionUp(clocks.wall, HERE), effects)
-    watched.listed(HERE, clocks.wall, effects)
+    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
+    watched.record_listing(HERE, clocks.wall, effects)
     clocks.wait(60)
-    watched.lost(ConnectionDown(clocks.wall, HERE, "lost"), effects)
+    watched.connection_down(ConnectionDown(clocks.wall, HERE, "lost"), effects)
     clocks.wait(10)
     clocks.wall += 40 * DAY
-    watched.found(ConnectionUp(clocks.wall, HERE), effects)
+    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
     assert 9 <= unobserved(effects) <= 11
 
 
@@ -58,7 +58,7 @@ def test_unobserved_time_on_the_same_boot_is_exact(days: int) -> None:
     clocks.restart(record)
     watched = watches(clocks.monitor)
     watched.restore({HERE: until})
-    watched.found(ConnectionUp(clocks.wall, HERE), effects)
+    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
     assert unobserved(effects) == pytest.approx(days * DAY)
 
 
@@ -66,8 +66,8 @@ def test_unobserved_time_across_a_reboot_is_bounded() -> None:
     clocks, effects = Clocks(), ChangeBatch()
     watched = watches(clocks.monitor)
     watched.restore({HERE: clocks.wall - 40 * DAY})
-    watched.found(ConnectionUp(clocks.wall, HERE), effects)
-    assert unobserved(effects) == LONGEST_UNPROVEN
+    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
+    assert unobserved(effects) == MAX_UNPROVEN
 
 
 @pytest.mark.parametrize("jump", [40 * DAY, -2 * HOUR])

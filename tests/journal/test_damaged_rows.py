@@ -59,7 +59,7 @@ class Exporter:
             {HERE: Asked()},
             names,
             series=SeriesBudget(10_000, 900),
-            memory=900,
+            series_ttl=900,
             threads=self.threads,
         )
         self.worker.restore(self.journal.restore())

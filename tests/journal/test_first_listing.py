@@ -44,7 +44,7 @@ class Life:
             {CONNECTION: Deaf()},
             DomainFilter(".*", ""),
             series=SeriesBudget(1000, 900),
-            memory=900,
+            series_ttl=900,
             turns=lambda: self.turn,
             clock=lambda: self.now,
         )

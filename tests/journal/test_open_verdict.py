@@ -88,7 +88,7 @@ def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
         [HERE],
         SeriesBudget(100, 900),
         DomainFilter(),
-        memory=900,
+        series_ttl=900,
         turns=lambda: 0,
         clock=lambda: 1000.0,
         draw_order=orders.__next__,

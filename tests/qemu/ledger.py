@@ -4,7 +4,7 @@ from tests.lab.exporter import Exporter
 from tests.lab.pairs import Pair
 from tests.lab.witness import Witness
 
-DIAGNOSED: dict[Pair, set[str]] = {
+POSSIBLE_REASONS: dict[Pair, set[str]] = {
     ("stopped", "failed"): {"failed", "crashed", "hung"},
     ("stopped", "shutdown"): {"shutdown", "quit"},
     ("stopped", "destroyed"): {"destroyed", "hung"},
@@ -39,7 +39,7 @@ def counts_agree(exporter: Exporter, witness: Witness, domain: str, connection: 
         if row.source == "reconcile":
             assert (row.event, row.reason) in INFERRED, row
         else:
-            assert row.reason in DIAGNOSED.get(row.raw, {row.raw[1]}), row
+            assert row.reason in POSSIBLE_REASONS.get(row.raw, {row.raw[1]}), row
 
 
 def wait_counted(exporter: Exporter, marker: str, connection: str | None = None) -> None:

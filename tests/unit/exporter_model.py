@@ -143,7 +143,7 @@ class Exporter:
             dict.fromkeys(self.connections, self.asked),
             self.names,
             series=self.series,
-            memory=self.ttl,
+            series_ttl=self.ttl,
             turns=lambda: self._clock.turns,
             clock=lambda: self._clock.now,
         )

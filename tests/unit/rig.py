@@ -69,7 +69,7 @@ class Rig:
             {HERE: self.asked},
             DomainFilter(include, exclude),
             series=SeriesBudget(1000, 900),
-            memory=900,
+            series_ttl=900,
             turns=lambda: self.turn,
             clock=lambda: self.now,
             monitor=monitor,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.classify import DIAGNOSED, VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.engine.classify import POSSIBLE_REASONS, VERDICT_WAIT, Classifier
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -120,6 +120,6 @@ def test_every_transition_comes_out_once_in_order_and_in_time(
         assert [(one.at, *raw(one)[:1]) for one in seen] == [(change.at, change.event) for _, change in told]
         for one, (when, change) in zip(seen, told, strict=True):
             assert when - one.at <= 2.0
-            assert change.reason in DIAGNOSED.get(raw(one), {raw(one)[1]})
+            assert change.reason in POSSIBLE_REASONS.get(raw(one), {raw(one)[1]})
             assert change.detail_code == (one.detail if one.kind == "lifecycle" else one.event)
             assert change.source == "callback"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNS
+from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNNING_STATES
 from libvirt_lifecycle_exporter.model.messages import ProbeAnswer, ProbeResults
 from libvirt_lifecycle_exporter.model.states import STATE_REASONS
 from tests.unit.seen import HERE, transition
@@ -53,7 +53,7 @@ def test_a_clock_that_is_set_makes_nobody_hung() -> None:
         (state, reason)
         for state, reasons in STATE_REASONS.items()
         for reason in reasons
-        if state not in RUNS or (state, reason) in EXCUSED
+        if state not in RUNNING_STATES or (state, reason) in EXCUSED
     ],
 )
 def test_silence_proves_nothing_while_it_has_another_excuse(state: str, reason: str) -> None:

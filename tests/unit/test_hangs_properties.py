@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNS, Hang, Hangs
+from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNNING_STATES, Hang, Hangs
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -86,7 +86,9 @@ class Life:
 
     def check(self, change: Transition) -> None:
         domain = self.ward.domain
-        excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED or not self.up
+        excused = (
+            domain.state not in RUNNING_STATES or (domain.state, domain.reason) in EXCUSED or not self.up
+        )
         is_hung = change.event == "hung"
         assert not (is_hung and change.source == "probe" and excused), "hung though excused"
         assert self.open[change.reason] != is_hung, "hung and recovered take turns"

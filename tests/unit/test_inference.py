@@ -181,7 +181,7 @@ def test_missed_events_never_have_an_invented_reason(pair: Pair) -> None:
 
 def test_a_domain_that_is_booting_is_known_to_have_begun() -> None:
     booting = known("shutoff", "unknown", number=-1)
-    booting.rising = True
+    booting.start_pending = True
     began_and_ended = [("started", "unknown"), ("stopped", "destroyed")]
     assert infer_missed(booting, found("shutoff", "destroyed", number=-1)) == began_and_ended
     booting.persistent = False

@@ -70,9 +70,9 @@ def test_a_transient_domain_made_persistent_stays_when_it_stops(inventory: Inven
 def test_a_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"))
     old = inventory.apply(transition("undefined", "renamed"), order())
-    assert (old.domain.name, old.changes, old.domain.present, old.left) == ("web", [], True, None)
+    assert (old.domain.name, old.changes, old.domain.present, old.old_name) == ("web", [], True, None)
     new = inventory.apply(transition("defined", "renamed", name="www", uuid="uuid-web"), order())
-    assert (new.domain.name, new.changes, new.left) == ("www", [], "web")
+    assert (new.domain.name, new.changes, new.old_name) == ("www", [], "web")
     assert new.domain is old.domain
 
 
@@ -110,7 +110,7 @@ def test_early_event_adds_a_transient_domain_later() -> None:
 def test_transient_domain_that_ends_before_the_listing_is_removed() -> None:
     inventory = Inventory()
     assert live(inventory, ("stopped", "destroyed")) == []
-    assert inventory.depart(web(inventory), 1000.0) == [REMOVED_SHUTDOWN]
+    assert inventory.remove_unlisted(web(inventory), 1000.0) == [REMOVED_SHUTDOWN]
 
 
 def test_events_set_the_state_and_its_time(inventory: Inventory) -> None:

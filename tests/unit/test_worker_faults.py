@@ -110,7 +110,7 @@ class Bench:
             {HERE: self.asked},
             DomainFilter(".*", ""),
             series=FaultyBudget(self.faults),
-            memory=900,
+            series_ttl=900,
             clock=self._clock,
             threads=self.threads,
         )
@@ -233,7 +233,7 @@ class BlockedNotebook(Notebook):
 def _worker(message_queue: MessageQueue, journal: Notebook) -> Worker:
     store, series = MetricsStore((HERE,)), SeriesBudget(1000, 900)
     return Worker(
-        message_queue, store, journal, {HERE: Asked()}, DomainFilter(".*", ""), series=series, memory=900
+        message_queue, store, journal, {HERE: Asked()}, DomainFilter(".*", ""), series=series, series_ttl=900
     )
 
 

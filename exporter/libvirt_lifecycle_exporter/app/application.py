@@ -125,7 +125,7 @@ class App:
             {connection.label: connection for connection in self._connections},
             names,
             series=series,
-            memory=settings.series_ttl,
+            series_ttl=settings.series_ttl,
             turns=LOOP.heartbeats,
             monitor=self._clock,
             thresholds=HangThresholds(

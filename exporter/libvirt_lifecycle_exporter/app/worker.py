@@ -45,7 +45,7 @@ class Worker:
         names: DomainFilter,
         *,
         series: SeriesBudget,
-        memory: float,
+        series_ttl: float,
         turns: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
         thresholds: HangThresholds = DEFAULT_THRESHOLDS,
@@ -64,7 +64,7 @@ class Worker:
             connections,
             series,
             names,
-            memory=memory,
+            series_ttl=series_ttl,
             turns=turns,
             clock=clock,
             draw_order=message_queue.next_order,
@@ -188,12 +188,12 @@ class Worker:
         for traced in batch.traced:
             with self._threads.guard(WORKER):
                 self._metrics.exemplify(traced)
-        for connection in requests.snapshots:
+        for connection in requests.listings:
             with self._threads.guard(WORKER):
                 self._connections[connection].request_listing()
-        for connection, looks in requests.looks.items():
+        for connection, lookups in requests.lookups.items():
             with self._threads.guard(WORKER):
-                self._connections[connection].request_lookups(looks)
+                self._connections[connection].request_lookups(lookups)
 
     def _apply(self, changes: Iterable[Change]) -> None:
         for change in changes:

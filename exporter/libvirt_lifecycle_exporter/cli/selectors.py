@@ -11,7 +11,7 @@ from typing import Final
 
 from libvirt_lifecycle_exporter.cli.formatting import escape
 from libvirt_lifecycle_exporter.config.settings import parse_duration
-from libvirt_lifecycle_exporter.engine.classify import DIAGNOSED
+from libvirt_lifecycle_exporter.engine.classify import POSSIBLE_REASONS
 from libvirt_lifecycle_exporter.engine.inference import UNKNOWN
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, HANG_PAIRS, HANG_SIGNALS
@@ -23,7 +23,7 @@ REASONS: Final = tuple(
     dict.fromkeys(
         [
             *(reason for _, reason in ALL_PAIRS),
-            *sorted(set().union(*DIAGNOSED.values())),
+            *sorted(set().union(*POSSIBLE_REASONS.values())),
             *HANG_SIGNALS,
             UNKNOWN,
         ]

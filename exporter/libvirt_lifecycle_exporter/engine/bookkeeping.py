@@ -23,7 +23,7 @@ from libvirt_lifecycle_exporter.engine.changes import (
 from libvirt_lifecycle_exporter.engine.classify import Classifier
 from libvirt_lifecycle_exporter.engine.durations import OUTAGES, Duration, DurationTracker
 from libvirt_lifecycle_exporter.engine.explanations import Explanations
-from libvirt_lifecycle_exporter.engine.hangs import TELLS, Hang, Hangs
+from libvirt_lifecycle_exporter.engine.hangs import HANG_EVENTS, Hang, Hangs
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.engine.pending_stops import PendingStops
@@ -40,19 +40,19 @@ class Requests:
     """Requests to libvirt."""
 
     def __init__(self) -> None:
-        self.looks: dict[str, dict[str, EvidenceRequest | None]] = defaultdict(dict)
+        self.lookups: dict[str, dict[str, EvidenceRequest | None]] = defaultdict(dict)
         """By connection: the domains to look at, and of whom evidence is wanted."""
-        self.snapshots: set[str] = set()
+        self.listings: set[str] = set()
         """Connections to list anew."""
 
-    def look(self, connection: str, uuid: str) -> None:
+    def look_up(self, connection: str, uuid: str) -> None:
         """Request a lookup of a domain."""
-        self.looks[connection].setdefault(uuid, None)
+        self.lookups[connection].setdefault(uuid, None)
 
     def explain(self, change: Transition) -> None:
         """Request a lookup of a domain, and evidence for what happened to it."""
         subject = EvidenceRequest(change.name, change.domain_id, change.event, change.reason, change.at)
-        self.looks[change.connection][change.uuid] = subject
+        self.lookups[change.connection][change.uuid] = subject
 
 
 class Bookkeeping:
@@ -71,7 +71,7 @@ class Bookkeeping:
         self._inventory = inventory
         self._classifier = classifier
         self._hangs = hangs
-        self._causes = Explanations(records)
+        self._explanations = Explanations(records)
         self._incidents = Incidents(records)
         self._operations = DurationTracker(records)
         self._stops = PendingStops(records)
@@ -111,11 +111,11 @@ class Bookkeeping:
         """Complete the batch. Call it before ``collect``."""
         pending = self._classifier.pending()
         for (connection, _), changes in self._stops.settle(pending):
-            self._note(connection, changes)
+            self._add_inventory_changes(connection, changes)
         for key, domain in self.batch.domains.items():
             # While a verdict is open, its evidence is still to come.
             if not domain.present and key not in pending:
-                self._note_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
+                self._add_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
         for domain in self._stops.written(self.batch.domains.values()):
             self.batch.touch(domain)
         self.batch.folded.update(self._series.take_aggregation_changes())
@@ -126,57 +126,61 @@ class Bookkeeping:
         self.batch, self.requests = ChangeBatch(), Requests()
         return batch, requests
 
-    def raw(self, change: Transition) -> None:
+    def count_raw_event(self, change: Transition) -> None:
         """Count an event under libvirt's own names."""
         self.batch.add(RawEventCounted(change.connection, change.event, change.detail))
 
-    def stops(self, domain: Domain) -> None:
+    def begin_stop(self, domain: Domain) -> None:
         """Record a domain as it is before it stops."""
-        self._note(domain.connection, self._stops.begin(domain))
+        self._add_inventory_changes(domain.connection, self._stops.begin(domain))
 
     def count(self, changes: Iterable[Transition], message: str = "") -> None:
         """Count transitions. ``message``: evidence for those without a message of their own."""
-        for change in map(self._causes.explain, changes):
+        for change in map(self._explanations.explain, changes):
             domain = self._inventory.find(change.connection, change.uuid)
             run = domain
             key = (change.connection, change.uuid)
             if change.event == "stopped":
                 # A verdict may be given when the next run has begun already.
                 run = self._stops.before(key) or domain
-                self._note(change.connection, self._stops.counted(key))
+                self._add_inventory_changes(change.connection, self._stops.counted(key))
             run_id = "" if run is None else run.run_id
             hung = self._hangs.signals(*key)
             more = self._hangs.apply(change._replace(message=change.message or message))
             incident_id, incidents = self._incidents.apply(change)
-            whole = change._replace(run_id=run_id, incident_id=incident_id, message=change.message or message)
-            if not whole.message and (change.event, change.reason) in EXPLAINED:
+            complete = change._replace(
+                run_id=run_id, incident_id=incident_id, message=change.message or message
+            )
+            if not complete.message and (change.event, change.reason) in EXPLAINED:
                 self.requests.explain(change)
             if domain is not None:
                 self.batch.touch(domain)
-            self.batch.add(TransitionCounted(whole, self._series.place(whole)))
-            self._took(self._operations.apply(whole))
-            self._note_incidents(incidents)
+            self.batch.add(TransitionCounted(complete, self._series.place(complete)))
+            self._add_durations(self._operations.apply(complete))
+            self._add_incidents(incidents)
             if domain is None or not domain.present:
                 gone = self._incidents.removed(change.connection, change.uuid, change.at)
-                self._note_incidents(gone, removed=True)
+                self._add_incidents(gone, removed=True)
             if domain is None:
-                self._release(whole.connection, whole.name, whole.uuid, whole.at)
-            elif not domain.present or change.event in TELLS or self._hangs.signals(*key) != hung:
+                self._release(complete.connection, complete.name, complete.uuid, complete.at)
+            elif not domain.present or change.event in HANG_EVENTS or self._hangs.signals(*key) != hung:
                 self._show(domain)
             self.count(more)
 
-    def tell(self, update: Update, at: float) -> None:
+    def update_domain(self, update: Update, at: float) -> None:
         """Record a changed domain. ``at``: Unix time, seconds."""
         domain = update.domain
-        self._note(domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes))
-        if update.left is not None:
-            self._release(domain.connection, update.left, domain.uuid, at)
+        self._add_inventory_changes(
+            domain.connection, self._stops.hold((domain.connection, domain.uuid), update.changes)
+        )
+        if update.old_name is not None:
+            self._release(domain.connection, update.old_name, domain.uuid, at)
         self.batch.touch(domain)
         self._show(domain)
-        if update.left is not None:
+        if update.old_name is not None:
             self._rename_incidents(domain, at)
 
-    def lose(self, domain: Domain, at: float) -> None:
+    def drop_filtered(self, domain: Domain, at: float) -> None:
         """Drop a domain that the filter no longer passes. That is no transition."""
         for incident in self._incidents.removed(domain.connection, domain.uuid, at):
             self.batch.add(IncidentClosed(incident))
@@ -209,13 +213,13 @@ class Bookkeeping:
         if update is not None:
             self.batch.add(update)
 
-    def _note(self, connection: str, changes: Iterable[InventoryChange]) -> None:
+    def _add_inventory_changes(self, connection: str, changes: Iterable[InventoryChange]) -> None:
         for change in changes:
             self.batch.add(InventoryChanged(connection, change))
 
-    def _hanging(self, memory: SavedState) -> Iterator[Hang]:
+    def _hanging(self, state: SavedState) -> Iterator[Hang]:
         """Yield the hangs that were open. A domain that is shut off is not hung."""
-        for one in memory.incidents:
+        for one in state.incidents:
             domain = self._inventory.find(one.connection, one.uuid)
             if one.kind == HUNG and domain is not None and domain.present and domain.state != INACTIVE:
                 yield Hang(one.connection, one.uuid, domain.name, one.opened_at)
@@ -223,14 +227,14 @@ class Bookkeeping:
     def _values(self, domain: Domain) -> DomainValues:
         return domain.values(self._hangs.signals(domain.connection, domain.uuid))
 
-    def _note_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
+    def _add_incidents(self, incidents: Iterable[Incident], *, removed: bool = False) -> None:
         for incident in incidents:
             if incident.closed_at is None:
                 counted_as = self._series.admit(incident.connection, incident.name)
                 self.batch.add(IncidentOpened(incident, counted_as))
             else:
                 self.batch.add(IncidentClosed(incident))
-            self._took(self._operations.incident_closed(incident, removed=removed))
+            self._add_durations(self._operations.incident_closed(incident, removed=removed))
 
     def _adopt_incidents(self, now: float) -> Iterator[Change]:
         """Yield the restored incidents; close those of domains that no longer exist."""
@@ -239,7 +243,7 @@ class Bookkeeping:
             if domain is None or not domain.present:
                 at = now if domain is None else domain.removed_at
                 removed = self._incidents.removed(incident.connection, incident.uuid, at)
-                self._note_incidents(removed, removed=True)
+                self._add_incidents(removed, removed=True)
             else:
                 yield IncidentRestored(incident, self._series.admit(incident.connection, incident.name))
                 self._rename_incidents(domain, now)
@@ -250,6 +254,6 @@ class Bookkeeping:
             counted_as = self._series.admit(domain.connection, domain.name)
             self.batch.add(IncidentRenamed(old, new, counted_as, at))
 
-    def _took(self, durations: Iterable[Duration]) -> None:
+    def _add_durations(self, durations: Iterable[Duration]) -> None:
         for duration in durations:
             self.batch.add(DurationObserved(duration))

@@ -1,12 +1,12 @@
 """Decides the reason of a transition: what libvirt reported, read in the light of the domain's run.
 
 libvirt's own reason stays in ``detail``; ``reason`` is the verdict. Most transitions pass as sent. A stop for
-which a rule of ``AT_ONCE`` holds gets the rule's reason. A stop that libvirt calls ``DOUBTFUL`` waits for
-evidence::
+which one of the ``IMMEDIATE_RULES`` holds gets that rule's reason. A stop whose reason is ``AMBIGUOUS`` waits
+for evidence::
 
-                             +-- a rule of AT_ONCE holds, or the reason is clear ----------> Transition
+                             +-- an immediate rule holds, or the reason is clear ----------> Transition
     Observation --translate--+
-                             +-- DOUBTFUL: until a lookup proves a reason (PROVEN),
+                             +-- AMBIGUOUS: until a lookup proves a reason (LOOKUP_REASONS),
                                  the next transition, or VERDICT_WAIT has passed ----------> Transition
 
 Invariants: the same values in the same order give the same transitions. Each transition comes out exactly
@@ -25,14 +25,14 @@ from libvirt_lifecycle_exporter.model.transitions import Transition
 VERDICT_WAIT = 1.5
 """Seconds that a verdict waits for evidence. Ticks at most 0.5 s apart keep it within 2 s."""
 
-UNFED_WINDOW = 5.0
+WATCHDOG_WINDOW = 5.0
 """Seconds after a watchdog with action poweroff in which it explains a stop: QEMU quits at once."""
 
 REBOOT_WINDOW = 0.5
 """Seconds in which further REBOOT events belong to the same reboot: QEMU sends one for each reset
 that a single guest reboot causes, two or three within milliseconds."""
 
-MEMORY = 65_536
+MAX_OPEN_VERDICTS = 65_536
 """Open verdicts; when there are more, the oldest is given early."""
 
 ACTIVE: Final = frozenset({"running", "blocked", "paused", "pmsuspended", "crashed"})
@@ -40,86 +40,86 @@ ACTIVE: Final = frozenset({"running", "blocked", "paused", "pmsuspended", "crash
 
 ARRIVING: Final = frozenset({("paused", "migration"), ("paused", "starting_up")})
 """The (state, reason) of a domain that is still coming in. The source is in the first one, too, but only
-for the last moments of its migration, and after it was seen to run."""
+for the last moments of its migration, and after it was seen running."""
 
 
-def _recall(run: RunObservations, state: str, reason: str) -> None:
+def _apply_known_state(run: RunObservations, state: str, reason: str) -> None:
     """Add what was known before: the run may be older than this process."""
-    if not (run.ran or run.arriving):
-        run.arriving = (state, reason) in ARRIVING
-        run.ran = state in ACTIVE and not run.arriving
+    if not (run.has_run or run.is_incoming):
+        run.is_incoming = (state, reason) in ARRIVING
+        run.has_run = state in ACTIVE and not run.is_incoming
     if state == "shutdown":
-        run.told = run.told or "unknown"
+        run.shutdown_reason = run.shutdown_reason or "unknown"
 
 
-def _started(run: RunObservations, change: Transition) -> None:
-    if not 0 < change.domain_id == run.told_of:
-        run.told = ""
+def _on_started(run: RunObservations, change: Transition) -> None:
+    if not 0 < change.domain_id == run.shutdown_domain_id:
+        run.shutdown_reason = ""
     # Otherwise it was terminated during boot: libvirt may report the shutdown before the start.
     if change.reason != "wakeup":
-        run.arriving = change.reason == "migrated"
-        run.ran = not run.arriving
-        run.unfed = None
+        run.is_incoming = change.reason == "migrated"
+        run.has_run = not run.is_incoming
+        run.watchdog_fired_at = None
 
 
-def _resumed(run: RunObservations, _: Transition) -> None:
-    run.arriving, run.ran, run.told = False, True, ""
+def _on_resumed(run: RunObservations, _: Transition) -> None:
+    run.is_incoming, run.has_run, run.shutdown_reason = False, True, ""
 
 
-def _halted(run: RunObservations, _: Transition) -> None:
+def _on_halted(run: RunObservations, _: Transition) -> None:
     # Only a running domain is halted. An incoming domain that was paused at the source reports a pause.
-    run.arriving, run.ran = False, True
+    run.is_incoming, run.has_run = False, True
 
 
-def _shut_down(run: RunObservations, change: Transition) -> None:
-    run.told, run.told_of = change.reason, change.domain_id
+def _on_shutdown(run: RunObservations, change: Transition) -> None:
+    run.shutdown_reason, run.shutdown_domain_id = change.reason, change.domain_id
 
 
-def _barked(run: RunObservations, change: Transition) -> None:
+def _on_watchdog(run: RunObservations, change: Transition) -> None:
     if change.reason == "poweroff":
-        run.unfed = change.at
+        run.watchdog_fired_at = change.at
 
 
-_TELLS: Final[Mapping[str, Callable[[RunObservations, Transition], None]]] = MappingProxyType(
+_RUN_UPDATES: Final[Mapping[str, Callable[[RunObservations, Transition], None]]] = MappingProxyType(
     {
-        "started": _started,
-        "resumed": _resumed,
-        "suspended": _halted,
-        "pmsuspended": _halted,
-        "crashed": _halted,
-        "shutdown": _shut_down,
-        "watchdog": _barked,
+        "started": _on_started,
+        "resumed": _on_resumed,
+        "suspended": _on_halted,
+        "pmsuspended": _on_halted,
+        "crashed": _on_halted,
+        "shutdown": _on_shutdown,
+        "watchdog": _on_watchdog,
     }
 )
 """Event -> what it changes in the observations of the run. A stop ends the run."""
 
 
 class Rule(NamedTuple):
-    """When a stop with libvirt's reason ``word`` gets another reason."""
+    """When a stop with the reason ``libvirt_reason`` gets another reason."""
 
-    word: str
+    libvirt_reason: str
     holds: Callable[[RunObservations, Transition, bool], bool]
     """The run, the stop, and whether the domain is hung."""
     verdict: str
 
 
-AT_ONCE: Final = (
-    Rule("failed", lambda run, stop, _hung: _soon_after(run.unfed, stop.at), "hung"),
+IMMEDIATE_RULES: Final = (
+    Rule("failed", lambda run, stop, _hung: _soon_after(run.watchdog_fired_at, stop.at), "hung"),
     # Whether the emulator crashed or was stopped: the migration failed.
-    Rule("failed", lambda run, _stop, _hung: run.arriving, "failed"),
+    Rule("failed", lambda run, _stop, _hung: run.is_incoming, "failed"),
     # libvirt 11 sends "host" also when it ends QEMU itself, but then the stop has another reason.
-    Rule("shutdown", lambda run, _stop, _hung: run.told == "host", "quit"),
+    Rule("shutdown", lambda run, _stop, _hung: run.shutdown_reason == "host", "quit"),
     Rule("destroyed", lambda _run, _stop, hung: hung, "hung"),
 )
 """The first rule that holds decides. Otherwise the stop stays as sent, or is doubtful."""
 
-DOUBTFUL: Final = "failed"
+AMBIGUOUS: Final = "failed"
 """The only reason of a stop that libvirt uses both for a domain that it stopped and for a crash."""
 
-PROVEN: Final[Mapping[str, str]] = MappingProxyType({"crashed": "crashed", "failed": "failed"})
+LOOKUP_REASONS: Final[Mapping[str, str]] = MappingProxyType({"crashed": "crashed", "failed": "failed"})
 """libvirt's reason for being shut off -> the verdict. Other answers prove nothing."""
 
-DIAGNOSED: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
+POSSIBLE_REASONS: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
     {
         ("stopped", "failed"): frozenset({"failed", "crashed", "hung"}),
         ("stopped", "shutdown"): frozenset({"shutdown", "quit"}),
@@ -136,7 +136,13 @@ class Classifier:
         self._records = records if records is not None else Records()
 
     def classify(
-        self, seen: Observation, change: Transition, state: str, reason: str, *, starts_later: bool = False
+        self,
+        observation: Observation,
+        change: Transition,
+        state: str,
+        reason: str,
+        *,
+        starts_later: bool = False,
     ) -> list[Transition]:
         """Return the transitions that an observation completes: an open verdict, and its own transition.
 
@@ -145,19 +151,21 @@ class Classifier:
         waits: if the next event proves that the start was missed, the start is counted before it; if the next
         event is the start, libvirt's order stays.
         """
-        record = self._records.get(seen.connection, seen.uuid)
-        if seen.kind == "reboot" and _is_echo(record, seen):
+        record = self._records.get(observation.connection, observation.uuid)
+        if observation.kind == "reboot" and _is_same_reboot(record, observation):
             return []
         settled = self._settle(record, "")
         if change.event == "stopped":
-            return settled + self._stopped(record, seen.order, change, state, reason)
-        if (tell := _TELLS.get(change.event)) is not None:
+            return settled + self._stopped(record, observation.order, change, state, reason)
+        if (update := _RUN_UPDATES.get(change.event)) is not None:
             run = record.run = record.run or RunObservations()
-            _recall(run, state, reason)
-            run.newest = seen.order
-            tell(run, change)
+            _apply_known_state(run, state, reason)
+            run.newest_order = observation.order
+            update(run, change)
         if starts_later:
-            return settled + self._wait(record, OpenVerdict(seen.order, change, change.reason, change.at))
+            return settled + self._wait(
+                record, OpenVerdict(observation.order, change, change.reason, change.at)
+            )
         return [*settled, change]
 
     def apply_lookup(self, look: Lookup) -> list[Transition]:
@@ -166,11 +174,11 @@ class Classifier:
         if record is None:
             return []
         run, verdict = record.run, record.verdict
-        if run is not None and run.arriving and look.began > run.newest and _has_arrived(look.facts):
-            run.arriving, run.ran = False, True
+        if run is not None and run.is_incoming and look.began > run.newest_order and _has_arrived(look.facts):
+            run.is_incoming, run.has_run = False, True
         if verdict is None or verdict.change.event != "stopped" or look.began <= verdict.order:
             return []
-        return self._settle(record, _proven(look.facts))
+        return self._settle(record, _lookup_reason(look.facts))
 
     def tick(self, now: float) -> list[Transition]:
         """Return the transitions whose verdict has waited long enough, or since a time in the future."""
@@ -188,8 +196,8 @@ class Classifier:
                 record.verdict = record.verdict._replace(since=record.verdict.since + jump)
             if record.rebooted_at is not None:
                 record.rebooted_at += jump
-            if record.run is not None and record.run.unfed is not None:
-                record.run.unfed += jump
+            if record.run is not None and record.run.watchdog_fired_at is not None:
+                record.run.watchdog_fired_at += jump
 
     def close_verdict(self, connection: str, uuid: str) -> list[Transition]:
         """Return the transition whose verdict is open, if there is one: no more evidence will come."""
@@ -214,18 +222,20 @@ class Classifier:
         self, record: DomainRecord, order: int, stop: Transition, state: str, reason: str
     ) -> list[Transition]:
         run, record.run = record.run or RunObservations(), None
-        _recall(run, state, reason)
-        for rule in AT_ONCE:
-            if rule.word == stop.reason and rule.holds(run, stop, bool(record.hung)):
+        _apply_known_state(run, state, reason)
+        for rule in IMMEDIATE_RULES:
+            if rule.libvirt_reason == stop.reason and rule.holds(run, stop, bool(record.hung)):
                 return [stop._replace(reason=rule.verdict)]
-        if stop.reason != DOUBTFUL:
+        if stop.reason != AMBIGUOUS:
             return [stop]
-        return self._wait(record, OpenVerdict(order, stop, _likely(run), stop.at))
+        return self._wait(record, OpenVerdict(order, stop, _default_reason(run), stop.at))
 
     def _wait(self, record: DomainRecord, verdict: OpenVerdict) -> list[Transition]:
         """Open a verdict; return the transition that is displaced if too many are open."""
         waiting = self._records.open_verdicts
-        displaced = self._settle(next(iter(waiting.values())), "") if len(waiting) >= MEMORY else []
+        displaced = (
+            self._settle(next(iter(waiting.values())), "") if len(waiting) >= MAX_OPEN_VERDICTS else []
+        )
         self._records.set_verdict(record, verdict)
         return displaced
 
@@ -235,28 +245,28 @@ class Classifier:
         if verdict is None:
             return []
         self._records.set_verdict(record, None)
-        return [verdict.change._replace(reason=reason or verdict.otherwise)]
+        return [verdict.change._replace(reason=reason or verdict.default_reason)]
 
 
-def _is_echo(record: DomainRecord, seen: Observation) -> bool:
+def _is_same_reboot(record: DomainRecord, observation: Observation) -> bool:
     """Return whether a REBOOT belongs to a reboot that was counted already."""
     counted = record.rebooted_at
     # abs(): after the clock has stepped back, later reboots must still be counted.
-    if counted is not None and abs(seen.at - counted) < REBOOT_WINDOW:
+    if counted is not None and abs(observation.at - counted) < REBOOT_WINDOW:
         return True
-    record.rebooted_at = seen.at
+    record.rebooted_at = observation.at
     return False
 
 
-def _likely(run: RunObservations) -> str:
+def _default_reason(run: RunObservations) -> str:
     # libvirt's src/qemu/qemu_driver.c, processMonitorEOFEvent: when the monitor of an active domain closes
     # and no SHUTDOWN came over it, the emulator is taken for crashed; the event that goes out says FAILED.
     # After a SHUTDOWN it says SHUTDOWN: then a FAILED comes from elsewhere, and means what it says.
-    return "crashed" if run.ran and not run.told else "failed"
+    return "crashed" if run.has_run and not run.shutdown_reason else "failed"
 
 
-def _proven(facts: DomainFacts | None) -> str:
-    return PROVEN.get(facts.reason, "") if facts is not None and facts.state == INACTIVE else ""
+def _lookup_reason(facts: DomainFacts | None) -> str:
+    return LOOKUP_REASONS.get(facts.reason, "") if facts is not None and facts.state == INACTIVE else ""
 
 
 def _has_arrived(facts: DomainFacts | None) -> bool:
@@ -264,4 +274,4 @@ def _has_arrived(facts: DomainFacts | None) -> bool:
 
 
 def _soon_after(cause: float | None, at: float) -> bool:
-    return cause is not None and abs(at - cause) <= UNFED_WINDOW
+    return cause is not None and abs(at - cause) <= WATCHDOG_WINDOW

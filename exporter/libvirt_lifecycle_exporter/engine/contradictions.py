@@ -23,16 +23,16 @@ class Contradictions:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def confirm(self, look: Lookup, *, newest: int, now: float, turn: int) -> bool:
+    def confirm(self, look: Lookup, *, newest_order: int, now: float, turn: int) -> bool:
         """Record an answer that contradicts what is known; return whether it is accepted now.
 
-        ``newest``: the order of the newest observation of the domain; after another one it is another
+        ``newest_order``: the order of the newest observation of the domain; after another one it is another
         contradiction. ``now``: Unix time, seconds. ``turn``: how often the event loop has turned.
         """
         record = self._records.get(look.connection, look.uuid)
         known = record.contradiction
-        if known is None or known.newest != newest or _core(known.answer) != _core(look):
-            record.contradiction = Contradiction(newest, look, now, turn)
+        if known is None or known.newest_order != newest_order or _core(known.answer) != _core(look):
+            record.contradiction = Contradiction(newest_order, look, now, turn)
             self._records.under_review.setdefault(record.key, record)
             return False
         if known.asked is None or look.began < known.asked:
@@ -40,11 +40,11 @@ class Contradictions:
         self._clear(record)
         return True
 
-    def pending(self, key: Key, newest: int) -> Lookup | None:
+    def pending(self, key: Key, newest_order: int) -> Lookup | None:
         """Return the answer that waits for confirmation, if nothing newer was observed."""
         record = self._records.find(*key)
         known = record.contradiction if record is not None else None
-        return known.answer if known is not None and known.newest == newest else None
+        return known.answer if known is not None and known.newest_order == newest_order else None
 
     def clear(self, key: Key) -> None:
         """Drop the contradiction of a domain, if there is one."""

@@ -1,9 +1,16 @@
-"""Coverage: until when each connection was observed without a gap, and how long it was not observed.
+"""Coverage: when each connection was observed, and for which domains events may have been missed.
 
-Invariant: unobserved time is counted once, from the last moment without a gap to the registration of the
+``Coverage`` knows until when each connection was observed, counts unobserved time, and makes states unknown.
+``ObservationGaps`` knows which domains are certain again after a gap: those of which a later event determined
+the state, or with whose state an answer agreed that was requested after the gap. An answer can overtake
+events, and agree by chance: events that arrive within ``SETTLING_TIME`` seconds of an answer still count as
+the first ones after the gap.
+
+Invariant: unobserved time is counted once, from the last observed moment to the registration of the
 callbacks, whether the connection or the exporter was down.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,15 +23,18 @@ from libvirt_lifecycle_exporter.engine.changes import (
     Reconnected,
     UnobservedTimeAdded,
 )
+from libvirt_lifecycle_exporter.engine.record import NEVER, Certainty, Key, Records
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 
-NOTED = 1.0
+RECORD_INTERVAL: Final = 1.0
 """Seconds between two records of until when a connection was observed."""
-LAG: Final = 5.0
+CLOCK_TOLERANCE: Final = 5.0
 """Seconds by which the steady clock may differ from time stamps taken before a message was queued."""
-LONGEST_UNPROVEN: Final = 7 * 86_400.0
+MAX_UNPROVEN: Final = 7 * 86_400.0
 """The most unobserved seconds that the wall clock alone can prove, across a reboot of the host."""
+SETTLING_TIME: Final = 5.0
+"""Seconds after an answer in which events that it has overtaken may arrive."""
 
 
 class Grace(NamedTuple):
@@ -50,13 +60,13 @@ class _Gap:
 
 
 @dataclass(slots=True)
-class _Watch:
-    up: bool = False
-    lost: bool = False
+class _ConnectionCoverage:
+    is_up: bool = False
+    was_lost: bool = False
     """Whether it was up and is being reopened."""
-    listed: bool = False
+    is_listed: bool = False
     """Whether this process has listed it."""
-    until: float = 0.0
+    observed_until: float = 0.0
     """Until when nothing was missed; Unix time, seconds; 0: it was never observed."""
     gap: _Gap | None = None
     """The current gap, if its domains were observed before."""
@@ -76,106 +86,170 @@ class Coverage:
         """``monitor``: detects jumps of the wall clock; None: the wall clock is trusted."""
         self._grace = grace
         self._monitor = monitor
-        self._coverage = {name: _Watch() for name in connections}
+        self._connections = {name: _ConnectionCoverage() for name in connections}
 
     def names(self) -> frozenset[str]:
         """Return the names of the connections."""
-        return frozenset(self._coverage)
+        return frozenset(self._connections)
 
     def ready(self) -> bool:
         """Return whether at least one connection has been listed completely."""
-        return any(watch.listed for watch in self._coverage.values())
+        return any(coverage.is_listed for coverage in self._connections.values())
 
-    def down(self) -> list[str]:
+    def down_connections(self) -> list[str]:
         """Return the names of the connections that are down."""
-        return [name for name, watch in self._coverage.items() if not watch.up]
+        return [name for name, coverage in self._connections.items() if not coverage.is_up]
 
     def restore(self, until: Mapping[str, float]) -> None:
         """Load until when each connection was observed before a restart."""
         for name, moment in until.items():
-            watch = self._coverage[name]
-            watch.until = moment
-            watch.steady = self._monitor.steady_of(moment) if self._monitor is not None else None
+            coverage = self._connections[name]
+            coverage.observed_until = moment
+            coverage.steady = self._monitor.steady_of(moment) if self._monitor is not None else None
             self._open_gap(name, moment)
 
-    def until(self) -> dict[str, float]:
+    def observed_until(self) -> dict[str, float]:
         """Return until when each connection was observed; Unix time, seconds."""
-        return {name: watch.until for name, watch in self._coverage.items() if watch.until}
+        return {
+            name: coverage.observed_until
+            for name, coverage in self._connections.items()
+            if coverage.observed_until
+        }
 
-    def listed(self, connection: str, at: float, batch: ChangeBatch) -> None:
+    def record_listing(self, connection: str, at: float, batch: ChangeBatch) -> None:
         """Record a complete listing. ``at``: Unix time, seconds."""
-        watch = self._coverage[connection]
-        watch.listed = True
+        coverage = self._connections[connection]
+        coverage.is_listed = True
         # An answer of a connection that is lost meanwhile says nothing about the time since.
-        if watch.up or not watch.until:
-            self._note(connection, at, batch)
-        if watch.up and watch.gap is not None:
-            if watch.gap.is_shown:
+        if coverage.is_up or not coverage.observed_until:
+            self._record(connection, at, batch)
+        if coverage.is_up and coverage.gap is not None:
+            if coverage.gap.is_shown:
                 batch.add(ObservationChanged(connection, None))
-            watch.gap = None
+            coverage.gap = None
 
-    def found(self, link: ConnectionUp, batch: ChangeBatch) -> None:
+    def connection_up(self, link: ConnectionUp, batch: ChangeBatch) -> None:
         """Record that a connection is open and its callbacks are registered."""
-        watch = self._coverage[link.connection]
-        if watch.lost:
+        coverage = self._connections[link.connection]
+        if coverage.was_lost:
             batch.add(Reconnected(link.connection))
-        watch.up, watch.lost = True, False
-        if watch.until:
-            blind = self._blind(watch, link.at)
-            batch.add(UnobservedTimeAdded(link.connection, blind))
-        self._note(link.connection, link.at, batch)
+        coverage.is_up, coverage.was_lost = True, False
+        if coverage.observed_until:
+            seconds = self._unobserved_seconds(coverage, link.at)
+            batch.add(UnobservedTimeAdded(link.connection, seconds))
+        self._record(link.connection, link.at, batch)
         batch.add(ConnectionChanged(link.connection, is_up=True))
 
     def shift(self, jump: float, batch: ChangeBatch) -> None:
         """Follow a jump of the wall clock, in seconds."""
-        for name, watch in self._coverage.items():
-            if watch.until:
-                watch.until += jump
-                batch.watched_until[name] = watch.until
+        for name, coverage in self._connections.items():
+            if coverage.observed_until:
+                coverage.observed_until += jump
+                batch.watched_until[name] = coverage.observed_until
 
-    def _blind(self, watch: _Watch, at: float) -> float:
+    def _unobserved_seconds(self, coverage: _ConnectionCoverage, at: float) -> float:
         """Return the seconds until ``at`` in which events may have been missed."""
-        blind = max(0.0, at - watch.until)
+        seconds = max(0.0, at - coverage.observed_until)
         if self._monitor is None:
-            return blind
-        if watch.steady is None:
-            return min(blind, LONGEST_UNPROVEN)
-        elapsed = self._monitor.steady() - watch.steady
-        return blind if abs(blind - elapsed) <= LAG else elapsed
+            return seconds
+        if coverage.steady is None:
+            return min(seconds, MAX_UNPROVEN)
+        elapsed = self._monitor.steady() - coverage.steady
+        return seconds if abs(seconds - elapsed) <= CLOCK_TOLERANCE else elapsed
 
-    def lost(self, link: ConnectionDown, batch: ChangeBatch) -> None:
+    def connection_down(self, link: ConnectionDown, batch: ChangeBatch) -> None:
         """Record that a connection was lost or could not be opened."""
-        watch = self._coverage[link.connection]
-        if watch.up:
-            self._note(link.connection, link.at, batch)
+        coverage = self._connections[link.connection]
+        if coverage.is_up:
+            self._record(link.connection, link.at, batch)
             self._open_gap(link.connection, link.at)
-            watch.lost = True
-        watch.up = False
+            coverage.was_lost = True
+        coverage.is_up = False
         batch.add(ConnectionChanged(link.connection, is_up=False))
 
     def show_unknown(self, batch: ChangeBatch) -> None:
         """Make the states of domains unknown if their connection has been down for too long."""
         now = self._grace.monotonic()
-        for name, watch in self._coverage.items():
-            gap = watch.gap
+        for name, coverage in self._connections.items():
+            gap = coverage.gap
             if gap is not None and not gap.is_shown and now >= gap.due:
                 gap.is_shown = True
                 batch.add(ObservationChanged(name, gap.since))
 
-    def note(self, now: float, batch: ChangeBatch) -> None:
+    def record_time(self, now: float, batch: ChangeBatch) -> None:
         """Record, about once a second, that nothing was missed until now."""
-        for name, watch in self._coverage.items():
-            if watch.up and watch.listed and abs(now - watch.until) >= NOTED:
-                self._note(name, now, batch)
+        for name, coverage in self._connections.items():
+            if (
+                coverage.is_up
+                and coverage.is_listed
+                and abs(now - coverage.observed_until) >= RECORD_INTERVAL
+            ):
+                self._record(name, now, batch)
 
-    def _note(self, connection: str, moment: float, batch: ChangeBatch) -> None:
-        watch = self._coverage[connection]
+    def _record(self, connection: str, moment: float, batch: ChangeBatch) -> None:
+        coverage = self._connections[connection]
         # Domains that existed before the first listing are not new; observation begins with that listing.
-        if watch.listed or watch.until:
-            watch.until = batch.watched_until[connection] = moment
-            watch.steady = self._monitor.steady() if self._monitor is not None else None
+        if coverage.is_listed or coverage.observed_until:
+            coverage.observed_until = batch.watched_until[connection] = moment
+            coverage.steady = self._monitor.steady() if self._monitor is not None else None
 
     def _open_gap(self, connection: str, at: float) -> None:
-        watch = self._coverage[connection]
-        if watch.gap is None:
-            watch.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)
+        coverage = self._connections[connection]
+        if coverage.gap is None:
+            coverage.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)
+
+
+class ObservationGaps:
+    """The observation gaps of each connection, and which domains are certain again after them."""
+
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records if records is not None else Records()
+        self._gap_until: dict[str, int] = {}
+        """By connection: the order up to which events may have been missed."""
+        self._listed: dict[str, Certainty] = {}
+        """By connection: from when on its domains are completely known."""
+
+    def open_gap(self, connection: str, order: int) -> None:
+        """Record that events of the connection may have been missed up to ``order``."""
+        self._gap_until[connection] = max(order, self._gap_until.get(connection, 0))
+
+    def record_event(self, key: Key, order: int) -> None:
+        """Record an event that determines the state of a domain; ``order``: of its arrival."""
+        if order > self._gap_until.get(key[0], 0):
+            self._records.get(*key).certain_since = order, -math.inf
+
+    def record_answer(self, key: Key, began: int, at: float) -> None:
+        """Record an answer that agrees with what is known; ``began``: the order of the request."""
+        record = self._records.get(*key)
+        if began > self._gap_until.get(key[0], 0) > record.certain_since[0]:
+            record.certain_since = began, at
+
+    def record_listing(self, connection: str, began: int, at: float) -> None:
+        """Record a complete listing; ``began``: the order of the request."""
+        if began > self._gap_until.get(connection, 0) > self._listed.get(connection, NEVER)[0]:
+            self._listed[connection] = began, at
+
+    def record_adopted(self, key: Key) -> None:
+        """Record that a domain was taken over as it was found."""
+        self._records.get(*key).certain_since = self._gap_until.get(key[0], 0), -math.inf
+
+    def may_have_missed(self, key: Key, at: float) -> bool:
+        """Return whether something may have been missed before an event of that time; Unix time, seconds."""
+        record = self._records.find(*key)
+        return self._is_uncertain(key[0], NEVER if record is None else record.certain_since, at)
+
+    def may_have_missed_domains(self, connection: str, at: float) -> bool:
+        """Return whether domains may exist that were never listed; ``at``: Unix time, seconds."""
+        return self._is_uncertain(connection, self._listed.get(connection, NEVER), at)
+
+    def shift(self, jump: float) -> None:
+        """Follow a jump of the wall clock, in seconds."""
+        for connection, (order, since) in self._listed.items():
+            self._listed[connection] = order, since + jump
+        for record in self._records:
+            order, since = record.certain_since
+            record.certain_since = order, since + jump
+
+    def _is_uncertain(self, connection: str, certain_since: Certainty, at: float) -> bool:
+        order, since = certain_since
+        return self._gap_until.get(connection, 0) > order or at <= since + SETTLING_TIME

@@ -11,7 +11,7 @@ from typing import Any
 
 from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping, Requests
 from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch
-from libvirt_lifecycle_exporter.engine.classify import DOUBTFUL, Classifier
+from libvirt_lifecycle_exporter.engine.classify import AMBIGUOUS, Classifier
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Coverage, Grace
 from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
@@ -48,7 +48,7 @@ class Engine:
         series: SeriesBudget,
         names: DomainFilter,
         *,
-        memory: float,
+        series_ttl: float,
         turns: Callable[[], int],
         clock: Callable[[], float],
         draw_order: Callable[[], int],
@@ -58,13 +58,13 @@ class Engine:
     ) -> None:
         """Create an engine without any domains.
 
-        ``memory``: seconds for which a removed domain is remembered. ``turns``: returns how often the libvirt
-        event loop has turned. ``clock``: Unix time, seconds; ``monitor``, if given, is used instead.
+        ``series_ttl``: seconds for which a removed domain is remembered. ``turns``: returns how often the
+        libvirt event loop has turned. ``clock``: Unix time, seconds; ``monitor``, if given, is used instead.
         ``draw_order``: returns the next place in the order of arrival.
         """
         self._series = series
         self._filter_scope = FilterScope(names)
-        self._memory = memory
+        self._series_ttl = series_ttl
         self._clock = clock if monitor is None else monitor.now
         self._draw_order = draw_order
         self._records = Records()
@@ -97,13 +97,13 @@ class Engine:
             ProbeResults: self._on_probe_results,
         }
 
-    def restore(self, memory: SavedState) -> tuple[SavedState, list[Change]]:
+    def restore(self, state: SavedState) -> tuple[SavedState, list[Change]]:
         """Load the state from before a restart. Call it before the first message.
 
         Return its part that concerns the current connections and filter, and the changes that export it.
         """
-        jump = self._restore_clock(memory)
-        here = self._filter_scope.restore(memory.only(self._coverage.names()))
+        jump = self._restore_clock(state)
+        here = self._filter_scope.restore(state.only(self._coverage.names()))
         self._inventory.restore(here.domains, self._filter_scope.before(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
@@ -126,7 +126,7 @@ class Engine:
                 counts,
                 totals,
                 domains,
-                self._coverage.until(),
+                self._coverage.observed_until(),
                 incidents,
                 self._series.aggregated(),
                 hosts=self._host_reboots.records(),
@@ -144,7 +144,7 @@ class Engine:
 
     def down(self) -> list[str]:
         """Return the names of the connections that are down."""
-        return self._coverage.down()
+        return self._coverage.down_connections()
 
     def note_gaps(self, lost: Mapping[str, int]) -> None:
         """Record lost observations. ``lost``: by connection, the order up to which some were lost."""
@@ -180,8 +180,8 @@ class Engine:
             lambda: bookkeeping.count(self._classifier.tick(now)),
             lambda: bookkeeping.count(self._hangs.tick(now)),
             lambda: self._reconciler.request_again(now),
-            lambda: self._forget(now - self._memory),
-            lambda: self._coverage.note(now, bookkeeping.batch),
+            lambda: self._forget(now - self._series_ttl),
+            lambda: self._coverage.record_time(now, bookkeeping.batch),
             lambda: self._coverage.show_unknown(bookkeeping.batch),
         )
 
@@ -190,12 +190,12 @@ class Engine:
         for domain in self._inventory.removed_before(before):
             self._bookkeeping.forget(domain)
 
-    def _restore_clock(self, memory: SavedState) -> float:
+    def _restore_clock(self, state: SavedState) -> float:
         """Resume monitoring the clock; return the jump since the exporter ended, in seconds."""
         if self._monitor is None:
             return 0.0
-        self._clock_record = memory.clock
-        self._monitor.restore(memory.clock, max(memory.watched_until.values(), default=0.0))
+        self._clock_record = state.clock
+        self._monitor.restore(state.clock, max(state.watched_until.values(), default=0.0))
         jump = self._monitor.take_jump()
         self._note_clock(self._monitor)
         return jump
@@ -221,12 +221,12 @@ class Engine:
         if not self._filter_scope.passes(seen.name):
             return
         bookkeeping = self._bookkeeping
-        bookkeeping.requests.look(seen.connection, seen.uuid)
+        bookkeeping.requests.look_up(seen.connection, seen.uuid)
         change = translate(seen)
         if change is not None:
             self._on_change(seen, change)
         elif (known := self._inventory.find(seen.connection, seen.uuid)) is not None:
-            known.newest = seen.order
+            known.newest_order = seen.order
         if seen.kind == "agent_lifecycle":
             bookkeeping.count(self._hangs.apply_agent_event(seen))
 
@@ -238,23 +238,23 @@ class Engine:
         known = self._inventory.find(seen.connection, seen.uuid)
         is_known = known is not None and known.present and not bridged
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
-        bookkeeping.raw(change)
+        bookkeeping.count_raw_event(change)
         starts_later = False
         if is_move:
             if change.event == "stopped" and known is not None:
-                bookkeeping.stops(known)
-                if change.reason == DOUBTFUL:
+                bookkeeping.begin_stop(known)
+                if change.reason == AMBIGUOUS:
                     bookkeeping.requests.explain(change._replace(name=known.name, domain_id=known.domain_id))
             update = self._inventory.apply(change, seen.order)
-            bookkeeping.tell(update, seen.at)
-            starts_later = change.event == "shutdown" and update.domain.is_ending(change.domain_id)
+            bookkeeping.update_domain(update, seen.at)
+            starts_later = change.event == "shutdown" and update.domain.has_early_shutdown(change.domain_id)
         elif known is not None:
-            known.newest = seen.order
+            known.newest_order = seen.order
         bookkeeping.count(self._classifier.classify(seen, change, state, reason, starts_later=starts_later))
 
     def _on_listing(self, snapshot: Listing) -> None:
         self._reconciler.apply_listing(snapshot)
-        self._coverage.listed(snapshot.connection, snapshot.at, self._bookkeeping.batch)
+        self._coverage.record_listing(snapshot.connection, snapshot.at, self._bookkeeping.batch)
 
     def _on_probe_results(self, probed: ProbeResults) -> None:
         self._bookkeeping.count(self._hangs.evaluate_probes(probed))
@@ -264,12 +264,12 @@ class Engine:
         if self._host_reboots.update(seen, self._bookkeeping.batch):
             self._reconciler.host_rebooted(seen)
 
-    def _on_connection_up(self, link: ConnectionUp) -> None:
-        self._coverage.found(link, self._bookkeeping.batch)
-        self._reconciler.note_gap(link.connection)
-        self._hangs.set_connection(link.connection, link.at, up=True)
+    def _on_connection_up(self, message: ConnectionUp) -> None:
+        self._coverage.connection_up(message, self._bookkeeping.batch)
+        self._reconciler.note_gap(message.connection)
+        self._hangs.set_connection(message.connection, message.at, up=True)
 
-    def _on_connection_down(self, link: ConnectionDown) -> None:
-        self._hangs.set_connection(link.connection, link.at, up=False)
-        self._coverage.lost(link, self._bookkeeping.batch)
-        self._reconciler.note_gap(link.connection)
+    def _on_connection_down(self, message: ConnectionDown) -> None:
+        self._hangs.set_connection(message.connection, message.at, up=False)
+        self._coverage.connection_down(message, self._bookkeeping.batch)
+        self._reconciler.note_gap(message.connection)

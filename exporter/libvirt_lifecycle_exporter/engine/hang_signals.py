@@ -16,7 +16,7 @@ EMULATOR: Final = "emulator"
 GUEST_AGENT: Final = "guest_agent"
 VCPU: Final = "vcpu"
 
-MISSES: Final = 3
+MISSED_PINGS: Final = 3
 """Consecutive pings that a guest agent must miss."""
 CONFIRM: Final = 1.0
 """Seconds between the two answers of libvirt that must agree on how long a client has waited for a monitor: a
@@ -46,35 +46,35 @@ def _emulator(
     signal: HangSignal, answer: ProbeAnswer, since: float, at: float, thresholds: HangThresholds
 ) -> str | None:
     if answer.outcome == "answered":
-        signal.seen = 0.0
-        return None if signal.hung_at is None else _again("its monitor answers", signal, at)
+        signal.first_seen = 0.0
+        return None if signal.hung_at is None else _recovered_message("its monitor answers", signal, at)
     if answer.outcome != "silent" or signal.hung_at is not None:
         return None
     began = at - answer.waited
-    if not signal.seen or abs(began - signal.since) > SAME_WAIT:
-        signal.seen, signal.since = at, began
-    if at - max(began, since) < thresholds.emulator or at - signal.seen < CONFIRM:
+    if not signal.first_seen or abs(began - signal.since) > SAME_WAIT:
+        signal.first_seen, signal.since = at, began
+    if at - max(began, since) < thresholds.emulator or at - signal.first_seen < CONFIRM:
         return None
-    client = answer.waiting_client or "somebody"
+    client = answer.waiting_client or "an unknown client"
     return f"its monitor has not answered for {answer.waited:.0f} s, held by {client}"
 
 
 def _agent(
-    signal: HangSignal, answer: ProbeAnswer, since: float, at: float, _patience: HangThresholds
+    signal: HangSignal, answer: ProbeAnswer, since: float, at: float, _thresholds: HangThresholds
 ) -> str | None:
     if answer.outcome == "answered":
-        signal.misses, signal.trusted = 0, True
-        return None if signal.hung_at is None else _again("its guest agent answers", signal, at)
+        signal.missed, signal.has_answered = 0, True
+        return None if signal.hung_at is None else _recovered_message("its guest agent answers", signal, at)
     if answer.outcome == "absent":
-        signal.misses, signal.trusted = 0, False
-    if answer.outcome != "silent" or not signal.trusted or signal.hung_at is not None:
+        signal.missed, signal.has_answered = 0, False
+    if answer.outcome != "silent" or not signal.has_answered or signal.hung_at is not None:
         return None
-    if not signal.misses:
+    if not signal.missed:
         signal.since = max(since, at - answer.waited)
-    signal.misses += 1
-    if signal.misses < MISSES:
+    signal.missed += 1
+    if signal.missed < MISSED_PINGS:
         return None
-    return f"its guest agent has not answered {signal.misses} times in {at - signal.since:.0f} s"
+    return f"its guest agent has not answered {signal.missed} times in {at - signal.since:.0f} s"
 
 
 def _vcpu(
@@ -84,34 +84,36 @@ def _vcpu(
     if answer.outcome != "answered":
         signal.restart()
         return None
-    gap, signal.newest = at - signal.newest, at
-    is_first = signal.ran < 0 or signal.since < since or not 0 <= gap <= window / SAMPLES * 2
-    moved = not is_first and answer.cpu_time != signal.ran
+    gap, signal.sampled_at = at - signal.sampled_at, at
+    is_first = signal.cpu_time < 0 or signal.since < since or not 0 <= gap <= window / SAMPLES * 2
+    moved = not is_first and answer.cpu_time != signal.cpu_time
     if is_first or moved:
-        signal.since, signal.ran, signal.misses = at, answer.cpu_time, 0
+        signal.since, signal.cpu_time, signal.missed = at, answer.cpu_time, 0
     else:
-        signal.misses += 1
+        signal.missed += 1
     if signal.hung_at is not None:
-        return _stirs(signal, at, window) if moved else None
-    if signal.misses < SAMPLES or at - signal.since < window:
+        return _runs_again(signal, at, window) if moved else None
+    if signal.missed < SAMPLES or at - signal.since < window:
         return None
     return f"no virtual CPU of it has run for {at - signal.since:.0f} s"
 
 
-def _stirs(signal: HangSignal, at: float, window: float) -> str | None:
+def _runs_again(signal: HangSignal, at: float, window: float) -> str | None:
     """A stalled guest may run once when a timer fires; running twice in a window means that it recovered."""
-    before, signal.stirred = signal.stirred, at
+    before, signal.last_ran = signal.last_ran, at
     if before is None or at - before > window:
         return None
-    signal.stirred = None
-    return _again("its virtual CPUs run", signal, at)
+    signal.last_ran = None
+    return _recovered_message("its virtual CPUs run", signal, at)
 
 
-def _again(who: str, signal: HangSignal, at: float) -> str:
+def _recovered_message(who: str, signal: HangSignal, at: float) -> str:
     return f"{who} again, after {max(0.0, at - signal.since):.0f} s"
 
 
-Judge = Callable[[HangSignal, ProbeAnswer, float, float, HangThresholds], str | None]
+Evaluator = Callable[[HangSignal, ProbeAnswer, float, float, HangThresholds], str | None]
 
-JUDGES: Final[Mapping[str, Judge]] = MappingProxyType({EMULATOR: _emulator, GUEST_AGENT: _agent, VCPU: _vcpu})
+EVALUATORS: Final[Mapping[str, Evaluator]] = MappingProxyType(
+    {EMULATOR: _emulator, GUEST_AGENT: _agent, VCPU: _vcpu}
+)
 """By signal: the function that evaluates an answer."""

@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 
 from libvirt_lifecycle_exporter.engine.hang_signals import (
     DEFAULT_THRESHOLDS,
+    EVALUATORS,
     GUEST_AGENT,
-    JUDGES,
     VCPU,
     HangThresholds,
 )
@@ -32,19 +32,19 @@ from libvirt_lifecycle_exporter.model.vocabulary import HANG_SIGNALS, HUNG, RECO
 
 WATCHDOG: Final = "watchdog"
 
-RUNS: Final = frozenset({"running", "blocked"})
+RUNNING_STATES: Final = frozenset({"running", "blocked"})
 EXCUSED: Final = frozenset({("running", "postcopy"), ("running", "postcopy_failed")})
 """Running domains whose silence proves nothing: part of their memory is still on another host. Pauses and
 shutdowns are states of their own."""
 
-RESTARTS: Final = frozenset(
+SILENCE_RESTARTS: Final = frozenset(
     {"started", "resumed", "suspended", "pmsuspended", "shutdown", "crashed", "rebooted", "stopped"}
 )
 """Events after which silence is measured from zero."""
-ENDS: Final = frozenset({"stopped", "started"})
+RUN_BOUNDARIES: Final = frozenset({"stopped", "started"})
 """Events that end a run, or begin another one (but for a wakeup)."""
-TELLS: Final = frozenset({HUNG, RECOVERED})
-HEALS: Final[Mapping[str, bool]] = MappingProxyType(
+HANG_EVENTS: Final = frozenset({HUNG, RECOVERED})
+WATCHDOG_RECOVERY: Final[Mapping[str, bool]] = MappingProxyType(
     {
         "rebooted": True,
         "resumed": True,
@@ -102,62 +102,62 @@ class Hangs:
         for answer in probed.answers:
             record = self._records.find(probed.connection, answer.uuid)
             if record is not None and record.domain is not None and record.domain.present:
-                found += self._judged(since, record, record.domain, probed, answer)
+                found += self._evaluate(since, record, record.domain, probed, answer)
         return found
 
     def apply(self, change: Transition) -> list[Transition]:
         """Apply a transition, and return those that follow from it. Call it for every counted transition."""
         record = self._records.get(change.connection, change.uuid)
-        if change.event in ENDS and change.reason != "wakeup":
+        if change.event in RUN_BOUNDARIES and change.reason != "wakeup":
             self._end(record, change)
-        elif change.event in TELLS:
-            _note(record, change)
-        if change.event in RESTARTS:
+        elif change.event in HANG_EVENTS:
+            _record_counted(record, change)
+        if change.event in SILENCE_RESTARTS:
             _restart(record, change.at)
-        if change.event in HEALS:
+        if change.event in WATCHDOG_RECOVERY:
             return self._watchdog(record, change)
         return []
 
-    def apply_agent_event(self, seen: Observation) -> list[Transition]:
+    def apply_agent_event(self, event: Observation) -> list[Transition]:
         """Apply AGENT_LIFECYCLE: a guest that closes the channel of its agent is alive."""
-        record = self._records.find(seen.connection, seen.uuid)
+        record = self._records.find(event.connection, event.uuid)
         signal = record.hang_signals.get(GUEST_AGENT) if record is not None else None
-        if signal is None or seen.event == CONNECTED:
+        if signal is None or event.event == CONNECTED:
             return []
-        signal.misses, signal.trusted = 0, False
+        signal.missed, signal.has_answered = 0, False
         if signal.hung_at is None:
             return []
         signal.hung_at = None
-        why = "the guest has closed the agent's channel, and so it is alive"
+        message = "the guest has closed the agent's channel, and so it is alive"
         return [
             Transition(
-                seen.at,
-                seen.connection,
-                seen.uuid,
-                seen.name,
-                seen.domain_id,
+                event.at,
+                event.connection,
+                event.uuid,
+                event.name,
+                event.domain_id,
                 RECOVERED,
                 GUEST_AGENT,
                 GUEST_AGENT,
                 -1,
                 "callback",
-                why,
+                message,
             )
         ]
 
     def tick(self, now: float) -> list[Transition]:
         """Return ``recovered`` for guests that have run long enough after their watchdog fired."""
         found = []
-        for record in list(self._records.healing.values()):
+        for record in list(self._records.recovering.values()):
             domain, signal = record.domain, record.hang_signals[WATCHDOG]
-            if domain is None or signal.healing is None or domain.state not in RUNS:
+            if domain is None or signal.recovering_since is None or domain.state not in RUNNING_STATES:
                 continue
-            signal.healing = min(signal.healing, now)  # the clock may have stepped back
-            if now - signal.healing >= self._thresholds.watchdog:
-                why = f"the guest has run on for {now - signal.healing:.0f} s"
-                signal.hung_at = signal.healing = None
-                del self._records.healing[record.key]
-                found.append(_of(domain, RECOVERED, WATCHDOG, now, why))
+            signal.recovering_since = min(signal.recovering_since, now)  # the clock may have stepped back
+            if now - signal.recovering_since >= self._thresholds.watchdog:
+                message = f"the guest has run on for {now - signal.recovering_since:.0f} s"
+                signal.hung_at = signal.recovering_since = None
+                del self._records.recovering[record.key]
+                found.append(_transition(domain, RECOVERED, WATCHDOG, now, message))
         return found
 
     def shift(self, jump: float) -> None:
@@ -184,20 +184,20 @@ class Hangs:
                 signal.hung_at = signal.since = at
                 if name == WATCHDOG:
                     # It is not known whether the guest was reset meanwhile, so it may recover by running.
-                    signal.healing = now
-                    self._records.healing[record.key] = record
+                    signal.recovering_since = now
+                    self._records.recovering[record.key] = record
 
     def signals(self, connection: str, uuid: str) -> tuple[str, ...]:
         """Return the signals by which a domain is hung now."""
         record = self._records.find(connection, uuid)
         return () if record is None else record.hung
 
-    def _judged(
+    def _evaluate(
         self, since: float, record: DomainRecord, domain: Domain, probed: ProbeResults, answer: ProbeAnswer
     ) -> Iterator[Transition]:
         at = probed.at
         signal = record.hang_signals.setdefault(probed.signal, HangSignal())
-        excused = domain.state not in RUNS or (domain.state, domain.reason) in EXCUSED
+        excused = domain.state not in RUNNING_STATES or (domain.state, domain.reason) in EXCUSED
         if excused and (answer.outcome != "answered" or probed.signal == VCPU):
             # Silence proves nothing now; an answer does.
             signal.restart()
@@ -205,25 +205,25 @@ class Hangs:
         # min(): a message from right before a jump of the wall clock may have come after it.
         record.silence_excused_until = min(record.silence_excused_until, at)
         since = max(min(since, at), record.silence_excused_until)
-        why = JUDGES[probed.signal](signal, answer, since, at, self._thresholds)
-        if why is None:
+        message = EVALUATORS[probed.signal](signal, answer, since, at, self._thresholds)
+        if message is None:
             return
         event = RECOVERED if signal.hung_at is not None else HUNG
         signal.hung_at = at if event == HUNG else None
-        yield _of(domain, event, probed.signal, at, why)
+        yield _transition(domain, event, probed.signal, at, message)
 
     def _watchdog(self, record: DomainRecord, change: Transition) -> list[Transition]:
         if change.event == WATCHDOG:
             signal = record.hang_signals.setdefault(WATCHDOG, HangSignal())
-            signal.healing = None
+            signal.recovering_since = None
             if signal.hung_at is not None:
                 return []
             signal.hung_at = signal.since = change.at
-            self._records.healing[record.key] = record
+            self._records.recovering[record.key] = record
             return [change._replace(event=HUNG, reason=WATCHDOG, detail=WATCHDOG, detail_code=-1)]
         now = record.hang_signals.get(WATCHDOG)
         if now is not None and now.hung_at is not None:
-            now.healing = change.at if HEALS[change.event] else None
+            now.recovering_since = change.at if WATCHDOG_RECOVERY[change.event] else None
         return []
 
     def _end(self, record: DomainRecord, change: Transition) -> None:
@@ -232,10 +232,10 @@ class Hangs:
             if change.event == "started" or signal.hung_at is None or signal.hung_at <= change.at:
                 del record.hang_signals[name]
         if WATCHDOG not in record.hang_signals:
-            self._records.healing.pop(record.key, None)
+            self._records.recovering.pop(record.key, None)
 
 
-def _note(record: DomainRecord, change: Transition) -> None:
+def _record_counted(record: DomainRecord, change: Transition) -> None:
     """Record a counted ``hung`` or ``recovered``; probes have recorded theirs already."""
     signal = record.hang_signals.setdefault(change.reason, HangSignal())
     if change.event == RECOVERED:
@@ -251,7 +251,7 @@ def _restart(record: DomainRecord, at: float) -> None:
         signal.restart()
 
 
-def _of(domain: Domain, event: str, signal: str, at: float, why: str) -> Transition:
+def _transition(domain: Domain, event: str, signal: str, at: float, message: str) -> Transition:
     return Transition(
         at,
         domain.connection,
@@ -263,5 +263,5 @@ def _of(domain: Domain, event: str, signal: str, at: float, why: str) -> Transit
         signal,
         -1,
         "probe",
-        why,
+        message,
     )

@@ -18,11 +18,11 @@ Pair = tuple[str, str]
 
 KINDS: Final = (CRASHED, HUNG, IO_ERROR, FAILED)
 
-HEALS: Final = frozenset({"started", "resumed"})
+WATCHDOG_RECOVERY: Final = frozenset({"started", "resumed"})
 """Events that close incidents: the domain runs."""
 
 HEALS_NOT: Final = frozenset({("started", "migrated"), ("resumed", "postcopy_failed")})
-"""Exceptions: the domain is still arriving, or part of its memory is on another host."""
+"""Exceptions: the domain is still is_incoming, or part of its memory is on another host."""
 
 LEAVES: Final = ("stopped", "migrated")
 """The domain runs on another host; this closes all incidents."""
@@ -117,7 +117,7 @@ def _is_healed(record: DomainRecord, one: Incident, change: Transition) -> bool:
         return False
     if change.event == "recovered":
         return one.kind == HUNG
-    return change.event in HEALS and pair not in HEALS_NOT
+    return change.event in WATCHDOG_RECOVERY and pair not in HEALS_NOT
 
 
 def _close(record: DomainRecord, one: Incident, at: float) -> Incident:

@@ -109,19 +109,19 @@ def infer_missed(known: Domain | None, found: DomainFacts | None, driver: str = 
     return [
         *_renamed(known, found),
         *_defined(known, found),
-        *_lived(known, found, driver),
+        *_run_changes(known, found, driver),
         *_undefined(known, found),
     ]
 
 
 def _appeared(found: DomainFacts) -> list[Pair]:
     pairs: list[Pair] = [("defined", "added")] if found.persistent else []
-    return pairs if found.state == INACTIVE else [*pairs, *_began(found)]
+    return pairs if found.state == INACTIVE else [*pairs, *_missed_start(found)]
 
 
 def _vanished(known: Domain) -> list[Pair]:
     pairs: list[Pair] = [] if known.state == INACTIVE else [("stopped", UNKNOWN)]
-    if known.rising:
+    if known.start_pending:
         pairs = [("started", UNKNOWN), ("stopped", UNKNOWN)]
     return [*pairs, ("undefined", "removed")] if known.persistent else pairs
 
@@ -138,23 +138,23 @@ def _undefined(known: Domain, found: DomainFacts) -> list[Pair]:
     return [("undefined", "removed")] if known.persistent and not found.persistent else []
 
 
-def _lived(known: Domain, found: DomainFacts, driver: str) -> list[Pair]:
+def _run_changes(known: Domain, found: DomainFacts, driver: str) -> list[Pair]:
     was, now = known.state != INACTIVE, found.state != INACTIVE
     if not was and not now:
         return _while_off(known, found.reason)
     if not was:
         # Its shutdown may have been reported already, when it was not known to run.
-        return _began(found, "shutdown" if known.is_ending(found.domain_id) else "running")
+        return _missed_start(found, "shutdown" if known.has_early_shutdown(found.domain_id) else "running")
     if not now:
         return [("stopped", STOPPED.get(found.reason, UNKNOWN))]
     if is_another_run(known, found, driver):
-        return [("stopped", UNKNOWN), *_began(found)]
-    return _moved(known.state, found)
+        return [("stopped", UNKNOWN), *_missed_start(found)]
+    return _state_changes(known.state, found)
 
 
 def _while_off(known: Domain, after: str) -> list[Pair]:
     """Shut off before and now: another reason means another end, and so another start."""
-    if known.rising:
+    if known.start_pending:
         return [("started", UNKNOWN), ("stopped", STOPPED.get(after, UNKNOWN))]
     if not known.confirmed or known.reason == after or after not in STOPPED:
         return []
@@ -162,7 +162,7 @@ def _while_off(known: Domain, after: str) -> list[Pair]:
     return [("stopped", after)] if after == "failed" else [("started", UNKNOWN), ("stopped", after)]
 
 
-def _began(found: DomainFacts, since: str = "running") -> list[Pair]:
+def _missed_start(found: DomainFacts, since: str = "running") -> list[Pair]:
     """A run whose start was missed; ``since``: the last reported state of it."""
     if (found.state, found.reason) == ("paused", "starting_up"):
         # Not yet: libvirt sends an event when it has started.
@@ -172,10 +172,10 @@ def _began(found: DomainFacts, since: str = "running") -> list[Pair]:
     if (found.state, found.reason) == ("paused", "migration"):
         # It is arriving; or it ran, and is migrating away.
         return [("started", UNKNOWN)]
-    return [("started", UNKNOWN), *_moved(since, found)]
+    return [("started", UNKNOWN), *_state_changes(since, found)]
 
 
-def _moved(before: str, found: DomainFacts) -> list[Pair]:
+def _state_changes(before: str, found: DomainFacts) -> list[Pair]:
     """From one state of a run to another."""
     if found.state == before:
         return []
@@ -187,19 +187,19 @@ def _moved(before: str, found: DomainFacts) -> list[Pair]:
     return [(event, reasons.get(found.reason, UNKNOWN))] if event else []
 
 
-_WITHIN: Final = frozenset({"suspended", "stopped", "shutdown", "crashed", "pmsuspended"})
+_RUN_EVENTS: Final = frozenset({"suspended", "stopped", "shutdown", "crashed", "pmsuspended"})
 """Events that only a started domain can send."""
-_ALONE: Final = frozenset({("shutdown", "host")})
+_WITHOUT_RUN: Final = frozenset({("shutdown", "host")})
 """Exception: libvirt 11 sends it also for an incoming migration that was refused."""
-_HALTS_ON: Final = frozenset({"migrated", "postcopy", "postcopy_failed", "guest_shutdown"})
+_REASONS_WHILE_PAUSED: Final = frozenset({"migrated", "postcopy", "postcopy_failed", "guest_shutdown"})
 """Reasons of a suspension that a paused domain may send."""
-_HALTED: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
+_LASTING_PAUSES: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
 """Reasons for a pause that ends only with a resumption or a stop."""
 
 
 def determines_state(change: Transition) -> bool:
     """Return whether this event determines the state of the domain, whatever was missed before it."""
-    return change.event in (*_WITHIN, "started") and (change.event, change.detail) not in _ALONE
+    return change.event in (*_RUN_EVENTS, "started") and (change.event, change.detail) not in _WITHOUT_RUN
 
 
 def infer_missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:
@@ -209,17 +209,21 @@ def infer_missed_before(known: Domain | None, change: Transition, driver: str = 
     starts and ends of runs are proved, and the end of a pause; not the beginning of a pause: a boot, too, is
     reported as a resumption first.
     """
-    within = change.event in _WITHIN or (change.event, change.detail) == ("started", "wakeup")
+    is_run_event = change.event in _RUN_EVENTS or (change.event, change.detail) == ("started", "wakeup")
     if known is None or not known.present or known.state == INACTIVE:
-        return [("started", UNKNOWN)] if within and (change.event, change.detail) not in _ALONE else []
-    another = is_another_id(known, change.domain_id, driver)
-    if within and another:
+        return (
+            [("started", UNKNOWN)]
+            if is_run_event and (change.event, change.detail) not in _WITHOUT_RUN
+            else []
+        )
+    is_other_run = is_another_id(known, change.domain_id, driver)
+    if is_run_event and is_other_run:
         return [("stopped", UNKNOWN), ("started", UNKNOWN)]
-    if another or (change.event == "started" and not within):
+    if is_other_run or (change.event == "started" and not is_run_event):
         return [("stopped", UNKNOWN)]
-    if change.event == "suspended" and change.detail not in _HALTS_ON:
-        halted = known.state == "paused" and known.reason in _HALTED
-        return [("resumed", UNKNOWN)] if halted else []
+    if change.event == "suspended" and change.detail not in _REASONS_WHILE_PAUSED:
+        was_paused = known.state == "paused" and known.reason in _LASTING_PAUSES
+        return [("resumed", UNKNOWN)] if was_paused else []
     return []
 
 

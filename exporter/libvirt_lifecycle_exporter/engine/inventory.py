@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from libvirt_lifecycle_exporter.engine.gaps import Gaps
+from libvirt_lifecycle_exporter.engine.coverage import ObservationGaps
 from libvirt_lifecycle_exporter.engine.inference import determines_state, infer_missed, infer_missed_before
 from libvirt_lifecycle_exporter.engine.record import Domain, Records
 from libvirt_lifecycle_exporter.engine.run_identity import merged
@@ -24,8 +24,8 @@ ADDED_DEFINED = InventoryChange("added", "defined")
 REMOVED_SHUTDOWN = InventoryChange("removed", "shutdown")
 REMOVED_UNDEFINED = InventoryChange("removed", "undefined")
 
-ENDING = AFTER_EVENT["shutdown", "host"]
-BEGINS = frozenset({"started", "resumed"})
+SHUTTING_DOWN = AFTER_EVENT["shutdown", "host"]
+FIRST_EVENTS = frozenset({"started", "resumed"})
 """Events that a transient domain begins with. Others may name one that never ran: libvirt 11 sends a lone
 shutdown/host for an incoming migration that was refused."""
 
@@ -35,7 +35,7 @@ class Update(NamedTuple):
 
     domain: Domain
     changes: list[InventoryChange]
-    left: str | None
+    old_name: str | None
     """The name that the domain no longer has."""
 
 
@@ -48,7 +48,7 @@ class Inventory:
         """By connection: whether all domains with a given name are known."""
         self._drivers: dict[str, str] = {}
         """The driver behind each connection."""
-        self._gaps = Gaps(self._records)
+        self._gaps = ObservationGaps(self._records)
 
     def find(self, connection: str, uuid: str) -> Domain | None:
         """Return a domain; None if it is not known."""
@@ -82,11 +82,11 @@ class Inventory:
     def note_listed(self, connection: str, began: int, at: float) -> None:
         """Record a complete listing. ``began``: the order at which it was requested; ``at``: Unix time."""
         self._listed[connection] = lambda _: True
-        self._gaps.listed(connection, began, at)
+        self._gaps.record_listing(connection, began, at)
 
     def note_gap(self, connection: str, order: int) -> None:
         """Record that events of the connection may have been missed up to ``order``."""
-        self._gaps.note(connection, order)
+        self._gaps.open_gap(connection, order)
 
     def note_driver(self, connection: str, driver: str) -> None:
         """Record the driver behind the connection."""
@@ -101,35 +101,39 @@ class Inventory:
         key = (change.connection, change.uuid)
         domain = self.find(*key)
         if domain is None or not domain.present:
-            hidden = self._is_covered(change) and self._gaps.may_hide_domains(change.connection, change.at)
-            return infer_missed_before(None, change) if hidden else []
-        hidden = self._gaps.may_hide(key, change.at) or (domain.rising and change.event != "shutdown")
+            may_be_missed = self._is_covered(change) and self._gaps.may_have_missed_domains(
+                change.connection, change.at
+            )
+            return infer_missed_before(None, change) if may_be_missed else []
+        may_be_missed = self._gaps.may_have_missed(key, change.at) or (
+            domain.start_pending and change.event != "shutdown"
+        )
         driver = self._drivers.get(change.connection, "")
-        return infer_missed_before(domain, change, driver) if hidden else []
+        return infer_missed_before(domain, change, driver) if may_be_missed else []
 
     def apply(self, change: Transition, order: int) -> Update:
         """Apply a transition with libvirt's own reason."""
         changes: list[InventoryChange] = []
         domain = self.find(change.connection, change.uuid)
         if domain is None or not domain.present:
-            domain = self._arrive(change, changes, domain)
-        domain.newest = order
-        left = domain.name if domain.name != change.name else None
+            domain = self._add(change, changes, domain)
+        domain.newest_order = order
+        old_name = domain.name if domain.name != change.name else None
         domain.name = change.name
         if determines_state(change):
-            self._gaps.told((change.connection, change.uuid), order)
-        self._move(domain, change)
+            self._gaps.record_event((change.connection, change.uuid), order)
+        self._enter_state(domain, change)
         if change.event == "defined":
             domain.persistent = True
         elif change.event == "undefined" and change.detail != "renamed":
             if domain.state == INACTIVE:
-                _leave(domain, change.at)
+                _remove(domain, change.at)
                 changes.append(REMOVED_UNDEFINED)
             domain.persistent = False
         elif change.event == "stopped" and domain.persistent is False:
-            _leave(domain, change.at)
+            _remove(domain, change.at)
             changes.append(REMOVED_SHUTDOWN)
-        return Update(domain, changes, left)
+        return Update(domain, changes, old_name)
 
     def adopt(self, connection: str, facts: DomainFacts, at: float) -> Update:
         """Take over a domain that existed before the first listing."""
@@ -141,37 +145,37 @@ class Inventory:
                 "" if facts.state == INACTIVE else hashlib.sha256(facts.uuid.encode()).hexdigest()[:16]
             )
             self._records.enter(domain)
-        elif domain.origin_open and not facts.persistent:
+        elif domain.origin_unknown and not facts.persistent:
             changes.append(ADDED_STARTED)
-        domain.origin_open = domain.rising = False
-        self._gaps.adopted((connection, facts.uuid))
+        domain.origin_unknown = domain.start_pending = False
+        self._gaps.record_adopted((connection, facts.uuid))
         domain.enter(facts.state, facts.reason, at)
         domain.run_evidence = NO_EVIDENCE
-        left = domain.name if domain.name != facts.name else None
+        old_name = domain.name if domain.name != facts.name else None
         domain.name = facts.name
         self.refine(domain, facts, None)
-        return Update(domain, changes, left)
+        return Update(domain, changes, old_name)
 
-    def depart(self, domain: Domain, at: float) -> list[InventoryChange]:
+    def remove_unlisted(self, domain: Domain, at: float) -> list[InventoryChange]:
         """Remove a domain that was never listed."""
-        _leave(domain, at)
-        return [REMOVED_SHUTDOWN] if domain.state == INACTIVE and domain.origin_open else []
+        _remove(domain, at)
+        return [REMOVED_SHUTDOWN] if domain.state == INACTIVE and domain.origin_unknown else []
 
     @staticmethod
-    def align(domain: Domain, facts: DomainFacts, at: float) -> None:
+    def enter_reported_state(domain: Domain, facts: DomainFacts, at: float) -> None:
         """Enter the state that libvirt reports, after the missed transitions were applied."""
         if domain.state != facts.state:
             domain.enter(facts.state, facts.reason, at)
 
-    def agree(self, domain: Domain, look: Lookup) -> bool:
+    def apply_consistent(self, domain: Domain, look: Lookup) -> bool:
         """Apply an answer that contradicts nothing; return whether anything changed."""
-        self._gaps.answered((look.connection, look.uuid), look.began, look.at)
+        self._gaps.record_answer((look.connection, look.uuid), look.began, look.at)
         if look.facts is not None:
             return self.refine(domain, look.facts, look.details)
         if not domain.present:
             return False
         # An event named a domain that never existed.
-        _leave(domain, look.at)
+        _remove(domain, look.at)
         return True
 
     @staticmethod
@@ -202,44 +206,44 @@ class Inventory:
         return change.connection in self._listed and self._listed[change.connection](change.name)
 
     @staticmethod
-    def _move(domain: Domain, change: Transition) -> None:
+    def _enter_state(domain: Domain, change: Transition) -> None:
         """Enter the state that the transition leads to."""
         after = state_after(change.event, change.detail)
         if after is None:
             return
         if domain.state == INACTIVE != after[0]:
-            is_sure = determines_state(change) or domain.origin_open
-            if change.event == "shutdown" and (domain.rising or not is_sure):
+            is_sure = determines_state(change) or domain.origin_unknown
+            if change.event == "shutdown" and (domain.start_pending or not is_sure):
                 # The start is reported later, or was missed; or the domain never started.
-                domain.ending = change.domain_id
+                domain.early_shutdown_id = change.domain_id
                 return
             if not is_sure:
                 # The domain is starting, and an event will say so; or it never starts.
-                domain.rising, domain.ending, domain.run_id = True, -1, run_id(change)
+                domain.start_pending, domain.early_shutdown_id, domain.run_id = True, -1, run_id(change)
                 return
-            if not domain.rising:
+            if not domain.start_pending:
                 domain.run_id = run_id(change)
         if change.event in ("started", "stopped"):
             # What identifies one run says nothing about the next run.
             domain.run_evidence = NO_EVIDENCE
-        if change.event == "started" and domain.is_ending(change.domain_id):
-            after = ENDING
-        domain.rising, domain.ending = False, -1
+        if change.event == "started" and domain.has_early_shutdown(change.domain_id):
+            after = SHUTTING_DOWN
+        domain.start_pending, domain.early_shutdown_id = False, -1
         domain.enter(*after, change.at)
         domain.domain_id = change.domain_id
 
-    def _arrive(self, change: Transition, changes: list[InventoryChange], former: Domain | None) -> Domain:
+    def _add(self, change: Transition, changes: list[InventoryChange], previous: Domain | None) -> Domain:
         """Create a domain for a transition of a domain that is not known or was removed."""
         domain = Domain(change.connection, change.uuid, change.name, INACTIVE, "unknown", change.at)
-        domain.details = former.details if former else None
+        domain.details = previous.details if previous else None
         self._records.enter(domain)
-        self._gaps.adopted((change.connection, change.uuid))
+        self._gaps.record_adopted((change.connection, change.uuid))
         if change.event == "defined":
             if change.detail != "renamed":
                 changes.append(ADDED_DEFINED)
         elif not self._is_covered(change):
-            domain.origin_open = True
-        elif change.event in BEGINS:
+            domain.origin_unknown = True
+        elif change.event in FIRST_EVENTS:
             # All persistent domains are known, so this one is transient.
             changes.append(ADDED_STARTED)
             domain.persistent = False
@@ -259,7 +263,7 @@ def _answered(domain: Domain) -> tuple[object, ...]:
     )
 
 
-def _leave(domain: Domain, at: float) -> None:
+def _remove(domain: Domain, at: float) -> None:
     domain.present = False
     domain.removed_at = at
 

@@ -64,7 +64,7 @@ class Reconciler:
             return False
         key = (change.connection, change.uuid)
         known = self._inventory.find(*key)
-        answer = self._contradictions.pending(key, known.newest if known is not None else 0)
+        answer = self._contradictions.pending(key, known.newest_order if known is not None else 0)
         if answer is not None and precedes(answer.facts, change):
             # An event that explains the answer would have arrived before this event.
             self._accept(answer, order)
@@ -77,11 +77,11 @@ class Reconciler:
         # Events between the boot and now were missed, also those of domains whose stop is counted here.
         self._inventory.note_gap(seen.connection, seen.order)
         for domain in self._inventory.of(seen.connection):
-            if not domain.present or (domain.state == INACTIVE and not domain.rising):
+            if not domain.present or (domain.state == INACTIVE and not domain.start_pending):
                 continue
             who = (seen.connection, domain.uuid, domain.name, domain.domain_id)
             stop = Transition(seen.at, *who, "stopped", UNKNOWN, UNKNOWN, -1, "reconcile", HOST_REBOOTED)
-            if domain.rising:
+            if domain.start_pending:
                 self._infer(stop._replace(event="started", message=""), seen.order)
             self._infer(stop, seen.order)
 
@@ -98,7 +98,7 @@ class Reconciler:
         self._filter_scope.listed(connection, snapshot.at, wanted, self._bookkeeping.batch)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
-                self._bookkeeping.requests.look(connection, domain.uuid)
+                self._bookkeeping.requests.look_up(connection, domain.uuid)
 
     def apply_lookup(self, look: Lookup) -> None:
         """Process an answer about one domain."""
@@ -120,9 +120,9 @@ class Reconciler:
         """Request the domains with a contradiction again, when it is time."""
         for connection, uuids in self._contradictions.ask(self._draw_order(), now, self._turns()).items():
             if len(uuids) > MANY:
-                self._bookkeeping.requests.snapshots.add(connection)
+                self._bookkeeping.requests.listings.add(connection)
             else:
-                self._bookkeeping.requests.looks[connection].update(dict.fromkeys(uuids))
+                self._bookkeeping.requests.lookups[connection].update(dict.fromkeys(uuids))
 
     def _is_comparable(self, look: Lookup) -> bool:
         """Return whether the domain would be known if it had existed before."""
@@ -145,14 +145,14 @@ class Reconciler:
         if domain is None or self._is_stale(look):
             return
         self._contradictions.clear((look.connection, look.uuid))
-        self._bookkeeping.lose(domain, look.at)
+        self._bookkeeping.drop_filtered(domain, look.at)
 
     def _is_stale(self, look: Lookup) -> bool:
         """Return whether something newer than this answer is known; then request the domain again."""
         domain = self._inventory.find(look.connection, look.uuid)
-        if domain is None or domain.newest <= look.began:
+        if domain is None or domain.newest_order <= look.began:
             return False
-        self._bookkeeping.requests.look(look.connection, look.uuid)
+        self._bookkeeping.requests.look_up(look.connection, look.uuid)
         return True
 
     def _adopt(self, look: Lookup) -> None:
@@ -161,9 +161,11 @@ class Reconciler:
             return
         domain, facts = self._inventory.find(look.connection, look.uuid), first_facts(look.facts)
         if facts is not None:
-            self._bookkeeping.tell(self._inventory.adopt(look.connection, facts, look.at), look.at)
+            self._bookkeeping.update_domain(self._inventory.adopt(look.connection, facts, look.at), look.at)
         elif domain is not None:
-            self._bookkeeping.tell(Update(domain, self._inventory.depart(domain, look.at), None), look.at)
+            self._bookkeeping.update_domain(
+                Update(domain, self._inventory.remove_unlisted(domain, look.at), None), look.at
+            )
 
     def _compare(self, look: Lookup) -> None:
         """Process an answer that refines what is known, or proves what was missed."""
@@ -174,14 +176,14 @@ class Reconciler:
         if not self._inventory.infer_missed(*key, look.facts):
             self._contradictions.clear(key)
         else:
-            newest = domain.newest if domain is not None else 0
+            newest = domain.newest_order if domain is not None else 0
             now, turn = self._clock(), self._turns()
-            if not self._contradictions.confirm(look, newest=newest, now=now, turn=turn):
+            if not self._contradictions.confirm(look, newest_order=newest, now=now, turn=turn):
                 return
             self._accept(look, look.began)
         known = self._inventory.find(*key)
-        if known is not None and self._inventory.agree(known, look):
-            self._bookkeeping.tell(Update(known, [], None), look.at)
+        if known is not None and self._inventory.apply_consistent(known, look):
+            self._bookkeeping.update_domain(Update(known, [], None), look.at)
 
     def _accept(self, look: Lookup, order: int) -> None:
         """Count what must have happened before this answer."""
@@ -200,25 +202,25 @@ class Reconciler:
             )
         domain = self._inventory.find(*key)
         if domain is not None and look.facts is not None:
-            self._inventory.align(domain, look.facts, look.at)
+            self._inventory.enter_reported_state(domain, look.facts, look.at)
 
     def _infer(self, change: Transition, order: int) -> None:
         """Count a transition that was not observed."""
         whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
         known = self._inventory.find(change.connection, change.uuid)
-        if known is not None and whole.domain_id <= 0 < known.ending:
+        if known is not None and whole.domain_id <= 0 < known.early_shutdown_id:
             # A stopped domain has no id. After a shutdown event, it is that run that stopped.
-            whole = whole._replace(domain_id=known.ending)
-        is_ending = known is not None and known.is_ending(whole.domain_id)
+            whole = whole._replace(domain_id=known.early_shutdown_id)
+        has_early_shutdown = known is not None and known.has_early_shutdown(whole.domain_id)
         waiting = self._classifier.close_verdict(change.connection, change.uuid)
-        if is_ending and whole.event == "started":
+        if has_early_shutdown and whole.event == "started":
             # The open verdict is the shutdown of this run, which began before that.
             whole = whole._replace(at=min([whole.at, *(one.at for one in waiting)]))
         else:
             self._bookkeeping.count(waiting)
             waiting = []
-        self._bookkeeping.tell(self._inventory.apply(whole, order), whole.at)
-        if whole.event in ("started", "stopped") and not is_ending:
+        self._bookkeeping.update_domain(self._inventory.apply(whole, order), whole.at)
+        if whole.event in ("started", "stopped") and not has_early_shutdown:
             # Observations of one run say nothing about another run.
             self._classifier.forget_run(whole.connection, whole.uuid)
         self._bookkeeping.count([whole, *waiting])

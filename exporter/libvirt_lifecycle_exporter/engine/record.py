@@ -66,15 +66,15 @@ class Domain:
     details: DomainDetails | None = None
     present: bool = True
     removed_at: float = 0.0
-    newest: int = 0
+    newest_order: int = 0
     """The order of the newest observation about it."""
-    origin_open: bool = False
+    origin_unknown: bool = False
     """Whether it is still open if this domain is new (added) or was there before the exporter looked."""
     run_id: str = ""
     """Names this run, from start to stop, in the journal."""
-    rising: bool = False
+    start_pending: bool = False
     """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
-    ending: int = -1
+    early_shutdown_id: int = -1
     """libvirt's number of the run that was told to shut down before it was told to have begun."""
     run_evidence: RunEvidence = NO_EVIDENCE
     """What identifies the current run besides its id."""
@@ -97,9 +97,9 @@ class Domain:
             self.removed_at,
         )
 
-    def is_ending(self, domain_id: int) -> bool:
+    def has_early_shutdown(self, domain_id: int) -> bool:
         """Tell whether this very run was told to shut down already, though not to have begun."""
-        return 0 < self.ending == domain_id
+        return 0 < self.early_shutdown_id == domain_id
 
     def enter(self, state: str, reason: str, at: float) -> None:
         """Note the state it is in now."""
@@ -112,16 +112,16 @@ class Domain:
 class RunObservations:
     """What was observed of the current run of a domain; ``classify`` decides by it why the run ends."""
 
-    newest: int = 0
+    newest_order: int = 0
     """The order of the newest transition that said something about the run."""
-    arriving: bool = False
+    is_incoming: bool = False
     """Whether the domain is an incoming migration that has not arrived."""
-    ran: bool = False
-    told: str = ""
+    has_run: bool = False
+    shutdown_reason: str = ""
     """The reason of the last shutdown event."""
-    told_of: int = -1
+    shutdown_domain_id: int = -1
     """libvirt's id of the run that the last shutdown event was about."""
-    unfed: float | None = None
+    watchdog_fired_at: float | None = None
     """When a watchdog whose action is poweroff fired."""
 
 
@@ -130,7 +130,7 @@ class OpenVerdict(NamedTuple):
 
     order: int
     change: Transition
-    otherwise: str
+    default_reason: str
     """The reason if no answer of libvirt proves another one."""
     since: float
     """When the wait began. Follows jumps of the wall clock."""
@@ -140,7 +140,7 @@ class OpenVerdict(NamedTuple):
 class Contradiction:
     """An answer of libvirt that contradicts what is known, and waits for confirmation."""
 
-    newest: int
+    newest_order: int
     """The order of the newest observation of the domain at that time."""
     answer: Lookup
     since: float
@@ -158,37 +158,37 @@ class HangSignal:
     """Since when the domain is hung by this signal; None: it is not."""
     since: float = 0.0
     """When the silence began."""
-    seen: float = 0.0
+    first_seen: float = 0.0
     """When the silence was first observed; emulator."""
-    misses: int = 0
+    missed: int = 0
     """Missed answers in a row; guest agent."""
-    trusted: bool = False
+    has_answered: bool = False
     """Whether the guest agent has answered in this run."""
-    ran: int = -1
+    cpu_time: int = -1
     """CPU time of all virtual CPUs at the newest sample; nanoseconds."""
-    newest: float = 0.0
+    sampled_at: float = 0.0
     """When the virtual CPUs were sampled last."""
-    stirred: float | None = None
+    last_ran: float | None = None
     """When a guest that is hung by its virtual CPUs ran a little."""
-    healing: float | None = None
+    recovering_since: float | None = None
     """Since when a guest whose watchdog fired has run on."""
 
     def shift(self, jump: float) -> None:
         """Follow a jump of the wall clock, in seconds."""
         self.since += jump
-        self.newest += jump
-        if self.seen:
-            self.seen += jump
+        self.sampled_at += jump
+        if self.first_seen:
+            self.first_seen += jump
         if self.hung_at is not None:
             self.hung_at += jump
-        if self.stirred is not None:
-            self.stirred += jump
-        if self.healing is not None:
-            self.healing += jump
+        if self.last_ran is not None:
+            self.last_ran += jump
+        if self.recovering_since is not None:
+            self.recovering_since += jump
 
     def restart(self) -> None:
         """Measure silence from zero."""
-        self.seen, self.misses, self.ran, self.stirred = 0.0, 0, -1, None
+        self.first_seen, self.missed, self.cpu_time, self.last_ran = 0.0, 0, -1, None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -264,7 +264,7 @@ class Records:
         """The records with an open verdict, in the order in which they were opened."""
         self.under_review: dict[Key, DomainRecord] = {}
         """The records with a contradiction, in the order in which they came up."""
-        self.healing: dict[Key, DomainRecord] = {}
+        self.recovering: dict[Key, DomainRecord] = {}
         """The records whose watchdog signal is hung: the guest may run on and recover."""
 
     def __len__(self) -> int:
@@ -297,7 +297,7 @@ class Records:
     def drop(self, connection: str, uuid: str) -> None:
         """Forget a domain. A record with an open verdict stays until the verdict is given."""
         record = self._records.pop((connection, uuid), None)
-        for index in (self._unlisted, self.under_review, self.healing):
+        for index in (self._unlisted, self.under_review, self.recovering):
             index.pop((connection, uuid), None)
         if record is not None and record.verdict is not None:
             self._records[connection, uuid] = self.open_verdicts[connection, uuid] = DomainRecord(
