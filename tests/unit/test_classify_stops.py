@@ -134,7 +134,7 @@ class TestDoubt:
         assert scene.waits().last == "stopped/crashed"
 
     def test_too_many_open_verdicts_are_given_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "MEMORY", 10)
+        monkeypatch.setattr(module, "MAX_OPEN_VERDICTS", 10)
         diagnosis, told = Classifier(), []
         for number in range(30):
             told += see(diagnosis, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted")

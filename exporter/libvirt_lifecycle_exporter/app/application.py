@@ -68,7 +68,7 @@ class App:
         self._asked_to_reload = False
         self._access = access
         self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
-        self._inbox = MessageQueue(settings.queue_size)
+        self._message_queue = MessageQueue(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._metrics = MetricsStore(labels, settings.hang_signals)
         series = SeriesBudget(settings.series_limit, settings.series_ttl, settings.hang_signals)
@@ -81,7 +81,7 @@ class App:
             opening=OpenLimits(timeout=settings.connect_timeout),
         )
         self._connections = [
-            Connection(target.label, target.uri, self._inbox, keep, threads=self.threads)
+            Connection(target.label, target.uri, self._message_queue, keep, threads=self.threads)
             for target in settings.targets
         ]
         names = DomainFilter(settings.domain_include, settings.domain_exclude)
@@ -92,7 +92,7 @@ class App:
             for probe in create_probes(
                 target.uri,
                 connection,
-                self._inbox,
+                self._message_queue,
                 probe_duration.labels,
                 passes=names.passes,
                 settings=settings,
@@ -119,7 +119,7 @@ class App:
                     settings, self._journal, tracing, self.threads, self._clock.removal_time
                 )
         self._worker = Worker(
-            self._inbox,
+            self._message_queue,
             self._metrics,
             self._journal,
             {connection.label: connection for connection in self._connections},
@@ -136,7 +136,7 @@ class App:
         )
         own, duration = registry(
             ExporterCollector(
-                self._inbox,
+                self._message_queue,
                 self._metrics,
                 series,
                 self._journal,

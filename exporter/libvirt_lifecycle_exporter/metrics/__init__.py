@@ -1,9 +1,8 @@
-"""The exposition: every metric name, every series, and their limit.
+"""The exposition: every metric name and every series. The engine decides which series exist.
 
 * ``families``                               the table of all ``libvirt_*`` metrics; their names are API
 * ``store``                                  all series of domains and connections; entry point
 * ``domain_series``, ``connection_series``   the series of one domain, of one connection
-* ``series_budget``                          the series limit
 * ``exposition``                             text format and OpenMetrics, rendered incrementally
 * ``self_metrics``                           the exporter's own metrics
 
