@@ -142,7 +142,7 @@ def check_state_of_version_4(state: SavedState) -> None:
         ("db", "shutdown"),
     }
     assert state.watched_until == {HERE: 1_700_000_009.0}
-    assert state.folded == {(HERE, "spare")}
+    assert state.aggregated == {(HERE, "spare")}
     assert state.scopes == {HERE: Scope(".*", "")}
     assert state.hosts == {HERE: HostRecord("boot-1", 0.0)}
     assert state.clock == ClockRecord("boot-1", 1000.0, 1000.0, 3600.0)

@@ -158,7 +158,7 @@ def test_what_came_and_went_without_series_leaves_nothing_behind(life: Life) -> 
         life.feed(lifecycle("started", "booted", name=name), lifecycle("stopped", "failed", name=name))
         life.later()
     life.later(2e12)
-    assert life.memory().folded == frozenset()
+    assert life.memory().aggregated == frozenset()
     assert names(life.sink) == {"first", "_other"}
 
 

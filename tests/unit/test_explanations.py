@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.explanations import FRESH, LEADS_TO, MOST, Explanations
+from libvirt_lifecycle_exporter.engine.explanations import LEADS_TO, MAX_CAUSES, MAX_DELAY, Explanations
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
@@ -73,7 +73,7 @@ def test_several_disks_are_told_each_once() -> None:
 
 def test_a_storm_of_errors_is_bounded() -> None:
     disks = [io_error(f"/images/{number}: enospc") for number in range(1000)]
-    assert message(*disks, paused()).split("; ") == [one.message for one in disks[-MOST:]]
+    assert message(*disks, paused()).split("; ") == [one.message for one in disks[-MAX_CAUSES:]]
 
 
 def test_paths_of_any_length_are_bounded() -> None:
@@ -96,8 +96,8 @@ def test_paths_of_any_length_are_bounded() -> None:
         (io_error()._replace(connection="other"), paused()),
         (io_error()._replace(domain_id=2), paused()),
         (io_error(""), paused()),
-        (io_error(at=1000.0), paused(at=1000.0 + FRESH + 0.1)),
-        (io_error(at=1000.0), paused(at=1000.0 - FRESH - 0.1)),
+        (io_error(at=1000.0), paused(at=1000.0 + MAX_DELAY + 0.1)),
+        (io_error(at=1000.0), paused(at=1000.0 - MAX_DELAY - 0.1)),
         (io_error(), transition("resumed", "unpaused"), paused()),
         (io_error(), paused(), paused()),
     ],
@@ -162,6 +162,6 @@ def test_only_the_message_of_a_pause_changes(told: list[Transition]) -> None:
             for one in told[:number]
             if (one.uuid, one.domain_id) == (change.uuid, change.domain_id)
             and LEADS_TO.get((one.event, one.detail_code)) == (change.event, change.reason)
-            and abs(one.at - change.at) <= FRESH
+            and abs(one.at - change.at) <= MAX_DELAY
         }
         assert set(explained.message.split("; ")) <= near

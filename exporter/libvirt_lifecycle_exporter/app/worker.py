@@ -78,10 +78,10 @@ class Worker:
         self._stop_by = float("inf")
         self._thread = SupervisedThread(self._threads, WORKER, "worker", self._run, self._stopping)
 
-    def restore(self, memory: SavedState) -> None:
+    def restore(self, saved: SavedState) -> None:
         """Load what was known before a restart. Call it before ``start``."""
         with self._threads.guard(WORKER):
-            state, changes = self._engine.restore(memory)
+            state, changes = self._engine.restore(saved)
             self._metrics.restore(state, self._series.names())
             self._apply(changes)
 

@@ -118,7 +118,7 @@ class Bookkeeping:
                 self._add_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
         for domain in self._stops.written(self.batch.domains.values()):
             self.batch.touch(domain)
-        self.batch.folded.update(self._series.take_aggregation_changes())
+        self.batch.aggregated.update(self._series.take_aggregation_changes())
 
     def collect(self) -> tuple[ChangeBatch, Requests]:
         """Return the changes and the requests since the last call. Raises nothing."""

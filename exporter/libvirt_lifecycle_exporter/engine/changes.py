@@ -193,7 +193,7 @@ class ChangeBatch:
         """Domains that are forgotten, before anything new became known."""
         self.expired: list[Name] = []
         """Names whose series expired, before anything was counted."""
-        self.folded: dict[Name, bool] = {}
+        self.aggregated: dict[Name, bool] = {}
         """Names that lost their own series to the series limit (True), or got some (False)."""
         self.watched_until: dict[str, float] = {}
         """Until when no event of a connection was missed; Unix time, seconds."""
@@ -218,7 +218,7 @@ class ChangeBatch:
             or self.messages
             or self.forgotten
             or self.expired
-            or self.folded
+            or self.aggregated
             or self.watched_until
             or self.scopes
             or self.hosts

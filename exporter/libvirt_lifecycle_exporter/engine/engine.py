@@ -104,7 +104,7 @@ class Engine:
         """
         jump = self._restore_clock(state)
         here = self._filter_scope.restore(state.only(self._coverage.names()))
-        self._inventory.restore(here.domains, self._filter_scope.before(here))
+        self._inventory.restore(here.domains, self._filter_scope.previously_listed(here))
         for connection in here.watched_until:
             self._inventory.note_gap(connection, self._draw_order())
         changes = self._bookkeeping.restore(here, self._clock())
@@ -121,7 +121,7 @@ class Engine:
     def state(self, counts: dict[CountKey, tuple[int, float]], totals: dict[TotalKey, float]) -> SavedState:
         """Return the current state as the journal stores it, with these counters."""
         domains, incidents = self._bookkeeping.written()
-        return self._filter_scope.remember(
+        return self._filter_scope.with_excluded(
             SavedState(
                 counts,
                 totals,

@@ -1,6 +1,7 @@
 """Explains a pause or stop by the events that libvirt sent right before it.
 
-Invariants: a cause explains one effect, of the same run, within ``FRESH`` seconds. Only ``message`` changes.
+Invariants: a cause explains one effect, of the same run, within ``MAX_DELAY`` seconds. Only ``message``
+changes.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,11 @@ from libvirt_lifecycle_exporter.model.text import plain
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS, WATCHDOG_ACTIONS
 
-FRESH: Final = 5.0
+MAX_DELAY: Final = 5.0
 """The longest time from a cause to its effect, seconds: libvirt sends both for one message of the
 emulator."""
 
-MOST: Final = 4
+MAX_CAUSES: Final = 4
 """The most causes in one message: on a full file system, several disks may fail at once."""
 
 LEADS_TO: Final[Mapping[tuple[str, int], tuple[str, str]]] = MappingProxyType(
@@ -29,7 +30,7 @@ LEADS_TO: Final[Mapping[tuple[str, int], tuple[str, str]]] = MappingProxyType(
 """(event, number of the action) -> the (event, reason) that follows."""
 
 _EFFECTS: Final = frozenset(LEADS_TO.values())
-_OVER: Final = "resumed"
+_RESUMED: Final = "resumed"
 """After this event, earlier events explain nothing. (A start needs no row: it has another id.)"""
 
 
@@ -44,10 +45,10 @@ class Explanations:
         if (change.event, change.detail_code) in LEADS_TO:
             record = self._records.get(change.connection, change.uuid)
             others = [one for one in record.causes if one.message != change.message]
-            record.causes = [*others, change][-2 * MOST :]
+            record.causes = [*others, change][-2 * MAX_CAUSES :]
             return change
         is_effect = (change.event, change.reason) in _EFFECTS
-        if change.event != _OVER and not is_effect:
+        if change.event != _RESUMED and not is_effect:
             return change
         known = self._records.find(change.connection, change.uuid)
         if known is None or not known.causes:
@@ -55,14 +56,14 @@ class Explanations:
         causes, known.causes = known.causes, []
         if not is_effect:
             return change
-        messages = dict.fromkeys(one.message for one in causes if one.message and _led(one, change))
-        return change._replace(message=change.message or plain("; ".join([*messages][-MOST:])))
+        messages = dict.fromkeys(one.message for one in causes if one.message and _is_cause_of(one, change))
+        return change._replace(message=change.message or plain("; ".join([*messages][-MAX_CAUSES:])))
 
 
-def _led(cause: Transition, effect: Transition) -> bool:
+def _is_cause_of(cause: Transition, effect: Transition) -> bool:
     return (
         LEADS_TO[cause.event, cause.detail_code] == (effect.event, effect.reason)
         and cause.domain_id == effect.domain_id
         # abs(): the clock may have stepped back in between.
-        and abs(effect.at - cause.at) <= FRESH
+        and abs(effect.at - cause.at) <= MAX_DELAY
     )

@@ -29,72 +29,72 @@ class FilterScope:
         self._scope = names.scope
         self._scopes: dict[str, Scope] = {}
         """By connection: the filter at its last listing."""
-        self._left: SavedState = NOTHING
+        self._excluded: SavedState = NOTHING
         """The state of domains that the filter passed before and does not now."""
-        self._gone: frozenset[tuple[str, str]] = frozenset()
+        self._excluded_keys: frozenset[tuple[str, str]] = frozenset()
         """The keys of those domains: connection, uuid."""
 
-    def restore(self, memory: SavedState) -> SavedState:
+    def restore(self, state: SavedState) -> SavedState:
         """Load the state from before a restart; return the part that the filter passes."""
-        self._scopes = dict(memory.scopes)
-        gone = self._gone = frozenset(
-            (domain.connection, domain.uuid) for domain in memory.domains if not self.passes(domain.name)
+        self._scopes = dict(state.scopes)
+        excluded = self._excluded_keys = frozenset(
+            (domain.connection, domain.uuid) for domain in state.domains if not self.passes(domain.name)
         )
 
-        def stays(one: Domain | Incident) -> bool:
-            return self.passes(one.name) and (one.connection, one.uuid) not in gone
+        def is_included(one: Domain | Incident) -> bool:
+            return self.passes(one.name) and (one.connection, one.uuid) not in excluded
 
-        self._left = NOTHING._replace(
-            domains=[one for one in memory.domains if not stays(one)],
-            incidents=[one for one in memory.incidents if not stays(one)],
-            folded=frozenset(name for name in memory.folded if not self.passes(name[1])),
+        self._excluded = NOTHING._replace(
+            domains=[one for one in state.domains if not is_included(one)],
+            incidents=[one for one in state.incidents if not is_included(one)],
+            aggregated=frozenset(name for name in state.aggregated if not self.passes(name[1])),
         )
-        return memory._replace(
-            counts={key: n for key, n in memory.counts.items() if key[1] == OTHER or self.passes(key[1])},
-            domains=[one for one in memory.domains if stays(one)],
-            incidents=[one for one in memory.incidents if stays(one)],
-            folded=memory.folded - self._left.folded,
+        return state._replace(
+            counts={key: n for key, n in state.counts.items() if key[1] == OTHER or self.passes(key[1])},
+            domains=[one for one in state.domains if is_included(one)],
+            incidents=[one for one in state.incidents if is_included(one)],
+            aggregated=state.aggregated - self._excluded.aggregated,
         )
 
-    def before(self, memory: SavedState) -> Mapping[str, Passes]:
+    def previously_listed(self, state: SavedState) -> Mapping[str, Passes]:
         """Return, for each listed connection, whether all domains with a given name were known."""
-        known = {(domain.connection, domain.name) for domain in memory.domains}
+        known = {(domain.connection, domain.name) for domain in state.domains}
         return {
-            connection: _passes(memory.scopes.get(connection))
+            connection: _passes(state.scopes.get(connection))
             or (lambda name, connection=connection: (connection, name) in known)  # type: ignore[misc]
-            for connection in memory.watched_until
+            for connection in state.watched_until
         }
 
-    def remember(self, memory: SavedState) -> SavedState:
+    def with_excluded(self, state: SavedState) -> SavedState:
         """Add the state of the domains that the filter does not pass, which outlives a restart too."""
-        return memory._replace(
-            domains=[*memory.domains, *self._left.domains],
-            incidents=[*memory.incidents, *self._left.incidents],
-            folded=memory.folded | self._left.folded,
+        return state._replace(
+            domains=[*state.domains, *self._excluded.domains],
+            incidents=[*state.incidents, *self._excluded.incidents],
+            aggregated=state.aggregated | self._excluded.aggregated,
             scopes=dict(self._scopes),
         )
 
-    def has_left(self, connection: str, uuid: str) -> bool:
+    def is_excluded(self, connection: str, uuid: str) -> bool:
         """Return whether the filter passed the domain before a restart and does not now."""
-        return (connection, uuid) in self._gone
+        return (connection, uuid) in self._excluded_keys
 
-    def listed(self, connection: str, at: float, found: Collection[str], batch: ChangeBatch) -> None:
+    def record_listing(self, connection: str, at: float, found: Collection[str], batch: ChangeBatch) -> None:
         """Record a listing and drop the domains that are not in it. ``found``: UUIDs; ``at``: Unix time."""
         if self._scopes.get(connection) != self._scope:
             self._scopes[connection] = batch.scopes[connection] = self._scope
-        left = self._left.only([connection])
-        for domain in left.domains:
+        excluded = self._excluded.only([connection])
+        for domain in excluded.domains:
             if domain.uuid not in found:
                 batch.forget(domain)
-        for one in left.incidents:
+        for one in excluded.incidents:
             # The end of the incident will not be observed.
             batch.add(IncidentClosed(one._replace(closed_at=max(at, one.opened_at))))
-        batch.folded.update(dict.fromkeys(left.folded, False))
-        others = {domain.connection for domain in self._left.domains}
-        others |= {incident.connection for incident in self._left.incidents}
-        others |= {name[0] for name in self._left.folded}
-        self._left = self._left.only(others - {connection})
-        self._gone = frozenset(key for key in self._gone if key[0] != connection)
+        batch.aggregated.update(dict.fromkeys(excluded.aggregated, False))
+        others = {domain.connection for domain in self._excluded.domains}
+        others |= {incident.connection for incident in self._excluded.incidents}
+        others |= {name[0] for name in self._excluded.aggregated}
+        self._excluded = self._excluded.only(others - {connection})
+        self._excluded_keys = frozenset(key for key in self._excluded_keys if key[0] != connection)
 
 
 def _passes(scope: Scope | None) -> Passes | None:

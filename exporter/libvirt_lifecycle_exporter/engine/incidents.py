@@ -18,26 +18,26 @@ Pair = tuple[str, str]
 
 KINDS: Final = (CRASHED, HUNG, IO_ERROR, FAILED)
 
-WATCHDOG_RECOVERY: Final = frozenset({"started", "resumed"})
+RUNNING_AGAIN: Final = frozenset({"started", "resumed"})
 """Events that close incidents: the domain runs."""
 
-HEALS_NOT: Final = frozenset({("started", "migrated"), ("resumed", "postcopy_failed")})
-"""Exceptions: the domain is still is_incoming, or part of its memory is on another host."""
+NOT_RUNNING_AGAIN: Final = frozenset({("started", "migrated"), ("resumed", "postcopy_failed")})
+"""Exceptions: the domain is still arriving, or part of its memory is on another host."""
 
-LEAVES: Final = ("stopped", "migrated")
+MIGRATED_AWAY: Final = ("stopped", "migrated")
 """The domain runs on another host; this closes all incidents."""
 
-REBOOTS: Final = ("rebooted", "reset")
+REBOOTED: Final = ("rebooted", "reset")
 CRASHLOADED: Final = "crashed/crashloaded"
 """The guest's crash kernel runs and ends with a reboot; no other event follows."""
 
 CONSEQUENCES: Final[Mapping[str, str]] = MappingProxyType({HUNG: CRASHED})
 """Kind -> the kind whose open incident explains it: a guest that panicked does not answer probes."""
 
-ENDS_OF: Final[Mapping[Pair, str]] = MappingProxyType({("stopped", "crashed"): "hung/emulator"})
+CAUSED_BY: Final[Mapping[Pair, str]] = MappingProxyType({("stopped", "crashed"): "hung/emulator"})
 """(event, reason) -> the cause of an open incident that explains it: hung domains get killed."""
 
-DESCRIBES: Final = frozenset({"defined", "undefined"})
+DEFINITION_EVENTS: Final = frozenset({"defined", "undefined"})
 """Events about the definition of a domain belong to no incident."""
 
 
@@ -52,12 +52,12 @@ class Incidents:
         record = self._records.get(change.connection, change.uuid)
         kind = meaning_of(change).incident_kind
         if kind:
-            return _evidence(record, kind, change)
+            return _apply_evidence(record, kind, change)
         of_domain = record.incidents
-        if not of_domain or change.event in DESCRIBES:
+        if not of_domain or change.event in DEFINITION_EVENTS:
             return "", []
         newest = next(reversed(of_domain.values()))
-        closed = [_close(record, one, change.at) for one in _healed(record, change)]
+        closed = [_close(record, one, change.at) for one in _resolved(record, change)]
         return (closed[-1] if closed else newest).id, closed
 
     def removed(self, connection: str, uuid: str, at: float) -> list[Incident]:
@@ -94,7 +94,7 @@ class Incidents:
         return [one for record in self._records for one in record.incidents.values()]
 
 
-def _evidence(record: DomainRecord, kind: str, change: Transition) -> tuple[str, list[Incident]]:
+def _apply_evidence(record: DomainRecord, kind: str, change: Transition) -> tuple[str, list[Incident]]:
     known = record.incidents.get(kind) or _explanation(record.incidents, kind, change)
     if known is not None:
         return known.id, []
@@ -102,22 +102,22 @@ def _evidence(record: DomainRecord, kind: str, change: Transition) -> tuple[str,
     return opened.id, [opened]
 
 
-def _healed(record: DomainRecord, change: Transition) -> list[Incident]:
-    return [one for one in record.incidents.values() if _is_healed(record, one, change)]
+def _resolved(record: DomainRecord, change: Transition) -> list[Incident]:
+    return [one for one in record.incidents.values() if _is_resolved(record, one, change)]
 
 
-def _is_healed(record: DomainRecord, one: Incident, change: Transition) -> bool:
+def _is_resolved(record: DomainRecord, one: Incident, change: Transition) -> bool:
     pair = (change.event, change.reason)
-    if pair == LEAVES:
+    if pair == MIGRATED_AWAY:
         return True
-    if pair == REBOOTS:
+    if pair == REBOOTED:
         return one.cause == CRASHLOADED
     if one.kind == HUNG and record.hung:
         # Pausing and resuming does not end a hang.
         return False
     if change.event == "recovered":
         return one.kind == HUNG
-    return change.event in WATCHDOG_RECOVERY and pair not in HEALS_NOT
+    return change.event in RUNNING_AGAIN and pair not in NOT_RUNNING_AGAIN
 
 
 def _close(record: DomainRecord, one: Incident, at: float) -> Incident:
@@ -132,7 +132,7 @@ def incident_id(connection: str, uuid: str, kind: str, opened_at: float) -> str:
 
 
 def _explanation(of_domain: Mapping[str, Incident], kind: str, change: Transition) -> Incident | None:
-    ended = ENDS_OF.get((change.event, change.reason))
+    ended = CAUSED_BY.get((change.event, change.reason))
     for one in of_domain.values():
         if one.kind == CONSEQUENCES.get(kind) or one.cause == ended:
             return one

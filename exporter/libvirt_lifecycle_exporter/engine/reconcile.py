@@ -95,7 +95,7 @@ class Reconciler:
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
             self._apply_facts(Lookup(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
         self._inventory.note_listed(connection, snapshot.began, snapshot.at)
-        self._filter_scope.listed(connection, snapshot.at, wanted, self._bookkeeping.batch)
+        self._filter_scope.record_listing(connection, snapshot.at, wanted, self._bookkeeping.batch)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._bookkeeping.requests.look_up(connection, domain.uuid)
@@ -127,7 +127,7 @@ class Reconciler:
     def _is_comparable(self, look: Lookup) -> bool:
         """Return whether the domain would be known if it had existed before."""
         name = look.facts.name if look.facts is not None else ""
-        was_there = self._filter_scope.has_left(look.connection, look.uuid)
+        was_there = self._filter_scope.is_excluded(look.connection, look.uuid)
         return not was_there and self._inventory.covers(look.connection, look.uuid, name)
 
     def _apply_facts(self, look: Lookup) -> None:

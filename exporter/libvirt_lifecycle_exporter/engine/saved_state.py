@@ -44,7 +44,7 @@ class SavedState(NamedTuple):
     watched_until: dict[str, float]
     incidents: list[Incident]
     """The open incidents."""
-    folded: frozenset[Name] = frozenset()
+    aggregated: frozenset[Name] = frozenset()
     """Domains without series of their own, because of the series limit."""
     scopes: Mapping[str, Scope] = MappingProxyType({})
     """By connection: the filter at its last listing."""
@@ -61,7 +61,7 @@ class SavedState(NamedTuple):
             [domain for domain in self.domains if domain.connection in connections],
             {name: until for name, until in self.watched_until.items() if name in connections},
             [incident for incident in self.incidents if incident.connection in connections],
-            frozenset(name for name in self.folded if name[0] in connections),
+            frozenset(name for name in self.aggregated if name[0] in connections),
             {name: scope for name, scope in self.scopes.items() if name in connections},
             {name: host for name, host in self.hosts.items() if name in connections},
         )

@@ -144,7 +144,7 @@ class SeriesBudget:
 
     def restore(self, state: SavedState, now: float) -> None:
         """Admit the names from before a restart (``now``: Unix time). Those that no domain has expire."""
-        self._aggregated |= state.folded
+        self._aggregated |= state.aggregated
         pairs: dict[Name, set[Pair]] = {}
         for connection, name, event, reason in state.counts:
             counted = pairs.setdefault((connection, name), set())
@@ -153,7 +153,7 @@ class SeriesBudget:
         # Domains without series of their own come last: they had none before the restart either.
         domains = sorted(state.domains, key=lambda domain: domain.present)
         names = [(domain.connection, domain.name) for domain in domains]
-        own = [*pairs, *(name for name in names if name not in pairs and name not in state.folded)]
+        own = [*pairs, *(name for name in names if name not in pairs and name not in state.aggregated)]
         for key in dict.fromkeys(own):
             if key[1] != OTHER:
                 self._restore_name(key, pairs.get(key, set()), now + self._ttl)

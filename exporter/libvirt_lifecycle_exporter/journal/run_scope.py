@@ -24,15 +24,15 @@ class RunScope:
         is_here = self._connections is None or connection in self._connections
         return is_here and (name == OTHER or self._passes(name))
 
-    def outside(self, memory: SavedState) -> SavedState:
+    def outside(self, state: SavedState) -> SavedState:
         """Return the part of a state that is out of scope."""
-        elsewhere = {key[0] for key in memory.totals} | memory.watched_until.keys() | memory.scopes.keys()
-        elsewhere |= memory.hosts.keys()
-        elsewhere |= {domain.connection for domain in memory.domains}
-        elsewhere |= {incident.connection for incident in memory.incidents}
-        return memory.only({name for name in elsewhere if not self.covers(name)})._replace(
-            counts={key: count for key, count in memory.counts.items() if not self.covers(key[0], key[1])},
-            folded=frozenset(name for name in memory.folded if not self.covers(*name)),
+        elsewhere = {key[0] for key in state.totals} | state.watched_until.keys() | state.scopes.keys()
+        elsewhere |= state.hosts.keys()
+        elsewhere |= {domain.connection for domain in state.domains}
+        elsewhere |= {incident.connection for incident in state.incidents}
+        return state.only({name for name in elsewhere if not self.covers(name)})._replace(
+            counts={key: count for key, count in state.counts.items() if not self.covers(key[0], key[1])},
+            aggregated=frozenset(name for name in state.aggregated if not self.covers(*name)),
         )
 
 

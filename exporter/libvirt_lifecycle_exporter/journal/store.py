@@ -117,9 +117,9 @@ class Journal:
             if is_corrupt(error):
                 self.recover(lambda: NOTHING)
             return NOTHING if self._is_unreadable(error) else self._read_only_state()
-        memory = self._restored(state)
+        restored = self._restored(state)
         self._discard(damaged)
-        return memory
+        return restored
 
     def append(self, batch: ChangeBatch) -> None:
         """Commit a batch, or buffer its history. Sets ``batch.traced``."""

@@ -119,8 +119,8 @@ def append(
         batch.counts.items(),
         lambda item: (*item[0], *item[1]),
     )
-    for name, is_folded in batch.folded.items():
-        execute(database, AGGREGATE if is_folded else SEPARATE, [name], tuple)
+    for name, is_aggregated in batch.aggregated.items():
+        execute(database, AGGREGATE if is_aggregated else SEPARATE, [name], tuple)
     execute(
         database,
         "INSERT INTO connection_counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
@@ -176,8 +176,8 @@ def replace(
         else:
             database.execute(f"DELETE FROM {table} WHERE is_replaced_{table}({typed})")  # noqa: S608 - own names
     execute(database, UPSERT_INCIDENT, state.incidents, incident_row)
-    for memory in (state, others):
-        _insert_missing(database, memory, execute)
+    for part in (state, others):
+        _insert_missing(database, part, execute)
     # Span states of domains that were removed while the journal was unavailable.
     database.execute(
         "DELETE FROM span_states WHERE open_since IS NULL AND (connection, uuid) NOT IN "
@@ -195,18 +195,18 @@ def _is_replaced(run_scope: RunScope, table: str, *typed: Any) -> bool:  # noqa:
     return table == "clock" or bool(describe_damage(table, row)) or run_scope.covers(*map(str, names))
 
 
-def _insert_missing(database: sqlite3.Connection, memory: SavedState, execute: Execute) -> None:
+def _insert_missing(database: sqlite3.Connection, state: SavedState, execute: Execute) -> None:
     """Insert rows whose keys are not in the tables."""
     rows: dict[str, tuple[Iterable[Any], Callable[[Any], Sequence[Any]]]] = {
-        "domain_counters": (memory.counts.items(), lambda item: (*item[0], *item[1])),
-        "connection_counters": (memory.totals.items(), lambda item: (*item[0], item[1])),
-        "domains": (memory.domains, domain_row),
-        "incidents": (memory.incidents, incident_row),
-        "connection_coverage": (memory.watched_until.items(), tuple),
-        "scopes": (memory.scopes.items(), lambda item: (item[0], *item[1])),
-        "aggregated_domains": (memory.folded, tuple),
-        "hosts": (memory.hosts.items(), lambda item: (item[0], *item[1])),
-        "clock": ([memory.clock] if memory.clock is not None else [], tuple),
+        "domain_counters": (state.counts.items(), lambda item: (*item[0], *item[1])),
+        "connection_counters": (state.totals.items(), lambda item: (*item[0], item[1])),
+        "domains": (state.domains, domain_row),
+        "incidents": (state.incidents, incident_row),
+        "connection_coverage": (state.watched_until.items(), tuple),
+        "scopes": (state.scopes.items(), lambda item: (item[0], *item[1])),
+        "aggregated_domains": (state.aggregated, tuple),
+        "hosts": (state.hosts.items(), lambda item: (item[0], *item[1])),
+        "clock": ([state.clock] if state.clock is not None else [], tuple),
     }
     for table, (items, values) in rows.items():
         columns = _KINDS[table]
