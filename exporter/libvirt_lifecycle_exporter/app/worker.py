@@ -187,7 +187,7 @@ class Worker:
         self._apply(batch.changes)
         for traced in batch.traced:
             with self._threads.guard(WORKER):
-                self._metrics.exemplify(traced)
+                self._metrics.set_exemplar(traced)
         for connection in requests.listings:
             with self._threads.guard(WORKER):
                 self._connections[connection].request_listing()

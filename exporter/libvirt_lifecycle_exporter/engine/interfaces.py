@@ -14,7 +14,7 @@ class Metrics(Protocol):
     def apply(self, change: Change) -> None:
         """Apply a change that the journal has written."""
 
-    def exemplify(self, traced: TracedTransition) -> None:
+    def set_exemplar(self, traced: TracedTransition) -> None:
         """Set the exemplar of a transition that was applied."""
 
     def restore(self, state: SavedState, own_names: Container[Name]) -> None:

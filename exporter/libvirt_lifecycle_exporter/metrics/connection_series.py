@@ -8,7 +8,7 @@ from collections.abc import Callable  # noqa: TC003 - a small price for one way 
 from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.engine.durations import BUCKETS, EXPECTED, Duration
-from libvirt_lifecycle_exporter.metrics.exposition import Family, Page, labels, number, pairs, sample
+from libvirt_lifecycle_exporter.metrics.exposition import CachedSeries, Family, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.metrics.families import (
     CONNECTION_EVENTS,
     CONNECTION_FAMILIES,
@@ -61,15 +61,15 @@ _UP = 1 << CONNECTION_FAMILIES.index(CONNECTION_UP)
 _LAST_HOST_REBOOT = 1 << CONNECTION_FAMILIES.index(LAST_HOST_REBOOT)
 
 
-class ConnectionSeries(Page):
+class ConnectionSeries(CachedSeries):
     """One ``connection`` label value."""
 
-    __slots__ = ("_labels", "_rebooted_at", "_totals", "_up", "_writers")
+    __slots__ = ("_is_up", "_labels", "_rebooted_at", "_totals", "_writers")
 
     def __init__(self, connection: str) -> None:
         super().__init__(len(CONNECTION_FAMILIES))
         self._labels = labels({"connection": connection})
-        self._up = False
+        self._is_up = False
         self._rebooted_at = 0.0
         self._totals: dict[str, dict[Pair, float]] = {
             kind: dict.fromkeys(shown.zeros, 0) for kind, shown in _KINDS.items()
@@ -88,22 +88,23 @@ class ConnectionSeries(Page):
         if kind == "raw":
             pair = (pair[0], raw_detail(*pair))
         totals[pair] = totals.get(pair, 0) + more
-        self.touch(_BITS[kind])
+        self.mark_changed(_BITS[kind])
 
-    def took(self, duration: Duration) -> None:
+    def observe_duration(self, duration: Duration) -> None:
         """Observe the duration of an operation."""
-        what = f"{duration.operation}/{duration.outcome}"
-        self.add("operation", (what, str(duration.bucket)))
-        self.add("operation", (what, SUM), duration.seconds)
+        key = f"{duration.operation}/{duration.outcome}"
+        self.add("operation", (key, str(duration.bucket)))
+        self.add("operation", (key, SUM), duration.seconds)
 
-    def link(self, *, up: bool) -> None:
-        self._up = up
-        self.touch(_UP)
+    def set_up(self, is_up: bool) -> None:  # noqa: FBT001 - the value itself
+        """Set whether the connection is up."""
+        self._is_up = is_up
+        self.mark_changed(_UP)
 
     def set_host_reboot(self, at: float) -> None:
         """Set when a reboot of the host was last found; Unix time, seconds; 0: never."""
         self._rebooted_at = at
-        self.touch(_LAST_HOST_REBOOT)
+        self.mark_changed(_LAST_HOST_REBOOT)
 
     def restore(self, kind: str, pair: Pair, total: float) -> None:
         """Add a total from before a restart. Journals of older releases contain free-form details."""
@@ -126,7 +127,7 @@ class ConnectionSeries(Page):
         return self._writers[CONNECTION_FAMILIES[family].name]()
 
     def _write_up(self) -> str:
-        return sample(CONNECTION_UP.name, self._labels, self._up)
+        return sample(CONNECTION_UP.name, self._labels, self._is_up)
 
     def _write_rebooted_at(self) -> str:
         return sample(LAST_HOST_REBOOT.name, self._labels, self._rebooted_at)
@@ -139,16 +140,16 @@ class ConnectionSeries(Page):
 
     def _write_operations(self) -> str:
         totals = self._totals["operation"]
-        return "".join(self._histogram(what) for what in dict.fromkeys(pair[0] for pair in totals))
+        return "".join(self._histogram(key) for key in dict.fromkeys(pair[0] for pair in totals))
 
-    def _histogram(self, what: str) -> str:
-        operation, _, outcome = what.partition("/")
+    def _histogram(self, key: str) -> str:
+        operation, _, outcome = key.partition("/")
         subject = f"{self._labels},{labels({'operation': operation, 'outcome': outcome})}"
         totals = self._totals["operation"]
         total, lines = 0.0, []
         for place, bound in enumerate((*map(number, BUCKETS), "+Inf")):
-            total += totals.get((what, str(place)), 0)
+            total += totals.get((key, str(place)), 0)
             lines.append(sample(f"{OPERATIONS.name}_bucket", f'{subject},le="{bound}"', total))
-        lines.append(sample(f"{OPERATIONS.name}_sum", subject, totals.get((what, SUM), 0)))
+        lines.append(sample(f"{OPERATIONS.name}_sum", subject, totals.get((key, SUM), 0)))
         lines.append(sample(f"{OPERATIONS.name}_count", subject, total))
         return "".join(lines)

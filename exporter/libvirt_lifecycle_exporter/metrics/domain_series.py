@@ -6,7 +6,7 @@ from functools import partial
 from libvirt_lifecycle_exporter.engine.changes import TracedTransition
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.saved_state import INCIDENT
-from libvirt_lifecycle_exporter.metrics.exposition import Family, Page, labels, number, pairs, sample
+from libvirt_lifecycle_exporter.metrics.exposition import CachedSeries, Family, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.metrics.families import (
     DOMAIN_FAMILIES,
     EVENTS,
@@ -40,15 +40,15 @@ def _bits(*families: Family) -> int:
     return sum(1 << DOMAIN_FAMILIES.index(family) for family in families)
 
 
-EXEMPLIFIED = len(DOMAIN_FAMILIES)
+EVENTS_WITH_EXEMPLARS = len(DOMAIN_FAMILIES)
 """Where a page has the counters once more, with exemplars, which only OpenMetrics knows."""
-_COUNTED = _bits(EVENTS, LAST_EVENT) | 1 << EXEMPLIFIED
-_STATES = _bits(STATE, STATE_REASON, STATE_SINCE)
-_FACTS = _STATES | _bits(META, OPENSTACK_META, OPENNEBULA_META, OVIRT_META, HUNG)
-_INCIDENTS = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
+_EVENT_FAMILIES = _bits(EVENTS, LAST_EVENT) | 1 << EVENTS_WITH_EXEMPLARS
+_OBSERVED_FAMILIES = _bits(STATE, STATE_REASON, STATE_SINCE)
+_STATE_FAMILIES = _OBSERVED_FAMILIES | _bits(META, OPENSTACK_META, OPENNEBULA_META, OVIRT_META, HUNG)
+_INCIDENT_FAMILIES = _bits(INCIDENTS, INCIDENT_OPEN, LAST_INCIDENT)
 
 
-class DomainSeries(Page):
+class DomainSeries(CachedSeries):
     """One ``domain`` label value of one connection."""
 
     __slots__ = (
@@ -56,14 +56,14 @@ class DomainSeries(Page):
         "_labels",
         "_signals",
         "_unobserved",
-        "began",
         "counts",
         "exemplars",
-        "facts",
         "incidents",
         "is_own",
-        "last",
-        "opened",
+        "last_events",
+        "last_incidents",
+        "open_incidents",
+        "state_series",
     )
 
     def __init__(
@@ -80,103 +80,109 @@ class DomainSeries(Page):
         """The domain that is exported under this name."""
         self._unobserved: float | None = None
         self.is_own = is_own
-        self.facts = 0
+        self.state_series = 0
         """Series that say what is known of the domain."""
         self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if is_own else (), 0)
         self.exemplars: dict[Pair, str] = {}
         """The newest transition of a pair, as OpenMetrics names it behind the sample."""
-        self.last: dict[Pair, float] = {}
+        self.last_events: dict[Pair, float] = {}
         self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if is_own else (), 0)
         """How many of each kind."""
-        self.began: dict[str, float] = {}
+        self.last_incidents: dict[str, float] = {}
         """When the newest of each kind did."""
-        self.opened: dict[str, set[str]] = {}
-        """Those that are open, by kind: of several domains if they share this page."""
+        self.open_incidents: dict[str, set[str]] = {}
+        """Those that are open, by kind: of several domains under ``_other``."""
 
-    def again(self, pair: Pair, at: float) -> bool:
+    def increment(self, pair: Pair, at: float) -> bool:
         """Count a pair that was counted before; return whether it was. This is the hot path."""
-        if pair not in self.last:
+        if pair not in self.last_events:
             return False
         self.counts[pair] += 1
-        self.last[pair] = at
-        self.touch(_COUNTED)
+        self.last_events[pair] = at
+        self.mark_changed(_EVENT_FAMILIES)
         return True
 
-    def first(self, pair: Pair, at: float) -> None:
+    def add_pair(self, pair: Pair, at: float) -> None:
         """Count a pair for the first time; this creates series."""
         self.counts[pair] = 1
-        self.last[pair] = at
-        self.touch(_COUNTED)
+        self.last_events[pair] = at
+        self.mark_changed(_EVENT_FAMILIES)
 
-    def exemplify(self, traced: TracedTransition) -> bool:
+    def set_exemplar(self, traced: TracedTransition) -> bool:
         """Set the exemplar of a pair; return whether the pair is counted here."""
         change = traced.change
         pair = (change.event, change.reason)
-        if pair not in self.last:
+        if pair not in self.last_events:
             return False
         names = labels({"trace_id": traced.trace_id, "span_id": traced.span_id})
         self.exemplars[pair] = f" # {{{names}}} 1 {number(change.at)}"
-        self.touch(1 << EXEMPLIFIED)
+        self.mark_changed(1 << EVENTS_WITH_EXEMPLARS)
         return True
 
-    def opens(self, incident: Incident, more: int) -> None:
+    def open_incident(self, incident: Incident, more: int) -> None:
         """Record an open incident. ``more``: by how much it increases the counter."""
         kind = incident.kind
         self.incidents[kind] = self.incidents.get(kind, 0) + more
-        if more or kind not in self.began:
-            self.began[kind] = incident.opened_at
-        self.opened.setdefault(kind, set()).add(incident.id)
-        self.touch(_INCIDENTS)
+        if more or kind not in self.last_incidents:
+            self.last_incidents[kind] = incident.opened_at
+        self.open_incidents.setdefault(kind, set()).add(incident.id)
+        self.mark_changed(_INCIDENT_FAMILIES)
 
-    def closes(self, incident: Incident) -> None:
+    def close_incident(self, incident: Incident) -> None:
         """Record a closed incident, if it was opened here."""
-        self.opened.get(incident.kind, set()).discard(incident.id)
-        self.touch(_INCIDENTS)
+        self.open_incidents.get(incident.kind, set()).discard(incident.id)
+        self.mark_changed(_INCIDENT_FAMILIES)
 
     def restore(self, counts: Mapping[Pair, Counted]) -> None:
         """Add the counts from before a restart."""
         for (event, reason), (count, at) in counts.items():
             if event == INCIDENT:
                 self.incidents[reason] = self.incidents.get(reason, 0) + count
-                self.began[reason] = max(at, self.began.get(reason, at))
+                self.last_incidents[reason] = max(at, self.last_incidents.get(reason, at))
             else:
                 pair = (event, reason)
                 self.counts[pair] = self.counts.get(pair, 0) + count
-                self.last[pair] = max(at, self.last.get(pair, at))
-        self.touch(_COUNTED | _INCIDENTS)
+                self.last_events[pair] = max(at, self.last_events.get(pair, at))
+        self.mark_changed(_EVENT_FAMILIES | _INCIDENT_FAMILIES)
 
     def counted(self) -> dict[Pair, Counted]:
         """Return the counts that outlive a restart."""
-        pairs = {pair: (self.counts[pair], at) for pair, at in self.last.items()}
+        pairs = {pair: (self.counts[pair], at) for pair, at in self.last_events.items()}
         # An incident that began under another name is not counted here.
-        counted = {kind: at for kind, at in self.began.items() if self.incidents[kind]}
+        counted = {kind: at for kind, at in self.last_incidents.items() if self.incidents[kind]}
         return pairs | {(INCIDENT, kind): (self.incidents[kind], at) for kind, at in counted.items()}
 
     def show(self, domain: DomainValues | None) -> None:
         """Set the domain that is exported under this name; None: none."""
         self._domain = domain
-        self.touch(_FACTS)
+        self.mark_changed(_STATE_FAMILIES)
         # the state set, its reason, since, meta; the hang signals; the platform's metadata
         platform = domain is not None and platform_of(domain) is not None
-        self.facts = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
+        self.state_series = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
 
     def set_unobserved(self, since: float | None) -> None:
         """Set the state to unknown since then (Unix time, seconds); None: to the last known state."""
         self._unobserved = since
-        self.touch(_STATES)
+        self.mark_changed(_OBSERVED_FAMILIES)
 
     @property
     def series(self) -> int:
         """The number of series."""
-        return len(self.counts) + len(self.last) + self.facts + 2 * len(self.incidents) + len(self.began)
+        return (
+            len(self.counts)
+            + len(self.last_events)
+            + self.state_series
+            + 2 * len(self.incidents)
+            + len(self.last_incidents)
+        )
 
     def write(self, family: int) -> str:
-        name = EVENTS.name if family == EXEMPLIFIED else DOMAIN_FAMILIES[family].name
+        name = EVENTS.name if family == EVENTS_WITH_EXEMPLARS else DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
-            exemplars = self.exemplars if family == EXEMPLIFIED else {}
+            exemplars = self.exemplars if family == EVENTS_WITH_EXEMPLARS else {}
             return pairs(name, self._labels, _NAMES, self.counts, exemplars)
         if name == LAST_EVENT.name:
-            return pairs(name, self._labels, _NAMES, self.last)
+            return pairs(name, self._labels, _NAMES, self.last_events)
         if name in _OF_INCIDENTS:
             return _OF_INCIDENTS[name](self._labels, self)
         domain = self._domain
@@ -237,22 +243,23 @@ _WRITERS: Mapping[str, Callable[[str, DomainValues], str]] = {
 }
 
 
-def _incidents(subject: str, page: DomainSeries) -> str:
+def _incidents(subject: str, domain: DomainSeries) -> str:
     return "".join(
-        sample(INCIDENTS.name, f'{subject},kind="{kind}"', n) for kind, n in page.incidents.items()
+        sample(INCIDENTS.name, f'{subject},kind="{kind}"', n) for kind, n in domain.incidents.items()
     )
 
 
-def _incident_open(subject: str, page: DomainSeries) -> str:
+def _incident_open(subject: str, domain: DomainSeries) -> str:
     return "".join(
-        sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', bool(page.opened.get(kind)))
-        for kind in page.incidents
+        sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', bool(domain.open_incidents.get(kind)))
+        for kind in domain.incidents
     )
 
 
-def _last_incident(subject: str, page: DomainSeries) -> str:
+def _last_incident(subject: str, domain: DomainSeries) -> str:
     return "".join(
-        sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at) for kind, at in page.began.items()
+        sample(LAST_INCIDENT.name, f'{subject},kind="{kind}"', at)
+        for kind, at in domain.last_incidents.items()
     )
 
 

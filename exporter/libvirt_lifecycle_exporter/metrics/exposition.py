@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 _NO_EXEMPLARS: Mapping[tuple[str, str], str] = MappingProxyType({})
-_AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
+_NO_REPLACEMENTS: Mapping[int, int] = MappingProxyType({})
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 
 
@@ -34,7 +34,7 @@ class Family(NamedTuple):
         return f"# HELP {name} {self.help}\n# TYPE {name} {self.type}\n"
 
 
-class Page(ABC):
+class CachedSeries(ABC):
     """The values of one subject, and their rendered text for each family."""
 
     __slots__ = ("_stale", "_text")
@@ -47,7 +47,7 @@ class Page(ABC):
     def write(self, family: int) -> str:
         """Render all samples of one family."""
 
-    def touch(self, families: int) -> None:
+    def mark_changed(self, families: int) -> None:
         """Mark families as changed; ``families``: one bit for each."""
         self._stale |= families
 
@@ -97,18 +97,18 @@ def number(value: float) -> str:
 
 def render(
     families: Sequence[Family],
-    pages: Iterable[Page],
+    series: Iterable[CachedSeries],
     *,
     openmetrics: bool,
-    instead: Mapping[int, int] = _AS_THEY_ARE,
+    replacements: Mapping[int, int] = _NO_REPLACEMENTS,
 ) -> list[str]:
-    """Render the families over all pages, each family together as both formats demand.
+    """Render the families over all series, each family together as both formats demand.
 
-    ``instead``: place of a family -> the place of the text that is shown for it.
+    ``replacements``: place of a family -> the place of the text that is shown for it.
     """
-    columns = list(zip(*(page.refresh() for page in pages), strict=True))
+    columns = list(zip(*(page.refresh() for page in series), strict=True))
     if columns:
-        for family, other in instead.items():
+        for family, other in replacements.items():
             columns[family] = columns[other]
     return [
         part

@@ -37,7 +37,12 @@ from libvirt_lifecycle_exporter.engine.durations import Duration
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionSeries
-from libvirt_lifecycle_exporter.metrics.domain_series import EXEMPLIFIED, Counted, DomainSeries, Pair
+from libvirt_lifecycle_exporter.metrics.domain_series import (
+    EVENTS_WITH_EXEMPLARS,
+    Counted,
+    DomainSeries,
+    Pair,
+)
 from libvirt_lifecycle_exporter.metrics.exposition import render
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
 from libvirt_lifecycle_exporter.model.text import OTHER
@@ -72,18 +77,18 @@ class MetricsStore:
         with self._lock:
             self._connections[change.connection].add("event", pair)
             domain = self._domain(change.connection, counted_as)
-            if not domain.again(pair, change.at):
+            if not domain.increment(pair, change.at):
                 with self._counting(domain):
-                    domain.first(pair, change.at)
+                    domain.add_pair(pair, change.at)
 
-    def exemplify(self, traced: TracedTransition) -> None:
+    def set_exemplar(self, traced: TracedTransition) -> None:
         """Set the exemplar of a counted transition."""
         change = traced.change
         with self._lock:
             # The name that it was counted under: its own, or _other because of the limit.
             for name in (change.name, OTHER):
                 domain = self._domains.get((change.connection, name))
-                if domain is not None and domain.exemplify(traced):
+                if domain is not None and domain.set_exemplar(traced):
                     return
 
     def count_raw_event(self, connection: str, event: str, detail: str) -> None:
@@ -106,8 +111,8 @@ class MetricsStore:
                 domain = self._domain(connection, name if (connection, name) in own_names else OTHER)
                 with self._counting(domain):
                     domain.restore(of_name)
-            for (connection, kind, what, reason), total in state.totals.items():
-                self._connections[connection].restore(kind, (what, reason), total)
+            for (connection, kind, key, reason), total in state.totals.items():
+                self._connections[connection].restore(kind, (key, reason), total)
             for connection, host in state.hosts.items():
                 self._connections[connection].set_host_reboot(host.rebooted_at)
 
@@ -131,7 +136,7 @@ class MetricsStore:
         with self._lock:
             domain = self._domain(incident.connection, counted_as)
             with self._counting(domain):
-                domain.opens(incident, more)
+                domain.open_incident(incident, more)
 
     def close_incident(self, incident: Incident) -> None:
         """Record a closed incident."""
@@ -140,12 +145,12 @@ class MetricsStore:
             for name in (incident.name, OTHER):
                 domain = self._domains.get((incident.connection, name))
                 if domain is not None:
-                    domain.closes(incident)
+                    domain.close_incident(incident)
 
     def observe_duration(self, duration: Duration) -> None:
         """Observe the duration of an operation."""
         with self._lock:
-            self._connections[duration.connection].took(duration)
+            self._connections[duration.connection].observe_duration(duration)
 
     def count_reconnect(self, connection: str) -> None:
         """Count a reconnect."""
@@ -172,7 +177,7 @@ class MetricsStore:
     def set_connection(self, connection: str, *, up: bool) -> None:
         """Set whether a connection is up."""
         with self._lock:
-            self._connections[connection].link(up=up)
+            self._connections[connection].set_up(up)
 
     def set_unobserved(self, connection: str, since: float | None) -> None:
         """Set the states of a connection's domains to unknown since then; None: to the last known states."""
@@ -202,9 +207,9 @@ class MetricsStore:
     def render(self, *, openmetrics: bool) -> str:
         """Render everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
-            exemplified = {DOMAIN_FAMILIES.index(EVENTS): EXEMPLIFIED} if openmetrics else {}
+            exemplified = {DOMAIN_FAMILIES.index(EVENTS): EVENTS_WITH_EXEMPLARS} if openmetrics else {}
             domains = self._domains.values()
-            parts = render(DOMAIN_FAMILIES, domains, openmetrics=openmetrics, instead=exemplified)
+            parts = render(DOMAIN_FAMILIES, domains, openmetrics=openmetrics, replacements=exemplified)
             parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
         return "".join(parts)
 
