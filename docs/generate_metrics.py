@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from prometheus_client import Histogram
 
 from libvirt_lifecycle_exporter.engine.durations import BUCKETS, EXPECTED, OPERATIONS, OUTCOMES
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import DROP_CAUSES, MessageQueue
 from libvirt_lifecycle_exporter.journal.disabled import DisabledJournal
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES
@@ -218,7 +218,7 @@ def _own() -> Iterator[Metric]:
     collector = ExporterCollector(
         MessageQueue(1),
         MetricsStore(()),
-        SeriesBudget(1, 1),
+        SeriesLimit(1, 1),
         DisabledJournal(),
         heartbeat=lambda: 0.0,
         libvirt_version="",

@@ -65,7 +65,7 @@ def whole(journal: str) -> Counted:
     app.start()
     while not app.is_ready():
         time.sleep(0.01)
-    return lambda: app.counted(URI, PAIRS)
+    return lambda: app.transition_count(URI, PAIRS)
 
 
 def measure(counted: Counted) -> dict[str, float]:

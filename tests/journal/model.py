@@ -36,12 +36,12 @@ class Counted:
         for opened in effects.opened:
             key = (opened.connection, opened.name, "incident", opened.kind)
             self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, opened.opened_at)
-        self.watched |= effects.watched_until
+        self.watched |= effects.observed_until
         self.incidents |= effects.incidents
 
     def recall(self, memory: SavedState) -> None:
         """Begin with what was restored, as the exporter does."""
-        self.counts, self.watched = dict(memory.counts), dict(memory.watched_until)
+        self.counts, self.watched = dict(memory.counts), dict(memory.observed_until)
         self.totals.update({key: int(total) for key, total in memory.totals.items()})
         self.domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
         self.incidents = {incident.id: incident for incident in memory.incidents}

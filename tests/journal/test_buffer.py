@@ -143,7 +143,7 @@ def history_of(unit: str, number: int) -> ChangeBatch:
 def test_idle_ticks_are_not_buffered() -> None:
     buffer = HistoryBuffer(1000)
     effects = ChangeBatch()
-    effects.watched_until[HERE] = AT
+    effects.observed_until[HERE] = AT
     effects.totals[HERE, "raw", "started", "booted"] = 1
     assert not buffer.add(effects)
     assert not buffer

@@ -30,7 +30,7 @@ NOBODY = "http://127.0.0.1:9"
 
 
 def watches(monitor: ClockMonitor) -> Coverage:
-    return Coverage([HERE], monitor=monitor)
+    return Coverage([HERE], clock_monitor=monitor)
 
 
 def unobserved(effects: ChangeBatch) -> float:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, SIGNALS, TRACES, JournalReplacedError
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
@@ -58,7 +58,7 @@ class Exporter:
             self.journal,
             {HERE: Asked()},
             names,
-            series=SeriesBudget(10_000, 900),
+            series=SeriesLimit(10_000, 900),
             series_ttl=900,
             threads=self.threads,
         )
@@ -67,7 +67,7 @@ class Exporter:
     def feed(self, *messages: Any) -> None:
         for message in messages:
             self.message_queue.put(message)
-        while self.worker.work():
+        while self.worker.process_batch():
             pass
         self.worker.tick()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
@@ -43,9 +43,9 @@ class Life:
             self.journal,
             {CONNECTION: Deaf()},
             DomainFilter(".*", ""),
-            series=SeriesBudget(1000, 900),
+            series=SeriesLimit(1000, 900),
             series_ttl=900,
-            turns=lambda: self.turn,
+            loop_iterations=lambda: self.turn,
             clock=lambda: self.now,
         )
         self.worker.restore(self.journal.restore())
@@ -53,7 +53,7 @@ class Life:
     def live(self, *messages: Message) -> None:
         for message in messages:
             self.message_queue.put(message)
-            self.worker.work()
+            self.worker.process_batch()
             self.now, self.turn = self.now + 2, self.turn + 5
             self.worker.tick()
 

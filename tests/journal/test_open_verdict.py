@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from libvirt_lifecycle_exporter.engine.engine import Engine
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Lookup, Observation
 from tests.journal.life import Life
@@ -86,12 +86,12 @@ def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
     orders = itertools.count()
     engine = Engine(
         [HERE],
-        SeriesBudget(100, 900),
+        SeriesLimit(100, 900),
         DomainFilter(),
         series_ttl=900,
-        turns=lambda: 0,
+        loop_iterations=lambda: 0,
         clock=lambda: 1000.0,
-        draw_order=orders.__next__,
+        next_order=orders.__next__,
     )
     engine.process(snapshot(facts("web")))
     engine.process(lifecycle("suspended", "paused"))

@@ -45,7 +45,7 @@ def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transi
 @given(DOMAINS)
 def test_every_domain_comes_back_as_it_was(domain: Domain) -> None:
     effects = ChangeBatch()
-    effects.touch(domain)
+    effects.add_domain(domain)
     with fresh() as writer:
         writer.give(effects)
         assert writer.restart().domains == [domain]
@@ -64,10 +64,10 @@ SMALL = st.builds(
 def effects(draw: st.DrawFn) -> ChangeBatch:
     made = batch(draw(st.lists(SMALL, max_size=3)))
     for domain in draw(st.lists(DOMAINS, max_size=2)):
-        made.touch(domain)
+        made.add_domain(domain)
     made.forgotten = draw(st.lists(DOMAINS, max_size=1))
     made.expired = draw(st.lists(st.tuples(NAMES, NAMES), max_size=1))
-    made.watched_until = draw(st.dictionaries(WORDS, TIMES, max_size=1))
+    made.observed_until = draw(st.dictionaries(WORDS, TIMES, max_size=1))
     for name in draw(st.lists(NAMES, max_size=2)):
         made.add(InventoryChanged(name, InventoryChange("added", "started")))
     return made

@@ -72,7 +72,7 @@ def test_version_1_is_migrated_and_keeps_its_content(path: Path) -> None:
         ("db", "shutoff"),
     ]
     assert [incident.id for incident in writer.restored.incidents] == ["3bbba48ba11c9047"]
-    assert writer.restored.watched_until == {"qemu:///system": 1_700_000_002.0}
+    assert writer.restored.observed_until == {"qemu:///system": 1_700_000_002.0}
     writer.append()
     assert [entry.seq for entry in history(path)] == [1, 2, 3]
     assert writer.remembers_everything()
@@ -141,7 +141,7 @@ def check_state_of_version_4(state: SavedState) -> None:
         ("web", "running"),
         ("db", "shutdown"),
     }
-    assert state.watched_until == {HERE: 1_700_000_009.0}
+    assert state.observed_until == {HERE: 1_700_000_009.0}
     assert state.aggregated == {(HERE, "spare")}
     assert state.scopes == {HERE: Scope(".*", "")}
     assert state.hosts == {HERE: HostRecord("boot-1", 0.0)}

@@ -44,7 +44,7 @@ class Account:
 
     def is_removed(self) -> "Account":
         self.at += 3600
-        self.note(self.incidents.removed(HERE, "uuid-web", self.at))
+        self.note(self.incidents.close_all(HERE, "uuid-web", self.at))
         self.records.drop(HERE, "uuid-web")
         return self
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.journal import tables
 from libvirt_lifecycle_exporter.journal.run_scope import RunScope
@@ -81,7 +81,7 @@ class Exporter:
         self.restored = self._begin()
 
     def work(self) -> None:
-        while self.worker.work():
+        while self.worker.process_batch():
             pass
 
     def tick(self) -> None:
@@ -135,7 +135,7 @@ class Exporter:
     def _begin(self) -> SavedState:
         self.message_queue, self.asked = Prompt(self._limit), Wishes()
         self.journal = Journal(self.path, RunScope(self.connections, self.names), first_retry=0)
-        self.sink, self.series = MetricsStore(self.connections), SeriesBudget(self.series_limit, self.ttl)
+        self.sink, self.series = MetricsStore(self.connections), SeriesLimit(self.series_limit, self.ttl)
         self.worker = Worker(
             self.message_queue,
             self.sink,
@@ -144,7 +144,7 @@ class Exporter:
             self.names,
             series=self.series,
             series_ttl=self.ttl,
-            turns=lambda: self._clock.turns,
+            loop_iterations=lambda: self._clock.turns,
             clock=lambda: self._clock.now,
         )
         restored = self.journal.restore()

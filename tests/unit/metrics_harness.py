@@ -2,7 +2,7 @@
 
 from libvirt_lifecycle_exporter.engine.changes import DomainUpdated, SeriesExpired
 from libvirt_lifecycle_exporter.engine.record import DomainValues
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.seen import HERE
@@ -15,16 +15,16 @@ class ExportedDomains(MetricsStore):
 
     def __init__(self, series_limit: int = 1000, signals: tuple[str, ...] = ()) -> None:
         super().__init__((HERE,), signals)
-        self.budget = SeriesBudget(series_limit, TTL, signals)
+        self.budget = SeriesLimit(series_limit, TTL, signals)
 
     def update(self, values: DomainValues) -> None:
-        self._apply(self.budget.show(values))
+        self._apply(self.budget.update_domain(values))
 
     def release(self, name: str, uuid: str, at: float) -> None:
         self._apply(self.budget.release(HERE, name, uuid, at))
 
     def transition(self, change: Transition) -> None:
-        self.count(change, self.budget.place(change))
+        self.count(change, self.budget.counting_name(change))
 
     def remove_expired(self, now: float) -> None:
         for name in self.budget.expire(now):

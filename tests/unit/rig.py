@@ -8,7 +8,7 @@ from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.coverage import Grace
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, SavedState
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
@@ -68,11 +68,11 @@ class Rig:
             self.notebook,
             {HERE: self.asked},
             DomainFilter(include, exclude),
-            series=SeriesBudget(1000, 900),
+            series=SeriesLimit(1000, 900),
             series_ttl=900,
-            turns=lambda: self.turn,
+            loop_iterations=lambda: self.turn,
             clock=lambda: self.now,
-            monitor=monitor,
+            clock_monitor=monitor,
             grace=Grace(monotonic=lambda: self.now),
         )
         self.worker.restore(restored)
@@ -80,7 +80,7 @@ class Rig:
     def feed(self, *messages: Message) -> None:
         for message in messages:
             self.message_queue.put(message)
-        while self.worker.work():
+        while self.worker.process_batch():
             pass
 
     def later(self, seconds: float = 2.0) -> None:

@@ -41,7 +41,7 @@ def test_incidents_open_and_close_once_in_any_order(
             continue
         before = {one.id for one in incidents.open()}
         if what == "(removed)":
-            told = incidents.removed(HERE, f"uuid-{name}", at)
+            told = incidents.close_all(HERE, f"uuid-{name}", at)
             assert all(one.closed_at is not None for one in told)
         else:
             belongs, told = incidents.apply(happened(what, at=at, name=name, action=action))

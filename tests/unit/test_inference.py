@@ -2,7 +2,11 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.inference import infer_missed, infer_missed_before, is_transient
+from libvirt_lifecycle_exporter.engine.missed_transitions import (
+    infer_missed,
+    infer_missed_before,
+    is_transient,
+)
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.messages import DomainFacts
 from libvirt_lifecycle_exporter.model.states import STATE_REASONS

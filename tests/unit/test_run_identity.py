@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.inference import infer_missed, infer_missed_before
+from libvirt_lifecycle_exporter.engine.missed_transitions import infer_missed, infer_missed_before
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.run_identity import is_another_run
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, RunEvidence

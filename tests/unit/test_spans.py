@@ -28,7 +28,7 @@ from libvirt_lifecycle_exporter.engine.spans import (
     expire_operation,
 )
 from libvirt_lifecycle_exporter.model.transitions import Transition
-from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, COUNTED_PAIRS, EVENTS, OTHER_IDS
+from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, COUNTED_PAIRS, EVENTS, NON_LIFECYCLE_EVENTS
 from tests.unit.seen import transition
 
 IDS = SpanIds("a host and a journal")
@@ -248,7 +248,7 @@ def test_tables_use_only_words_of_the_vocabulary() -> None:
         *(pair for course in OPERATIONS.values() for pair in (*course.ends, *course.includes)),
     ):
         assert pair in known | reasons, pair
-    assert {*EVENTS.values(), *(event for event, _ in OTHER_IDS.values())} <= SPAN_NAMES.keys()
+    assert {*EVENTS.values(), *(event for event, _ in NON_LIFECYCLE_EVENTS.values())} <= SPAN_NAMES.keys()
     assert CONDITIONS_ENTERED.keys() <= set(EVENTS.values())
 
 

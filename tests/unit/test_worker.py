@@ -191,11 +191,11 @@ def test_details_are_fetched_once_for_every_listed_domain() -> None:
 
 def test_ready_once_listed_and_down_until_up() -> None:
     rig = Rig()
-    assert (rig.worker.ready(), rig.worker.down()) == (False, [HERE])
+    assert (rig.worker.is_ready(), rig.worker.down_connections()) == (False, [HERE])
     rig.feed(ConnectionUp(0.0, HERE))
-    assert (rig.worker.ready(), rig.worker.down()) == (False, [])
+    assert (rig.worker.is_ready(), rig.worker.down_connections()) == (False, [])
     rig.feed(snapshot(), ConnectionDown(0.0, HERE, "gone"))
-    assert (rig.worker.ready(), rig.worker.down()) == (True, [HERE])
+    assert (rig.worker.is_ready(), rig.worker.down_connections()) == (True, [HERE])
 
 
 def test_only_wanted_domains_are_counted_shown_and_looked_at() -> None:

@@ -9,7 +9,7 @@ from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, Name, SavedState
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
@@ -64,14 +64,14 @@ class FaultyStore(MetricsStore):
         super().restore(state, own_names)
 
 
-class FaultyBudget(SeriesBudget):
+class FaultySeriesLimit(SeriesLimit):
     def __init__(self, faults: Faults) -> None:
         super().__init__(1000, 900)
         self._faults = faults
 
-    def place(self, change: Transition) -> str:
+    def counting_name(self, change: Transition) -> str:
         self._faults.at("place")
-        return super().place(change)
+        return super().counting_name(change)
 
     def take_aggregation_changes(self) -> dict[Name, bool]:
         self._faults.at("settle")
@@ -109,7 +109,7 @@ class Bench:
             self.journal,
             {HERE: self.asked},
             DomainFilter(".*", ""),
-            series=FaultyBudget(self.faults),
+            series=FaultySeriesLimit(self.faults),
             series_ttl=900,
             clock=self._clock,
             threads=self.threads,
@@ -122,7 +122,7 @@ class Bench:
     def feed(self, *messages: Message) -> None:
         for message in messages:
             self.message_queue.put(message)
-        while self.worker.work():
+        while self.worker.process_batch():
             pass
 
     def errors(self) -> int:
@@ -231,7 +231,7 @@ class BlockedNotebook(Notebook):
 
 
 def _worker(message_queue: MessageQueue, journal: Notebook) -> Worker:
-    store, series = MetricsStore((HERE,)), SeriesBudget(1000, 900)
+    store, series = MetricsStore((HERE,)), SeriesLimit(1000, 900)
     return Worker(
         message_queue, store, journal, {HERE: Asked()}, DomainFilter(".*", ""), series=series, series_ttl=900
     )

@@ -17,7 +17,7 @@ from libvirt_lifecycle_exporter.app.worker import Worker
 from libvirt_lifecycle_exporter.config.settings import Settings, resolve_journal_path
 from libvirt_lifecycle_exporter.engine.coverage import Grace
 from libvirt_lifecycle_exporter.engine.hang_signals import HangThresholds
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.connection import Connection, ConnectionSettings
 from libvirt_lifecycle_exporter.hypervisor.event_loop import LOOP, libvirt_version
 from libvirt_lifecycle_exporter.hypervisor.host import LocalHost
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _STALLED = 30.0
 """Seconds without a heartbeat after which the event loop counts as stalled."""
-_TURN = 0.25
+_SIGNAL_CHECK_INTERVAL = 0.25
 """Seconds between checks for a signal."""
 _STOP_WITHIN = 1.7
 """Seconds from the signal until all parts have ended or are abandoned: the process must end within 2 s."""
@@ -61,18 +61,18 @@ class App:
     ) -> None:
         """Build all parts. ``access``: the web configuration; None: no TLS and no users."""
         access = access or AccessControl()
-        self._over = threading.Event()
-        self._asked_at: float | None = None
+        self._server_ended = threading.Event()
+        self._stop_requested_at: float | None = None
         """When a stop was requested; monotonic, seconds. None: it was not."""
         self.threads = access.threads
-        self._asked_to_reload = False
+        self._reload_requested = False
         self._access = access
         self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
         self._message_queue = MessageQueue(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
         self._metrics = MetricsStore(labels, settings.hang_signals)
-        series = SeriesBudget(settings.series_limit, settings.series_ttl, settings.hang_signals)
-        keep = ConnectionSettings(
+        series = SeriesLimit(settings.series_limit, settings.series_ttl, settings.hang_signals)
+        connection_settings = ConnectionSettings(
             keepalive_interval=int(settings.keepalive_interval),
             keepalive_count=settings.keepalive_count,
             max_reconnect_delay=settings.reconnect_max_delay,
@@ -81,7 +81,9 @@ class App:
             opening=OpenLimits(timeout=settings.connect_timeout),
         )
         self._connections = [
-            Connection(target.label, target.uri, self._message_queue, keep, threads=self.threads)
+            Connection(
+                target.label, target.uri, self._message_queue, connection_settings, threads=self.threads
+            )
             for target in settings.targets
         ]
         names = DomainFilter(settings.domain_include, settings.domain_exclude)
@@ -100,13 +102,13 @@ class App:
             )
         ]
         file = resolve_journal_path(settings.journal_path)
-        tracing = create_span_recorder(settings, self.threads)
+        span_recorder = create_span_recorder(settings, self.threads)
         self._journal = (
-            Journal(file, RunScope(labels, names), tracing, self.threads) if file else DisabledJournal()
+            Journal(file, RunScope(labels, names), span_recorder, self.threads) if file else DisabledJournal()
         )
-        self._keeper = self._delivery = None
+        self._maintenance = self._delivery = None
         if isinstance(self._journal, Journal):
-            self._keeper = JournalMaintenance(
+            self._maintenance = JournalMaintenance(
                 self._journal,
                 max_age=settings.journal_retention,
                 max_bytes=settings.journal_retention_size,
@@ -114,9 +116,9 @@ class App:
                 signals=exported_signals(settings),
                 removal_time=self._clock.removal_time,
             )
-            if tracing:
+            if span_recorder:
                 self._delivery = create_delivery(
-                    settings, self._journal, tracing, self.threads, self._clock.removal_time
+                    settings, self._journal, span_recorder, self.threads, self._clock.removal_time
                 )
         self._worker = Worker(
             self._message_queue,
@@ -126,8 +128,8 @@ class App:
             names,
             series=series,
             series_ttl=settings.series_ttl,
-            turns=LOOP.heartbeats,
-            monitor=self._clock,
+            loop_iterations=LOOP.heartbeats,
+            clock_monitor=self._clock,
             thresholds=HangThresholds(
                 settings.hang_emulator_threshold, settings.hang_watchdog_recovery, settings.hang_vcpu_window
             ),
@@ -152,7 +154,7 @@ class App:
         self._server = Server(
             create_application(create_metrics_endpoint(self._metrics, own, duration), self, __version__),
             sockets,
-            on_end=self._over.set,
+            on_end=self._server_ended.set,
             access=access,
             threads=self.threads,
         )
@@ -169,11 +171,11 @@ class App:
 
     def is_ready(self) -> bool:
         """Return whether at least one connection has been listed."""
-        return self._worker.ready()
+        return self._worker.is_ready()
 
     def down_connections(self) -> list[str]:
         """Return the names of the connections that are down."""
-        return self._worker.down()
+        return self._worker.down_connections()
 
     def status(self) -> str:
         """Return the status in one line."""
@@ -182,7 +184,7 @@ class App:
             return f"listening, but not to {', '.join(down)}"
         return "listening" if self.is_ready() else "no domains listed yet"
 
-    def counted(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
+    def transition_count(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""
         return self._metrics.total(connection, pairs)
 
@@ -191,8 +193,8 @@ class App:
         LOOP.start(self.threads)
         self._worker.restore(self._journal.restore())
         self._worker.start()
-        if self._keeper is not None:
-            self._keeper.start()
+        if self._maintenance is not None:
+            self._maintenance.start()
         if self._delivery is not None:
             self._delivery.start()
         self._server.start()
@@ -204,18 +206,18 @@ class App:
     def wait(self) -> None:
         """Wait until a stop is requested or the web server has ended."""
         # With a time limit: a signal right before the wait does not interrupt it.
-        while self._asked_at is None and not self._over.wait(_TURN):
-            if self._asked_to_reload:
-                self._asked_to_reload = False
+        while self._stop_requested_at is None and not self._server_ended.wait(_SIGNAL_CHECK_INTERVAL):
+            if self._reload_requested:
+                self._reload_requested = False
                 self._access.reload()
 
     def ask_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Request a stop. Safe in a signal handler: it takes no lock."""
-        self._asked_at = time.monotonic()
+        self._stop_requested_at = time.monotonic()
 
     def ask_to_reload(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Request a reload of the web configuration. Safe in a signal handler."""
-        self._asked_to_reload = True
+        self._reload_requested = True
 
     def stop(self) -> None:
         """Stop all parts, in the order in which data flows, before one common deadline.
@@ -223,7 +225,7 @@ class App:
         A part that does not stop in its share of the time is abandoned. The worker gets the largest share: it
         processes what is queued.
         """
-        deadline = Deadline(self._asked_at or time.monotonic(), _STOP_WITHIN)
+        deadline = Deadline(self._stop_requested_at or time.monotonic(), _STOP_WITHIN)
         for probe in self._probes:
             probe.stop()
         for connection in self._connections:
@@ -237,8 +239,8 @@ class App:
         self._worker.stop(deadline.share(0.5))
         if self._delivery is not None:
             self._delivery.stop(deadline.share(0.5))
-        if self._keeper is not None:
-            self._keeper.stop(deadline.share(0.5))
+        if self._maintenance is not None:
+            self._maintenance.stop(deadline.share(0.5))
         # SQLite waits for the disk when it closes; committed transactions are safe without that.
         closing = threading.Thread(target=self._journal.close, name="journal-close", daemon=True)
         closing.start()

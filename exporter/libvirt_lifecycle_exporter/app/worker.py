@@ -14,9 +14,9 @@ from libvirt_lifecycle_exporter.engine.changes import Change
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
 from libvirt_lifecycle_exporter.engine.engine import Engine
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
-from libvirt_lifecycle_exporter.engine.interfaces import Metrics, RequestReceiver, StateWriter
+from libvirt_lifecycle_exporter.engine.interfaces import JournalWriter, Metrics, RequestReceiver
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue, count_observations
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import Message
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _BATCH = 1000
 _TICK = 0.25
 """Seconds between runs of the periodic steps."""
-_GATHER = 0.002
+_BATCH_PAUSE = 0.002
 """Seconds to sleep after a batch of more than one message. libvirt's binding releases the interpreter lock
 several times per callback; a worker that takes it each time makes every event cost two thread switches."""
 
@@ -40,18 +40,18 @@ class Worker:
         self,
         message_queue: MessageQueue,
         metrics: Metrics,
-        journal: StateWriter,
+        journal: JournalWriter,
         connections: Mapping[str, RequestReceiver],
-        names: DomainFilter,
+        domain_filter: DomainFilter,
         *,
-        series: SeriesBudget,
+        series: SeriesLimit,
         series_ttl: float,
-        turns: Callable[[], int] = lambda: 0,
+        loop_iterations: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
         thresholds: HangThresholds = DEFAULT_THRESHOLDS,
         threads: ThreadRegistry | None = None,
         grace: Grace = GRACE,
-        monitor: ClockMonitor | None = None,
+        clock_monitor: ClockMonitor | None = None,
     ) -> None:
         """Create the worker. Arguments as for ``engine.Engine``."""
         self._threads = threads or ThreadRegistry()
@@ -63,16 +63,16 @@ class Worker:
         self._engine = Engine(
             connections,
             series,
-            names,
+            domain_filter,
             series_ttl=series_ttl,
-            turns=turns,
+            loop_iterations=loop_iterations,
             clock=clock,
-            draw_order=message_queue.next_order,
+            next_order=message_queue.next_order,
             thresholds=thresholds,
             grace=grace,
-            monitor=monitor,
+            clock_monitor=clock_monitor,
         )
-        self._in_hand: list[Message] = []
+        self._unwritten: list[Message] = []
         """Messages that were taken from the queue and are not written yet."""
         self._stopping = threading.Event()
         self._stop_by = float("inf")
@@ -97,7 +97,7 @@ class Worker:
         self._stop_by = time.monotonic() + timeout
         self._stopping.set()
         self._thread.join(timeout)
-        in_hand = count_observations(list(self._in_hand))
+        in_hand = count_observations(list(self._unwritten))
         self._message_queue.dropped["shutdown"] += in_hand
         lost = in_hand + self._message_queue.discard()
         if lost:
@@ -108,22 +108,22 @@ class Worker:
         """Return whether the thread runs."""
         return self._thread.is_alive()
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Return whether at least one connection has been listed completely."""
-        return self._engine.ready()
+        return self._engine.is_ready()
 
     def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
         """Return the signals by which a domain is hung now."""
         return self._engine.hung_signals(connection, uuid)
 
-    def down(self) -> list[str]:
+    def down_connections(self) -> list[str]:
         """Return the names of the connections that are down."""
-        return self._engine.down()
+        return self._engine.down_connections()
 
-    def work(self, timeout: float = 0.0) -> int:
+    def process_batch(self, timeout: float = 0.0) -> int:
         """Process what is queued; wait for it at most ``timeout`` seconds. Return the number of messages."""
         batch = self._message_queue.take(_BATCH, timeout)
-        self._in_hand = batch
+        self._unwritten = batch
         with self._threads.guard(WORKER):
             self._engine.observe_clock()
         # After taking the batch: a message in it that is newer than a loss was queued after it.
@@ -133,9 +133,9 @@ class Worker:
             try:
                 self._engine.process(message)
             except Exception as error:  # noqa: BLE001 - see the invariant above
-                self._lose(message, error)
-        self._finish()
-        self._in_hand = []
+                self._replace_by_listing(message, error)
+        self._write_and_apply()
+        self._unwritten = []
         return len(batch)
 
     def tick(self) -> None:
@@ -148,11 +148,11 @@ class Worker:
         for step in steps:
             with self._threads.guard(WORKER):
                 step()
-        self._finish()
+        self._write_and_apply()
         with self._threads.guard(WORKER):
             self._journal.recover(self._state)
 
-    def _lose(self, message: Message, error: Exception) -> None:
+    def _replace_by_listing(self, message: Message, error: Exception) -> None:
         """Count a message that could not be processed, and request a listing in its place."""
         self._threads.report(WORKER, error)
         self._message_queue.record_loss(message.connection, "worker_error")
@@ -161,22 +161,22 @@ class Worker:
 
     def _run(self) -> None:
         due = time.monotonic() + _TICK
-        while ((handled := self.work(_TICK)) or not self._stopping.is_set()) and self._has_time():
+        while ((handled := self.process_batch(_TICK)) or not self._stopping.is_set()) and self._has_time():
             if time.monotonic() >= due:
                 self.tick()
                 due = time.monotonic() + _TICK
             if handled > 1:
-                self._stopping.wait(_GATHER)
+                self._stopping.wait(_BATCH_PAUSE)
         with self._threads.guard(WORKER):
-            self._engine.conclude()
-        self._finish()
+            self._engine.close_verdicts()
+        self._write_and_apply()
         with self._threads.guard(WORKER):
             self._journal.recover(self._state)
 
     def _has_time(self) -> bool:
         return time.monotonic() < self._stop_by
 
-    def _finish(self) -> None:
+    def _write_and_apply(self) -> None:
         """Write the changes, apply them to the metrics, then send the requests."""
         with self._threads.guard(WORKER):
             self._engine.settle()

@@ -12,7 +12,7 @@ from typing import Final
 from libvirt_lifecycle_exporter.cli.formatting import escape
 from libvirt_lifecycle_exporter.config.settings import parse_duration
 from libvirt_lifecycle_exporter.engine.classify import POSSIBLE_REASONS
-from libvirt_lifecycle_exporter.engine.inference import UNKNOWN
+from libvirt_lifecycle_exporter.engine.missed_transitions import UNKNOWN
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, HANG_PAIRS, HANG_SIGNALS
 

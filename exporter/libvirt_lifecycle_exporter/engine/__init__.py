@@ -3,19 +3,19 @@
 Entry point: ``engine.Engine``. One thread, the worker, owns it; nothing in this package starts a thread,
 reads a clock, does I/O or imports libvirt. Times come in with the messages.
 
-* ``translate``, ``classify``                a libvirt event -> the transition that it means
-* ``inventory``, ``record``                  what is known of each domain
-* ``inference``, ``reconcile``               compare libvirt's answers with that; infer missed transitions
-* ``coverage``, ``run_identity``             where something may have been missed; what proves another run
-* ``host_reboots``, ``filter_scope``         boots of the host; which domains pass the filter
-* ``contradictions``, ``pending_stops``      answers that wait for confirmation; stops that wait for a reason
-* ``hangs``, ``hang_signals``                probe results -> hung and recovered
-* ``incidents``, ``durations``               what transitions mean for operators, and how long operations took
-* ``explanations``                           events just before a pause or stop explain it
-* ``spans``, ``span_operations``             which OpenTelemetry span a transition is on
-* ``changes``, ``bookkeeping``               what one batch of messages changed
-* ``series_budget``                          which domain names have series of their own
-* ``saved_state``                            what outlives a restart
+* ``translate``, ``classify``                   a libvirt event -> the transition that it means
+* ``inventory``, ``record``                     what is known of each domain
+* ``missed_transitions``, ``reconcile``         compare libvirt's answers with it; infer transitions
+* ``coverage``, ``run_identity``                where events may be missed; what proves a new run
+* ``host_reboots``, ``filter_scope``            boots of the host; which domains pass the filter
+* ``contradictions``, ``pending_stops``         answers to be confirmed; stops without a reason yet
+* ``hangs``, ``hang_signals``                   probe results -> hung and recovered
+* ``incidents``, ``durations``                  what transitions mean for operators; how long operations took
+* ``explanations``                              events just before a pause or stop explain it
+* ``spans``, ``span_operations``                which OpenTelemetry span a transition is on
+* ``series_limit``                              which domain names have series of their own
+* ``changes``, ``change_collector``             what one batch of messages changed
+* ``saved_state``                               what outlives a restart
 
 Invariant: a message changes what is known or nothing; what is counted is counted once.
 """

@@ -114,7 +114,7 @@ class UnobservedTimeAdded(NamedTuple):
     seconds: float
 
 
-class ObservationChanged(NamedTuple):
+class StatesKnownChanged(NamedTuple):
     """The states of a connection's domains became unknown, or are known again."""
 
     connection: str
@@ -145,7 +145,7 @@ Change = (
     | ConnectionChanged
     | Reconnected
     | UnobservedTimeAdded
-    | ObservationChanged
+    | StatesKnownChanged
     | HostRebooted
 )
 
@@ -195,7 +195,7 @@ class ChangeBatch:
         """Names whose series expired, before anything was counted."""
         self.aggregated: dict[Name, bool] = {}
         """Names that lost their own series to the series limit (True), or got some (False)."""
-        self.watched_until: dict[str, float] = {}
+        self.observed_until: dict[str, float] = {}
         """Until when no event of a connection was missed; Unix time, seconds."""
         self.traced: list[TracedTransition] = []
         """Set by the journal: the spans of the transitions that it wrote, if spans are recorded."""
@@ -219,7 +219,7 @@ class ChangeBatch:
             or self.forgotten
             or self.expired
             or self.aggregated
-            or self.watched_until
+            or self.observed_until
             or self.scopes
             or self.hosts
             or self.clock
@@ -233,7 +233,7 @@ class ChangeBatch:
         if derive is not None:
             derive(self, change)
 
-    def touch(self, domain: Domain) -> None:
+    def add_domain(self, domain: Domain) -> None:
         """Have a domain's row written."""
         self.domains[domain.connection, domain.uuid] = domain
 
@@ -242,7 +242,7 @@ class ChangeBatch:
         self.domains.pop((domain.connection, domain.uuid), None)
         self.forgotten.append(domain)
 
-    def grow(self, key: CountKey, at: float) -> None:
+    def increment(self, key: CountKey, at: float) -> None:
         """Let a counter of a domain grow by one."""
         self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, at)
 
@@ -250,7 +250,7 @@ class ChangeBatch:
 def _transition(batch: ChangeBatch, change: TransitionCounted) -> None:
     counted = change.transition
     batch.transitions.append(counted)
-    batch.grow((counted.connection, change.counted_as, counted.event, counted.reason), counted.at)
+    batch.increment((counted.connection, change.counted_as, counted.event, counted.reason), counted.at)
     batch.totals[counted.connection, "event", counted.event, counted.reason] += 1
 
 
@@ -262,7 +262,7 @@ def _incident_opened(batch: ChangeBatch, change: IncidentOpened) -> None:
     incident = change.incident
     batch.incidents[incident.id] = incident
     batch.opened.append(incident)
-    batch.grow((incident.connection, change.counted_as, INCIDENT, incident.kind), incident.opened_at)
+    batch.increment((incident.connection, change.counted_as, INCIDENT, incident.kind), incident.opened_at)
 
 
 def _series_expired(batch: ChangeBatch, change: SeriesExpired) -> None:

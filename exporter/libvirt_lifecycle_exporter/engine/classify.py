@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from libvirt_lifecycle_exporter.engine.record import DomainRecord, Key, OpenVerdict, Records, RunObservations
+from libvirt_lifecycle_exporter.engine.record import DomainRecord, Key, OpenVerdict, Records, RunHistory
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup, Observation
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -43,7 +43,7 @@ ARRIVING: Final = frozenset({("paused", "migration"), ("paused", "starting_up")}
 for the last moments of its migration, and after it was seen running."""
 
 
-def _apply_known_state(run: RunObservations, state: str, reason: str) -> None:
+def _apply_known_state(run: RunHistory, state: str, reason: str) -> None:
     """Add what was known before: the run may be older than this process."""
     if not (run.has_run or run.is_incoming):
         run.is_incoming = (state, reason) in ARRIVING
@@ -52,7 +52,7 @@ def _apply_known_state(run: RunObservations, state: str, reason: str) -> None:
         run.shutdown_reason = run.shutdown_reason or "unknown"
 
 
-def _on_started(run: RunObservations, change: Transition) -> None:
+def _on_started(run: RunHistory, change: Transition) -> None:
     if not 0 < change.domain_id == run.shutdown_domain_id:
         run.shutdown_reason = ""
     # Otherwise it was terminated during boot: libvirt may report the shutdown before the start.
@@ -62,25 +62,25 @@ def _on_started(run: RunObservations, change: Transition) -> None:
         run.watchdog_fired_at = None
 
 
-def _on_resumed(run: RunObservations, _: Transition) -> None:
+def _on_resumed(run: RunHistory, _: Transition) -> None:
     run.is_incoming, run.has_run, run.shutdown_reason = False, True, ""
 
 
-def _on_halted(run: RunObservations, _: Transition) -> None:
+def _on_halted(run: RunHistory, _: Transition) -> None:
     # Only a running domain is halted. An incoming domain that was paused at the source reports a pause.
     run.is_incoming, run.has_run = False, True
 
 
-def _on_shutdown(run: RunObservations, change: Transition) -> None:
+def _on_shutdown(run: RunHistory, change: Transition) -> None:
     run.shutdown_reason, run.shutdown_domain_id = change.reason, change.domain_id
 
 
-def _on_watchdog(run: RunObservations, change: Transition) -> None:
+def _on_watchdog(run: RunHistory, change: Transition) -> None:
     if change.reason == "poweroff":
         run.watchdog_fired_at = change.at
 
 
-_RUN_UPDATES: Final[Mapping[str, Callable[[RunObservations, Transition], None]]] = MappingProxyType(
+_RUN_UPDATES: Final[Mapping[str, Callable[[RunHistory, Transition], None]]] = MappingProxyType(
     {
         "started": _on_started,
         "resumed": _on_resumed,
@@ -98,7 +98,7 @@ class Rule(NamedTuple):
     """When a stop with the reason ``libvirt_reason`` gets another reason."""
 
     libvirt_reason: str
-    holds: Callable[[RunObservations, Transition, bool], bool]
+    holds: Callable[[RunHistory, Transition, bool], bool]
     """The run, the stop, and whether the domain is hung."""
     verdict: str
 
@@ -111,7 +111,7 @@ IMMEDIATE_RULES: Final = (
     Rule("shutdown", lambda run, _stop, _hung: run.shutdown_reason == "host", "quit"),
     Rule("destroyed", lambda _run, _stop, hung: hung, "hung"),
 )
-"""The first rule that holds decides. Otherwise the stop stays as sent, or is doubtful."""
+"""The first rule that holds decides. Otherwise the stop stays as sent, or is ``AMBIGUOUS``."""
 
 AMBIGUOUS: Final = "failed"
 """The only reason of a stop that libvirt uses both for a domain that it stopped and for a crash."""
@@ -154,11 +154,11 @@ class Classifier:
         record = self._records.get(observation.connection, observation.uuid)
         if observation.kind == "reboot" and _is_same_reboot(record, observation):
             return []
-        settled = self._settle(record, "")
+        settled = self._close_verdict(record, "")
         if change.event == "stopped":
             return settled + self._stopped(record, observation.order, change, state, reason)
         if (update := _RUN_UPDATES.get(change.event)) is not None:
-            run = record.run = record.run or RunObservations()
+            run = record.run = record.run or RunHistory()
             _apply_known_state(run, state, reason)
             run.newest_order = observation.order
             update(run, change)
@@ -178,7 +178,7 @@ class Classifier:
             run.is_incoming, run.has_run = False, True
         if verdict is None or verdict.change.event != "stopped" or look.began <= verdict.order:
             return []
-        return self._settle(record, _lookup_reason(look.facts))
+        return self._close_verdict(record, _lookup_reason(look.facts))
 
     def tick(self, now: float) -> list[Transition]:
         """Return the transitions whose verdict has waited long enough, or since a time in the future."""
@@ -187,10 +187,10 @@ class Classifier:
             for record in self._records.open_verdicts.values()
             if record.verdict is not None and not 0 <= now - record.verdict.since < VERDICT_WAIT
         ]
-        return [change for record in due for change in self._settle(record, "")]
+        return [change for record in due for change in self._close_verdict(record, "")]
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         for record in self._records:
             if record.verdict is not None:
                 record.verdict = record.verdict._replace(since=record.verdict.since + jump)
@@ -202,7 +202,7 @@ class Classifier:
     def close_verdict(self, connection: str, uuid: str) -> list[Transition]:
         """Return the transition whose verdict is open, if there is one: no more evidence will come."""
         record = self._records.find(connection, uuid)
-        return [] if record is None else self._settle(record, "")
+        return [] if record is None else self._close_verdict(record, "")
 
     def pending(self) -> frozenset[Key]:
         """Return the keys of the domains that have stopped and whose verdict is open."""
@@ -221,7 +221,7 @@ class Classifier:
     def _stopped(
         self, record: DomainRecord, order: int, stop: Transition, state: str, reason: str
     ) -> list[Transition]:
-        run, record.run = record.run or RunObservations(), None
+        run, record.run = record.run or RunHistory(), None
         _apply_known_state(run, state, reason)
         for rule in IMMEDIATE_RULES:
             if rule.libvirt_reason == stop.reason and rule.holds(run, stop, bool(record.hung)):
@@ -234,12 +234,12 @@ class Classifier:
         """Open a verdict; return the transition that is displaced if too many are open."""
         waiting = self._records.open_verdicts
         displaced = (
-            self._settle(next(iter(waiting.values())), "") if len(waiting) >= MAX_OPEN_VERDICTS else []
+            self._close_verdict(next(iter(waiting.values())), "") if len(waiting) >= MAX_OPEN_VERDICTS else []
         )
         self._records.set_verdict(record, verdict)
         return displaced
 
-    def _settle(self, record: DomainRecord, reason: str) -> list[Transition]:
+    def _close_verdict(self, record: DomainRecord, reason: str) -> list[Transition]:
         """Close an open verdict; where nothing is proven, by what is known of the run."""
         verdict = record.verdict
         if verdict is None:
@@ -258,7 +258,7 @@ def _is_same_reboot(record: DomainRecord, observation: Observation) -> bool:
     return False
 
 
-def _default_reason(run: RunObservations) -> str:
+def _default_reason(run: RunHistory) -> str:
     # libvirt's src/qemu/qemu_driver.c, processMonitorEOFEvent: when the monitor of an active domain closes
     # and no SHUTDOWN came over it, the emulator is taken for crashed; the event that goes out says FAILED.
     # After a SHUTDOWN it says SHUTDOWN: then a FAILED comes from elsewhere, and means what it says.

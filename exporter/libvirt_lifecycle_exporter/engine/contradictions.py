@@ -1,9 +1,9 @@
 """Contradictions between what is known and what libvirt answers, and when they are accepted.
 
 An answer can overtake the event that explains it. So a contradiction is accepted only if libvirt gives
-exactly the same answer to a second request, sent ``GRACE`` seconds and ``TURNS`` turns of the event loop
-later: by then every event that libvirt had sent has been processed. Another answer is a new contradiction,
-whose event may still be on its way.
+exactly the same answer to a second request, which is sent ``CONFIRM_DELAY`` seconds and
+``CONFIRM_ITERATIONS`` iterations of the event loop later: by then every event that libvirt had sent has been
+processed. Another answer is a new contradiction, whose event may still be on its way.
 """
 
 from collections import defaultdict
@@ -11,10 +11,10 @@ from collections import defaultdict
 from libvirt_lifecycle_exporter.engine.record import Contradiction, DomainRecord, Key, Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup
 
-GRACE = 1.0
+CONFIRM_DELAY = 1.0
 """Seconds until a contradiction is requested again."""
-TURNS = 2
-"""Turns of the event loop until a contradiction is requested again."""
+CONFIRM_ITERATIONS = 2
+"""Iterations of the event loop until a contradiction is requested again."""
 
 
 class Contradictions:
@@ -23,19 +23,23 @@ class Contradictions:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def confirm(self, look: Lookup, *, newest_order: int, now: float, turn: int) -> bool:
+    def confirm(self, look: Lookup, *, newest_order: int, now: float, iteration: int) -> bool:
         """Record an answer that contradicts what is known; return whether it is accepted now.
 
         ``newest_order``: the order of the newest observation of the domain; after another one it is another
-        contradiction. ``now``: Unix time, seconds. ``turn``: how often the event loop has turned.
+        contradiction. ``now``: Unix time, seconds. ``iteration``: the number of iterations of the event loop.
         """
         record = self._records.get(look.connection, look.uuid)
-        known = record.contradiction
-        if known is None or known.newest_order != newest_order or _core(known.answer) != _core(look):
-            record.contradiction = Contradiction(newest_order, look, now, turn)
+        current = record.contradiction
+        if (
+            current is None
+            or current.newest_order != newest_order
+            or _comparable_facts(current.answer) != _comparable_facts(look)
+        ):
+            record.contradiction = Contradiction(newest_order, look, now, iteration)
             self._records.under_review.setdefault(record.key, record)
             return False
-        if known.asked is None or look.began < known.asked:
+        if current.asked is None or look.began < current.asked:
             return False
         self._clear(record)
         return True
@@ -43,8 +47,8 @@ class Contradictions:
     def pending(self, key: Key, newest_order: int) -> Lookup | None:
         """Return the answer that waits for confirmation, if nothing newer was observed."""
         record = self._records.find(*key)
-        known = record.contradiction if record is not None else None
-        return known.answer if known is not None and known.newest_order == newest_order else None
+        current = record.contradiction if record is not None else None
+        return current.answer if current is not None and current.newest_order == newest_order else None
 
     def clear(self, key: Key) -> None:
         """Drop the contradiction of a domain, if there is one."""
@@ -58,21 +62,25 @@ class Contradictions:
             self._clear(record)
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         for record in self._records.under_review.values():
             if record.contradiction is not None:
                 record.contradiction.since += jump
 
-    def ask(self, order: int, now: float, turn: int) -> dict[str, list[str]]:
+    def due_requests(self, order: int, now: float, iteration: int) -> dict[str, list[str]]:
         """Return the UUIDs of the domains to request again now, by connection.
 
         ``order``: the place of the request in the order of arrival.
         """
         found: dict[str, list[str]] = defaultdict(list)
         for (connection, uuid), record in self._records.under_review.items():
-            known = record.contradiction
-            if known is not None and now - known.since >= GRACE and turn - known.turn >= TURNS:
-                known.asked = known.asked or order
+            current = record.contradiction
+            if (
+                current is not None
+                and now - current.since >= CONFIRM_DELAY
+                and iteration - current.iteration >= CONFIRM_ITERATIONS
+            ):
+                current.asked = current.asked or order
                 found[connection].append(uuid)
         return found
 
@@ -81,6 +89,6 @@ class Contradictions:
         self._records.under_review.pop(record.key, None)
 
 
-def _core(look: Lookup) -> DomainFacts | None:
+def _comparable_facts(look: Lookup) -> DomainFacts | None:
     """Return the facts that events report."""
     return None if look.facts is None else look.facts._replace(autostart=False)

@@ -2,9 +2,9 @@
 
 ``Coverage`` knows until when each connection was observed, counts unobserved time, and makes states unknown.
 ``ObservationGaps`` knows which domains are certain again after a gap: those of which a later event determined
-the state, or with whose state an answer agreed that was requested after the gap. An answer can overtake
+the state, or with whose state an answer agreed that was requested after the downtime. An answer can overtake
 events, and agree by chance: events that arrive within ``SETTLING_TIME`` seconds of an answer still count as
-the first ones after the gap.
+the first ones after the downtime.
 
 Invariant: unobserved time is counted once, from the last observed moment to the registration of the
 callbacks, whether the connection or the exporter was down.
@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 from libvirt_lifecycle_exporter.engine.changes import (
     ChangeBatch,
     ConnectionChanged,
-    ObservationChanged,
     Reconnected,
+    StatesKnownChanged,
     UnobservedTimeAdded,
 )
 from libvirt_lifecycle_exporter.engine.record import NEVER, Certainty, Key, Records
@@ -49,7 +49,7 @@ GRACE: Final = Grace()
 
 
 @dataclass(slots=True)
-class _Gap:
+class _Downtime:
     """The time between the loss of a connection and its next complete listing."""
 
     since: float
@@ -68,7 +68,7 @@ class _ConnectionCoverage:
     """Whether this process has listed it."""
     observed_until: float = 0.0
     """Until when nothing was missed; Unix time, seconds; 0: it was never observed."""
-    gap: _Gap | None = None
+    downtime: _Downtime | None = None
     """The current gap, if its domains were observed before."""
     steady: float | None = None
     """The steady clock at that time; None: on another boot of the host, or not known."""
@@ -81,18 +81,18 @@ class Coverage:
         self,
         connections: Iterable[str],
         grace: Grace = GRACE,
-        monitor: ClockMonitor | None = None,
+        clock_monitor: ClockMonitor | None = None,
     ) -> None:
-        """``monitor``: detects jumps of the wall clock; None: the wall clock is trusted."""
+        """``clock_monitor``: detects jumps of the wall clock; None: the wall clock is trusted."""
         self._grace = grace
-        self._monitor = monitor
+        self._clock_monitor = clock_monitor
         self._connections = {name: _ConnectionCoverage() for name in connections}
 
     def names(self) -> frozenset[str]:
         """Return the names of the connections."""
         return frozenset(self._connections)
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Return whether at least one connection has been listed completely."""
         return any(coverage.is_listed for coverage in self._connections.values())
 
@@ -105,8 +105,10 @@ class Coverage:
         for name, moment in until.items():
             coverage = self._connections[name]
             coverage.observed_until = moment
-            coverage.steady = self._monitor.steady_of(moment) if self._monitor is not None else None
-            self._open_gap(name, moment)
+            coverage.steady = (
+                self._clock_monitor.steady_of(moment) if self._clock_monitor is not None else None
+            )
+            self._begin_downtime(name, moment)
 
     def observed_until(self) -> dict[str, float]:
         """Return until when each connection was observed; Unix time, seconds."""
@@ -123,10 +125,10 @@ class Coverage:
         # An answer of a connection that is lost meanwhile says nothing about the time since.
         if coverage.is_up or not coverage.observed_until:
             self._record(connection, at, batch)
-        if coverage.is_up and coverage.gap is not None:
-            if coverage.gap.is_shown:
-                batch.add(ObservationChanged(connection, None))
-            coverage.gap = None
+        if coverage.is_up and coverage.downtime is not None:
+            if coverage.downtime.is_shown:
+                batch.add(StatesKnownChanged(connection, None))
+            coverage.downtime = None
 
     def connection_up(self, link: ConnectionUp, batch: ChangeBatch) -> None:
         """Record that a connection is open and its callbacks are registered."""
@@ -141,20 +143,20 @@ class Coverage:
         batch.add(ConnectionChanged(link.connection, is_up=True))
 
     def shift(self, jump: float, batch: ChangeBatch) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         for name, coverage in self._connections.items():
             if coverage.observed_until:
                 coverage.observed_until += jump
-                batch.watched_until[name] = coverage.observed_until
+                batch.observed_until[name] = coverage.observed_until
 
     def _unobserved_seconds(self, coverage: _ConnectionCoverage, at: float) -> float:
         """Return the seconds until ``at`` in which events may have been missed."""
         seconds = max(0.0, at - coverage.observed_until)
-        if self._monitor is None:
+        if self._clock_monitor is None:
             return seconds
         if coverage.steady is None:
             return min(seconds, MAX_UNPROVEN)
-        elapsed = self._monitor.steady() - coverage.steady
+        elapsed = self._clock_monitor.steady() - coverage.steady
         return seconds if abs(seconds - elapsed) <= CLOCK_TOLERANCE else elapsed
 
     def connection_down(self, link: ConnectionDown, batch: ChangeBatch) -> None:
@@ -162,7 +164,7 @@ class Coverage:
         coverage = self._connections[link.connection]
         if coverage.is_up:
             self._record(link.connection, link.at, batch)
-            self._open_gap(link.connection, link.at)
+            self._begin_downtime(link.connection, link.at)
             coverage.was_lost = True
         coverage.is_up = False
         batch.add(ConnectionChanged(link.connection, is_up=False))
@@ -171,10 +173,10 @@ class Coverage:
         """Make the states of domains unknown if their connection has been down for too long."""
         now = self._grace.monotonic()
         for name, coverage in self._connections.items():
-            gap = coverage.gap
-            if gap is not None and not gap.is_shown and now >= gap.due:
-                gap.is_shown = True
-                batch.add(ObservationChanged(name, gap.since))
+            downtime = coverage.downtime
+            if downtime is not None and not downtime.is_shown and now >= downtime.due:
+                downtime.is_shown = True
+                batch.add(StatesKnownChanged(name, downtime.since))
 
     def record_time(self, now: float, batch: ChangeBatch) -> None:
         """Record, about once a second, that nothing was missed until now."""
@@ -190,13 +192,13 @@ class Coverage:
         coverage = self._connections[connection]
         # Domains that existed before the first listing are not new; observation begins with that listing.
         if coverage.is_listed or coverage.observed_until:
-            coverage.observed_until = batch.watched_until[connection] = moment
-            coverage.steady = self._monitor.steady() if self._monitor is not None else None
+            coverage.observed_until = batch.observed_until[connection] = moment
+            coverage.steady = self._clock_monitor.steady() if self._clock_monitor is not None else None
 
-    def _open_gap(self, connection: str, at: float) -> None:
+    def _begin_downtime(self, connection: str, at: float) -> None:
         coverage = self._connections[connection]
-        if coverage.gap is None:
-            coverage.gap = _Gap(at, self._grace.monotonic() + self._grace.seconds)
+        if coverage.downtime is None:
+            coverage.downtime = _Downtime(at, self._grace.monotonic() + self._grace.seconds)
 
 
 class ObservationGaps:
@@ -243,7 +245,7 @@ class ObservationGaps:
         return self._is_uncertain(connection, self._listed.get(connection, NEVER), at)
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         for connection, (order, since) in self._listed.items():
             self._listed[connection] = order, since + jump
         for record in self._records:

@@ -152,7 +152,7 @@ MEASURED: Final = (
 
 BEGINS: Final[Mapping[Pair, tuple[Operation, ...]]] = MappingProxyType(
     {
-        pair: tuple(course for course in MEASURED if pair in course.begins)
+        pair: tuple(operation for operation in MEASURED if pair in operation.begins)
         for pair in {pair for operation in MEASURED for pair in operation.begins}
     }
 )
@@ -191,7 +191,7 @@ class DurationTracker:
         ``hangs`` must have processed the change before.
         """
         record = self._records.get(change.connection, change.uuid)
-        ended = [*_end(record, change), *_hang(record, change)]
+        ended = [*_end(record, change), *_end_hang(record, change)]
         _begin(record, change)
         return ended if change.source != INFERRED else []
 
@@ -203,7 +203,7 @@ class DurationTracker:
         return [_duration(incident.connection, OUTAGE, outcome, incident.opened_at, incident.closed_at)]
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds: operations in progress did not take longer for it."""
+        """Shift the stored times by a jump of the wall clock, in seconds, so that no duration contains it."""
         for record in self._records:
             for operation in record.operations:
                 record.operations[operation] += jump
@@ -228,7 +228,7 @@ def _end(record: DomainRecord, change: Transition) -> Iterator[Duration]:
             yield _duration(change.connection, operation.name, outcome, began, change.at)
 
 
-def _hang(record: DomainRecord, change: Transition) -> Iterator[Duration]:
+def _end_hang(record: DomainRecord, change: Transition) -> Iterator[Duration]:
     """One hang lasts from the first signal until no signal is hung."""
     if change.event == "hung" and record.hang_began is None:
         record.hang_began = change.at

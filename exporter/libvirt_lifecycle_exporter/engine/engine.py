@@ -9,7 +9,7 @@ Invariant: a message changes what is known, or nothing; what is counted is count
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping, Requests
+from libvirt_lifecycle_exporter.engine.change_collector import ChangeCollector, Requests
 from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch
 from libvirt_lifecycle_exporter.engine.classify import AMBIGUOUS, Classifier
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Coverage, Grace
@@ -21,7 +21,7 @@ from libvirt_lifecycle_exporter.engine.inventory import Inventory
 from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import (
@@ -45,46 +45,48 @@ class Engine:
     def __init__(
         self,
         connections: Iterable[str],
-        series: SeriesBudget,
-        names: DomainFilter,
+        series: SeriesLimit,
+        domain_filter: DomainFilter,
         *,
         series_ttl: float,
-        turns: Callable[[], int],
+        loop_iterations: Callable[[], int],
         clock: Callable[[], float],
-        draw_order: Callable[[], int],
+        next_order: Callable[[], int],
         thresholds: HangThresholds = DEFAULT_THRESHOLDS,
         grace: Grace = GRACE,
-        monitor: ClockMonitor | None = None,
+        clock_monitor: ClockMonitor | None = None,
     ) -> None:
         """Create an engine without any domains.
 
-        ``series_ttl``: seconds for which a removed domain is remembered. ``turns``: returns how often the
-        libvirt event loop has turned. ``clock``: Unix time, seconds; ``monitor``, if given, is used instead.
-        ``draw_order``: returns the next place in the order of arrival.
+        ``series_ttl``: seconds for which a removed domain is kept. ``loop_iterations``: returns the number
+        of iterations of the libvirt event loop. ``clock``: Unix time, seconds; ``clock_monitor``, if given,
+        is used instead. ``next_order``: returns the next position in the order of arrival.
         """
         self._series = series
-        self._filter_scope = FilterScope(names)
+        self._filter_scope = FilterScope(domain_filter)
         self._series_ttl = series_ttl
-        self._clock = clock if monitor is None else monitor.now
-        self._draw_order = draw_order
+        self._clock = clock if clock_monitor is None else clock_monitor.now
+        self._next_order = next_order
         self._records = Records()
         self._classifier = Classifier(self._records)
         self._inventory = Inventory(self._records)
         self._hangs = Hangs(thresholds, self._records)
-        self._bookkeeping = Bookkeeping(series, self._records, self._inventory, self._classifier, self._hangs)
+        self._collector = ChangeCollector(
+            series, self._records, self._inventory, self._classifier, self._hangs
+        )
         self._reconciler = Reconciler(
             self._records,
-            self._bookkeeping,
+            self._collector,
             self._inventory,
             self._classifier,
             self._filter_scope,
-            turns=turns,
+            loop_iterations=loop_iterations,
             clock=self._clock,
-            draw_order=draw_order,
+            next_order=next_order,
         )
-        self._coverage = Coverage(connections, grace, monitor)
+        self._coverage = Coverage(connections, grace, clock_monitor)
         self._host_reboots = HostReboots()
-        self._monitor = monitor
+        self._clock_monitor = clock_monitor
         self._clock_record: ClockRecord | None = None
         self._lost: dict[str, int] = {}
         self._handlers: Mapping[type, Callable[[Any], None]] = {
@@ -105,22 +107,22 @@ class Engine:
         jump = self._restore_clock(state)
         here = self._filter_scope.restore(state.only(self._coverage.names()))
         self._inventory.restore(here.domains, self._filter_scope.previously_listed(here))
-        for connection in here.watched_until:
-            self._inventory.note_gap(connection, self._draw_order())
-        changes = self._bookkeeping.restore(here, self._clock())
-        watched_until = {name: moment + jump for name, moment in here.watched_until.items()}
-        self._coverage.restore(watched_until)
+        for connection in here.observed_until:
+            self._inventory.note_gap(connection, self._next_order())
+        changes = self._collector.restore(here, self._clock())
+        observed_until = {name: moment + jump for name, moment in here.observed_until.items()}
+        self._coverage.restore(observed_until)
         if jump:
-            self._bookkeeping.batch.watched_until.update(watched_until)
+            self._collector.batch.observed_until.update(observed_until)
             self._inventory.shift(jump)
-            self._bookkeeping.shift_outages(jump)
-            self._bookkeeping.batch.clock_jump = jump
+            self._collector.shift_outages(jump)
+            self._collector.batch.clock_jump = jump
         self._host_reboots.restore(here.hosts)
         return here, changes
 
     def state(self, counts: dict[CountKey, tuple[int, float]], totals: dict[TotalKey, float]) -> SavedState:
         """Return the current state as the journal stores it, with these counters."""
-        domains, incidents = self._bookkeeping.written()
+        domains, incidents = self._collector.rows_to_write()
         return self._filter_scope.with_excluded(
             SavedState(
                 counts,
@@ -134,15 +136,15 @@ class Engine:
             )
         )
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Return whether at least one connection has been listed completely."""
-        return self._coverage.ready()
+        return self._coverage.is_ready()
 
     def hung_signals(self, connection: str, uuid: str) -> tuple[str, ...]:
         """Return the signals by which a domain is hung now."""
         return self._hangs.signals(connection, uuid)
 
-    def down(self) -> list[str]:
+    def down_connections(self) -> list[str]:
         """Return the names of the connections that are down."""
         return self._coverage.down_connections()
 
@@ -158,15 +160,15 @@ class Engine:
 
         Call it before processing messages: their times may be from after the jump.
         """
-        if self._monitor is None:
+        if self._clock_monitor is None:
             return
-        if jump := self._monitor.take_jump():
-            self._bookkeeping.shift(jump)
+        if jump := self._clock_monitor.take_jump():
+            self._collector.shift(jump)
             self._reconciler.shift(jump)
             self._inventory.shift(jump)
-            self._coverage.shift(jump, self._bookkeeping.batch)
-            self._bookkeeping.batch.clock_jump += jump
-        self._note_clock(self._monitor)
+            self._coverage.shift(jump, self._collector.batch)
+            self._collector.batch.clock_jump += jump
+        self._note_clock(self._clock_monitor)
 
     def process(self, message: Message) -> None:
         """Process one message."""
@@ -174,102 +176,102 @@ class Engine:
 
     def periodic_steps(self) -> tuple[Callable[[], None], ...]:
         """Return the periodic steps. The caller runs all of them, also if one raises."""
-        now, bookkeeping = self._clock(), self._bookkeeping
+        now, collector = self._clock(), self._collector
         return (
-            lambda: bookkeeping.expire(now),
-            lambda: bookkeeping.count(self._classifier.tick(now)),
-            lambda: bookkeeping.count(self._hangs.tick(now)),
+            lambda: collector.expire(now),
+            lambda: collector.count(self._classifier.tick(now)),
+            lambda: collector.count(self._hangs.tick(now)),
             lambda: self._reconciler.request_again(now),
             lambda: self._forget(now - self._series_ttl),
-            lambda: self._coverage.record_time(now, bookkeeping.batch),
-            lambda: self._coverage.show_unknown(bookkeeping.batch),
+            lambda: self._coverage.record_time(now, collector.batch),
+            lambda: self._coverage.show_unknown(collector.batch),
         )
 
     def _forget(self, before: float) -> None:
         """Forget domains that were removed before a time."""
         for domain in self._inventory.removed_before(before):
-            self._bookkeeping.forget(domain)
+            self._collector.forget(domain)
 
     def _restore_clock(self, state: SavedState) -> float:
         """Resume monitoring the clock; return the jump since the exporter ended, in seconds."""
-        if self._monitor is None:
+        if self._clock_monitor is None:
             return 0.0
         self._clock_record = state.clock
-        self._monitor.restore(state.clock, max(state.watched_until.values(), default=0.0))
-        jump = self._monitor.take_jump()
-        self._note_clock(self._monitor)
+        self._clock_monitor.restore(state.clock, max(state.observed_until.values(), default=0.0))
+        jump = self._clock_monitor.take_jump()
+        self._note_clock(self._clock_monitor)
         return jump
 
-    def _note_clock(self, monitor: ClockMonitor) -> None:
-        record = monitor.record()
+    def _note_clock(self, clock_monitor: ClockMonitor) -> None:
+        record = clock_monitor.record()
         if record.differs(self._clock_record):
-            self._clock_record = self._bookkeeping.batch.clock = record
+            self._clock_record = self._collector.batch.clock = record
 
-    def conclude(self) -> None:
+    def close_verdicts(self) -> None:
         """Close all open verdicts: no more evidence will come."""
-        self._bookkeeping.count(self._classifier.tick(float("inf")))
+        self._collector.count(self._classifier.tick(float("inf")))
 
     def settle(self) -> None:
         """Complete the batch. Call it before ``collect``."""
-        self._bookkeeping.settle()
+        self._collector.settle()
 
     def collect(self) -> tuple[ChangeBatch, Requests]:
         """Return the changes and the requests since the last call. Raises nothing."""
-        return self._bookkeeping.collect()
+        return self._collector.collect()
 
     def _on_observation(self, seen: Observation) -> None:
         if not self._filter_scope.passes(seen.name):
             return
-        bookkeeping = self._bookkeeping
-        bookkeeping.requests.look_up(seen.connection, seen.uuid)
+        collector = self._collector
+        collector.requests.look_up(seen.connection, seen.uuid)
         change = translate(seen)
         if change is not None:
             self._on_change(seen, change)
         elif (known := self._inventory.find(seen.connection, seen.uuid)) is not None:
             known.newest_order = seen.order
         if seen.kind == "agent_lifecycle":
-            bookkeeping.count(self._hangs.apply_agent_event(seen))
+            collector.count(self._hangs.apply_agent_event(seen))
 
     def _on_change(self, seen: Observation, change: Transition) -> None:
         """Process a transition. ``change``: the observation, translated."""
-        bookkeeping = self._bookkeeping
-        is_move = seen.kind == LIFECYCLE
-        bridged = is_move and self._reconciler.infer_before(change, seen.order)
+        collector = self._collector
+        is_lifecycle = seen.kind == LIFECYCLE
+        has_inferred_before = is_lifecycle and self._reconciler.infer_before(change, seen.order)
         known = self._inventory.find(seen.connection, seen.uuid)
-        is_known = known is not None and known.present and not bridged
+        is_known = known is not None and known.present and not has_inferred_before
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
-        bookkeeping.count_raw_event(change)
+        collector.count_raw_event(change)
         starts_later = False
-        if is_move:
+        if is_lifecycle:
             if change.event == "stopped" and known is not None:
-                bookkeeping.begin_stop(known)
+                collector.begin_stop(known)
                 if change.reason == AMBIGUOUS:
-                    bookkeeping.requests.explain(change._replace(name=known.name, domain_id=known.domain_id))
+                    collector.requests.explain(change._replace(name=known.name, domain_id=known.domain_id))
             update = self._inventory.apply(change, seen.order)
-            bookkeeping.update_domain(update, seen.at)
+            collector.update_domain(update, seen.at)
             starts_later = change.event == "shutdown" and update.domain.has_early_shutdown(change.domain_id)
         elif known is not None:
             known.newest_order = seen.order
-        bookkeeping.count(self._classifier.classify(seen, change, state, reason, starts_later=starts_later))
+        collector.count(self._classifier.classify(seen, change, state, reason, starts_later=starts_later))
 
     def _on_listing(self, snapshot: Listing) -> None:
         self._reconciler.apply_listing(snapshot)
-        self._coverage.record_listing(snapshot.connection, snapshot.at, self._bookkeeping.batch)
+        self._coverage.record_listing(snapshot.connection, snapshot.at, self._collector.batch)
 
     def _on_probe_results(self, probed: ProbeResults) -> None:
-        self._bookkeeping.count(self._hangs.evaluate_probes(probed))
+        self._collector.count(self._hangs.evaluate_probes(probed))
 
     def _on_host_identified(self, seen: HostIdentified) -> None:
         self._inventory.note_driver(seen.connection, seen.driver)
-        if self._host_reboots.update(seen, self._bookkeeping.batch):
-            self._reconciler.host_rebooted(seen)
+        if self._host_reboots.update(seen, self._collector.batch):
+            self._reconciler.infer_host_reboot(seen)
 
     def _on_connection_up(self, message: ConnectionUp) -> None:
-        self._coverage.connection_up(message, self._bookkeeping.batch)
+        self._coverage.connection_up(message, self._collector.batch)
         self._reconciler.note_gap(message.connection)
         self._hangs.set_connection(message.connection, message.at, up=True)
 
     def _on_connection_down(self, message: ConnectionDown) -> None:
         self._hangs.set_connection(message.connection, message.at, up=False)
-        self._coverage.connection_down(message, self._bookkeeping.batch)
+        self._coverage.connection_down(message, self._collector.batch)
         self._reconciler.note_gap(message.connection)

@@ -62,7 +62,7 @@ class FilterScope:
         return {
             connection: _passes(state.scopes.get(connection))
             or (lambda name, connection=connection: (connection, name) in known)  # type: ignore[misc]
-            for connection in state.watched_until
+            for connection in state.observed_until
         }
 
     def with_excluded(self, state: SavedState) -> SavedState:

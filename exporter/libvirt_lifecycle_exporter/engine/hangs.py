@@ -83,19 +83,19 @@ class Hangs:
     ) -> None:
         self._thresholds = thresholds
         self._records = records if records is not None else Records()
-        self._up: dict[str, float | None] = {}
+        self._up_since: dict[str, float | None] = {}
         """Since when each connection has been up; None: it is down."""
 
     def set_connection(self, connection: str, at: float, *, up: bool) -> None:
         """Record that a connection is up or down; silence while it is down proves nothing."""
-        self._up[connection] = at if up else None
+        self._up_since[connection] = at if up else None
         for record in self._records:
             if record.connection == connection:
                 _restart(record, at)
 
     def evaluate_probes(self, probed: ProbeResults) -> list[Transition]:
         """Return the transitions that the answers to probes prove."""
-        since = self._up.get(probed.connection)
+        since = self._up_since.get(probed.connection)
         if since is None:
             return []
         found: list[Transition] = []
@@ -161,10 +161,10 @@ class Hangs:
         return found
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
-        for connection, since in self._up.items():
+        """Shift the stored times by a jump of the wall clock, in seconds."""
+        for connection, since in self._up_since.items():
             if since is not None:
-                self._up[connection] = since + jump
+                self._up_since[connection] = since + jump
         for record in self._records:
             record.silence_excused_until += jump
             for signal in record.hang_signals.values():
@@ -175,10 +175,10 @@ class Hangs:
         for hang in hangs:
             record = self._records.get(hang.connection, hang.uuid)
             for name in HANG_SIGNALS:
-                where = (hang.connection, hang.name)
-                _, at = counts.get((*where, HUNG, name), (0, 0.0))
-                _, over = counts.get((*where, RECOVERED, name), (0, 0.0))
-                if at < hang.since or at <= over:
+                name_key = (hang.connection, hang.name)
+                _, at = counts.get((*name_key, HUNG, name), (0, 0.0))
+                _, recovered_at = counts.get((*name_key, RECOVERED, name), (0, 0.0))
+                if at < hang.since or at <= recovered_at:
                     continue
                 signal = record.hang_signals.setdefault(name, HangSignal())
                 signal.hung_at = signal.since = at
@@ -214,16 +214,16 @@ class Hangs:
 
     def _watchdog(self, record: DomainRecord, change: Transition) -> list[Transition]:
         if change.event == WATCHDOG:
-            signal = record.hang_signals.setdefault(WATCHDOG, HangSignal())
-            signal.recovering_since = None
-            if signal.hung_at is not None:
+            fired = record.hang_signals.setdefault(WATCHDOG, HangSignal())
+            fired.recovering_since = None
+            if fired.hung_at is not None:
                 return []
-            signal.hung_at = signal.since = change.at
+            fired.hung_at = fired.since = change.at
             self._records.recovering[record.key] = record
             return [change._replace(event=HUNG, reason=WATCHDOG, detail=WATCHDOG, detail_code=-1)]
-        now = record.hang_signals.get(WATCHDOG)
-        if now is not None and now.hung_at is not None:
-            now.recovering_since = change.at if WATCHDOG_RECOVERY[change.event] else None
+        signal = record.hang_signals.get(WATCHDOG)
+        if signal is not None and signal.hung_at is not None:
+            signal.recovering_since = change.at if WATCHDOG_RECOVERY[change.event] else None
         return []
 
     def _end(self, record: DomainRecord, change: Transition) -> None:

@@ -31,7 +31,7 @@ REBOOTED: Final = ("rebooted", "reset")
 CRASHLOADED: Final = "crashed/crashloaded"
 """The guest's crash kernel runs and ends with a reboot; no other event follows."""
 
-CONSEQUENCES: Final[Mapping[str, str]] = MappingProxyType({HUNG: CRASHED})
+EXPLAINED_BY_KIND: Final[Mapping[str, str]] = MappingProxyType({HUNG: CRASHED})
 """Kind -> the kind whose open incident explains it: a guest that panicked does not answer probes."""
 
 CAUSED_BY: Final[Mapping[Pair, str]] = MappingProxyType({("stopped", "crashed"): "hung/emulator"})
@@ -60,7 +60,7 @@ class Incidents:
         closed = [_close(record, one, change.at) for one in _resolved(record, change)]
         return (closed[-1] if closed else newest).id, closed
 
-    def removed(self, connection: str, uuid: str, at: float) -> list[Incident]:
+    def close_all(self, connection: str, uuid: str, at: float) -> list[Incident]:
         """Close and return the open incidents of a removed domain."""
         record = self._records.find(connection, uuid)
         return [] if record is None else [_close(record, one, at) for one in list(record.incidents.values())]
@@ -134,7 +134,7 @@ def incident_id(connection: str, uuid: str, kind: str, opened_at: float) -> str:
 def _explanation(of_domain: Mapping[str, Incident], kind: str, change: Transition) -> Incident | None:
     ended = CAUSED_BY.get((change.event, change.reason))
     for one in of_domain.values():
-        if one.kind == CONSEQUENCES.get(kind) or one.cause == ended:
+        if one.kind == EXPLAINED_BY_KIND.get(kind) or one.cause == ended:
             return one
     return None
 

@@ -1,4 +1,4 @@
-"""Protocols of what the engine and the worker use: metrics, journal, connections."""
+"""Protocols of what the worker uses: metrics, journal, connections."""
 
 from collections.abc import Callable, Container, Mapping
 from typing import Protocol
@@ -24,7 +24,7 @@ class Metrics(Protocol):
         """Return all counters of domains (count, newest time) and totals of connections."""
 
 
-class StateWriter(Protocol):
+class JournalWriter(Protocol):
     """The journal, or its replacement when it is disabled."""
 
     def append(self, batch: ChangeBatch) -> None: ...

@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from libvirt_lifecycle_exporter.engine.coverage import ObservationGaps
-from libvirt_lifecycle_exporter.engine.inference import determines_state, infer_missed, infer_missed_before
+from libvirt_lifecycle_exporter.engine.missed_transitions import (
+    determines_state,
+    infer_missed,
+    infer_missed_before,
+)
 from libvirt_lifecycle_exporter.engine.record import Domain, Records
 from libvirt_lifecycle_exporter.engine.run_identity import merged
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Lookup
@@ -192,7 +196,7 @@ class Inventory:
         return before != _answered(domain)
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         self._gaps.shift(jump)
         for domain in self.all():
             if not domain.present:

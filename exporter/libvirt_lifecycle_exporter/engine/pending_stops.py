@@ -26,7 +26,7 @@ class PendingStops:
         record = self._records.get(domain.connection, domain.uuid)
         record.before_stop = replace(domain)
         self._stopped[record.key] = record
-        return self.counted(record.key)
+        return self.release_held(record.key)
 
     def before(self, key: Key) -> Domain | None:
         """Return the domain before its newest stop; None if that is written."""
@@ -40,9 +40,9 @@ class PendingStops:
         record = self._records.get(*key)
         record.held_changes += changes
         self._holding[key] = record
-        return [] if record.before_stop is not None else self.counted(key)
+        return [] if record.before_stop is not None else self.release_held(key)
 
-    def counted(self, key: Key) -> list[InventoryChange]:
+    def release_held(self, key: Key) -> list[InventoryChange]:
         """Record that the stop is counted; return the changes that waited for it."""
         record = self._holding.pop(key, None)
         if record is None:
@@ -50,13 +50,13 @@ class PendingStops:
         held, record.held_changes = record.held_changes, []
         return held
 
-    def settle(self, pending: Collection[Key]) -> Iterator[tuple[Key, list[InventoryChange]]]:
+    def close_decided(self, pending: Collection[Key]) -> Iterator[tuple[Key, list[InventoryChange]]]:
         """Close the stops whose verdict is not ``pending``; yield the changes that still waited."""
         for key in self._holding.keys() - pending:
-            yield key, self.counted(key)
+            yield key, self.release_held(key)
         for key in self._stopped.keys() - pending:
             self._stopped.pop(key).before_stop = None
 
-    def written(self, domains: Iterable[Domain]) -> list[Domain]:
+    def rows_to_write(self, domains: Iterable[Domain]) -> list[Domain]:
         """Return copies for the journal, which may write them later."""
         return [replace(self.before((one.connection, one.uuid)) or one) for one in domains]

@@ -7,21 +7,26 @@ Invariant: missed transitions are counted first; then the answer refines what is
 
 from collections.abc import Callable
 
-from libvirt_lifecycle_exporter.engine.bookkeeping import Bookkeeping
+from libvirt_lifecycle_exporter.engine.change_collector import ChangeCollector
 from libvirt_lifecycle_exporter.engine.classify import Classifier
 from libvirt_lifecycle_exporter.engine.contradictions import Contradictions
 from libvirt_lifecycle_exporter.engine.filter_scope import FilterScope
-from libvirt_lifecycle_exporter.engine.inference import UNKNOWN, first_facts, is_transient, precedes
 from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
+from libvirt_lifecycle_exporter.engine.missed_transitions import (
+    UNKNOWN,
+    facts_of_new_domain,
+    is_transient,
+    precedes,
+)
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import HostIdentified, Listing, Lookup
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
-_EVIDENCE_FOR = 5.0
+_EVIDENCE_WINDOW = 5.0
 """Seconds before an answer in which a transition may be explained by the evidence of that answer."""
-MANY = 10
-"""Domains under review from which on one listing costs less than a lookup for each."""
+LISTING_THRESHOLD = 10
+"""Number of domains under review above which one listing costs less than a lookup for each."""
 
 
 HOST_REBOOTED = "host rebooted"
@@ -34,29 +39,29 @@ class Reconciler:
     def __init__(
         self,
         records: Records,
-        bookkeeping: Bookkeeping,
+        collector: ChangeCollector,
         inventory: Inventory,
         classifier: Classifier,
         filter_scope: FilterScope,
         *,
-        turns: Callable[[], int],
+        loop_iterations: Callable[[], int],
         clock: Callable[[], float],
-        draw_order: Callable[[], int],
+        next_order: Callable[[], int],
     ) -> None:
-        """``turns``: returns how often the libvirt event loop has turned. ``clock``: Unix time, seconds."""
-        self._bookkeeping = bookkeeping
+        """``loop_iterations``: returns the iterations of the event loop. ``clock``: Unix time, seconds."""
+        self._collector = collector
         self._inventory = inventory
         self._classifier = classifier
         self._filter_scope = filter_scope
-        self._turns = turns
+        self._loop_iterations = loop_iterations
         self._clock = clock
-        self._draw_order = draw_order
+        self._next_order = next_order
         self._contradictions = Contradictions(records)
 
     def note_gap(self, connection: str) -> None:
         """Record that events of the connection may have been missed until now."""
         self._contradictions.clear_all(connection)
-        self._inventory.note_gap(connection, self._draw_order())
+        self._inventory.note_gap(connection, self._next_order())
 
     def infer_before(self, change: Transition, order: int) -> bool:
         """Count what must have happened before this event; return whether there was anything."""
@@ -67,12 +72,12 @@ class Reconciler:
         answer = self._contradictions.pending(key, known.newest_order if known is not None else 0)
         if answer is not None and precedes(answer.facts, change):
             # An event that explains the answer would have arrived before this event.
-            self._accept(answer, order)
+            self._apply_missed(answer, order)
         for event, reason in self._inventory.infer_missed_before(change):
             self._infer(change._replace(event=event, reason=reason), order)
         return True
 
-    def host_rebooted(self, seen: HostIdentified) -> None:
+    def infer_host_reboot(self, seen: HostIdentified) -> None:
         """Count the end of every run: no run outlives the host."""
         # Events between the boot and now were missed, also those of domains whose stop is counted here.
         self._inventory.note_gap(seen.connection, seen.order)
@@ -95,34 +100,36 @@ class Reconciler:
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
             self._apply_facts(Lookup(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
         self._inventory.note_listed(connection, snapshot.began, snapshot.at)
-        self._filter_scope.record_listing(connection, snapshot.at, wanted, self._bookkeeping.batch)
+        self._filter_scope.record_listing(connection, snapshot.at, wanted, self._collector.batch)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
-                self._bookkeeping.requests.look_up(connection, domain.uuid)
+                self._collector.requests.look_up(connection, domain.uuid)
 
     def apply_lookup(self, look: Lookup) -> None:
         """Process an answer about one domain."""
         if look.facts is not None and not self._filter_scope.passes(look.facts.name):
             self._drop_filtered(look)
             return
-        self._bookkeeping.count(self._classifier.apply_lookup(look), look.evidence)
+        self._collector.count(self._classifier.apply_lookup(look), look.evidence)
         if look.evidence:
-            since = look.at - _EVIDENCE_FOR
-            self._bookkeeping.batch.messages.append((look.connection, look.uuid, since, look.evidence))
+            since = look.at - _EVIDENCE_WINDOW
+            self._collector.batch.messages.append((look.connection, look.uuid, since, look.evidence))
         if self._is_comparable(look):
             self._compare(look)
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         self._contradictions.shift(jump)
 
     def request_again(self, now: float) -> None:
         """Request the domains with a contradiction again, when it is time."""
-        for connection, uuids in self._contradictions.ask(self._draw_order(), now, self._turns()).items():
-            if len(uuids) > MANY:
-                self._bookkeeping.requests.listings.add(connection)
+        for connection, uuids in self._contradictions.due_requests(
+            self._next_order(), now, self._loop_iterations()
+        ).items():
+            if len(uuids) > LISTING_THRESHOLD:
+                self._collector.requests.listings.add(connection)
             else:
-                self._bookkeeping.requests.lookups[connection].update(dict.fromkeys(uuids))
+                self._collector.requests.lookups[connection].update(dict.fromkeys(uuids))
 
     def _is_comparable(self, look: Lookup) -> bool:
         """Return whether the domain would be known if it had existed before."""
@@ -145,25 +152,25 @@ class Reconciler:
         if domain is None or self._is_stale(look):
             return
         self._contradictions.clear((look.connection, look.uuid))
-        self._bookkeeping.drop_filtered(domain, look.at)
+        self._collector.drop_filtered(domain, look.at)
 
     def _is_stale(self, look: Lookup) -> bool:
         """Return whether something newer than this answer is known; then request the domain again."""
         domain = self._inventory.find(look.connection, look.uuid)
         if domain is None or domain.newest_order <= look.began:
             return False
-        self._bookkeeping.requests.look_up(look.connection, look.uuid)
+        self._collector.requests.look_up(look.connection, look.uuid)
         return True
 
     def _adopt(self, look: Lookup) -> None:
         """Take over a domain of the first listing. What happened before is not known."""
         if self._is_stale(look):
             return
-        domain, facts = self._inventory.find(look.connection, look.uuid), first_facts(look.facts)
+        domain, facts = self._inventory.find(look.connection, look.uuid), facts_of_new_domain(look.facts)
         if facts is not None:
-            self._bookkeeping.update_domain(self._inventory.adopt(look.connection, facts, look.at), look.at)
+            self._collector.update_domain(self._inventory.adopt(look.connection, facts, look.at), look.at)
         elif domain is not None:
-            self._bookkeeping.update_domain(
+            self._collector.update_domain(
                 Update(domain, self._inventory.remove_unlisted(domain, look.at), None), look.at
             )
 
@@ -177,15 +184,15 @@ class Reconciler:
             self._contradictions.clear(key)
         else:
             newest = domain.newest_order if domain is not None else 0
-            now, turn = self._clock(), self._turns()
-            if not self._contradictions.confirm(look, newest_order=newest, now=now, turn=turn):
+            now, iteration = self._clock(), self._loop_iterations()
+            if not self._contradictions.confirm(look, newest_order=newest, now=now, iteration=iteration):
                 return
-            self._accept(look, look.began)
+            self._apply_missed(look, look.began)
         known = self._inventory.find(*key)
         if known is not None and self._inventory.apply_consistent(known, look):
-            self._bookkeeping.update_domain(Update(known, [], None), look.at)
+            self._collector.update_domain(Update(known, [], None), look.at)
 
-    def _accept(self, look: Lookup, order: int) -> None:
+    def _apply_missed(self, look: Lookup, order: int) -> None:
         """Count what must have happened before this answer."""
         key = (look.connection, look.uuid)
         domain = self._inventory.find(*key)
@@ -206,21 +213,21 @@ class Reconciler:
 
     def _infer(self, change: Transition, order: int) -> None:
         """Count a transition that was not observed."""
-        whole = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
+        inferred = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
         known = self._inventory.find(change.connection, change.uuid)
-        if known is not None and whole.domain_id <= 0 < known.early_shutdown_id:
+        if known is not None and inferred.domain_id <= 0 < known.early_shutdown_id:
             # A stopped domain has no id. After a shutdown event, it is that run that stopped.
-            whole = whole._replace(domain_id=known.early_shutdown_id)
-        has_early_shutdown = known is not None and known.has_early_shutdown(whole.domain_id)
+            inferred = inferred._replace(domain_id=known.early_shutdown_id)
+        has_early_shutdown = known is not None and known.has_early_shutdown(inferred.domain_id)
         waiting = self._classifier.close_verdict(change.connection, change.uuid)
-        if has_early_shutdown and whole.event == "started":
+        if has_early_shutdown and inferred.event == "started":
             # The open verdict is the shutdown of this run, which began before that.
-            whole = whole._replace(at=min([whole.at, *(one.at for one in waiting)]))
+            inferred = inferred._replace(at=min([inferred.at, *(one.at for one in waiting)]))
         else:
-            self._bookkeeping.count(waiting)
+            self._collector.count(waiting)
             waiting = []
-        self._bookkeeping.update_domain(self._inventory.apply(whole, order), whole.at)
-        if whole.event in ("started", "stopped") and not has_early_shutdown:
+        self._collector.update_domain(self._inventory.apply(inferred, order), inferred.at)
+        if inferred.event in ("started", "stopped") and not has_early_shutdown:
             # Observations of one run say nothing about another run.
-            self._classifier.forget_run(whole.connection, whole.uuid)
-        self._bookkeeping.count([whole, *waiting])
+            self._classifier.forget_run(inferred.connection, inferred.uuid)
+        self._collector.count([inferred, *waiting])

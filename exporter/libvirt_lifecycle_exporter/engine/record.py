@@ -1,8 +1,8 @@
 """What is known of one domain: one ``DomainRecord``, which the worker thread owns.
 
 Every fact about a domain is a field of its record, and is stored once. The other modules of this package
-are functions and tables over records and transitions; none of them keeps a dictionary of its own with an
-entry for each domain. Dropping a record forgets the domain.
+are functions and tables over records and transitions; the others keep only indexes of records.
+Dropping a record forgets the domain.
 
 Times are Unix time in seconds.
 """
@@ -19,7 +19,7 @@ Key = tuple[str, str]
 """connection, uuid"""
 
 Certainty = tuple[int, float]
-"""The order from which on nothing can have been missed, and the time of the answer that proved it."""
+"""The order since which nothing can have been missed, and the time of the answer that proved it."""
 NEVER: Final[Certainty] = (0, -math.inf)
 
 MAX_UNLISTED: Final = 65_536
@@ -47,7 +47,7 @@ class DomainValues(NamedTuple):
 
 @dataclass(slots=True)
 class Domain:
-    """One domain of one connection."""
+    """Identity and state of a domain."""
 
     connection: str
     uuid: str
@@ -69,13 +69,13 @@ class Domain:
     newest_order: int = 0
     """The order of the newest observation about it."""
     origin_unknown: bool = False
-    """Whether it is still open if this domain is new (added) or was there before the exporter looked."""
+    """Whether it is unknown if the domain is new or existed before the first listing."""
     run_id: str = ""
     """Names this run, from start to stop, in the journal."""
     start_pending: bool = False
-    """Whether it was resumed while it was off: libvirt tells of a boot in this order."""
+    """Whether it was resumed while shut off: at a boot, libvirt sends resumed before started."""
     early_shutdown_id: int = -1
-    """libvirt's number of the run that was told to shut down before it was told to have begun."""
+    """Id of the run whose shutdown was reported before its start; -1: none."""
     run_evidence: RunEvidence = NO_EVIDENCE
     """What identifies the current run besides its id."""
 
@@ -98,18 +98,18 @@ class Domain:
         )
 
     def has_early_shutdown(self, domain_id: int) -> bool:
-        """Tell whether this very run was told to shut down already, though not to have begun."""
+        """Return whether the shutdown of this run was reported before its start."""
         return 0 < self.early_shutdown_id == domain_id
 
     def enter(self, state: str, reason: str, at: float) -> None:
-        """Note the state it is in now."""
+        """Set the state. ``at``: Unix time, seconds."""
         if state != self.state:
             self.since = at
         self.state, self.reason, self.confirmed = state, reason, False
 
 
 @dataclass(slots=True)
-class RunObservations:
+class RunHistory:
     """What was observed of the current run of a domain; ``classify`` decides by it why the run ends."""
 
     newest_order: int = 0
@@ -144,8 +144,8 @@ class Contradiction:
     """The order of the newest observation of the domain at that time."""
     answer: Lookup
     since: float
-    turn: int
-    """The turn of the event loop at that time."""
+    iteration: int
+    """The iteration of the event loop at that time."""
     asked: int | None = None
     """The order at which libvirt was asked again."""
 
@@ -174,7 +174,7 @@ class HangSignal:
     """Since when a guest whose watchdog fired has run on."""
 
     def shift(self, jump: float) -> None:
-        """Follow a jump of the wall clock, in seconds."""
+        """Shift the stored times by a jump of the wall clock, in seconds."""
         self.since += jump
         self.sampled_at += jump
         if self.first_seen:
@@ -209,15 +209,15 @@ class Operation:
 
 @dataclass(slots=True, eq=False)
 class DomainRecord:
-    """One domain of one connection."""
+    """Everything that is known of one domain of one connection."""
 
     connection: str
     uuid: str
     domain: Domain | None = None
     """Identity and state; None while the domain is not in the inventory."""
     certain_since: Certainty = NEVER
-    """The order from which on nothing can have been missed, and the time of the answer that proved it."""
-    run: RunObservations | None = None
+    """The order since which nothing can have been missed, and the time of the answer that proved it."""
+    run: RunHistory | None = None
     rebooted_at: float | None = None
     """When a guest reboot was last counted."""
     verdict: OpenVerdict | None = None

@@ -41,7 +41,7 @@ class SavedState(NamedTuple):
     """Count and newest time; Unix time, seconds."""
     totals: dict[TotalKey, float]
     domains: list[Domain]
-    watched_until: dict[str, float]
+    observed_until: dict[str, float]
     incidents: list[Incident]
     """The open incidents."""
     aggregated: frozenset[Name] = frozenset()
@@ -59,7 +59,7 @@ class SavedState(NamedTuple):
             {key: count for key, count in self.counts.items() if key[0] in connections},
             {key: count for key, count in self.totals.items() if key[0] in connections},
             [domain for domain in self.domains if domain.connection in connections],
-            {name: until for name, until in self.watched_until.items() if name in connections},
+            {name: until for name, until in self.observed_until.items() if name in connections},
             [incident for incident in self.incidents if incident.connection in connections],
             frozenset(name for name in self.aggregated if name[0] in connections),
             {name: scope for name, scope in self.scopes.items() if name in connections},

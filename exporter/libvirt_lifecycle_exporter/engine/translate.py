@@ -5,7 +5,7 @@ from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
     IO_ERROR_REASONS,
     LIFECYCLE,
-    OTHER_IDS,
+    NON_LIFECYCLE_EVENTS,
     TOLD_ELSEWHERE,
     WATCHDOG_ACTIONS,
     lifecycle_pair,
@@ -18,9 +18,9 @@ def translate(seen: Observation) -> Transition | None:
     if seen.kind == LIFECYCLE:
         event, reason = lifecycle_pair(seen.event, seen.detail)
         return _transition(seen, event, reason, reason, seen.detail)
-    if seen.kind not in OTHER_IDS:
+    if seen.kind not in NON_LIFECYCLE_EVENTS:
         return None
-    event, reasons = OTHER_IDS[seen.kind]
+    event, reasons = NON_LIFECYCLE_EVENTS[seen.kind]
     if seen.kind == "watchdog":
         reason = numbered(WATCHDOG_ACTIONS, seen.event)
         message = f"the guest's watchdog ran out; its action is {reason}"

@@ -26,7 +26,7 @@ class RunScope:
 
     def outside(self, state: SavedState) -> SavedState:
         """Return the part of a state that is out of scope."""
-        elsewhere = {key[0] for key in state.totals} | state.watched_until.keys() | state.scopes.keys()
+        elsewhere = {key[0] for key in state.totals} | state.observed_until.keys() | state.scopes.keys()
         elsewhere |= state.hosts.keys()
         elsewhere |= {domain.connection for domain in state.domains}
         elsewhere |= {incident.connection for incident in state.incidents}

@@ -138,7 +138,7 @@ def append(
     execute(
         database,
         "INSERT OR REPLACE INTO connection_coverage VALUES (?, ?)",
-        batch.watched_until.items(),
+        batch.observed_until.items(),
         tuple,
     )
     execute(database, UPSERT_SCOPE, batch.scopes.items(), lambda item: (item[0], *item[1]))
@@ -202,7 +202,7 @@ def _insert_missing(database: sqlite3.Connection, state: SavedState, execute: Ex
         "connection_counters": (state.totals.items(), lambda item: (*item[0], item[1])),
         "domains": (state.domains, domain_row),
         "incidents": (state.incidents, incident_row),
-        "connection_coverage": (state.watched_until.items(), tuple),
+        "connection_coverage": (state.observed_until.items(), tuple),
         "scopes": (state.scopes.items(), lambda item: (item[0], *item[1])),
         "aggregated_domains": (state.aggregated, tuple),
         "hosts": (state.hosts.items(), lambda item: (item[0], *item[1])),

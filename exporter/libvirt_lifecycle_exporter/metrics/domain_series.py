@@ -160,7 +160,7 @@ class DomainSeries(CachedSeries):
         platform = domain is not None and platform_of(domain) is not None
         self.state_series = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
 
-    def set_unobserved(self, since: float | None) -> None:
+    def set_states_unknown(self, since: float | None) -> None:
         """Set the state to unknown since then (Unix time, seconds); None: to the last known state."""
         self._unobserved = since
         self.mark_changed(_OBSERVED_FAMILIES)

@@ -1,7 +1,7 @@
 """Series of the metadata that a cloud platform writes into the domain XML.
 
 Invariant: a domain has at most one of these series, because one platform manages it. Where the XML contains
-several, the first of OpenStack, OpenNebula and oVirt is exported. ``engine.series_budget`` counts one series.
+several, the first of OpenStack, OpenNebula and oVirt is exported. ``engine.series_limit`` counts one series.
 """
 
 from typing import Final

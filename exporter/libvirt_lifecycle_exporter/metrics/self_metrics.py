@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from libvirt_lifecycle_exporter import __version__
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
@@ -85,7 +85,7 @@ class ExporterCollector(Collector):
         self,
         message_queue: QueueFigures,
         store: MetricsStore,
-        series: SeriesBudget,
+        series: SeriesLimit,
         journal: JournalFigures,
         *,
         heartbeat: Callable[[], float],

@@ -1,6 +1,6 @@
 """All series of domains and connections: counting and rendering.
 
-Decides nothing: the engine decides which names have series (``engine.series_budget``), and a change says
+Decides nothing: the engine decides which names have series (``engine.series_limit``), and a change says
 under which name it is counted. The series of a domain are created together and removed together.
 
 Threads: the worker writes, scrapes read; a lock protects both.
@@ -25,10 +25,10 @@ from libvirt_lifecycle_exporter.engine.changes import (
     IncidentRestored,
     IncidentShifted,
     InventoryChanged,
-    ObservationChanged,
     RawEventCounted,
     Reconnected,
     SeriesExpired,
+    StatesKnownChanged,
     TracedTransition,
     TransitionCounted,
     UnobservedTimeAdded,
@@ -78,7 +78,7 @@ class MetricsStore:
             self._connections[change.connection].add("event", pair)
             domain = self._domain(change.connection, counted_as)
             if not domain.increment(pair, change.at):
-                with self._counting(domain):
+                with self._tracking_series(domain):
                     domain.add_pair(pair, change.at)
 
     def set_exemplar(self, traced: TracedTransition) -> None:
@@ -109,7 +109,7 @@ class MetricsStore:
         with self._lock:
             for (connection, name), of_name in counts.items():
                 domain = self._domain(connection, name if (connection, name) in own_names else OTHER)
-                with self._counting(domain):
+                with self._tracking_series(domain):
                     domain.restore(of_name)
             for (connection, kind, key, reason), total in state.totals.items():
                 self._connections[connection].restore(kind, (key, reason), total)
@@ -135,7 +135,7 @@ class MetricsStore:
         """Record an open incident. ``more``: by how much the counter grows; 0: it is counted already."""
         with self._lock:
             domain = self._domain(incident.connection, counted_as)
-            with self._counting(domain):
+            with self._tracking_series(domain):
                 domain.open_incident(incident, more)
 
     def close_incident(self, incident: Incident) -> None:
@@ -179,7 +179,7 @@ class MetricsStore:
         with self._lock:
             self._connections[connection].set_up(up)
 
-    def set_unobserved(self, connection: str, since: float | None) -> None:
+    def set_states_unknown(self, connection: str, since: float | None) -> None:
         """Set the states of a connection's domains to unknown since then; None: to the last known states."""
         with self._lock:
             if since is None:
@@ -188,13 +188,13 @@ class MetricsStore:
                 self._unobserved[connection] = since
             for (of_connection, _), domain in self._domains.items():
                 if of_connection == connection:
-                    domain.set_unobserved(since)
+                    domain.set_states_unknown(since)
 
     def show(self, connection: str, name: str, values: DomainValues | None) -> None:
         """Set which domain is exported under a name; None: none."""
         with self._lock:
             domain = self._domain(connection, name)
-            with self._counting(domain):
+            with self._tracking_series(domain):
                 domain.show(values)
 
     def expire(self, connection: str, name: str) -> None:
@@ -218,13 +218,13 @@ class MetricsStore:
         domain = self._domains.get((connection, name))
         if domain is None:
             domain = DomainSeries(connection, name, signals=self._signals, is_own=name != OTHER)
-            domain.set_unobserved(self._unobserved.get(connection))
+            domain.set_states_unknown(self._unobserved.get(connection))
             self._domains[connection, name] = domain
             self._series += domain.series
         return domain
 
     @contextmanager
-    def _counting(self, domain: DomainSeries) -> Iterator[None]:
+    def _tracking_series(self, domain: DomainSeries) -> Iterator[None]:
         """Count the series that are created or removed in this block."""
         before = domain.series
         yield
@@ -252,7 +252,7 @@ _APPLY: Mapping[type, Callable[[MetricsStore, Any], None]] = MappingProxyType(
         ConnectionChanged: lambda store, change: store.set_connection(change.connection, up=change.is_up),
         Reconnected: lambda store, change: store.count_reconnect(change.connection),
         UnobservedTimeAdded: lambda store, change: store.add_unobserved_time(*change),
-        ObservationChanged: lambda store, change: store.set_unobserved(*change),
+        StatesKnownChanged: lambda store, change: store.set_states_unknown(*change),
         HostRebooted: lambda store, change: store.count_host_reboot(*change),
     }
 )

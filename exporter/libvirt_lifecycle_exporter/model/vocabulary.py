@@ -100,7 +100,7 @@ IO_ERROR_REASONS: Final = ("enospc", "other")
 TOLD_ELSEWHERE: Final = "message"
 """The word for an I/O error of which libvirt (since 11.1) tells more with virDomainGetMessages."""
 
-OTHER_IDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
+NON_LIFECYCLE_EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
         "reboot": ("rebooted", ("reset",)),
         "watchdog": ("watchdog", WATCHDOG_ACTIONS),
@@ -114,7 +114,9 @@ libvirt sends REBOOT without a reason: for a guest's reboot, its watchdog's rese
 """
 
 ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
-    (event, reason) for event, reasons in [*REASONS.items(), *OTHER_IDS.values()] for reason in reasons
+    (event, reason)
+    for event, reasons in [*REASONS.items(), *NON_LIFECYCLE_EVENTS.values()]
+    for reason in reasons
 )
 """Every known (event, reason)."""
 

@@ -29,7 +29,7 @@ from libvirt_lifecycle_exporter.engine.inventory import Inventory, Update
 from libvirt_lifecycle_exporter.engine.pending_stops import PendingStops
 from libvirt_lifecycle_exporter.engine.record import Domain, DomainValues, Records
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
-from libvirt_lifecycle_exporter.engine.series_budget import SeriesBudget
+from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
@@ -55,12 +55,12 @@ class Requests:
         self.lookups[change.connection][change.uuid] = subject
 
 
-class Bookkeeping:
+class ChangeCollector:
     """Collects the changes of one engine."""
 
     def __init__(
         self,
-        series: SeriesBudget,
+        series: SeriesLimit,
         records: Records,
         inventory: Inventory,
         classifier: Classifier,
@@ -76,7 +76,7 @@ class Bookkeeping:
         self._operations = DurationTracker(records)
         self._stops = PendingStops(records)
         self.batch = ChangeBatch()
-        """What has come up since the last ``harvest``."""
+        """What has come up since the last ``collect``."""
         self.requests = Requests()
 
     def restore(self, state: SavedState, now: float) -> list[Change]:
@@ -85,10 +85,10 @@ class Bookkeeping:
         Return the changes that export it. They are in the journal already.
         """
         self._series.restore(state, now)
-        self._hangs.restore(self._hanging(state), state.counts, now)
+        self._hangs.restore(self._open_hangs(state), state.counts, now)
         self._incidents.restore(state.incidents)
-        updates = [self._series.show(self._values(domain)) for domain in state.domains]
-        return [*(update for update in updates if update is not None), *self._adopt_incidents(now)]
+        updates = [self._series.update_domain(self._values(domain)) for domain in state.domains]
+        return [*(update for update in updates if update is not None), *self._restore_incidents(now)]
 
     def shift(self, jump: float) -> None:
         """Adjust all measured times to a jump of the wall clock, in seconds."""
@@ -103,21 +103,21 @@ class Bookkeeping:
         for incident in self._incidents.shift(jump, OUTAGES):
             self.batch.add(IncidentShifted(incident))
 
-    def written(self) -> tuple[list[Domain], list[Incident]]:
+    def rows_to_write(self) -> tuple[list[Domain], list[Incident]]:
         """Return the domains and the open incidents as the journal must have them."""
-        return self._stops.written(self._inventory.all()), self._incidents.open()
+        return self._stops.rows_to_write(self._inventory.all()), self._incidents.open()
 
     def settle(self) -> None:
         """Complete the batch. Call it before ``collect``."""
         pending = self._classifier.pending()
-        for (connection, _), changes in self._stops.settle(pending):
+        for (connection, _), changes in self._stops.close_decided(pending):
             self._add_inventory_changes(connection, changes)
         for key, domain in self.batch.domains.items():
             # While a verdict is open, its evidence is still to come.
             if not domain.present and key not in pending:
-                self._add_incidents(self._incidents.removed(*key, domain.removed_at), removed=True)
-        for domain in self._stops.written(self.batch.domains.values()):
-            self.batch.touch(domain)
+                self._add_incidents(self._incidents.close_all(*key, domain.removed_at), removed=True)
+        for domain in self._stops.rows_to_write(self.batch.domains.values()):
+            self.batch.add_domain(domain)
         self.batch.aggregated.update(self._series.take_aggregation_changes())
 
     def collect(self) -> tuple[ChangeBatch, Requests]:
@@ -143,7 +143,7 @@ class Bookkeeping:
             if change.event == "stopped":
                 # A verdict may be given when the next run has begun already.
                 run = self._stops.before(key) or domain
-                self._add_inventory_changes(change.connection, self._stops.counted(key))
+                self._add_inventory_changes(change.connection, self._stops.release_held(key))
             run_id = "" if run is None else run.run_id
             hung = self._hangs.signals(*key)
             more = self._hangs.apply(change._replace(message=change.message or message))
@@ -154,17 +154,17 @@ class Bookkeeping:
             if not complete.message and (change.event, change.reason) in EXPLAINED:
                 self.requests.explain(change)
             if domain is not None:
-                self.batch.touch(domain)
-            self.batch.add(TransitionCounted(complete, self._series.place(complete)))
+                self.batch.add_domain(domain)
+            self.batch.add(TransitionCounted(complete, self._series.counting_name(complete)))
             self._add_durations(self._operations.apply(complete))
             self._add_incidents(incidents)
             if domain is None or not domain.present:
-                gone = self._incidents.removed(change.connection, change.uuid, change.at)
+                gone = self._incidents.close_all(change.connection, change.uuid, change.at)
                 self._add_incidents(gone, removed=True)
             if domain is None:
                 self._release(complete.connection, complete.name, complete.uuid, complete.at)
             elif not domain.present or change.event in HANG_EVENTS or self._hangs.signals(*key) != hung:
-                self._show(domain)
+                self._export(domain)
             self.count(more)
 
     def update_domain(self, update: Update, at: float) -> None:
@@ -175,14 +175,14 @@ class Bookkeeping:
         )
         if update.old_name is not None:
             self._release(domain.connection, update.old_name, domain.uuid, at)
-        self.batch.touch(domain)
-        self._show(domain)
+        self.batch.add_domain(domain)
+        self._export(domain)
         if update.old_name is not None:
             self._rename_incidents(domain, at)
 
     def drop_filtered(self, domain: Domain, at: float) -> None:
         """Drop a domain that the filter no longer passes. That is no transition."""
-        for incident in self._incidents.removed(domain.connection, domain.uuid, at):
+        for incident in self._incidents.close_all(domain.connection, domain.uuid, at):
             self.batch.add(IncidentClosed(incident))
         self._drop(domain)
         self._release(domain.connection, domain.name, domain.uuid, at)
@@ -201,9 +201,9 @@ class Bookkeeping:
         self.batch.forget(domain)
         self._records.drop(domain.connection, domain.uuid)
 
-    def _show(self, domain: Domain) -> None:
+    def _export(self, domain: Domain) -> None:
         """Export a domain as it is now."""
-        update = self._series.show(self._values(domain))
+        update = self._series.update_domain(self._values(domain))
         if update is not None:
             self.batch.add(update)
 
@@ -217,7 +217,7 @@ class Bookkeeping:
         for change in changes:
             self.batch.add(InventoryChanged(connection, change))
 
-    def _hanging(self, state: SavedState) -> Iterator[Hang]:
+    def _open_hangs(self, state: SavedState) -> Iterator[Hang]:
         """Yield the hangs that were open. A domain that is shut off is not hung."""
         for one in state.incidents:
             domain = self._inventory.find(one.connection, one.uuid)
@@ -236,13 +236,13 @@ class Bookkeeping:
                 self.batch.add(IncidentClosed(incident))
             self._add_durations(self._operations.incident_closed(incident, removed=removed))
 
-    def _adopt_incidents(self, now: float) -> Iterator[Change]:
+    def _restore_incidents(self, now: float) -> Iterator[Change]:
         """Yield the restored incidents; close those of domains that no longer exist."""
         for incident in self._incidents.open():
             domain = self._inventory.find(incident.connection, incident.uuid)
             if domain is None or not domain.present:
                 at = now if domain is None else domain.removed_at
-                removed = self._incidents.removed(incident.connection, incident.uuid, at)
+                removed = self._incidents.close_all(incident.connection, incident.uuid, at)
                 self._add_incidents(removed, removed=True)
             else:
                 yield IncidentRestored(incident, self._series.admit(incident.connection, incident.name))

@@ -78,17 +78,17 @@ _ENTERED: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = MappingProxyType(
 """The state an active domain was found in -> the event that led there, and its reasons."""
 
 
-IN_BETWEEN: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_down")})
+TRANSIENT_STATES: Final = frozenset({("paused", "starting_up"), ("paused", "shutting_down")})
 """Transient states of a domain that libvirt is working on; the events are still to come. A start, or
 reverting to a snapshot, takes seconds on a busy host."""
 
 
 def is_transient(found: DomainFacts | None) -> bool:
     """Return whether an answer is about a transient state and says nothing yet."""
-    return found is not None and (found.state, found.reason) in IN_BETWEEN
+    return found is not None and (found.state, found.reason) in TRANSIENT_STATES
 
 
-def first_facts(found: DomainFacts | None) -> DomainFacts | None:
+def facts_of_new_domain(found: DomainFacts | None) -> DomainFacts | None:
     """Return the facts of a domain that was not known before: one that is starting is still shut off."""
     if found is None or (found.state, found.reason) != ("paused", "starting_up"):
         return found

@@ -2,7 +2,7 @@
 
 Invariants:
 
-* What exceeds the limit is counted under the name ``_other``. Nothing is lost. Only ``_other`` is exempt.
+* What exceeds the limit is counted under ``_other``, to which the limit does not apply. Nothing is lost.
 * A name is admitted with all series that it may need at any time, so the limit holds, and everything that had
   series before a restart gets them again.
 * The decision is made before the journal is written, so counters have the same names after a restart.
@@ -45,12 +45,12 @@ class NameSeries:
         self.expires = expires
         """When the series are removed; Unix time, seconds. None: not while a present domain has the name."""
 
-    def shown(self) -> DomainValues | None:
+    def exported_domain(self) -> DomainValues | None:
         """Return the domain that is exported under this name."""
         return next(reversed(self.domains.values()), None)
 
 
-class SeriesBudget:
+class SeriesLimit:
     """Admits names and pairs up to a limit."""
 
     def __init__(self, limit: int, ttl: float, signals: tuple[str, ...] = ()) -> None:
@@ -83,7 +83,7 @@ class SeriesBudget:
         """Return the name under which a domain is exported: its own, or ``_other``."""
         return OTHER if self._admit((connection, name)) is None else name
 
-    def place(self, change: Transition) -> str:
+    def counting_name(self, change: Transition) -> str:
         """Return the name under which a transition is counted: its own, or ``_other``."""
         name, pair = (change.connection, change.name), (change.event, change.reason)
         series = self._admit(name)
@@ -98,7 +98,7 @@ class SeriesBudget:
         self._add_pair(series, pair)
         return change.name
 
-    def show(self, values: DomainValues) -> DomainUpdated | None:
+    def update_domain(self, values: DomainValues) -> DomainUpdated | None:
         """Return how the export changes when a domain is added, changed or removed; None: not at all."""
         name = (values.connection, values.name)
         series = self._admit(name) if values.present else self._names.get(name)
@@ -198,20 +198,20 @@ class SeriesBudget:
         self._used += cost
 
     def _withdraw(self, name: Name, series: NameSeries, uuid: str, at: float) -> DomainUpdated | None:
-        before = series.shown()
+        before = series.exported_domain()
         series.domains.pop(uuid, None)
         update = self._update(name, series, at)
-        return None if series.shown() is before else update
+        return None if series.exported_domain() is before else update
 
     def _update(self, name: Name, series: NameSeries, at: float) -> DomainUpdated:
         """Set the time of expiry. ``at``: when the domain lost the name; Unix time, seconds."""
-        shown = series.shown()
-        if shown is not None and shown.present:
+        exported = series.exported_domain()
+        if exported is not None and exported.present:
             series.expires = None
         elif series.expires is None:
             # max(): the time stamp may be from right before a jump of the wall clock.
             series.expires = max(at, self._now) + self._ttl
-        return DomainUpdated(*name, shown)
+        return DomainUpdated(*name, exported)
 
     def _set_aggregated(self, name: Name, *, is_aggregated: bool) -> None:
         if (name in self._aggregated) == is_aggregated:
