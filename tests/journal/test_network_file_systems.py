@@ -60,8 +60,8 @@ def test_network_file_system_is_recognized(path: str, name: str, tmp_path: Path)
 def test_error_hint_asks_for_a_local_disk(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTINFO)
-    assert hint(Path("/srv/journal.sqlite"), mounts).startswith(
-        "; /srv is on NFS: put the journal on a local"
+    assert hint(Path("/srv/journal.sqlite"), mounts) == (
+        "; /srv is on NFS: set --journal.path to a local disk"
     )
     assert not hint(Path("/var/journal.sqlite"), mounts)
     assert not hint(Path("/srv/journal.sqlite"), tmp_path / "missing")

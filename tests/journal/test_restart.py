@@ -139,10 +139,10 @@ def test_the_domains_that_were_there_first_were_never_transitions(
         driver.define(name, running=True)
     with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False) as mortal:
         for _ in range(5):
-            lives = mortal.said("is up")
+            lives = mortal.said("connection up")
             mortal.kill()
             mortal.start()
-            mortal.wait_until(lambda: mortal.said("is up") > lives, what="the connection")  # noqa: B023
+            mortal.wait_until(lambda: mortal.said("connection up") > lives, what="the connection")  # noqa: B023
         mortal.wait_ready()
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
 
