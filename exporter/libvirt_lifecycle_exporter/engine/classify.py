@@ -168,17 +168,22 @@ class Classifier:
             )
         return [*settled, change]
 
-    def apply_lookup(self, look: Lookup) -> list[Transition]:
+    def apply_lookup(self, lookup: Lookup) -> list[Transition]:
         """Return the transition whose reason libvirt's answer proves, if one is open."""
-        record = self._records.find(look.connection, look.uuid)
+        record = self._records.find(lookup.connection, lookup.uuid)
         if record is None:
             return []
         run, verdict = record.run, record.verdict
-        if run is not None and run.is_incoming and look.began > run.newest_order and _has_arrived(look.facts):
+        if (
+            run is not None
+            and run.is_incoming
+            and lookup.began > run.newest_order
+            and _has_arrived(lookup.facts)
+        ):
             run.is_incoming, run.has_run = False, True
-        if verdict is None or verdict.change.event != "stopped" or look.began <= verdict.order:
+        if verdict is None or verdict.change.event != "stopped" or lookup.began <= verdict.order:
             return []
-        return self._close_verdict(record, _lookup_reason(look.facts))
+        return self._close_verdict(record, _lookup_reason(lookup.facts))
 
     def tick(self, now: float) -> list[Transition]:
         """Return the transitions whose verdict has waited long enough, or since a time in the future."""

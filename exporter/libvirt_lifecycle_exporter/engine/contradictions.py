@@ -23,23 +23,23 @@ class Contradictions:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def confirm(self, look: Lookup, *, newest_order: int, now: float, iteration: int) -> bool:
+    def confirm(self, lookup: Lookup, *, newest_order: int, now: float, iteration: int) -> bool:
         """Record an answer that contradicts what is known; return whether it is accepted now.
 
         ``newest_order``: the order of the newest observation of the domain; after another one it is another
         contradiction. ``now``: Unix time, seconds. ``iteration``: the number of iterations of the event loop.
         """
-        record = self._records.get(look.connection, look.uuid)
+        record = self._records.get(lookup.connection, lookup.uuid)
         current = record.contradiction
         if (
             current is None
             or current.newest_order != newest_order
-            or _comparable_facts(current.answer) != _comparable_facts(look)
+            or _comparable_facts(current.answer) != _comparable_facts(lookup)
         ):
-            record.contradiction = Contradiction(newest_order, look, now, iteration)
+            record.contradiction = Contradiction(newest_order, lookup, now, iteration)
             self._records.under_review.setdefault(record.key, record)
             return False
-        if current.asked is None or look.began < current.asked:
+        if current.asked is None or lookup.began < current.asked:
             return False
         self._clear(record)
         return True
@@ -89,6 +89,6 @@ class Contradictions:
         self._records.under_review.pop(record.key, None)
 
 
-def _comparable_facts(look: Lookup) -> DomainFacts | None:
+def _comparable_facts(lookup: Lookup) -> DomainFacts | None:
     """Return the facts that events report."""
-    return None if look.facts is None else look.facts._replace(autostart=False)
+    return None if lookup.facts is None else lookup.facts._replace(autostart=False)

@@ -219,25 +219,25 @@ class Engine:
         """Return the changes and the requests since the last call. Raises nothing."""
         return self._collector.collect()
 
-    def _on_observation(self, seen: Observation) -> None:
-        if not self._filter_scope.passes(seen.name):
+    def _on_observation(self, observation: Observation) -> None:
+        if not self._filter_scope.passes(observation.name):
             return
         collector = self._collector
-        collector.requests.look_up(seen.connection, seen.uuid)
-        change = translate(seen)
+        collector.requests.look_up(observation.connection, observation.uuid)
+        change = translate(observation)
         if change is not None:
-            self._on_change(seen, change)
-        elif (known := self._inventory.find(seen.connection, seen.uuid)) is not None:
-            known.newest_order = seen.order
-        if seen.kind == "agent_lifecycle":
-            collector.count(self._hangs.apply_agent_event(seen))
+            self._on_change(observation, change)
+        elif (known := self._inventory.find(observation.connection, observation.uuid)) is not None:
+            known.newest_order = observation.order
+        if observation.kind == "agent_lifecycle":
+            collector.count(self._hangs.apply_agent_event(observation))
 
-    def _on_change(self, seen: Observation, change: Transition) -> None:
+    def _on_change(self, observation: Observation, change: Transition) -> None:
         """Process a transition. ``change``: the observation, translated."""
         collector = self._collector
-        is_lifecycle = seen.kind == LIFECYCLE
-        has_inferred_before = is_lifecycle and self._reconciler.infer_before(change, seen.order)
-        known = self._inventory.find(seen.connection, seen.uuid)
+        is_lifecycle = observation.kind == LIFECYCLE
+        has_inferred_before = is_lifecycle and self._reconciler.infer_before(change, observation.order)
+        known = self._inventory.find(observation.connection, observation.uuid)
         is_known = known is not None and known.present and not has_inferred_before
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
         collector.count_raw_event(change)
@@ -247,24 +247,25 @@ class Engine:
                 collector.begin_stop(known)
                 if change.reason == AMBIGUOUS:
                     collector.requests.explain(change._replace(name=known.name, domain_id=known.domain_id))
-            update = self._inventory.apply(change, seen.order)
-            collector.update_domain(update, seen.at)
+            update = self._inventory.apply(change, observation.order)
+            collector.update_domain(update, observation.at)
             starts_later = change.event == "shutdown" and update.domain.has_early_shutdown(change.domain_id)
         elif known is not None:
-            known.newest_order = seen.order
-        collector.count(self._classifier.classify(seen, change, state, reason, starts_later=starts_later))
+            known.newest_order = observation.order
+        classify = self._classifier.classify
+        collector.count(classify(observation, change, state, reason, starts_later=starts_later))
 
-    def _on_listing(self, snapshot: Listing) -> None:
-        self._reconciler.apply_listing(snapshot)
-        self._coverage.record_listing(snapshot.connection, snapshot.at, self._collector.batch)
+    def _on_listing(self, listing: Listing) -> None:
+        self._reconciler.apply_listing(listing)
+        self._coverage.record_listing(listing.connection, listing.at, self._collector.batch)
 
     def _on_probe_results(self, probed: ProbeResults) -> None:
         self._collector.count(self._hangs.evaluate_probes(probed))
 
-    def _on_host_identified(self, seen: HostIdentified) -> None:
-        self._inventory.note_driver(seen.connection, seen.driver)
-        if self._host_reboots.update(seen, self._collector.batch):
-            self._reconciler.infer_host_reboot(seen)
+    def _on_host_identified(self, host: HostIdentified) -> None:
+        self._inventory.note_driver(host.connection, host.driver)
+        if self._host_reboots.update(host, self._collector.batch):
+            self._reconciler.infer_host_reboot(host)
 
     def _on_connection_up(self, message: ConnectionUp) -> None:
         self._coverage.connection_up(message, self._collector.batch)

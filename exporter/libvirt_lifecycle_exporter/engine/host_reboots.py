@@ -24,16 +24,16 @@ class HostReboots:
         """Return what must outlive a restart."""
         return dict(self._records)
 
-    def update(self, seen: HostIdentified, batch: ChangeBatch) -> bool:
+    def update(self, host: HostIdentified, batch: ChangeBatch) -> bool:
         """Record the boot; return whether the host was rebooted since it was last seen."""
-        if not seen.boot_id:
+        if not host.boot_id:
             return False
-        before = self._records.get(seen.connection, HostRecord("", 0.0))
-        if before.boot_id == seen.boot_id:
+        before = self._records.get(host.connection, HostRecord("", 0.0))
+        if before.boot_id == host.boot_id:
             return False
         is_rebooted = before.boot_id != ""
-        record = HostRecord(seen.boot_id, seen.at if is_rebooted else before.rebooted_at)
-        self._records[seen.connection] = batch.hosts[seen.connection] = record
+        record = HostRecord(host.boot_id, host.at if is_rebooted else before.rebooted_at)
+        self._records[host.connection] = batch.hosts[host.connection] = record
         if is_rebooted:
-            batch.add(HostRebooted(seen.connection, seen.at))
+            batch.add(HostRebooted(host.connection, host.at))
         return is_rebooted

@@ -171,15 +171,15 @@ class Inventory:
         if domain.state != facts.state:
             domain.enter(facts.state, facts.reason, at)
 
-    def apply_consistent(self, domain: Domain, look: Lookup) -> bool:
+    def apply_consistent(self, domain: Domain, lookup: Lookup) -> bool:
         """Apply an answer that contradicts nothing; return whether anything changed."""
-        self._gaps.record_answer((look.connection, look.uuid), look.began, look.at)
-        if look.facts is not None:
-            return self.refine(domain, look.facts, look.details)
+        self._gaps.record_answer((lookup.connection, lookup.uuid), lookup.began, lookup.at)
+        if lookup.facts is not None:
+            return self.refine(domain, lookup.facts, lookup.details)
         if not domain.present:
             return False
         # An event named a domain that never existed.
-        _remove(domain, look.at)
+        _remove(domain, lookup.at)
         return True
 
     @staticmethod

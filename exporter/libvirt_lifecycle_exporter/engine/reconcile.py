@@ -77,45 +77,45 @@ class Reconciler:
             self._infer(change._replace(event=event, reason=reason), order)
         return True
 
-    def infer_host_reboot(self, seen: HostIdentified) -> None:
+    def infer_host_reboot(self, host: HostIdentified) -> None:
         """Count the end of every run: no run outlives the host."""
         # Events between the boot and now were missed, also those of domains whose stop is counted here.
-        self._inventory.note_gap(seen.connection, seen.order)
-        for domain in self._inventory.of(seen.connection):
+        self._inventory.note_gap(host.connection, host.order)
+        for domain in self._inventory.of(host.connection):
             if not domain.present or (domain.state == INACTIVE and not domain.start_pending):
                 continue
-            who = (seen.connection, domain.uuid, domain.name, domain.domain_id)
-            stop = Transition(seen.at, *who, "stopped", UNKNOWN, UNKNOWN, -1, "reconcile", HOST_REBOOTED)
+            who = (host.connection, domain.uuid, domain.name, domain.domain_id)
+            stop = Transition(host.at, *who, "stopped", UNKNOWN, UNKNOWN, -1, "reconcile", HOST_REBOOTED)
             if domain.start_pending:
-                self._infer(stop._replace(event="started", message=""), seen.order)
-            self._infer(stop, seen.order)
+                self._infer(stop._replace(event="started", message=""), host.order)
+            self._infer(stop, host.order)
 
-    def apply_listing(self, snapshot: Listing) -> None:
+    def apply_listing(self, listing: Listing) -> None:
         """Process a complete listing."""
-        wanted = {facts.uuid: facts for facts in snapshot.domains if self._filter_scope.passes(facts.name)}
-        connection, found = snapshot.connection, {facts.uuid: facts for facts in snapshot.domains}
+        wanted = {facts.uuid: facts for facts in listing.domains if self._filter_scope.passes(facts.name)}
+        connection, found = listing.connection, {facts.uuid: facts for facts in listing.domains}
         known = [domain.uuid for domain in self._inventory.of(connection) if domain.present]
         # Removed domains first, then renamed ones: another domain may have their name now.
         gone = [uuid for uuid in known if uuid not in wanted]
         for uuid in dict.fromkeys([*gone, *known, *wanted]):
-            self._apply_facts(Lookup(snapshot.began, snapshot.at, connection, uuid, found.get(uuid), None))
-        self._inventory.note_listed(connection, snapshot.began, snapshot.at)
-        self._filter_scope.record_listing(connection, snapshot.at, wanted, self._collector.batch)
+            self._apply_facts(Lookup(listing.began, listing.at, connection, uuid, found.get(uuid), None))
+        self._inventory.note_listed(connection, listing.began, listing.at)
+        self._filter_scope.record_listing(connection, listing.at, wanted, self._collector.batch)
         for domain in self._inventory.of(connection):
             if domain.present and domain.details is None:
                 self._collector.requests.look_up(connection, domain.uuid)
 
-    def apply_lookup(self, look: Lookup) -> None:
+    def apply_lookup(self, lookup: Lookup) -> None:
         """Process an answer about one domain."""
-        if look.facts is not None and not self._filter_scope.passes(look.facts.name):
-            self._drop_filtered(look)
+        if lookup.facts is not None and not self._filter_scope.passes(lookup.facts.name):
+            self._drop_filtered(lookup)
             return
-        self._collector.count(self._classifier.apply_lookup(look), look.evidence)
-        if look.evidence:
-            since = look.at - _EVIDENCE_WINDOW
-            self._collector.batch.messages.append((look.connection, look.uuid, since, look.evidence))
-        if self._is_comparable(look):
-            self._compare(look)
+        self._collector.count(self._classifier.apply_lookup(lookup), lookup.evidence)
+        if lookup.evidence:
+            since = lookup.at - _EVIDENCE_WINDOW
+            self._collector.batch.messages.append((lookup.connection, lookup.uuid, since, lookup.evidence))
+        if self._is_comparable(lookup):
+            self._compare(lookup)
 
     def shift(self, jump: float) -> None:
         """Shift the stored times by a jump of the wall clock, in seconds."""
@@ -131,85 +131,86 @@ class Reconciler:
             else:
                 self._collector.requests.lookups[connection].update(dict.fromkeys(uuids))
 
-    def _is_comparable(self, look: Lookup) -> bool:
+    def _is_comparable(self, lookup: Lookup) -> bool:
         """Return whether the domain would be known if it had existed before."""
-        name = look.facts.name if look.facts is not None else ""
-        was_there = self._filter_scope.is_excluded(look.connection, look.uuid)
-        return not was_there and self._inventory.covers(look.connection, look.uuid, name)
+        name = lookup.facts.name if lookup.facts is not None else ""
+        was_there = self._filter_scope.is_excluded(lookup.connection, lookup.uuid)
+        return not was_there and self._inventory.covers(lookup.connection, lookup.uuid, name)
 
-    def _apply_facts(self, look: Lookup) -> None:
+    def _apply_facts(self, lookup: Lookup) -> None:
         """Process what a listing says about one domain."""
-        if look.facts is not None and not self._filter_scope.passes(look.facts.name):
-            self._drop_filtered(look)
-        elif self._is_comparable(look):
-            self._compare(look)
+        if lookup.facts is not None and not self._filter_scope.passes(lookup.facts.name):
+            self._drop_filtered(lookup)
+        elif self._is_comparable(lookup):
+            self._compare(lookup)
         else:
-            self._adopt(look)
+            self._adopt(lookup)
 
-    def _drop_filtered(self, look: Lookup) -> None:
+    def _drop_filtered(self, lookup: Lookup) -> None:
         """Drop a domain whose new name the filter does not pass."""
-        domain = self._inventory.find(look.connection, look.uuid)
-        if domain is None or self._is_stale(look):
+        domain = self._inventory.find(lookup.connection, lookup.uuid)
+        if domain is None or self._is_stale(lookup):
             return
-        self._contradictions.clear((look.connection, look.uuid))
-        self._collector.drop_filtered(domain, look.at)
+        self._contradictions.clear((lookup.connection, lookup.uuid))
+        self._collector.drop_filtered(domain, lookup.at)
 
-    def _is_stale(self, look: Lookup) -> bool:
+    def _is_stale(self, lookup: Lookup) -> bool:
         """Return whether something newer than this answer is known; then request the domain again."""
-        domain = self._inventory.find(look.connection, look.uuid)
-        if domain is None or domain.newest_order <= look.began:
+        domain = self._inventory.find(lookup.connection, lookup.uuid)
+        if domain is None or domain.newest_order <= lookup.began:
             return False
-        self._collector.requests.look_up(look.connection, look.uuid)
+        self._collector.requests.look_up(lookup.connection, lookup.uuid)
         return True
 
-    def _adopt(self, look: Lookup) -> None:
+    def _adopt(self, lookup: Lookup) -> None:
         """Take over a domain of the first listing. What happened before is not known."""
-        if self._is_stale(look):
+        if self._is_stale(lookup):
             return
-        domain, facts = self._inventory.find(look.connection, look.uuid), facts_of_new_domain(look.facts)
+        domain = self._inventory.find(lookup.connection, lookup.uuid)
+        facts = facts_of_new_domain(lookup.facts)
         if facts is not None:
-            self._collector.update_domain(self._inventory.adopt(look.connection, facts, look.at), look.at)
+            update = self._inventory.adopt(lookup.connection, facts, lookup.at)
+            self._collector.update_domain(update, lookup.at)
         elif domain is not None:
-            self._collector.update_domain(
-                Update(domain, self._inventory.remove_unlisted(domain, look.at), None), look.at
-            )
+            changes = self._inventory.remove_unlisted(domain, lookup.at)
+            self._collector.update_domain(Update(domain, changes, None), lookup.at)
 
-    def _compare(self, look: Lookup) -> None:
+    def _compare(self, lookup: Lookup) -> None:
         """Process an answer that refines what is known, or proves what was missed."""
-        if is_transient(look.facts) or self._is_stale(look):
+        if is_transient(lookup.facts) or self._is_stale(lookup):
             return
-        key = (look.connection, look.uuid)
+        key = (lookup.connection, lookup.uuid)
         domain = self._inventory.find(*key)
-        if not self._inventory.infer_missed(*key, look.facts):
+        if not self._inventory.infer_missed(*key, lookup.facts):
             self._contradictions.clear(key)
         else:
             newest = domain.newest_order if domain is not None else 0
             now, iteration = self._clock(), self._loop_iterations()
-            if not self._contradictions.confirm(look, newest_order=newest, now=now, iteration=iteration):
+            if not self._contradictions.confirm(lookup, newest_order=newest, now=now, iteration=iteration):
                 return
-            self._apply_missed(look, look.began)
+            self._apply_missed(lookup, lookup.began)
         known = self._inventory.find(*key)
-        if known is not None and self._inventory.apply_consistent(known, look):
-            self._collector.update_domain(Update(known, [], None), look.at)
+        if known is not None and self._inventory.apply_consistent(known, lookup):
+            self._collector.update_domain(Update(known, [], None), lookup.at)
 
-    def _apply_missed(self, look: Lookup, order: int) -> None:
+    def _apply_missed(self, lookup: Lookup, order: int) -> None:
         """Count what must have happened before this answer."""
-        key = (look.connection, look.uuid)
+        key = (lookup.connection, lookup.uuid)
         domain = self._inventory.find(*key)
-        old = look.facts if domain is None else domain
-        who = look.facts or domain
+        old = lookup.facts if domain is None else domain
+        who = lookup.facts or domain
         if old is None or who is None:
             return
-        for event, reason in self._inventory.infer_missed(*key, look.facts):
+        for event, reason in self._inventory.infer_missed(*key, lookup.facts):
             # A rename is counted under both names.
             name = old.name if (event, reason) == ("undefined", "renamed") else who.name
             self._infer(
-                Transition(look.at, *key, name, who.domain_id, event, reason, reason, -1, "reconcile"),
+                Transition(lookup.at, *key, name, who.domain_id, event, reason, reason, -1, "reconcile"),
                 order,
             )
         domain = self._inventory.find(*key)
-        if domain is not None and look.facts is not None:
-            self._inventory.enter_reported_state(domain, look.facts, look.at)
+        if domain is not None and lookup.facts is not None:
+            self._inventory.enter_reported_state(domain, lookup.facts, lookup.at)
 
     def _infer(self, change: Transition, order: int) -> None:
         """Count a transition that was not observed."""

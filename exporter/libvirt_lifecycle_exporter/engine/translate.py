@@ -13,27 +13,38 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
 )
 
 
-def translate(seen: Observation) -> Transition | None:
+def translate(observation: Observation) -> Transition | None:
     """Return the transition with libvirt's own reason; None for an event that is no transition."""
-    if seen.kind == LIFECYCLE:
-        event, reason = lifecycle_pair(seen.event, seen.detail)
-        return _transition(seen, event, reason, reason, seen.detail)
-    if seen.kind not in NON_LIFECYCLE_EVENTS:
+    if observation.kind == LIFECYCLE:
+        event, reason = lifecycle_pair(observation.event, observation.detail)
+        return _transition(observation, event, reason, reason, observation.detail)
+    if observation.kind not in NON_LIFECYCLE_EVENTS:
         return None
-    event, reasons = NON_LIFECYCLE_EVENTS[seen.kind]
-    if seen.kind == "watchdog":
-        reason = numbered(WATCHDOG_ACTIONS, seen.event)
-        message = f"the guest's watchdog ran out; its action is {reason}"
-        return _transition(seen, event, reason, reason, seen.event)._replace(message=message)
-    if seen.kind == "io_error_reason":
-        reason = seen.word if seen.word in IO_ERROR_REASONS else "other"
-        message = "" if seen.word == TOLD_ELSEWHERE else f"{seen.subject or 'a disk'}: {seen.word or 'error'}"
-        return _transition(seen, event, reason, seen.word, seen.event)._replace(message=message)
-    return _transition(seen, event, reasons[0], reasons[0], 0)
+    event, reasons = NON_LIFECYCLE_EVENTS[observation.kind]
+    if observation.kind == "watchdog":
+        action = numbered(WATCHDOG_ACTIONS, observation.event)
+        change = _transition(observation, event, action, action, observation.event)
+        return change._replace(message=f"the guest's watchdog ran out; its action is {action}")
+    if observation.kind == "io_error_reason":
+        word = observation.word
+        reason = word if word in IO_ERROR_REASONS else "other"
+        change = _transition(observation, event, reason, word, observation.event)
+        disk = observation.subject or "a disk"
+        return change._replace(message="" if word == TOLD_ELSEWHERE else f"{disk}: {word or 'error'}")
+    return _transition(observation, event, reasons[0], reasons[0], 0)
 
 
-def _transition(seen: Observation, event: str, reason: str, word: str, code: int) -> Transition:
+def _transition(observation: Observation, event: str, reason: str, detail: str, code: int) -> Transition:
     # Positional arguments take half the time; this is the hot path.
     return Transition(
-        seen.at, seen.connection, seen.uuid, seen.name, seen.domain_id, event, reason, word, code, "callback"
+        observation.at,
+        observation.connection,
+        observation.uuid,
+        observation.name,
+        observation.domain_id,
+        event,
+        reason,
+        detail,
+        code,
+        "callback",
     )
