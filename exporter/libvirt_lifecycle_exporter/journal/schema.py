@@ -10,9 +10,9 @@ Counters, as Prometheus shows them. They are separate tables because retention r
 decrease a counter:
 
 * ``domain_counters``: by domain label, event and reason; ``last_at`` is the time of the newest event.
-* ``connection_counters``: by connection and ``kind`` (``changes.TOTAL_KINDS``). ``label_1`` and ``label_2``
-  are the values of the labels of that kind: event and reason, event and detail, change and reason, or
-  operation/outcome and bucket.
+* ``connection_counters``: by connection and ``kind`` (``saved_state.TOTAL_KINDS``). ``label_1`` and
+  ``label_2`` are the values of the labels of that kind: event and reason, event and detail, change and
+  reason, or operation/outcome and bucket.
 
 State at the end of the last run:
 
