@@ -1,8 +1,10 @@
 """The worker thread: takes messages from the queue, runs the engine, writes the journal, updates the metrics.
 
-Invariants: what happened is in the journal before it is exported. The thread blocks only while it waits for
-messages. No exception ends it, or skips the step after the one that raised: the exception is reported to the
-thread registry, and a message that could not be processed is counted and replaced by a new listing.
+Invariants: a batch is appended to the journal before it is applied to the metrics. While the journal is
+unavailable, the journal buffers history, and the metrics are updated anyway. The thread waits only for
+messages and for the journal. No exception ends it, or skips the step after the one that raised: the exception
+is reported to the thread registry, and a message that could not be processed is counted and replaced by a new
+listing.
 """
 
 import logging

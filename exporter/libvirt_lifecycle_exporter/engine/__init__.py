@@ -1,7 +1,7 @@
 """The state machine: messages in, transitions and everything that follows from them out.
 
-Entry point: ``engine.Engine``. One thread, the worker, owns it; nothing in this package starts a thread,
-reads a clock, does I/O or imports libvirt. Times come in with the messages.
+Entry point: ``engine.Engine``. One thread, the worker, owns it; nothing in this package starts a thread, does
+I/O or imports libvirt. Time is read only through clocks that are passed in.
 
 * ``translate``, ``classify``                   a libvirt event -> the transition that it means
 * ``inventory``, ``record``                     what is known of each domain

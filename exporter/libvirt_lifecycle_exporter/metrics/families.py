@@ -1,4 +1,6 @@
-"""Every ``libvirt_*`` metric: name, type, labels, help text. Names and labels are API.
+"""The metrics of domains and connections: name, type, labels, help text. Names and labels are API.
+
+The exporter's own metrics (``libvirt_lifecycle_exporter_*``) are in ``self_metrics``.
 
 After a change: ``make docs`` (docs/metrics.md), ``tests/prometheus/metrics.golden``, CHANGELOG.md.
 """

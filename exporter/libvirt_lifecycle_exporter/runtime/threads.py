@@ -1,8 +1,8 @@
 """Supervised threads: an exception is logged once per cause and counted, and the thread continues.
 
-Invariant: no thread ends silently. A thread whose target raises is restarted with a growing delay. A thread
-that ended anyway (by ``SystemExit``, for example) is listed by ``ThreadRegistry.ended``, and health
-reports it.
+Invariant: no supervised thread ends silently. If its target raises, it is restarted with a growing delay. A
+thread that ended anyway (by ``SystemExit``, for example) is listed by ``ThreadRegistry.ended``, and health
+reports it. "Threads and locks" in docs/architecture.md lists all threads, also those without supervision.
 
 Entry points: ``ThreadRegistry.guard`` around one step of a loop, ``SupervisedThread`` for a whole thread.
 All methods may be called from any thread.
