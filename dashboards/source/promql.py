@@ -107,9 +107,23 @@ def count(metric: str, scope: str = HOST, more: str = "", by: str = "") -> str:
     return f"round({total(grown, by)})"
 
 
+def growth(counter: str) -> str:
+    """How much a counter grew in each step, for each series: at its end, less what was last known before it;
+    less its first sample where that is in this step.
+
+    The sum of the steps is exact at every zoom. rate() and increase() need two samples in one window: they miss
+    what the exporter counted while Prometheus could not scrape it (blind time, the stops found after a restart), if
+    the gap is longer than the window or a step ends in it. Gaps of up to a day are bridged. A counter that fell
+    began again at 0.
+    """
+    before = f"(last_over_time({counter}[1d] offset $__interval) or min_over_time({counter}[$__interval]))"
+    now = f"last_over_time({counter}[$__interval])"
+    return f"{now} - ({before} <= {now} or {now} * 0)"
+
+
 def over_time(metric: str, scope: str = HOST, more: str = "", by: str = "") -> str:
-    """How much a counter grew in each step. Their sum is right at every zoom, which that of increase() is not."""
-    return total(f"rate({pick(metric, scope, more)}[$__rate_interval])", by) + " * $__interval_ms / 1000"
+    """How much a counter grew in each step, added up."""
+    return total(growth(pick(metric, scope, more)), by)
 
 
 BORN_AT_0: Final = (
@@ -123,13 +137,15 @@ BORN_AT_0: Final = (
 def events_over_time() -> str:
     """How often which event happened to the domain in each step, from the first one on.
 
-    ``rate()`` does not see a counter's first event where it is born with it, at 1. A timestamp that was not there a
-    step before, and is that new, is such a first one; not if it is old, and comes back after a restart. Where the
+    ``growth()`` does not see a counter's first event where it is born with it, at 1. A timestamp that was not there
+    before, and is that new, is such a first one; not if it is old, and comes back after a restart. Where the
     counter began at 0, the first one is growth, and counted but once.
     """
-    grew = f"rate({pick('libvirt_domain_lifecycle_events_total', DOMAIN)}[$__rate_interval]) * $__interval_ms / 1000"
+    grew = growth(pick("libvirt_domain_lifecycle_events_total", DOMAIN))
     at = pick(LAST_EVENT, DOMAIN)
-    first = is_recent(f"({at} unless {at} offset $__interval)", "$__interval_ms / 1000 - 60")
+    first = is_recent(
+        f"({at} unless last_over_time({at}[1d] offset $__interval))", "$__interval_ms / 1000 - 60"
+    )
     from_0 = f"({' or '.join(pick(LAST_EVENT, DOMAIN, pair) for pair in BORN_AT_0)})"
     more = f'label_replace({first} unless {from_0}, "first", "yes", "", "")'
     return f"sum by (event,reason) ({grew} > 0 or {first} and {from_0} or {more}) > 0"

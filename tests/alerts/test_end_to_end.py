@@ -36,8 +36,9 @@ pytestmark = pytest.mark.timeout(400)
 
 INTERVAL = "1s"
 MOVED = "alerts-move"
-AGED = re.compile(r"[1-9][0-9.]*(m|m?s)\b")
-"""As Prometheus writes minutes, seconds and less."""
+AGED = re.compile(r"\b[0-9][0-9.]*(m|m?s)\b")
+"""As Prometheus writes minutes, seconds and less. It is 0s if the event came after the moment evaluated,
+and was still in the scrape."""
 
 
 class Played(NamedTuple):
