@@ -62,7 +62,7 @@ class JournalMaintenance:
         self._checked_at = float("-inf")
         self._stopping = threading.Event()
         self._thread = SupervisedThread(
-            threads or ThreadRegistry(), JOURNAL_MAINTENANCE, "journal-keeper", self._run, self._stopping
+            threads or ThreadRegistry(), JOURNAL_MAINTENANCE, "journal-maintenance", self._run, self._stopping
         )
 
     def start(self) -> None:
