@@ -24,8 +24,8 @@ def test_ready_and_stopping_are_notified(tmp_path: Path, abstract: bool) -> None
             variables = supervisor.hear()
             assert variables["READY"] == "1"
             assert exporter.status("/-/healthy") == 200
-            if variables["STATUS"] != "listening":
-                assert supervisor.wait_for("STATUS") == "listening"
+            if variables["STATUS"] != "receiving events":
+                assert supervisor.wait_for("STATUS") == "receiving events"
         assert supervisor.wait_for("STOPPING") == "1"
 
 
@@ -36,7 +36,7 @@ def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
         Exporter(tmp_path, [absent], environment=supervisor.variables, ready=False),
     ):
         variables = supervisor.hear()
-        assert (variables["READY"], variables["STATUS"]) == ("1", "listening, but not to absent")
+        assert (variables["READY"], variables["STATUS"]) == ("1", "receiving events; connections down: absent")
 
 
 def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:

@@ -181,8 +181,8 @@ class App:
         """Return the status in one line."""
         down = self.down_connections()
         if down:
-            return f"listening, but not to {', '.join(down)}"
-        return "listening" if self.is_ready() else "no domains listed yet"
+            return f"receiving events; connections down: {', '.join(down)}"
+        return "receiving events" if self.is_ready() else "no domains listed yet"
 
     def transition_count(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these (event, reason) pairs were counted on a connection."""

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 
 class Observation(NamedTuple):
-    """One libvirt callback, copied. Its meaning is diagnosis' business."""
+    """A copy of one libvirt callback; ``engine`` interprets it."""
 
     order: int
-    """Place in the order of arrival, over all connections of this process."""
+    """Position in the order of arrival, over all connections of this process."""
     at: float
     """When the callback ran; Unix time, seconds."""
     connection: str
@@ -25,13 +25,13 @@ class Observation(NamedTuple):
     detail: int
     """lifecycle: the event's detail; other kinds: their reason number, else 0."""
     subject: str
-    """What it is about, where the kind says so: the disk of an I/O error, the metadata's URI."""
+    """The object of the event: the disk of an I/O error, the URI of metadata; "" for other kinds."""
     word: str
-    """The reason in libvirt's own free word, where the kind has one (I/O error)."""
+    """The reason as free text (I/O error); "" for other kinds."""
 
 
 class RunEvidence(NamedTuple):
-    """What tells one run of a domain from another with the same id; 0: not known."""
+    """What distinguishes two runs of a domain with the same id; 0: not known."""
 
     process_start: int = 0
     """When the emulator's process started; clock ticks since the host booted. A pid proves less: it depends
@@ -44,7 +44,7 @@ NO_EVIDENCE = RunEvidence()
 
 
 class DomainFacts(NamedTuple):
-    """What libvirt says of one domain now."""
+    """What libvirt reports about one domain now."""
 
     uuid: str
     name: str
@@ -90,7 +90,7 @@ class Ovirt(NamedTuple):
 
 
 class DomainDetails(NamedTuple):
-    """What the domain XML says and events do not."""
+    """What only the domain XML contains."""
 
     type: str
     title: str
@@ -100,17 +100,17 @@ class DomainDetails(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """All domains of a connection, completely listed; an incomplete list is never one of these."""
+    """A complete list of the domains of a connection. Incomplete lists are discarded."""
 
     began: int
-    """The order of arrival when the listing began: what was observed later is newer than this."""
+    """The order of arrival when the listing began; later observations are newer than its facts."""
     at: float
     connection: str
     domains: tuple[DomainFacts, ...]
 
 
 class Lookup(NamedTuple):
-    """libvirt's answer about one domain; ``facts`` is None when it no longer exists."""
+    """libvirt's answer about one domain; ``facts`` is None if it does not exist."""
 
     began: int
     at: float
@@ -119,11 +119,11 @@ class Lookup(NamedTuple):
     facts: DomainFacts | None
     details: DomainDetails | None
     evidence: str = ""
-    """Why, in words, if that was asked for and anything could be found."""
+    """Evidence for the cause, as text, if it was requested and found."""
 
 
 class EvidenceRequest(NamedTuple):
-    """What evidence is asked for: of whom, and why what."""
+    """The event whose cause is wanted."""
 
     name: str
     domain_id: int
@@ -135,16 +135,16 @@ class EvidenceRequest(NamedTuple):
 
 
 class HostIdentified(NamedTuple):
-    """A connection was opened; its events come later. Says which driver and which boot of the host it is."""
+    """The driver and the host behind a connection that was opened; its events come later."""
 
     order: int
-    """Place in the order of arrival: everything that this connection reports is newer."""
+    """Position in the order of arrival: everything that this connection reports is newer."""
     at: float
     connection: str
     driver: str
     """As virConnectGetType returns it: ``QEMU``, ``LXC``, ``TEST``, ..."""
     boot_id: str
-    """Of the host that the domains run on; empty where it cannot be known (remote connections)."""
+    """Boot id of the host of the domains; "" if it cannot be determined (remote connections)."""
 
 
 class ConnectionUp(NamedTuple):
@@ -158,7 +158,7 @@ class ConnectionDown(NamedTuple):
     """A connection is lost, or could not be opened."""
 
     at: float
-    """Since when nothing was heard; Unix time, seconds."""
+    """Since when the connection has been down; Unix time, seconds."""
     connection: str
     cause: str
 

@@ -1,6 +1,6 @@
-"""The words for what a domain *is* (its state and why), and the state that each event leads to.
+"""Names of the states of a domain and their reasons, and the state after each event.
 
-Law: as in ``vocabulary``: unknown numbers become ``unknown_<n>``.
+Invariant: as in ``vocabulary``, unknown numbers become ``unknown_<n>``.
 
 Source: virDomainState and virDomain*Reason,
 https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainState
@@ -22,7 +22,7 @@ STATES: Final = (
     "crashed",
     "pmsuspended",
 )
-"""virDomainState: the state's number is its place."""
+"""virDomainState; the index is libvirt's number."""
 
 UNKNOWN: Final = "unknown"
 """The exporter's own state: the connection is down, and the last known state is no longer observed."""

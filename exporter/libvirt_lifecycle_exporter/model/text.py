@@ -1,25 +1,25 @@
-"""Strings from guests, users and configuration, made safe where they enter.
+"""Sanitizing of strings from guests, users and configuration.
 
-Law: what leaves this module can be encoded as UTF-8 and is not longer than its limit, and two
-different names do not become the same name (a changed string carries a digest of the original).
+Invariants: a returned string can be encoded as UTF-8 and is not longer than its limit. Different names stay
+different: a changed string ends in a digest of the original.
 """
 
 import hashlib
 
 LABEL_LIMIT = 256
-"""Longest label value, in characters; a domain's name in libvirt has no limit of its own."""
+"""Maximum length of a label value, in characters. libvirt does not limit the length of domain names."""
 
 MESSAGE_LIMIT = 800
-"""Longest evidence in words, in characters."""
+"""Maximum length of a message, in characters."""
 
 OTHER = "_other"
-"""The ``domain`` label under which the excess over the series limit is counted; no domain may claim it."""
+"""The ``domain`` label of domains without series of their own; ``clean`` changes this name of a domain."""
 
 _DIGEST_LENGTH = 8
 
 
 def clean(value: str, limit: int = LABEL_LIMIT) -> str:
-    """Return ``value`` if it is harmless, else a harmless spelling that ends in ``~<digest>``."""
+    """Return ``value`` if it is valid, else a valid replacement that ends in ``~<digest>``."""
     if len(value) <= limit and value != OTHER:
         if value.isascii():
             return value
@@ -36,6 +36,6 @@ def clean(value: str, limit: int = LABEL_LIMIT) -> str:
 
 
 def plain(words: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return words for people as one line of printable text, no longer than ``limit`` characters."""
-    # Unprintable are also the invisible marks that turn the direction of what follows.
+    """Return text as one line of printable characters, at most ``limit`` characters long."""
+    # Bidirectional control characters are not printable either.
     return clean(" ".join("".join(c if c.isprintable() else " " for c in words).split()), limit)

@@ -1,10 +1,10 @@
-"""What is counted: transitions, changes of the inventory, incidents. Times are Unix time in seconds."""
+"""What is counted: transitions, inventory changes, incidents. Times are Unix time in seconds."""
 
 from typing import NamedTuple
 
 
 class Transition(NamedTuple):
-    """Something that happened to a domain: what is counted."""
+    """One lifecycle transition of a domain."""
 
     at: float
     connection: str
@@ -13,22 +13,22 @@ class Transition(NamedTuple):
     domain_id: int
     event: str
     reason: str
-    """The diagnosed reason."""
+    """As determined by ``engine.classify``."""
     detail: str
-    """libvirt's own word for it."""
+    """libvirt's reason."""
     detail_code: int
     source: str
-    """``callback``: libvirt said so; ``reconcile``: two states prove it; ``probe``: it was asked for."""
+    """``callback``: a libvirt event; ``reconcile``: inferred from two states; ``probe``: a hang probe."""
     message: str = ""
-    """Why, in words, where there is evidence."""
+    """Evidence for the cause, as text; "" if there is none."""
     run_id: str = ""
-    """Names the domain's run, from start to stop."""
+    """Identifies the run of the domain, from start to stop."""
     incident_id: str = ""
     """The incident that it belongs to, if any."""
 
 
 class InventoryChange(NamedTuple):
-    """The RFC's ADDED and REMOVED: a domain came to exist, or ceased to."""
+    """A domain was added or removed (ADDED and REMOVED of libvirt's 2008 RFC)."""
 
     change: str
     """``added`` or ``removed``."""

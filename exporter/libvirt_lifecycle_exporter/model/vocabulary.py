@@ -1,12 +1,11 @@
-"""The words: every event and every reason, with libvirt's numbers. Tables only.
+"""Names of all events and reasons, with libvirt's numbers. Tables only.
 
-Law: a number that no table knows becomes ``unknown_<n>``; it is never dropped and never an error.
-Label values are bounded: a number outside 0..99 becomes ``unknown_other``, and a free-form word ``other``.
+Invariants: a number that is in no table becomes ``unknown_<n>``; it is never dropped and never an error. The
+number of label values is bounded: numbers outside 0..99 become ``unknown_other``, free-form words ``other``.
 
-The word lists follow libvirt's own constants (lower snake, prefix removed):
+Names are libvirt's constants in lower snake case without prefix:
 https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainEventType
-and the events that libvirt sends under other ids. The tests hold them, both ways, against the
-``libvirt`` module and against the API description that libvirt installs.
+Tests compare the tables in both directions with the ``libvirt`` module and libvirt's API description.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ OBSERVED_KINDS: Final = (
     "metadata_change",
     "memory_failure",
 )
-"""The event ids that are listened to: VIR_DOMAIN_EVENT_ID_* in lower snake."""
+"""The event ids for which callbacks are registered: VIR_DOMAIN_EVENT_ID_* in lower snake case."""
 
 EVENTS: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -98,7 +97,7 @@ IO_ERROR_REASONS: Final = ("enospc", "other")
 """libvirt sends a free word; ``enospc`` is the only one it promises, all others are ``other``."""
 
 TOLD_ELSEWHERE: Final = "message"
-"""The word for an I/O error of which libvirt (since 11.1) tells more with virDomainGetMessages."""
+"""The reason of an I/O error whose details libvirt 11.1 and newer return from virDomainGetMessages."""
 
 NON_LIFECYCLE_EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
@@ -121,19 +120,19 @@ ALL_PAIRS: Final[tuple[tuple[str, str], ...]] = tuple(
 """Every known (event, reason)."""
 
 DIAGNOSED: Final = (("stopped", "quit"), ("stopped", "hung"))
-"""What the exporter concludes and libvirt has no word for."""
+"""(event, reason) pairs that only the exporter determines."""
 
 HUNG: Final = "hung"
 RECOVERED: Final = "recovered"
 """The events of the exporter's own hang detection; libvirt sends neither."""
 
 HANG_SIGNALS: Final = ("emulator", "watchdog", "guest_agent", "vcpu")
-"""What does not answer, or has run out: the reasons of ``hung`` and ``recovered``."""
+"""What does not answer, or which timer expired: the reasons of ``hung`` and ``recovered``."""
 
 HANG_PAIRS: Final = tuple((event, signal) for event in (HUNG, RECOVERED) for signal in HANG_SIGNALS)
 
 UNKNOWN: Final = "unknown"
-"""The reason of what only the comparison of two states proves, where the cause is not provable."""
+"""The reason of an inferred transition whose cause cannot be proven."""
 
 COUNTED_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     *ALL_PAIRS,
@@ -141,7 +140,7 @@ COUNTED_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     *HANG_PAIRS,
     *((event, UNKNOWN) for event in REASONS if event not in ("defined", "undefined")),
 )
-"""Every (event, reason) that can be counted, but for numbers from the future."""
+"""Every (event, reason) that can be counted, except ``unknown_<n>``."""
 
 ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("stopped", "crashed"),
@@ -152,11 +151,11 @@ ALERT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("suspended", "ioerror"),
     ("suspended", "watchdog"),
 )
-"""The pairs that start at 0 for every known domain: increase() of a series born at 1 is 0."""
+"""The pairs that start at 0 for every known domain: increase() of a series that starts at 1 is 0."""
 
 
 def alert_pairs(signals: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return all pairs that start at 0, those of the hang signals that are switched on too."""
+    """Return all pairs that start at 0, including those of the enabled hang signals."""
     return (*ALERT_PAIRS, *((HUNG, signal) for signal in signals))
 
 
@@ -176,10 +175,10 @@ EXPLAINED: Final[frozenset[tuple[str, str]]] = frozenset(
         ("control_error", "control_error"),
     }
 )
-"""The pairs for which evidence is looked for, in words, where they do not come with words of their own."""
+"""The pairs for which a message is collected from logs if the event has none."""
 
 INCIDENT_KINDS: Final = ("crashed", "hung", "io_error", "failed")
-"""What an incident can be."""
+"""The kinds of incidents."""
 
 _LIFECYCLE_PAIRS: Final[dict[tuple[int, int], tuple[str, str]]] = {
     (number, detail): (event, reason)
@@ -189,7 +188,7 @@ _LIFECYCLE_PAIRS: Final[dict[tuple[int, int], tuple[str, str]]] = {
 
 
 _FREE_FORM: Final = frozenset({"io_error"})
-"""Events whose detail is a word of libvirt's that no table bounds."""
+"""Events whose detail is free text from libvirt."""
 UNKNOWN_OTHER: Final = "unknown_other"
 _KNOWN_PAIRS: Final = frozenset((*ALL_PAIRS, ("io_error", TOLD_ELSEWHERE)))
 _NUMBERS: Final = range(100)
@@ -197,7 +196,7 @@ _NUMBERS: Final = range(100)
 
 
 def lifecycle_pair(event: int, detail: int) -> tuple[str, str]:
-    """Name libvirt's (event, detail); numbers from the future become ``unknown_<n>``."""
+    """Return the names of libvirt's (event, detail); unknown numbers become ``unknown_<n>``."""
     known = _LIFECYCLE_PAIRS.get((event, detail))
     return known or (EVENTS.get(event) or _unknown(event), _unknown(detail))
 
@@ -209,7 +208,7 @@ def raw_detail(event: str, detail: str) -> str:
 
 
 def numbered(words: tuple[str, ...], number: int) -> str:
-    """Name the ``number``-th word; a number from the future becomes ``unknown_<n>``."""
+    """Return the name with this number; an unknown number becomes ``unknown_<n>``."""
     return words[number] if 0 <= number < len(words) else _unknown(number)
 
 
