@@ -36,7 +36,10 @@ def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
         Exporter(tmp_path, [absent], environment=supervisor.variables, ready=False),
     ):
         variables = supervisor.hear()
-        assert (variables["READY"], variables["STATUS"]) == ("1", "receiving events; connections down: absent")
+        assert (variables["READY"], variables["STATUS"]) == (
+            "1",
+            "receiving events; connections down: absent",
+        )
 
 
 def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_only_stuck_emulators_are_hung_and_they_recover(ward: Ward, count: int) 
     for name in stuck:
         assert len(ward.times(name, "hung")) == before[name] + 1
         messages = [row.message for row in ward.exporter.journal.rows(name) if row.event == "hung"]
-        assert "held by this exporter's probe" in messages[-1]
+        assert "waiting client: this exporter's probe" in messages[-1]
     for name in well:
         assert len(ward.times(name, "hung")) == before[name], f"{name} was never stuck"
     for name in stuck:
@@ -229,7 +229,7 @@ def test_wait_of_another_client_is_reported(small: Ward) -> None:
         small.waits_until_hung([])
         somebody.join(PATIENCE)
         message = [row.message for row in small.exporter.journal.rows("stuck") if row.event == "hung"][-1]
-        if "held by another client of libvirt" in message:
+        if "waiting client: another client of libvirt" in message:
             return
     raise AssertionError(f"the probe was always first: {message}")
 

@@ -103,7 +103,7 @@ def test_agent_that_stops_answering_is_hung_and_recovers(ward: Ward) -> None:
         ward.waits_until_hung([], "guest_agent")
         assert len(ward.times("spoken-for", "hung", "guest_agent")) == 1
         (message,) = [row.message for row in ward.exporter.journal.rows("spoken-for") if row.event == "hung"]
-        assert message.startswith("its guest agent has not answered 3 times in ")
+        assert message.startswith("the guest agent did not answer 3 times in ")
         for name in ("absent", "without"):
             assert not ward.times(name, "hung", "guest_agent")
         for name in ("spoken-for", "absent", "without"):

@@ -75,7 +75,7 @@ def test_three_misses_in_a_row_are_a_hang_until_it_answers() -> None:
         ward.later(30)
         told += ward.answer("guest_agent", "silent", 5)
     assert told == SILENT
-    assert ward.told[0].message == "its guest agent has not answered 3 times in 65 s"
+    assert ward.told[0].message == "the guest agent did not answer 3 times in 65 s"
     assert ward.answer("guest_agent", "answered") == SPEAKS
 
 
@@ -129,7 +129,7 @@ def test_no_progress_at_all_in_the_whole_window_is_a_hang() -> None:
     ward = Ward()
     assert looks(ward, 5, 5, 5) == []
     assert looks(ward, 5) == STALLED
-    assert ward.told[0].message == "no virtual CPU of it has run for 60 s"
+    assert ward.told[0].message == "no virtual CPU has run for 60 s"
     assert looks(ward, 5, 5) == []
 
 

@@ -16,8 +16,8 @@ def test_emulator_is_hung_until_its_monitor_answers() -> None:
     assert ward.emulator(None) == WELL
     assert ward.signals == ()
     first, last = ward.told
-    assert first.message == "its monitor has not answered for 15 s, held by a friend"
-    assert last.message == "its monitor answers again, after 42 s"
+    assert first.message == "the emulator's monitor has not answered for 15 s; waiting client: a friend"
+    assert last.message == "the emulator's monitor answers again, after 42 s"
     assert (first.source, first.detail_code, first.domain_id) == ("probe", -1, 7)
 
 

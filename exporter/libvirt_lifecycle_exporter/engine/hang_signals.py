@@ -47,7 +47,11 @@ def _emulator(
 ) -> str | None:
     if answer.outcome == "answered":
         signal.first_seen = 0.0
-        return None if signal.hung_at is None else _recovered_message("its monitor answers", signal, at)
+        return (
+            None
+            if signal.hung_at is None
+            else _recovered_message("the emulator's monitor answers", signal, at)
+        )
     if answer.outcome != "silent" or signal.hung_at is not None:
         return None
     began = at - answer.waited
@@ -56,7 +60,7 @@ def _emulator(
     if at - max(began, since) < thresholds.emulator or at - signal.first_seen < CONFIRM:
         return None
     client = answer.waiting_client or "an unknown client"
-    return f"its monitor has not answered for {answer.waited:.0f} s, held by {client}"
+    return f"the emulator's monitor has not answered for {answer.waited:.0f} s; waiting client: {client}"
 
 
 def _agent(
@@ -64,7 +68,7 @@ def _agent(
 ) -> str | None:
     if answer.outcome == "answered":
         signal.missed, signal.has_answered = 0, True
-        return None if signal.hung_at is None else _recovered_message("its guest agent answers", signal, at)
+        return None if signal.hung_at is None else _recovered_message("the guest agent answers", signal, at)
     if answer.outcome == "absent":
         signal.missed, signal.has_answered = 0, False
     if answer.outcome != "silent" or not signal.has_answered or signal.hung_at is not None:
@@ -74,7 +78,7 @@ def _agent(
     signal.missed += 1
     if signal.missed < MISSED_PINGS:
         return None
-    return f"its guest agent has not answered {signal.missed} times in {at - signal.since:.0f} s"
+    return f"the guest agent did not answer {signal.missed} times in {at - signal.since:.0f} s"
 
 
 def _vcpu(
@@ -95,7 +99,7 @@ def _vcpu(
         return _runs_again(signal, at, window) if moved else None
     if signal.missed < SAMPLES or at - signal.since < window:
         return None
-    return f"no virtual CPU of it has run for {at - signal.since:.0f} s"
+    return f"no virtual CPU has run for {at - signal.since:.0f} s"
 
 
 def _runs_again(signal: HangSignal, at: float, window: float) -> str | None:
@@ -104,11 +108,11 @@ def _runs_again(signal: HangSignal, at: float, window: float) -> str | None:
     if before is None or at - before > window:
         return None
     signal.last_ran = None
-    return _recovered_message("its virtual CPUs run", signal, at)
+    return _recovered_message("the virtual CPUs run", signal, at)
 
 
-def _recovered_message(who: str, signal: HangSignal, at: float) -> str:
-    return f"{who} again, after {max(0.0, at - signal.since):.0f} s"
+def _recovered_message(subject: str, signal: HangSignal, at: float) -> str:
+    return f"{subject} again, after {max(0.0, at - signal.since):.0f} s"
 
 
 Evaluator = Callable[[HangSignal, ProbeAnswer, float, float, HangThresholds], str | None]
