@@ -60,7 +60,8 @@ def _emulator(
     if at - max(began, since) < thresholds.emulator or at - signal.first_seen < CONFIRM:
         return None
     client = answer.waiting_client or "an unknown client"
-    return f"the emulator's monitor has not answered for {answer.waited:.0f} s; waiting client: {client}"
+    silence = f"the emulator's monitor has not answered for {answer.waited:.0f} s"
+    return f"{silence}; waiting client: {client}"
 
 
 def _agent(
