@@ -149,9 +149,7 @@ def account(field: Field, mischief: Mischief, offset: float) -> dict[str, Findin
 
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("kinds", [EXPORTER_ONLY, EVERYTHING], ids=["exporter", "everything"])
-def test_nothing_is_lost_and_nothing_is_counted_twice(
-    kinds: dict[str, int], field: Field, guests: Guests
-) -> None:
+def test_no_event_is_lost_or_counted_twice(kinds: dict[str, int], field: Field, guests: Guests) -> None:
     print(f"\nseed {SEED}, {SECONDS:g} s")
     offset = time.time() - time.monotonic()
     mischief = Mischief(field, random.Random(SEED))  # noqa: S311 - no secret

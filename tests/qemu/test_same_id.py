@@ -167,7 +167,7 @@ def test_save_and_restore_with_the_same_id_is_a_stop_and_a_start(host: OneGuestH
     host.wait_inferred("stopped/unknown", "started/restored")
 
 
-def test_upgrade_of_libvirt_with_the_same_id_is_a_stop_and_a_start(host: OneGuestHost) -> None:
+def test_libvirt_upgrade_with_the_same_id_is_a_stop_and_start(host: OneGuestHost) -> None:
     observe_first_run(host)
     host.exporter.end(signal.SIGTERM)
     with host.domain() as domain:

@@ -104,7 +104,7 @@ def raw(seen: Observation) -> tuple[str, str]:
 
 
 @given(st.lists(st.tuples(STEPS, st.floats(0.0, 3.0)), max_size=40))
-def test_every_transition_comes_out_once_in_order_and_in_time(
+def test_each_transition_is_returned_once_in_order_and_in_time(
     steps: list[tuple[tuple[str, str, object, object], float]],
 ) -> None:
     fed = Fed()

@@ -54,7 +54,7 @@ def test_verdict_waits_as_long_as_without_a_jump(jump: float) -> None:
 
 
 @JUMPS
-def test_second_question_is_asked_in_time(jump: float) -> None:
+def test_second_lookup_is_requested_in_time(jump: float) -> None:
     rig = Jumping()
     off: Message = snapshot(facts("web", "shutoff", "shutdown"), at=rig.clocks.wall)
     rig.feed(off)
@@ -68,7 +68,7 @@ def test_second_question_is_asked_in_time(jump: float) -> None:
 
 
 @JUMPS
-def test_series_stay_for_their_time(jump: float) -> None:
+def test_series_expire_after_their_retention_time(jump: float) -> None:
     rig = Jumping()
     rig.happens("stopped", "destroyed")
     rig.happens("undefined", "removed")

@@ -20,21 +20,21 @@ def test_contradiction_needs_a_second_answer_after_two_turns() -> None:
     assert doubts.ask(16, 200.0, 99) == {}
 
 
-def test_a_newer_observation_makes_it_another_contradiction() -> None:
+def test_newer_observation_restarts_the_contradiction() -> None:
     doubts = Contradictions()
     doubts.confirm(look(10), newest=5, now=100.0, turn=0)
     doubts.ask(11, 102.0, 5)
     assert not doubts.confirm(look(13), newest=12, now=102.1, turn=5)
 
 
-def test_what_is_explained_is_forgotten() -> None:
+def test_explained_contradiction_is_removed() -> None:
     doubts = Contradictions()
     doubts.confirm(look(10), newest=5, now=100.0, turn=0)
     doubts.clear(KEY)
     assert doubts.ask(11, 102.0, 5) == {}
 
 
-def test_a_lost_connection_takes_its_doubts_with_it() -> None:
+def test_lost_connection_removes_its_contradictions() -> None:
     doubts = Contradictions()
     for connection in ("here", "there"):
         doubts.confirm(look(1, connection), newest=0, now=100.0, turn=0)

@@ -176,17 +176,17 @@ def figures(*pairs: str, source: str = "callback") -> Figures:
         pytest.param((*BOOT, "stopped/destroyed"), [], id="boot and destroy"),
     ],
 )
-def test_what_it_took_and_how_it_ended(pairs: tuple[str, ...], expected: Figures) -> None:
+def test_duration_and_outcome_of_operations(pairs: tuple[str, ...], expected: Figures) -> None:
     assert figures(*pairs) == expected
     assert figures(*pairs, *BOOT) == expected
 
 
-def test_nothing_lasts_beyond_a_stop() -> None:
+def test_stop_ends_every_operation() -> None:
     begun = ("suspended/paused", "suspended/migrated", "started/restored", "hung/vcpu", "stopped/unknown")
     assert figures(*begun, *BOOT, "resumed/unpaused", "recovered/vcpu") == figures(*begun)
 
 
-def test_what_was_only_inferred_has_no_duration() -> None:
+def test_inferred_transition_has_no_duration() -> None:
     assert figures("suspended/paused", "resumed/unpaused", source="reconcile") == []
     operations = Tracker()
     operations.apply(transition("suspended", "paused")._replace(source="reconcile"))
@@ -196,7 +196,7 @@ def test_what_was_only_inferred_has_no_duration() -> None:
     assert operations.apply(transition("stopped", "destroyed")) == []
 
 
-def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
+def test_clock_that_steps_back_gives_no_negative_duration() -> None:
     operations = Tracker()
     operations.apply(transition("suspended", "paused", at=5000.0))
     assert operations.apply(transition("resumed", "unpaused", at=1000.0)) == [
@@ -204,7 +204,7 @@ def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
     ]
 
 
-def test_domains_are_told_apart() -> None:
+def test_operations_of_domains_are_independent() -> None:
     operations = Tracker()
     operations.apply(transition("suspended", "paused", name="web"))
     assert operations.apply(transition("resumed", "unpaused", name="db")) == []
@@ -213,7 +213,7 @@ def test_domains_are_told_apart() -> None:
     assert operations.apply(transition("resumed", "unpaused", name="web"))
 
 
-def test_to_be_forgotten_ends_it_without_a_figure() -> None:
+def test_forgotten_domain_has_no_duration() -> None:
     operations = Tracker()
     operations.apply(transition("suspended", "paused"))
     operations.apply(transition("hung", "vcpu"))

@@ -41,11 +41,11 @@ def message(*told: Transition) -> str:
     return [causes.explain(change) for change in told][-1].message
 
 
-def test_the_disk_and_its_error_are_told_with_the_pause() -> None:
+def test_pause_message_names_the_disk_and_the_error() -> None:
     assert message(io_error(), paused()) == FULL
 
 
-def test_the_watchdog_is_told_with_the_pause() -> None:
+def test_pause_message_names_the_watchdog() -> None:
     assert message(watchdog(), paused("watchdog")) == "its action is pause"
 
 
@@ -55,7 +55,7 @@ def test_watchdog_with_poweroff_is_the_reason_of_the_stop() -> None:
     assert message(watchdog("pause"), stopped) == ""
 
 
-def test_as_diagnosis_names_them() -> None:
+def test_translated_events_explain_a_pause() -> None:
     error = translate(
         observation("io_error_reason", PAUSE, word="enospc")._replace(subject="/images/web.qcow2")
     )
@@ -66,17 +66,17 @@ def test_as_diagnosis_names_them() -> None:
     assert "watchdog" in message(barked, paused("watchdog"))
 
 
-def test_several_disks_are_told_each_once() -> None:
+def test_each_disk_is_named_once() -> None:
     disks = [io_error(f"/images/{letter}: enospc") for letter in "abba"]
     assert set(message(*disks, paused()).split("; ")) == {"/images/a: enospc", "/images/b: enospc"}
 
 
-def test_a_storm_of_errors_is_bounded() -> None:
+def test_number_of_errors_in_a_message_is_bounded() -> None:
     disks = [io_error(f"/images/{number}: enospc") for number in range(1000)]
     assert message(*disks, paused()).split("; ") == [one.message for one in disks[-MOST:]]
 
 
-def test_paths_of_any_length_are_bounded() -> None:
+def test_length_of_a_message_is_bounded() -> None:
     disks = [io_error(f"/images/{letter * 1000}: enospc") for letter in "abcd"]
     assert len(message(*disks, paused())) <= MESSAGE_LIMIT
 
@@ -102,7 +102,7 @@ def test_paths_of_any_length_are_bounded() -> None:
         (io_error(), paused(), paused()),
     ],
 )
-def test_what_did_not_lead_to_it_is_not_told(told: tuple[Transition, ...]) -> None:
+def test_unrelated_event_does_not_explain_a_pause(told: tuple[Transition, ...]) -> None:
     assert message(*told) == ""
 
 
@@ -112,11 +112,11 @@ def test_late_boot_event_keeps_the_first_error() -> None:
     assert message(transition("resumed", "unpaused"), io_error(), boot, paused()) == FULL
 
 
-def test_a_clock_that_steps_back_a_little_does_not_matter() -> None:
+def test_small_backward_clock_step_is_tolerated() -> None:
     assert message(io_error(at=1000.0), paused(at=999.0)) == FULL
 
 
-def test_words_of_its_own_stay() -> None:
+def test_existing_message_is_kept() -> None:
     assert message(io_error(), paused()._replace(message="its own")) == "its own"
 
 

@@ -287,7 +287,7 @@ Libvirt.TestCase.settings = settings(
 TestModel = Libvirt.TestCase
 
 
-def test_an_answer_about_something_newer_proves_nothing_yet() -> None:
+def test_answer_newer_than_its_event_proves_nothing_yet() -> None:
     """A pause got lost; when libvirt is asked again, it was just destroyed: that event is on its way."""
     rig = Rig()
     rig.feed(snapshot(facts("web")), look("web", facts("web", "paused", "user")))

@@ -55,14 +55,14 @@ def test_missed_events_are_counted_before_the_next_event(
     assert rows(rig) == told
 
 
-def test_another_number_is_another_run() -> None:
+def test_other_domain_id_is_another_run() -> None:
     rig = rig_of(snapshot(RUNNING))
     blink(rig)
     rig.feed(seen("resumed/unpaused", 7), seen("started/booted", 7))
     assert rows(rig) == ["stopped/unknown", "resumed/unpaused", "started/booted"]
 
 
-def test_without_a_gap_an_odd_order_of_events_proves_nothing() -> None:
+def test_unusual_order_without_a_gap_proves_nothing() -> None:
     rig = rig_of(snapshot(OFF))
     rig.feed(seen("stopped/destroyed"))
     assert rows(rig) == ["stopped/destroyed"]
@@ -97,7 +97,7 @@ def test_answer_that_overtakes_its_event_counts_nothing(found: DomainFacts, even
     assert rows(rig) == ["stopped/unknown", *events]
 
 
-def test_an_answer_from_before_the_gap_does_not_end_it() -> None:
+def test_answer_from_before_the_gap_does_not_end_it() -> None:
     rig = rig_of(snapshot(OFF))
     began = rig.message_queue.next_order()
     rig.message_queue.record_loss(HERE, "queue_full")
@@ -112,7 +112,7 @@ def test_lost_events_are_a_gap() -> None:
     assert rows(rig) == ["started/unknown", "stopped/destroyed"]
 
 
-def test_an_answer_that_was_not_believed_yet_gives_the_reason() -> None:
+def test_unconfirmed_answer_gives_the_reason_of_the_stop() -> None:
     """The emulator was killed while nobody looked, and is started again before libvirt is asked twice."""
     rig = rig_of(snapshot(RUNNING))
     blink(rig)
@@ -122,7 +122,7 @@ def test_an_answer_that_was_not_believed_yet_gives_the_reason() -> None:
     assert rows(rig) == ["stopped/crashed", "resumed/unpaused", "started/booted"]
 
 
-def test_a_boot_whose_end_alone_was_heard_is_a_boot() -> None:
+def test_boot_observed_only_by_its_end_is_a_start() -> None:
     rig = rig_of(snapshot(OFF))
     rig.feed(seen("resumed/unpaused"), seen("stopped/destroyed"))
     assert rows(rig) == ["resumed/unpaused", "started/unknown", "stopped/destroyed"]
@@ -135,7 +135,7 @@ def test_stop_of_an_unknown_domain_after_a_gap_implies_a_start() -> None:
     assert rows(rig) == ["started/unknown", "stopped/destroyed"]
 
 
-def test_what_libvirt_refused_to_take_in_leaves_nothing_behind() -> None:
+def test_refused_incoming_migration_leaves_no_domain() -> None:
     """libvirt 11 sends a lone shutdown/host for a migration that was refused."""
     rig = rig_of(snapshot())
     rig.feed(seen("shutdown/host"), look("web", None))

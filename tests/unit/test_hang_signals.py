@@ -12,7 +12,7 @@ BARK, CURED = [("hung", "watchdog")], [("recovered", "watchdog")]
 
 
 @pytest.mark.parametrize("action", ["none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi"])
-def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(action: str) -> None:
+def test_expired_watchdog_is_a_hang_with_every_action(action: str) -> None:
     ward = Ward()
     assert ward.happens("watchdog", action) == BARK
     assert (ward.told[0].source, ward.told[0].reason) == ("callback", "watchdog")
@@ -35,7 +35,7 @@ def test_guest_recovers_after_reset_or_resume_when_it_runs(cure: str) -> None:
 @pytest.mark.parametrize(
     "setback", ["watchdog/reset", "suspended/watchdog", "suspended/paused", "crashed/panicked"]
 )
-def test_a_setback_begins_it_anew(setback: str) -> None:
+def test_setback_restarts_the_recovery_time(setback: str) -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
     ward.happens("rebooted", "reset")
@@ -47,7 +47,7 @@ def test_a_setback_begins_it_anew(setback: str) -> None:
     assert ward.later(1) == CURED
 
 
-def test_a_clock_that_steps_back_does_not_keep_it_hung() -> None:
+def test_clock_that_steps_back_does_not_delay_recovery() -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
     ward.happens("rebooted", "reset")
@@ -60,14 +60,14 @@ def test_a_clock_that_steps_back_does_not_keep_it_hung() -> None:
 SILENT, SPEAKS = [("hung", "guest_agent")], [("recovered", "guest_agent")]
 
 
-def test_an_agent_that_never_answered_is_no_hang() -> None:
+def test_agent_that_never_answered_is_no_hang() -> None:
     ward = Ward()
     for _ in range(20):
         assert ward.answer("guest_agent", "silent", 5) == []
         ward.later(30)
 
 
-def test_three_misses_in_a_row_are_a_hang_until_it_answers() -> None:
+def test_three_missed_answers_are_a_hang_until_the_next() -> None:
     ward = Ward()
     ward.answer("guest_agent", "answered")
     told = []
@@ -80,7 +80,7 @@ def test_three_misses_in_a_row_are_a_hang_until_it_answers() -> None:
 
 
 @pytest.mark.parametrize("between", ["answered", "absent"])
-def test_two_misses_are_none(between: str) -> None:
+def test_two_missed_answers_are_no_hang(between: str) -> None:
     ward = Ward()
     for _ in range(10):
         ward.answer("guest_agent", "answered")
@@ -89,7 +89,7 @@ def test_two_misses_are_none(between: str) -> None:
         assert ward.answer("guest_agent", between) == []
 
 
-def test_a_guest_that_closes_the_channel_is_alive() -> None:
+def test_guest_that_closes_the_channel_has_recovered() -> None:
     ward = Ward()
     ward.answer("guest_agent", "answered")
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_guest_that_closes_the_channel_is_alive() -> None:
         assert ward.answer("guest_agent", "silent", 5) == []
 
 
-def test_an_agent_of_another_run_must_answer_again() -> None:
+def test_agent_of_another_run_must_answer_first() -> None:
     ward = Ward()
     ward.answer("guest_agent", "answered")
     ward.happens("stopped", "shutdown")
@@ -125,7 +125,7 @@ def looks(ward: Ward, *ran: int, every: float = 20.0) -> Told:
     return told
 
 
-def test_no_progress_at_all_in_the_whole_window_is_a_hang() -> None:
+def test_no_progress_in_the_whole_window_is_a_hang() -> None:
     ward = Ward()
     assert looks(ward, 5, 5, 5) == []
     assert looks(ward, 5) == STALLED
@@ -133,11 +133,11 @@ def test_no_progress_at_all_in_the_whole_window_is_a_hang() -> None:
     assert looks(ward, 5, 5) == []
 
 
-def test_the_least_progress_is_life() -> None:
+def test_minimal_progress_is_no_hang() -> None:
     assert looks(Ward(), 1, 1, 1, 2, 2, 2, 3, 3, 3, 4) == []
 
 
-def test_a_dead_guest_that_its_timer_wakes_now_and_then_is_dead() -> None:
+def test_sporadic_progress_is_no_recovery() -> None:
     ward = Ward()
     looks(ward, 5, 5, 5, 5)
     assert looks(ward, 6, 6, 6, 6, 7, 7, 7, 7) == []
@@ -145,7 +145,7 @@ def test_a_dead_guest_that_its_timer_wakes_now_and_then_is_dead() -> None:
     assert looks(ward, 8, 9) == STIRS
 
 
-def test_time_in_which_nobody_looked_is_no_window() -> None:
+def test_window_without_probes_is_no_hang() -> None:
     """The host, or this exporter, was asleep."""
     ward = Ward()
     assert looks(ward, 5, 5) == []
@@ -154,7 +154,7 @@ def test_time_in_which_nobody_looked_is_no_window() -> None:
     assert looks(ward, 5) == STALLED
 
 
-def test_a_pause_is_no_stall() -> None:
+def test_pause_is_no_hang() -> None:
     ward = Ward()
     looks(ward, 5, 5, 5)
     ward.happens("suspended", "paused")
@@ -163,7 +163,7 @@ def test_a_pause_is_no_stall() -> None:
     assert looks(ward, 5) == STALLED
 
 
-def test_a_domain_without_virtual_cpus_to_look_at_is_left_alone() -> None:
+def test_domain_without_vcpu_figures_is_never_hung() -> None:
     ward = Ward()
     for _ in range(10):
         assert ward.answer("vcpu", "absent") == []
@@ -189,7 +189,7 @@ def test_restored_hang_ends_with_the_next_answer() -> None:
     assert ward.emulator(None) == WELL
 
 
-def test_only_what_was_still_open_is_taken_over() -> None:
+def test_only_open_hangs_are_restored() -> None:
     assert restored(hung_emulator=100.0, recovered_emulator=200.0, hung_vcpu=150.0).signals == ("vcpu",)
     assert restored(hung_emulator=99.0).signals == (), "that was another hang, which ended with its run"
     assert restored().signals == ()

@@ -31,14 +31,14 @@ def test_one_silent_answer_is_not_enough() -> None:
     assert ward.emulator(101) == HUNG
 
 
-def test_one_long_wait_is_not_made_of_many_short_ones() -> None:
+def test_short_waits_do_not_add_up_to_a_hang() -> None:
     ward = Ward()
     for _ in range(30):
         assert ward.emulator(2) == []
         ward.later(2)
 
 
-def test_a_clock_that_is_set_makes_nobody_hung() -> None:
+def test_clock_step_is_no_hang() -> None:
     ward = Ward()
     assert ward.emulator(1) == []
     ward.later(3600)
@@ -56,7 +56,7 @@ def test_a_clock_that_is_set_makes_nobody_hung() -> None:
         if state not in RUNS or (state, reason) in EXCUSED
     ],
 )
-def test_silence_proves_nothing_while_it_has_another_excuse(state: str, reason: str) -> None:
+def test_silence_in_an_excused_state_is_no_hang(state: str, reason: str) -> None:
     ward = Ward()
     ward.domain.enter(state, reason, ward.now)
     for seconds in range(0, 300, 10):
@@ -66,7 +66,7 @@ def test_silence_proves_nothing_while_it_has_another_excuse(state: str, reason: 
         ward.later(10)
 
 
-def test_silence_is_counted_from_what_happened_last() -> None:
+def test_silence_is_measured_from_the_last_event() -> None:
     ward = Ward()
     ward.emulator(14)
     ward.happens("suspended", "paused")
@@ -77,14 +77,14 @@ def test_silence_is_counted_from_what_happened_last() -> None:
     assert ward.emulator(29) == HUNG
 
 
-def test_what_libvirt_does_with_a_job_under_way_is_no_silence() -> None:
+def test_monitor_busy_with_a_job_is_no_hang() -> None:
     ward = Ward()
     for _ in range(20):
         assert ward.answer("emulator", "busy") == []
         ward.later(10)
 
 
-def test_silence_while_disconnected_proves_nothing() -> None:
+def test_silence_while_disconnected_is_no_hang() -> None:
     ward = Ward()
     ward.emulator(14)
     ward.hangs.set_connection(HERE, ward.now, up=False)
@@ -99,7 +99,7 @@ def test_silence_while_disconnected_proves_nothing() -> None:
     assert ward.emulator(89) == HUNG
 
 
-def test_a_hang_outlives_a_loss_of_the_connection() -> None:
+def test_hang_survives_a_lost_connection() -> None:
     ward = hung(Ward())
     ward.hangs.set_connection(HERE, ward.now, up=False)
     ward.later(5)
@@ -109,7 +109,7 @@ def test_a_hang_outlives_a_loss_of_the_connection() -> None:
     assert ward.emulator(None) == WELL
 
 
-def test_an_answer_counts_whatever_the_state() -> None:
+def test_answer_in_any_state_is_a_recovery() -> None:
     ward = hung(Ward())
     ward.domain.enter("paused", "user", ward.now)
     assert ward.emulator(None) == WELL
@@ -118,7 +118,7 @@ def test_an_answer_counts_whatever_the_state() -> None:
 @pytest.mark.parametrize(
     "end", ["stopped/destroyed", "stopped/crashed", "stopped/migrated", "started/booted"]
 )
-def test_another_run_is_another_matter(end: str) -> None:
+def test_end_of_the_run_ends_the_hang(end: str) -> None:
     ward = hung(Ward())
     ward.happens(*end.split("/"))
     assert ward.signals == ()
@@ -132,14 +132,14 @@ def test_late_verdict_of_the_last_run_changes_nothing() -> None:
     assert ward.signals == ("emulator",)
 
 
-def test_a_wakeup_begins_no_other_run() -> None:
+def test_wakeup_begins_no_new_run() -> None:
     ward = Ward()
     ward.happens("watchdog", "none")
     ward.happens("started", "wakeup")
     assert ward.signals == ("watchdog",)
 
 
-def test_who_is_not_known_or_gone_is_not_hung() -> None:
+def test_unknown_or_removed_domain_is_never_hung() -> None:
     ward = Ward()
     ward.domain.present = False
     ward.emulator(100)
@@ -151,7 +151,7 @@ def test_who_is_not_known_or_gone_is_not_hung() -> None:
     assert found == []
 
 
-def test_a_domain_that_is_forgotten_leaves_nothing_behind() -> None:
+def test_forgotten_domain_has_no_hang_state() -> None:
     ward = Ward()
     ward.happens("watchdog", "reset")
     ward.records.drop(HERE, "uuid-web")

@@ -36,7 +36,7 @@ def rig(**options: SavedState) -> HangRig:
     return HangRig(**options)  # type: ignore[arg-type]
 
 
-def test_the_page_shows_the_signals_that_are_switched_on() -> None:
+def test_only_enabled_signals_have_series() -> None:
     shown = ExportedDomains(signals=("emulator", "vcpu"))
     shown.update(domain().values(hung=("vcpu",)))
     assert value(shown, HUNG, domain="web", signal="emulator") == 0
@@ -46,7 +46,7 @@ def test_the_page_shows_the_signals_that_are_switched_on() -> None:
     assert value(shown, EVENTS, domain="web", event="hung", reason="watchdog") is None
 
 
-def test_a_hang_is_counted_and_is_an_incident_until_it_recovers() -> None:
+def test_hang_is_counted_and_opens_an_incident() -> None:
     one = rig()
     one.hang()
     assert value(one.sink, EVENTS, domain="web", event="hung", reason="emulator") == 1
@@ -59,7 +59,7 @@ def test_a_hang_is_counted_and_is_an_incident_until_it_recovers() -> None:
     assert "" not in ids
 
 
-def test_destroying_a_hung_domain_is_counted_as_stopped_hung() -> None:
+def test_destroyed_hung_domain_is_counted_as_stopped_hung() -> None:
     one = rig()
     one.hang()
     one.feed(lifecycle("stopped", "destroyed", at=one.now))
@@ -68,7 +68,7 @@ def test_destroying_a_hung_domain_is_counted_as_stopped_hung() -> None:
     assert one.shown("libvirt_domain_incidents_total", kind="hung") == 1
 
 
-def test_destroying_a_recovered_domain_is_counted_as_destroyed() -> None:
+def test_destroyed_recovered_domain_is_stopped_destroyed() -> None:
     one = rig()
     one.hang()
     one.probe("answered")
@@ -76,7 +76,7 @@ def test_destroying_a_recovered_domain_is_counted_as_destroyed() -> None:
     assert value(one.sink, EVENTS, domain="web", event="stopped", reason="destroyed") == 1
 
 
-def test_after_a_restart_it_is_the_same_hang() -> None:
+def test_hang_continues_after_a_restart() -> None:
     first = rig()
     first.hang()
     first.later()
@@ -93,7 +93,7 @@ def test_after_a_restart_it_is_the_same_hang() -> None:
     assert again.shown(OPEN, kind="hung") == 0
 
 
-def test_what_is_off_when_the_exporter_starts_again_is_not_hung() -> None:
+def test_stopped_domain_is_not_hung_after_a_restart() -> None:
     first = rig()
     first.hang()
     first.feed(lifecycle("stopped", "destroyed", at=first.now))
@@ -104,7 +104,7 @@ def test_what_is_off_when_the_exporter_starts_again_is_not_hung() -> None:
     assert again.pairs_told() == []
 
 
-def test_a_guest_that_closes_the_agents_channel_has_recovered() -> None:
+def test_guest_that_closes_the_agent_channel_has_recovered() -> None:
     one = rig()
     one.feed(ConnectionUp(0.0, HERE), snapshot(facts("web")))
     for how in ("answered", "silent", "silent", "silent"):

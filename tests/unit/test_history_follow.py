@@ -25,7 +25,7 @@ def later(parts: Iterator[list[Entry]]) -> list[Entry]:
     return next(part for part in parts if part)
 
 
-def test_a_journal_that_is_replaced_is_read_on_from_its_beginning(journal: Journal) -> None:
+def test_replaced_journal_is_followed_from_its_beginning(journal: Journal) -> None:
     append(journal, [change("a"), change("b")])
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     assert [entry.transition.name for entry in next(parts)] == ["a", "b"]
@@ -39,7 +39,7 @@ def test_a_journal_that_is_replaced_is_read_on_from_its_beginning(journal: Journ
         assert [entry.transition.name for entry in later(parts)] == ["d"]
 
 
-def test_a_journal_that_is_gone_for_a_while_is_waited_for(journal: Journal) -> None:
+def test_missing_journal_is_retried(journal: Journal) -> None:
     append(journal, [change("a")])
     journal.close()
     aside, complaints, rests = journal.path.with_name("aside"), list[str](), list[int]()
@@ -55,7 +55,7 @@ def test_a_journal_that_is_gone_for_a_while_is_waited_for(journal: Journal) -> N
     assert complaints == [f"no journal at {journal.path}"]
 
 
-def test_a_followed_journal_of_a_newer_release_is_the_end(journal: Journal) -> None:
+def test_newer_schema_ends_the_follower(journal: Journal) -> None:
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     next(parts)
     with closing(sqlite3.connect(journal.path)) as database:
@@ -64,7 +64,7 @@ def test_a_followed_journal_of_a_newer_release_is_the_end(journal: Journal) -> N
         next(parts)
 
 
-def test_a_failure_waits_for_its_evidence_and_holds_back_what_follows(journal: Journal) -> None:
+def test_failure_waits_for_its_evidence_and_keeps_the_order(journal: Journal) -> None:
     append(journal, [change("a"), change("b", "stopped", "crashed", time.time()), change("c")])
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     assert [entry.transition.name for entry in next(parts)] == ["a"]
@@ -75,7 +75,7 @@ def test_a_failure_waits_for_its_evidence_and_holds_back_what_follows(journal: J
     assert found == [("b", "signal 9"), ("c", "")]
 
 
-def test_a_failure_without_evidence_waits_a_while_and_an_old_one_not_at_all(journal: Journal) -> None:
+def test_only_a_recent_failure_waits_for_evidence(journal: Journal) -> None:
     append(journal, [change("old", "stopped", "crashed"), change("new", "stopped", "crashed", time.time())])
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     began = time.monotonic()

@@ -121,7 +121,7 @@ def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str
         pytest.param(("defined/added", "defined/updated", "undefined/removed"), id="description"),
     ],
 )
-def test_what_was_meant_to_be_is_no_incident(pairs: tuple[str, ...]) -> None:
+def test_intended_transition_is_no_incident(pairs: tuple[str, ...]) -> None:
     told = account(*pairs)
     assert (told.opened, told.closed, set(told.ids)) == ([], [], {""})
 
@@ -131,24 +131,24 @@ def test_io_error_of_a_running_domain_is_no_incident(action: str) -> None:
     assert Account().takes("io_error/enospc", action=action).opened == []
 
 
-def test_an_io_error_with_an_action_from_the_future_is_none() -> None:
+def test_io_error_with_unknown_action_is_no_incident() -> None:
     assert Incidents().apply(happened("io_error/enospc")._replace(detail_code=99)) == ("", [])
 
 
-def test_a_host_that_shuts_its_guests_down_is_no_burst() -> None:
+def test_host_shutdown_opens_no_incidents() -> None:
     incidents = Incidents()
     for number in range(10):
         for pair in ("shutdown/guest", "stopped/shutdown"):
             assert incidents.apply(happened(pair, name=f"vm-{number}")) == ("", [])
 
 
-def test_it_says_what_of_whom_since_when_and_why() -> None:
+def test_incident_has_kind_domain_time_and_cause() -> None:
     (opened,) = account("crashed/panicked").opened
     named = incident_id(HERE, "uuid-web", "crashed", 3600.0)
     assert opened == Incident(named, HERE, "uuid-web", "web", "crashed", 3600.0, None, "crashed/panicked")
 
 
-def test_its_id_is_the_same_in_every_process_and_of_no_other() -> None:
+def test_incident_id_is_stable_and_unique() -> None:
     assert incident_id(HERE, "uuid-web", "crashed", 1000.5) == "3bbba48ba11c9047"
     others = {
         incident_id(connection, uuid, kind, at)
@@ -160,7 +160,7 @@ def test_its_id_is_the_same_in_every_process_and_of_no_other() -> None:
     assert len(others) == 2 * 2 * len(KINDS) * 2
 
 
-def test_all_that_happens_meanwhile_belongs_to_it() -> None:
+def test_transitions_during_an_incident_have_its_id() -> None:
     told = account(
         "crashed/panicked", "control_error/control_error", "shutdown/host", "stopped/crashed", *BOOT
     )
@@ -168,5 +168,5 @@ def test_all_that_happens_meanwhile_belongs_to_it() -> None:
     assert told.ids == [opened.id] * 5 + [""]
 
 
-def test_a_new_description_does_not() -> None:
+def test_definition_does_not_belong_to_an_incident() -> None:
     assert account("stopped/crashed", "defined/updated").ids[1] == ""

@@ -8,24 +8,24 @@ from tests.unit.hang_state import set_hung
 from tests.unit.seen import HERE
 
 
-def test_the_next_crash_is_another_incident() -> None:
+def test_next_crash_is_another_incident() -> None:
     told = account("stopped/crashed", *BOOT, "stopped/crashed", *BOOT)
     assert told.kinds == ["crashed", "crashed"]
     assert told.opened[0].id != told.opened[1].id
     assert len(told.closed) == 2
 
 
-def test_one_that_stays_off_stays_open() -> None:
+def test_incident_of_a_stopped_domain_stays_open() -> None:
     assert account("crashed/panicked", "stopped/destroyed", "rebooted/reset").still_open == ["crashed"]
 
 
-def test_a_start_that_fails_after_a_crash_is_something_new() -> None:
+def test_failed_start_after_a_crash_is_another_incident() -> None:
     told = account("stopped/crashed", "stopped/failed", *BOOT)
     assert told.kinds == ["crashed", "failed"]
     assert sorted(one.kind for one in told.closed) == ["crashed", "failed"]
 
 
-def test_a_domain_paused_for_its_disk_that_crashes_has_two() -> None:
+def test_crash_after_an_io_error_is_another_incident() -> None:
     told = account("suspended/ioerror", "stopped/crashed")
     assert told.kinds == ["io_error", "crashed"]
     assert told.ids == [one.id for one in told.opened]
@@ -38,27 +38,27 @@ def test_panicked_guest_opens_no_hang_incident(evidence: str) -> None:
     assert told.ids[0] == told.ids[1]
 
 
-def test_a_silent_agent_does_not_hide_a_crash() -> None:
+def test_agent_hang_does_not_hide_a_crash() -> None:
     assert account("hung/guest_agent", "stopped/crashed").kinds == ["hung", "crashed"]
 
 
-def test_pausing_and_resuming_does_not_cure_a_hang() -> None:
+def test_pause_and_resume_does_not_close_a_hang() -> None:
     told = account("hung/vcpu", "suspended/paused", "resumed/unpaused")
     assert told.still_open == ["hung"]
     assert told.takes("recovered/vcpu").still_open == []
 
 
-def test_a_hang_ends_when_all_that_hung_has_recovered() -> None:
+def test_hang_closes_when_all_signals_have_recovered() -> None:
     told = account("hung/vcpu", "hung/guest_agent", "recovered/vcpu")
     assert told.still_open == ["hung"]
     assert told.takes("recovered/guest_agent").still_open == []
 
 
-def test_a_recovery_cures_nothing_else() -> None:
+def test_recovery_closes_only_hang_incidents() -> None:
     assert account("stopped/failed", "recovered/vcpu").still_open == ["failed"]
 
 
-def test_a_removed_domain_has_no_open_incidents() -> None:
+def test_removed_domain_has_no_open_incidents() -> None:
     told = account("suspended/ioerror", "hung/vcpu", "stopped/crashed").is_removed()
     assert sorted(one.kind for one in told.closed) == ["crashed", "hung", "io_error"]
     assert {one.closed_at for one in told.closed} == {told.at}
@@ -78,7 +78,7 @@ def test_incident_never_closes_before_it_was_opened() -> None:
     assert [one.closed_at for one in incidents.apply(happened("started/booted", at=1000.0))[1]] == [5000.0]
 
 
-def test_incidents_of_other_domains_are_their_own() -> None:
+def test_incidents_of_domains_are_independent() -> None:
     incidents = Incidents()
     incidents.apply(happened("stopped/crashed", name="web"))
     assert incidents.apply(happened("started/booted", name="db")) == ("", [])
@@ -99,7 +99,9 @@ class TestRestart:
             (("suspended/ioerror",), ("resumed/unpaused",), "io_error"),
         ],
     )
-    def test_makes_no_difference(self, before: tuple[str, ...], after: tuple[str, ...], kind: str) -> None:
+    def test_restored_incident_closes_as_before(
+        self, before: tuple[str, ...], after: tuple[str, ...], kind: str
+    ) -> None:
         first = account(*before)
         signals = [reason for event, _, reason in (what.partition("/") for what in before) if event == "hung"]
         again = Account()
@@ -112,7 +114,7 @@ class TestRestart:
         assert [one.kind for one in again.closed] == [kind]
         assert [one.id for one in again.closed] == [first.opened[0].id]
 
-    def test_brings_back_nothing_that_was_closed(self) -> None:
+    def test_closed_incidents_are_not_restored(self) -> None:
         closed = account("stopped/crashed", *BOOT).closed
         incidents = Incidents()
         incidents.restore(closed)

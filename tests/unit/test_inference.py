@@ -76,7 +76,9 @@ def found(
         (None, None, []),
     ],
 )
-def test_what_must_have_happened(before: Domain | None, now: DomainFacts | None, pairs: list[Pair]) -> None:
+def test_missed_transitions_between_two_states(
+    before: Domain | None, now: DomainFacts | None, pairs: list[Pair]
+) -> None:
     assert infer_missed(before, now) == pairs
 
 
@@ -86,19 +88,19 @@ def test_unconfirmed_reason_contradicts_nothing() -> None:
     assert infer_missed(likely, found("shutoff", "crashed", number=-1)) == []
 
 
-def test_a_domain_that_libvirt_is_busy_with_says_nothing_yet() -> None:
+def test_starting_domain_is_transient() -> None:
     assert is_transient(found("paused", "starting_up"))
     assert not is_transient(found("paused", "user"))
     assert not is_transient(None)
 
 
-def test_a_rename_is_two_transitions() -> None:
+def test_rename_is_two_transitions() -> None:
     renamed = found("shutoff", "destroyed")._replace(name="www")
     pairs = [("undefined", "renamed"), ("defined", "renamed")]
     assert infer_missed(known("shutoff", "destroyed"), renamed) == pairs
 
 
-def test_what_is_gone_is_not_missed_twice() -> None:
+def test_removed_domain_is_missed_once() -> None:
     gone = known()
     gone.present = False
     assert infer_missed(gone, None) == []
@@ -118,7 +120,7 @@ def test_reasons_are_never_invented(state: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("state", "reason"), ALL_STATES)
-def test_the_same_state_proves_nothing(state: str, reason: str) -> None:
+def test_unchanged_state_proves_nothing(state: str, reason: str) -> None:
     assert infer_missed(known(state, reason), found(state, reason)) == []
 
 
@@ -162,7 +164,7 @@ HALTED = known("paused", "user")
         (RUNNING, "resumed/unpaused", 1, []),
     ],
 )
-def test_what_must_have_happened_before_an_event(
+def test_missed_transitions_before_an_event(
     before: Domain | None, event: str, number: int, pairs: list[Pair]
 ) -> None:
     assert infer_missed_before(before, transition(*event.split("/"))._replace(domain_id=number)) == pairs
@@ -179,7 +181,7 @@ def test_missed_events_never_have_an_invented_reason(pair: Pair) -> None:
             assert all(why == "unknown" for _, why in infer_missed_before(known(*before), change))
 
 
-def test_a_domain_that_is_booting_is_known_to_have_begun() -> None:
+def test_booting_domain_has_started() -> None:
     booting = known("shutoff", "unknown", number=-1)
     booting.rising = True
     began_and_ended = [("started", "unknown"), ("stopped", "destroyed")]

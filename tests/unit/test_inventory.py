@@ -61,13 +61,13 @@ def test_domain_undefined_while_running_becomes_transient(inventory: Inventory) 
     assert live(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
 
 
-def test_a_transient_domain_made_persistent_stays_when_it_stops(inventory: Inventory) -> None:
+def test_domain_made_persistent_stays_when_it_stops(inventory: Inventory) -> None:
     assert live(inventory, *BOOT, ("defined", "added")) == [ADDED_STARTED]
     assert live(inventory, ("stopped", "destroyed")) == []
     assert live(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
 
 
-def test_a_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
+def test_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"))
     old = inventory.apply(transition("undefined", "renamed"), order())
     assert (old.domain.name, old.changes, old.domain.present, old.left) == ("web", [], True, None)
@@ -81,20 +81,20 @@ def test_migration_adds_and_removes_a_transient_domain(inventory: Inventory) -> 
     assert live(inventory, ("stopped", "migrated")) == [REMOVED_SHUTDOWN]
 
 
-def test_a_domain_that_never_ran_is_neither_added_nor_removed(inventory: Inventory) -> None:
+def test_domain_that_never_ran_is_not_added_or_removed(inventory: Inventory) -> None:
     """An incoming migration that libvirt refuses: 11.3 tells shutdown/host, and nothing before or after."""
     assert live(inventory, ("shutdown", "host")) == []
     assert live(inventory, ("stopped", "failed"), name="db") == []
 
 
-def test_domains_that_were_there_before_are_not_added() -> None:
+def test_domains_of_the_first_listing_are_not_added() -> None:
     inventory = Inventory()
     for found in (facts("web"), facts("db", persistent=False)):
         assert inventory.adopt(HERE, found, 1000.0).changes == []
     assert web(inventory).persistent
 
 
-def test_an_early_event_of_a_persistent_domain_adds_nothing() -> None:
+def test_early_event_of_a_persistent_domain_adds_nothing() -> None:
     inventory = Inventory()
     assert live(inventory, *BOOT) == []
     assert inventory.adopt(HERE, facts("web"), 1000.0).changes == []
@@ -107,7 +107,7 @@ def test_early_event_adds_a_transient_domain_later() -> None:
     assert live(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
 
 
-def test_transient_domain_that_ends_before_the_listing_is_removed() -> None:
+def test_transient_domain_stopped_before_listing_is_removed() -> None:
     inventory = Inventory()
     assert live(inventory, ("stopped", "destroyed")) == []
     assert inventory.depart(web(inventory), 1000.0) == [REMOVED_SHUTDOWN]
@@ -121,13 +121,13 @@ def test_events_set_the_state_and_its_time(inventory: Inventory) -> None:
     assert (domain.state, domain.reason, domain.since) == ("paused", "ioerror", 2000.0)
 
 
-def test_libvirts_own_word_sets_the_state_whatever_the_diagnosis(inventory: Inventory) -> None:
+def test_detail_of_libvirt_sets_the_state(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     killed = transition("stopped", "crashed")._replace(detail="failed")
     assert inventory.apply(killed, order()).domain.reason == "failed"
 
 
-def test_an_answer_refines_what_no_event_tells(inventory: Inventory) -> None:
+def test_answer_adds_what_no_event_reports(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     domain = web(inventory)
     assert inventory.refine(domain, facts("web", "running", "wakeup"), DomainDetails("kvm", "", None))
@@ -136,7 +136,7 @@ def test_an_answer_refines_what_no_event_tells(inventory: Inventory) -> None:
     assert domain.details == DomainDetails("kvm", "", None)
 
 
-def test_each_run_has_a_name_of_its_own(inventory: Inventory) -> None:
+def test_each_run_has_its_own_id(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"), *BOOT)
     first = web(inventory).run_id
     inventory.apply(transition("stopped", "destroyed", at=1500.0), order())
@@ -145,7 +145,7 @@ def test_each_run_has_a_name_of_its_own(inventory: Inventory) -> None:
     assert first != web(inventory).run_id != ""
 
 
-def test_details_outlive_the_domain_and_come_back_with_it(inventory: Inventory) -> None:
+def test_details_are_kept_for_a_domain_that_returns(inventory: Inventory) -> None:
     details = DomainDetails("kvm", "front page", None)
     live(inventory, *BOOT)
     inventory.refine(web(inventory), facts("web", persistent=False), details)
@@ -155,7 +155,7 @@ def test_details_outlive_the_domain_and_come_back_with_it(inventory: Inventory) 
     assert web(inventory).details == details
 
 
-def test_what_was_known_before_a_restart_is_known_again(inventory: Inventory) -> None:
+def test_domains_are_restored_after_a_restart(inventory: Inventory) -> None:
     live(inventory, ("defined", "added"))
     again = Inventory()
     again.restore(inventory.all(), {HERE: lambda _: True})
@@ -163,7 +163,7 @@ def test_what_was_known_before_a_restart_is_known_again(inventory: Inventory) ->
     assert again.apply(transition("started", "booted"), order()).changes == []
 
 
-def test_what_is_long_gone_is_forgotten(inventory: Inventory) -> None:
+def test_removed_domains_are_listed_by_time(inventory: Inventory) -> None:
     live(inventory, *BOOT, ("stopped", "destroyed"))
     assert inventory.removed_before(1002.0) == []
     live(inventory, ("undefined", "removed"), name="other")

@@ -35,7 +35,7 @@ def test_missed_start_goes_before_the_shutdown() -> None:
     assert rows(rig) == [RESUMED, "started/unknown", TERMINATED, "stopped/quit"]
 
 
-def test_missed_start_is_not_later_than_what_proves_it() -> None:
+def test_missed_start_is_not_later_than_its_evidence() -> None:
     rig = restarted()
     rig.feed(seen(RESUMED)._replace(at=1000.0), seen(TERMINATED)._replace(at=1000.5))
     rig.feed(seen("stopped/shutdown")._replace(at=1000.9))
@@ -75,14 +75,14 @@ def test_guest_shutdown_in_a_boot_waits_for_the_start() -> None:
     assert rows(rig) == [RESUMED, "started/unknown", "shutdown/guest", "stopped/shutdown"]
 
 
-def test_start_that_comes_after_the_shutdown_keeps_its_place() -> None:
+def test_start_after_the_shutdown_keeps_its_place() -> None:
     """An emulator terminated in its boot: libvirt reports the shutdown first."""
     rig = restarted()
     rig.feed(seen(RESUMED), seen(TERMINATED), seen(STARTED), seen("stopped/shutdown"))
     assert rows(rig) == [RESUMED, TERMINATED, STARTED, "stopped/quit"]
 
 
-def test_shutdown_that_nothing_follows_is_counted_in_time() -> None:
+def test_shutdown_without_later_events_is_counted_in_time() -> None:
     rig = restarted()
     rig.feed(seen(TERMINATED))
     assert rows(rig) == []
@@ -91,7 +91,7 @@ def test_shutdown_that_nothing_follows_is_counted_in_time() -> None:
     assert rig.sink.total(HERE, [("shutdown", "host")]) == 1
 
 
-def test_start_that_an_answer_proves_goes_before_the_shutdown() -> None:
+def test_start_proven_by_an_answer_precedes_the_shutdown() -> None:
     """The emulator takes long to end."""
     rig = restarted()
     ending = facts("web", "shutdown", "unknown")._replace(domain_id=RUN)

@@ -69,7 +69,7 @@ def families(rig: Rig, name: str) -> set[str]:
     return {family for family, labels in samples(rig.sink) if dict(labels).get("domain") == name}
 
 
-def test_renamed_and_started_domain_leaves_no_ghost() -> None:
+def test_renamed_domain_has_no_state_under_its_old_name() -> None:
     """Nothing is rendered between the rename and the start."""
     rig = rig_of(facts("old", uuid="uuid-1"))
     rig.feed(event("stopped/destroyed", "old"), *renamed("old", "new"))
@@ -90,7 +90,7 @@ def test_renamed_domain_shows_no_facts_under_its_old_name() -> None:
     assert not families(rig, "old")
 
 
-def test_swapped_names_show_the_domains_that_have_them() -> None:
+def test_swapped_names_show_their_current_domains() -> None:
     rig = rig_of(OFF._replace(name="a"), facts("b", "shutoff", "crashed", uuid="uuid-2"))
     rig.feed(*renamed("a", "tmp"), *renamed("b", "a", "uuid-2"), *renamed("tmp", "b"))
     rig.feed(event("started/booted", "b"))
@@ -98,7 +98,7 @@ def test_swapped_names_show_the_domains_that_have_them() -> None:
     assert uuids(rig) == {"a": "uuid-2", "b": "uuid-1"}
 
 
-def test_unseen_swap_of_names_shows_the_domains_that_have_them() -> None:
+def test_missed_swap_of_names_shows_the_current_domains() -> None:
     """One look tells of one domain: for a while, both are known by the same name."""
     one, two = OFF._replace(name="a"), facts("b", uuid="uuid-2")
     rig = rig_of(one, two)
@@ -114,7 +114,7 @@ def test_unseen_swap_of_names_shows_the_domains_that_have_them() -> None:
     assert uuids(rig) == {"a": "uuid-2", "b": "uuid-1"}
 
 
-def test_renamed_and_undefined_domain_is_gone_under_both_names() -> None:
+def test_undefined_domain_has_no_series_under_both_names() -> None:
     rig = rig_of(OFF)
     rig.feed(*renamed("old", "new"), event("undefined/removed", "new"))
     assert shown(rig, ("old", "new")) == {"new": "shutoff"}

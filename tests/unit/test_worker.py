@@ -9,7 +9,7 @@ from tests.unit.rig import Rig, settle
 from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
 
 
-def test_a_transition_is_counted_and_looked_into() -> None:
+def test_transition_is_counted_and_requests_a_lookup() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web")), lifecycle("stopped", "crashed"))
     assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
@@ -41,7 +41,7 @@ def test_journal_keeps_the_old_state_while_a_verdict_is_open() -> None:
     assert rig.notebook.pairs("callback") == [("stopped", "crashed")]
 
 
-def test_what_happened_unseen_is_counted_once_it_is_sure() -> None:
+def test_missed_transition_is_counted_once_when_confirmed() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web"), facts("db")))
     settle(rig, snapshot(facts("web", "shutoff", "crashed"), facts("db")))
@@ -52,7 +52,7 @@ def test_what_happened_unseen_is_counted_once_it_is_sure() -> None:
     assert len(rig.notebook.transitions) == 1
 
 
-def test_an_answer_that_overtakes_its_event_is_not_counted_twice() -> None:
+def test_answer_that_overtakes_its_event_is_counted_once() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", persistent=False)))
     rig.feed(look("web", None))
@@ -93,7 +93,7 @@ def test_reported_shutdown_is_not_inferred_again(*, before: bool) -> None:
     assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="quit") == 1
 
 
-def test_a_domain_that_vanished_unseen_is_stopped_and_removed() -> None:
+def test_vanished_domain_is_stopped_and_removed() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", persistent=False), facts("db", "shutoff")))
     settle(rig, snapshot())
@@ -103,7 +103,7 @@ def test_a_domain_that_vanished_unseen_is_stopped_and_removed() -> None:
     assert value(rig.sink, changes, change="removed", reason="undefined") == 1
 
 
-def test_a_slow_start_is_no_start_that_was_missed() -> None:
+def test_slow_start_is_no_missed_start() -> None:
     """On a busy host libvirt answers "starting up" for seconds before it tells of the start."""
     rig = Rig()
     rig.feed(snapshot(), lifecycle("defined", "added"))
@@ -114,14 +114,14 @@ def test_a_slow_start_is_no_start_that_was_missed() -> None:
     assert value(rig.sink, "libvirt_domain_state", domain="web", state="running") == 1
 
 
-def test_the_first_listing_ever_counts_nothing() -> None:
+def test_first_listing_counts_nothing() -> None:
     rig = Rig()
     settle(rig, snapshot(facts("web"), facts("db", "crashed", "panicked")))
     assert rig.notebook.transitions == []
     assert value(rig.sink, "libvirt_domain_state", domain="db", state="crashed") == 1
 
 
-def test_a_rename_that_nobody_saw_is_told_under_both_names() -> None:
+def test_missed_rename_is_counted_under_both_names() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", "shutoff")))
     settle(rig, snapshot(facts("www", "shutoff", uuid="uuid-web")))
@@ -171,7 +171,7 @@ def test_late_answer_does_not_shorten_unobserved_time() -> None:
     assert value(rig.sink, "libvirt_connection_unobserved_seconds_total", connection=HERE) == 10
 
 
-def test_changed_metadata_is_looked_into_and_counts_as_nothing() -> None:
+def test_changed_metadata_requests_a_lookup_only() -> None:
     rig = Rig()
     rig.feed(snapshot())
     rig.feed(observation("metadata_change", 1))
@@ -189,7 +189,7 @@ def test_details_are_fetched_once_for_every_listed_domain() -> None:
     assert set(rig.asked.looks) == {"uuid-db"}
 
 
-def test_ready_once_listed_and_down_until_up() -> None:
+def test_worker_is_ready_when_every_connection_is_listed() -> None:
     rig = Rig()
     assert (rig.worker.ready(), rig.worker.down()) == (False, [HERE])
     rig.feed(ConnectionUp(0.0, HERE))
@@ -198,7 +198,7 @@ def test_ready_once_listed_and_down_until_up() -> None:
     assert (rig.worker.ready(), rig.worker.down()) == (True, [HERE])
 
 
-def test_only_wanted_domains_are_counted_shown_and_looked_at() -> None:
+def test_only_included_domains_are_counted_and_looked_up() -> None:
     rig = Rig(include="web.*|db", exclude=".*-test")
     wanted, unwanted = ("web", "web-1", "db"), ("web-test", "adb", "db2", "other")
     rig.feed(snapshot(*(facts(name) for name in (*wanted, *unwanted))))
@@ -210,7 +210,7 @@ def test_only_wanted_domains_are_counted_shown_and_looked_at() -> None:
     assert value(rig.sink, "libvirt_connection_lifecycle_events_total", **labels) == len(wanted)
 
 
-def test_removed_domains_are_forgotten_by_all_rooms_in_time() -> None:
+def test_removed_domains_expire_in_all_components() -> None:
     rig = Rig()
     rig.feed(snapshot(), lifecycle("started", "booted"), lifecycle("stopped", "destroyed"))
     rig.now = 1899.0
@@ -221,7 +221,7 @@ def test_removed_domains_are_forgotten_by_all_rooms_in_time() -> None:
     assert names(rig.sink) == set()
 
 
-def test_renamed_domain_gets_series_of_its_own() -> None:
+def test_renamed_domain_has_its_own_series() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web", "shutoff")))
     rig.feed(
@@ -235,7 +235,7 @@ def test_renamed_domain_gets_series_of_its_own() -> None:
     assert names(rig.sink) == {"www"}
 
 
-def test_a_message_that_cannot_be_taken_in_stops_nothing() -> None:
+def test_invalid_message_is_dropped_and_others_are_applied() -> None:
     rig = Rig()
     broken = lifecycle("stopped", "crashed")._replace(event="not a number", detail=[])  # type: ignore[arg-type]
     rig.feed(snapshot(facts("web")), broken, lifecycle("stopped", "crashed"))
@@ -243,7 +243,7 @@ def test_a_message_that_cannot_be_taken_in_stops_nothing() -> None:
     assert (rig.message_queue.dropped["worker_error"], rig.asked.snapshots) == (1, 1)
 
 
-def test_5000_domains_may_come_and_go() -> None:
+def test_5000_removed_domains_are_counted() -> None:
     rig = Rig()
     many = [facts(f"vm-{number}", persistent=False) for number in range(5000)]
     rig.feed(snapshot(*many))
@@ -268,7 +268,7 @@ def test_5000_domains_may_come_and_go() -> None:
     assert rig.sink.series == 2
 
 
-def test_free_form_words_do_not_multiply_the_series() -> None:
+def test_free_form_details_do_not_multiply_the_series() -> None:
     rig = Rig()
     rig.feed(snapshot(facts("web")))
     before = len(samples(rig.sink))
@@ -279,7 +279,7 @@ def test_free_form_words_do_not_multiply_the_series() -> None:
     assert {change.detail for change in rig.notebook.transitions} == {f"word-{n}" for n in range(200)}
 
 
-def test_free_form_words_of_an_older_journal_are_folded() -> None:
+def test_free_form_details_of_a_journal_are_folded() -> None:
     totals = {(HERE, "raw", "io_error", f"word-{number}"): 1.0 for number in range(5)}
     rig = Rig(restored=NOTHING._replace(totals=totals))
     assert value(rig.sink, "libvirt_connection_raw_events_total", event="io_error", detail="other") == 5

@@ -248,7 +248,7 @@ def test_stopping_worker_drains_the_queue() -> None:
     assert message_queue.dropped["shutdown"] == 0
 
 
-def test_what_the_queue_still_holds_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_left_in_the_queue_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     message_queue, journal = MessageQueue(1000), BlockedNotebook()
     worker = _worker(message_queue, journal)
     worker.start()
