@@ -26,14 +26,14 @@ from tests.dashboards.selectors import RULES
 from tests.journal.driver import Driver, xml
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter, free_port
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Host, Hosts
-from tests.lab.private import PrivateDaemon
 from tests.lab.programs import Programs
 from tests.lab.prometheus import Prometheus
-from tests.lab.session import SessionDaemon
-from tests.lab.witness import Witness
+from tests.lab.session_daemon import SessionDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.otel.receiver_stub import ReceiverStub
 from tests.qemu.disks import full
 from tests.qemu.road import Road
@@ -124,13 +124,13 @@ def is_up_to_date(prometheus: Prometheus) -> None:
 @contextmanager
 def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
     """All of it; the guests stay as they are until the end."""
-    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    kind = SystemDaemon if os.getuid() == 0 else SessionDaemon
     with ExitStack() as stack:
         root = stack.enter_context(short_root())
         here = stack.enter_context(kind(root / "here", programs, hostname="here"))
         there = stack.enter_context(kind(root / "there", programs, hostname="there"))
         tester = stack.enter_context(SessionDaemon(root / "tester"))
-        seen_here, seen_there = (stack.enter_context(Witness(one.uri)) for one in (here, there))
+        seen_here, seen_there = (stack.enter_context(EventRecorder(one.uri)) for one in (here, there))
         traces = stack.enter_context(ReceiverStub())
         qemu = stack.enter_context(
             Exporter(
@@ -165,9 +165,11 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
 class Cast:
     """The guests on one host."""
 
-    def __init__(self, daemon: Daemon, witness: Witness, guests: Guests, prometheus: Prometheus) -> None:
+    def __init__(
+        self, daemon: Daemon, recorder: EventRecorder, guests: Guests, prometheus: Prometheus
+    ) -> None:
         self._prometheus = prometheus
-        self._stages = {name: Stage(name, guest, daemon, guests, witness) for name, guest in GUESTS.items()}
+        self._stages = {name: Stage(name, guest, daemon, guests, recorder) for name, guest in GUESTS.items()}
 
     def plays(self) -> None:
         self._all_begin()

@@ -16,7 +16,7 @@ from tests.image.contained import Contained, Image
 from tests.lab.daemon import short_root
 from tests.lab.exporter import free_port
 from tests.lab.guests import Guests
-from tests.lab.private import PrivateDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.otel.certificates import certificates
 
 USER = 65534
@@ -25,7 +25,7 @@ RUN = "/run/libvirt"
 
 
 def contained(
-    image: Image, node: PrivateDaemon, folder: Path, values: str, settings: Sequence[str] = (), **more: Path
+    image: Image, node: SystemDaemon, folder: Path, values: str, settings: Sequence[str] = (), **more: Path
 ) -> Contained:
     journal = folder / "node-journal"
     journal.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def _may_write(found: os.stat_result) -> bool:
 
 
 def test_pod_runs_with_the_security_context_of_the_chart(
-    image: Image, node: PrivateDaemon, tmp_path: Path
+    image: Image, node: SystemDaemon, tmp_path: Path
 ) -> None:
     """Another user, no capability, a root that cannot be written, libvirt's folder read-only."""
     domain = f"image-{uuid.uuid4().hex[:8]}"
@@ -107,7 +107,7 @@ def test_pod_runs_with_the_security_context_of_the_chart(
         assert writing.stderr.count("Read-only file system") == 3
 
 
-def test_another_user_takes_over_the_journal(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_another_user_takes_over_the_journal(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     """First nobody, then one whom libvirt's host knows as well: daemon (1)."""
     with contained(image, node, tmp_path, "defaults") as pod:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
@@ -124,7 +124,7 @@ def test_another_user_takes_over_the_journal(image: Image, node: PrivateDaemon, 
 
 @pytest.mark.parametrize(("setting", "record"), [("runAsUser", "user"), ("runAsGroup", "group")])
 def test_libvirt_refuses_a_user_unknown_to_its_host(
-    image: Image, node: PrivateDaemon, tmp_path: Path, setting: str, record: str
+    image: Image, node: SystemDaemon, tmp_path: Path, setting: str, record: str
 ) -> None:
     """So the default is nobody; and `check` says what to do."""
     with contained(image, node, tmp_path, "defaults", (f"podSecurityContext.{setting}=54321",)) as pod:
@@ -135,7 +135,7 @@ def test_libvirt_refuses_a_user_unknown_to_its_host(
 
 
 def test_health_check_reports_the_health_of_the_exporter(
-    image: Image, node: PrivateDaemon, tmp_path: Path
+    image: Image, node: SystemDaemon, tmp_path: Path
 ) -> None:
     with contained(image, node, tmp_path, "defaults") as pod:
         program, *arguments = image.config["Healthcheck"]["Test"][1:]
@@ -145,7 +145,7 @@ def test_health_check_reports_the_health_of_the_exporter(
         assert pod.execute(["env", elsewhere, program, *arguments]).returncode == 1
 
 
-def test_restricted_socket_requires_its_group(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_restricted_socket_requires_its_group(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     """supplementalGroups, where unix_sock_ro_perms is 0770."""
     socket = node.socket.with_name(f"{node.socket.name}-ro")
     before = socket.stat()
@@ -164,7 +164,7 @@ def test_restricted_socket_requires_its_group(image: Image, node: PrivateDaemon,
         socket.chmod(before.st_mode)
 
 
-def test_virtqemud_socket_is_found_by_the_client(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_virtqemud_socket_is_found_by_the_client(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     """The name alone: behind it is libvirtd, which speaks the same."""
     other = node.socket.with_name("virtqemud-sock-ro")
     other.symlink_to(f"{node.socket.name}-ro")
@@ -177,9 +177,7 @@ def test_virtqemud_socket_is_found_by_the_client(image: Image, node: PrivateDaem
         other.unlink()
 
 
-def test_probes_work_with_mutual_tls_and_basic_auth(
-    image: Image, node: PrivateDaemon, tmp_path: Path
-) -> None:
+def test_probes_work_with_mutual_tls_and_basic_auth(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     signed = tmp_path / "signed"
     signed.mkdir()
     certificates(signed)
@@ -203,7 +201,7 @@ def test_probes_work_with_mutual_tls_and_basic_auth(
 
 
 @pytest.mark.parametrize("user", [USER, 1234])
-def test_demo_runs_as_any_user(image: Image, node: PrivateDaemon, tmp_path: Path, user: int) -> None:
+def test_demo_runs_as_any_user(image: Image, node: SystemDaemon, tmp_path: Path, user: int) -> None:
     settings = (f"podSecurityContext.runAsUser={user}", "journal.type=emptyDir")
     pod = contained(image, node, tmp_path, "defaults", settings)
     said = pod.execute(

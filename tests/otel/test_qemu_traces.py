@@ -9,11 +9,11 @@ import pytest
 from tests.lab.collector import Collector, Span
 from tests.lab.daemon import Daemon
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 from tests.otel.journal_comparison import compare, read_rows
 from tests.qemu import plays
 from tests.qemu.plays import boot_and_wait, emulator_gets
@@ -53,9 +53,9 @@ RunScenario = Callable[..., DomainSpans]
 
 @pytest.fixture(scope="module")
 def traced(
-    session_daemon: Daemon, witness: Witness, collector: Collector, lab_root: Path
+    session_daemon: Daemon, recorder: EventRecorder, collector: Collector, lab_root: Path
 ) -> Iterator[Exporter]:
-    del witness  # starts before the exporter
+    del recorder  # starts before the exporter
     flags = (*IMPATIENT, "--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
     environment = collector.environment()
     with Exporter(lab_root, [session_daemon.uri], extra_args=flags, environment=environment) as exporter:
@@ -65,9 +65,9 @@ def traced(
 
 @pytest.fixture
 def stage(
-    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, witness: Witness
+    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, recorder: EventRecorder
 ) -> Callable[[Guest], Stage]:
-    return lambda guest: Stage(request.node.name, guest, session_daemon, guests, witness)
+    return lambda guest: Stage(request.node.name, guest, session_daemon, guests, recorder)
 
 
 @pytest.fixture

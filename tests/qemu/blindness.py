@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import STOPS_WITHIN, Exporter
 from tests.lab.guests import IDLE, Guest, Guests
-from tests.lab.journal import Incident, Row
+from tests.lab.journal_reader import Incident, Row
 from tests.lab.pairs import Pair
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 from tests.qemu.ledger import wait_counted
 from tests.qemu.stage import PATIENCE, Stage, on_stage
 from tests.qemu.unseen import Unseen, let_go
@@ -36,7 +36,7 @@ class Mortal(Exporter):
 
     def end(self, how: signal.Signals) -> None:
         os.kill(self.pid, how)
-        status = self._reaper.wait(self.pid, STOPS_WITHIN)
+        status = self._processes.wait(self.pid, STOPS_WITHIN)
         assert status == (0 if how == signal.SIGTERM else -how), self.log_text()
 
     def begin(self) -> None:
@@ -126,10 +126,10 @@ class Aftermath:
 class Theatre:
     """An exporter on a daemon of the test's own, and a stage for each happening."""
 
-    def __init__(self, daemon: Daemon, guests: Guests, witness: Witness, exporter: Mortal) -> None:
+    def __init__(self, daemon: Daemon, guests: Guests, recorder: EventRecorder, exporter: Mortal) -> None:
         self.daemon = daemon
         self.guests = guests
-        self.witness = witness
+        self.recorder = recorder
         self.exporter = exporter
         self.stages: dict[str, Stage] = {}
         self._open = ExitStack()
@@ -139,7 +139,7 @@ class Theatre:
         self._open.close()
 
     def stage(self, name: str, guest: Guest = IDLE) -> Stage:
-        stage = Stage(name, guest, self.daemon, self.guests, self.witness)
+        stage = Stage(name, guest, self.daemon, self.guests, self.recorder)
         self.stages[name] = self._open.enter_context(on_stage(stage))
         return stage
 
@@ -154,7 +154,7 @@ class Theatre:
 
     def settle(self) -> None:
         """All that libvirt has said is counted, and it has been asked about every domain since."""
-        wait_counted(self.exporter, self.witness.settle())
+        wait_counted(self.exporter, self.recorder.settle())
         self.listings(2)
 
     def tell(self) -> Telling:
@@ -185,7 +185,7 @@ class Theatre:
             self.exporter.wait_serving()
         if blindness.daemon is not None:
             self.daemon.start()
-            self.witness.wait_connected(2)
+            self.recorder.wait_connected(2)
             for stage in self.stages.values():
                 stage.reopen()
         self.exporter.wait_until(
@@ -199,9 +199,9 @@ class Theatre:
 
 
 @contextmanager
-def theatre(daemon: Daemon, guests: Guests, witness: Witness) -> Iterator[Theatre]:
+def theatre(daemon: Daemon, guests: Guests, recorder: EventRecorder) -> Iterator[Theatre]:
     with Mortal(daemon.root, [daemon.uri], extra_args=OFTEN) as exporter:
-        opened = Theatre(daemon, guests, witness, exporter)
+        opened = Theatre(daemon, guests, recorder, exporter)
         try:
             yield opened
         finally:

@@ -68,7 +68,7 @@ def server_of_the_disk_dies(stage: Stage) -> None:
     """A network disk: libvirt has no path to report, and so sends no IO_ERROR event, only the pause."""
     image = stage.guests.blank(SIZE)
     socket = stage.file("nbd")
-    server = stage.daemon.reaper.spawn(
+    server = stage.daemon.processes.spawn(
         ["qemu-nbd", "--persistent", "--format=raw", f"--socket={socket}", str(image)],
         env=stage.daemon.environment(),
         log=stage.daemon.output,

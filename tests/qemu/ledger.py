@@ -1,8 +1,8 @@
-"""The comparison that everything here comes down to: the exporter's account against the witness's log."""
+"""The comparison that everything here comes down to: the exporter's account against the recorder's log."""
 
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.pairs import Pair
-from tests.lab.witness import Witness
 
 DIAGNOSED: dict[Pair, set[str]] = {
     ("stopped", "failed"): {"failed", "crashed", "hung"},
@@ -16,7 +16,9 @@ INFERRED: set[Pair] = {("undefined", "removed"), ("stopped", "failed")}
 migration, a start that failed."""
 
 
-def counts_agree(exporter: Exporter, witness: Witness, domain: str, connection: str | None = None) -> None:
+def counts_agree(
+    exporter: Exporter, recorder: EventRecorder, domain: str, connection: str | None = None
+) -> None:
     """Pair by pair, nothing more, nothing less; AssertionError with both accounts otherwise.
 
     Called when the domain is gone. First the marker: when the exporter has counted it, it has seen all
@@ -25,12 +27,12 @@ def counts_agree(exporter: Exporter, witness: Witness, domain: str, connection: 
     """
     journal = exporter.journal
     for _ in range(2):
-        wait_counted(exporter, witness.settle(), connection)
+        wait_counted(exporter, recorder.settle(), connection)
         exporter.wait_until(
-            lambda: journal.sent(domain, connection).total() >= witness.pairs(domain).total(), what=domain
+            lambda: journal.sent(domain, connection).total() >= recorder.pairs(domain).total(), what=domain
         )
-        story = f"{domain}: libvirt said {witness.story(domain)}"
-        assert journal.sent(domain, connection) == witness.pairs(domain), story
+        story = f"{domain}: libvirt said {recorder.summary(domain)}"
+        assert journal.sent(domain, connection) == recorder.pairs(domain), story
         exporter.wait_until(
             lambda: exporter.lifecycle_counts(domain, connection) == journal.counted(domain, connection),
             what=domain,

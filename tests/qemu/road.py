@@ -24,8 +24,8 @@ SLOWLY = {libvirt.VIR_MIGRATE_PARAM_BANDWIDTH: 1}
 class Road:
     def __init__(self, name: str, guest: Guest, hosts: Hosts, guests: Guests) -> None:
         self.name = name
-        self.here = Stage(name, guest, hosts.here.daemon, guests, hosts.here.witness)
-        self.there = Stage(name, guest, hosts.there.daemon, guests, hosts.there.witness)
+        self.here = Stage(name, guest, hosts.here.daemon, guests, hosts.here.recorder)
+        self.there = Stage(name, guest, hosts.there.daemon, guests, hosts.there.recorder)
 
     def boot(self) -> None:
         self.here.boot()

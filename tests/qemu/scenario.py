@@ -13,7 +13,7 @@ Play = Callable[[Stage], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """The exporter is always held to the witness's whole account. `shows`, `some` and `never` hold the
+    """The exporter is always held to the recorder's whole account. `shows`, `some` and `never` hold the
     scenario to its name: they make sure that what it is there for did happen.
 
     Pairs are written event/reason, or event for any reason; one that stands twice in `shows` is to be seen

@@ -1,4 +1,4 @@
-"""What a scenario acts on: one domain, named after it, on one daemon, with its witness."""
+"""What a scenario acts on: one domain, named after it, on one daemon, with its recorder."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.guests import Guest, Guests
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 
 UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -25,12 +25,14 @@ PATIENCE = 30.0
 
 
 class Stage:
-    def __init__(self, name: str, guest: Guest, daemon: Daemon, guests: Guests, witness: Witness) -> None:
+    def __init__(
+        self, name: str, guest: Guest, daemon: Daemon, guests: Guests, recorder: EventRecorder
+    ) -> None:
         self.name = name
         self.guest = guest
         self.daemon = daemon
         self.guests = guests
-        self.witness = witness
+        self.recorder = recorder
         self.connection: Any = daemon.connect()
         self.others: list[str] = []
         """Further names of domains that the scenario makes or takes."""
@@ -55,17 +57,17 @@ class Stage:
 
     def sees(self, pair: str, count: int = 1) -> None:
         event, _, reason = pair.partition("/")
-        self.witness.wait_for(self.name, event, reason or None, count=count, timeout=PATIENCE)
+        self.recorder.wait_for(self.name, event, reason or None, count=count, timeout=PATIENCE)
 
     def heard(self, kind: str) -> bool:
-        return any(event.kind == kind for event in self.witness.events(self.name))
+        return any(event.kind == kind for event in self.recorder.events(self.name))
 
     def hears(self, letter: str, count: int = 1) -> None:
         """The guest itself, on its serial port."""
         until(
-            lambda: self.guests.said(self.name).count(letter) >= count,
+            lambda: self.guests.serial_output(self.name).count(letter) >= count,
             PATIENCE,
-            f"{self.name} to say {letter} {count} times; it said {self.guests.said(self.name)!r}",
+            f"{self.name} to say {letter} {count} times; it said {self.guests.serial_output(self.name)!r}",
         )
 
     def emulator(self, how: signal.Signals) -> None:

@@ -9,12 +9,12 @@ from functools import cache
 import pytest
 
 from tests.lab.daemon import Daemon, short_root
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
-from tests.lab.witness import Witness
+from tests.lab.session_daemon import SessionDaemon
 from tests.qemu.blindness import OFTEN, UNOBSERVED, Aftermath, Blindness, Mortal, Telling, play, theatre
 from tests.qemu.ledger import wait_counted
 from tests.qemu.road import Road
@@ -51,8 +51,8 @@ def nights(programs: Programs, guests: Guests) -> Callable[[Blindness], Aftermat
         with (
             short_root() as root,
             SessionDaemon(root / "own", programs) as daemon,
-            Witness(daemon.uri) as witness,
-            theatre(daemon, guests, witness) as opened,
+            EventRecorder(daemon.uri) as recorder,
+            theatre(daemon, guests, recorder) as opened,
         ):
             return play(opened, blindness, happenings(blindness))
 
@@ -152,16 +152,16 @@ def test_unobserved_time_is_counted(aftermath: Aftermath) -> None:
 
 
 def test_pending_stop_survives_a_killed_exporter_once(
-    own_daemon: Daemon, own_witness: Witness, guests: Guests
+    own_daemon: Daemon, own_recorder: EventRecorder, guests: Guests
 ) -> None:
     names = [f"open-{number}" for number in range(6)]
-    with theatre(own_daemon, guests, own_witness) as opened:
+    with theatre(own_daemon, guests, own_recorder) as opened:
         for name in names:
             opened.stage(name).boot()
         opened.settle()
         for name in names:
             opened.stages[name].emulator(signal.SIGKILL)
-        opened.witness.wait_for(names[0], "stopped")
+        opened.recorder.wait_for(names[0], "stopped")
         opened.exporter.end(signal.SIGKILL)
         for name in names:
             opened.stages[name].sees("stopped/failed")
@@ -182,7 +182,7 @@ def test_missed_migration_is_no_stop_and_no_boot(hosts: Hosts, guests: Guests) -
         with Mortal(hosts.here.daemon.root, uris, extra_args=OFTEN) as exporter:
             road.boot()
             for host in (hosts.here, hosts.there):
-                wait_counted(exporter, host.witness.settle(), host.name)
+                wait_counted(exporter, host.recorder.settle(), host.name)
             exporter.end(signal.SIGKILL)
             road.migrate()
             exporter.begin()
@@ -201,12 +201,12 @@ def test_missed_migration_is_no_stop_and_no_boot(hosts: Hosts, guests: Guests) -
 
 
 def test_host_shutdown_opens_no_incidents(
-    session_daemon: Daemon, guests: Guests, witness: Witness, exporter: Exporter
+    session_daemon: Daemon, guests: Guests, recorder: EventRecorder, exporter: Exporter
 ) -> None:
     with ExitStack() as house:
 
         def tenant(name: str, guest: Guest) -> Stage:
-            return house.enter_context(on_stage(Stage(name, guest, session_daemon, guests, witness)))
+            return house.enter_context(on_stage(Stage(name, guest, session_daemon, guests, recorder)))
 
         obeying = [tenant(f"obeys-{number}", Guest("powerbutton")) for number in range(10)]
         deaf = [tenant(f"deaf-{number}", IDLE) for number in range(10)]
@@ -220,10 +220,10 @@ def test_host_shutdown_opens_no_incidents(
             stage.domain.destroy()
         for stage in obeying:
             stage.sees("stopped/shutdown")
-        wait_counted(exporter, witness.settle())
+        wait_counted(exporter, recorder.settle())
         for stage in (*obeying, *deaf):
             reason = "shutdown" if stage in obeying else "destroyed"
-            assert exporter.lifecycle_counts(stage.name) == witness.pairs(stage.name)
+            assert exporter.lifecycle_counts(stage.name) == recorder.pairs(stage.name)
             assert exporter.lifecycle_counts(stage.name)["stopped", reason] == 1
             assert exporter.journal.incidents(stage.name) == []
             assert not any(row.incident_id for row in exporter.journal.rows(stage.name))

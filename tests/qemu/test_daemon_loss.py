@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guests
-from tests.lab.witness import Witness
 from tests.qemu.ledger import counts_agree
 from tests.qemu.stage import Stage, on_stage
 
@@ -30,12 +30,12 @@ class Post:
     """A daemon to lose, who watches it, and who watches the watcher."""
 
     daemon: Daemon
-    witness: Witness
+    recorder: EventRecorder
     guests: Guests
     exporter: Exporter
 
     def stage(self, name: str) -> Stage:
-        return Stage(name, IDLE, self.daemon, self.guests, self.witness)
+        return Stage(name, IDLE, self.daemon, self.guests, self.recorder)
 
     def sees_connection(self, *, up: bool, lost: int = 0) -> None:
         """`lost`: how often it was, and has been opened again."""
@@ -49,14 +49,14 @@ class Post:
     def proves_that_events_flow(self) -> None:
         with on_stage(self.stage("after")) as stage:
             stage.boot()
-        assert self.witness.pairs("after")["started", "booted"] == 1
-        counts_agree(self.exporter, self.witness, "after")
+        assert self.recorder.pairs("after")["started", "booted"] == 1
+        counts_agree(self.exporter, self.recorder, "after")
 
 
 @pytest.fixture
-def post(own_daemon: Daemon, own_witness: Witness, guests: Guests) -> Iterator[Post]:
+def post(own_daemon: Daemon, own_recorder: EventRecorder, guests: Guests) -> Iterator[Post]:
     with Exporter(own_daemon.root, [own_daemon.uri], extra_args=IMPATIENT) as exporter:
-        yield Post(own_daemon, own_witness, guests, exporter)
+        yield Post(own_daemon, own_recorder, guests, exporter)
 
 
 def killed_and_started_again(daemon: Daemon) -> None:
@@ -75,7 +75,7 @@ def lose(request: pytest.FixtureRequest) -> Callable[[Daemon], None]:
 def test_events_are_counted_after_each_reconnect(post: Post, lose: Callable[[Daemon], None]) -> None:
     for times in (1, 2):
         lose(post.daemon)
-        post.witness.wait_connected(times + 1)
+        post.recorder.wait_connected(times + 1)
         post.sees_connection(up=True, lost=times)
     post.proves_that_events_flow()
 
@@ -86,13 +86,13 @@ def test_guest_that_survives_the_daemon_is_observed_again(post: Post, lose: Call
         emulator = post.daemon.emulator_pid("outlives")
         stage.close()
         lose(post.daemon)
-        post.witness.wait_connected(2)
+        post.recorder.wait_connected(2)
         post.sees_connection(up=True, lost=1)
         assert post.daemon.emulator_pid("outlives") == emulator
         stage.reopen()
         stage.emulator(signal.SIGKILL)
         stage.sees("stopped/failed")
-    counts_agree(post.exporter, post.witness, "outlives")
+    counts_agree(post.exporter, post.recorder, "outlives")
 
 
 def test_lost_connection_is_shown_and_metrics_remain(post: Post) -> None:
@@ -100,7 +100,7 @@ def test_lost_connection_is_shown_and_metrics_remain(post: Post) -> None:
     post.sees_connection(up=False)
     assert post.exporter.status("/-/healthy") == 200
     post.daemon.start()
-    post.witness.wait_connected(2)
+    post.recorder.wait_connected(2)
     post.sees_connection(up=True, lost=1)
     post.proves_that_events_flow()
 
@@ -122,21 +122,21 @@ def test_daemon_killed_while_frozen_is_reconnected(post: Post) -> None:
     post.sees_connection(up=False)
     post.daemon.kill()
     post.daemon.start()
-    post.witness.wait_connected(2)
+    post.recorder.wait_connected(2)
     post.sees_connection(up=True, lost=1)
     post.proves_that_events_flow()
 
 
 def test_daemon_that_starts_later_is_connected(
-    own_daemon: Daemon, own_witness: Witness, guests: Guests
+    own_daemon: Daemon, own_recorder: EventRecorder, guests: Guests
 ) -> None:
     own_daemon.stop()
     with Exporter(own_daemon.root, [own_daemon.uri], extra_args=IMPATIENT, ready=False) as exporter:
-        post = Post(own_daemon, own_witness, guests, exporter)
+        post = Post(own_daemon, own_recorder, guests, exporter)
         post.sees_connection(up=False)
         assert exporter.status("/-/ready") == 503
         own_daemon.start()
-        own_witness.wait_connected(2)
+        own_recorder.wait_connected(2)
         exporter.wait_ready()
         post.sees_connection(up=True)
         post.proves_that_events_flow()
@@ -151,6 +151,6 @@ def test_killed_emulator_is_shown_within_a_second(post: Post) -> None:
             lambda: post.exporter.lifecycle_counts("killed")["stopped", "crashed"], PATIENCE, "the stop"
         )
         shown = time.monotonic()
-        said = post.witness.wait_for("killed", "stopped").time
+        said = post.recorder.wait_for("killed", "stopped").time
     print(f"shown {shown - said:.3f} s after libvirt said so")
     assert shown - said < SHOWN_WITHIN

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.daemon import Daemon, short_root
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import Guests
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 from tests.qemu.ward import (
     FOUND_WITHIN,
     IMPATIENT,
@@ -240,8 +240,8 @@ def _ask_of_its_disk(ward: Ward, name: str) -> None:
     connection.close()
 
 
-def test_driver_without_a_monitor_is_not_probed(session_daemon: Daemon, witness: Witness) -> None:
-    del witness
+def test_driver_without_a_monitor_is_not_probed(session_daemon: Daemon, recorder: EventRecorder) -> None:
+    del recorder
     with short_root() as root, Exporter(root, [session_daemon.test_uri], extra_args=IMPATIENT) as exporter:
         until(
             lambda: "hang probe not supported by the driver" in exporter.log_text(),

@@ -16,14 +16,14 @@ import libvirt
 import pytest
 
 from tests.lab.daemon import short_root
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Host, Hosts
-from tests.lab.private import PrivateDaemon
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 from tests.qemu.road import Road
 from tests.qemu.ward import PATIENCE, Ward
 
@@ -177,13 +177,13 @@ def test_paused_or_busy_domain_is_never_hung(here: Ward) -> None:
 
 @pytest.fixture
 def two_hosts(programs: Programs) -> Iterator[Hosts]:
-    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    kind = SystemDaemon if os.getuid() == 0 else SessionDaemon
     with (
         short_root() as root,
         kind(root / "here", programs, hostname="here") as here,
         kind(root / "there", programs, hostname="there") as there,
-        Witness(here.uri) as seen_here,
-        Witness(there.uri) as seen_there,
+        EventRecorder(here.uri) as seen_here,
+        EventRecorder(there.uri) as seen_there,
         Exporter(root, [f"here={here.uri}", f"there={there.uri}"], extra_args=SUSPICIOUS) as exporter,
     ):
         yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.agent import OVERRIDE, Agent
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.domain_xml import Hardware
 from tests.lab.exporter import Exporter
+from tests.lab.guest_agent_stub import CONSOLE_OVERRIDE, GuestAgentStub
 from tests.lab.guests import Guest, Guests
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 from tests.qemu.ward import IMPATIENT, PATIENCE, Ward
 
 WINDOW = 4.0
@@ -89,17 +89,17 @@ def test_only_a_halted_guest_is_hung_by_vcpu(ward: Ward) -> None:
 def test_agent_that_stops_answering_is_hung_and_recovers(ward: Ward) -> None:
     """One that is not connected, and none at all, are no hangs meanwhile."""
     folder = ward.guests.folder
-    with Agent(folder / "agent.sock") as agent:
-        channel = Hardware(channel=agent.path, channel_mode="connect", overrides=OVERRIDE)
+    with GuestAgentStub(folder / "agent.sock") as agent:
+        channel = Hardware(channel=agent.path, channel_mode="connect", overrides=CONSOLE_OVERRIDE)
         ward.boot(["spoken-for"], Guest(hardware=channel))
         ward.boot(["absent"], Guest(hardware=Hardware(channel=folder / "absent.sock")))
         ward.boot(["without"])
-        assert agent.pinged.acquire(timeout=PATIENCE)
+        assert agent.pings.acquire(timeout=PATIENCE)
         ward.probes_once_more("guest_agent")
         assert not ward.hung("guest_agent")
-        agent.speaks.clear()
+        agent.is_answering.clear()
         ward.waits_until_hung(["spoken-for"], "guest_agent")
-        agent.speaks.set()
+        agent.is_answering.set()
         ward.waits_until_hung([], "guest_agent")
         assert len(ward.times("spoken-for", "hung", "guest_agent")) == 1
         (message,) = [row.message for row in ward.exporter.journal.rows("spoken-for") if row.event == "hung"]

@@ -7,10 +7,10 @@ from contextlib import closing
 import pytest
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 
 ASKED = [f"asked-{number}" for number in range(5)]
 TERMINATED = [f"terminated-{number}" for number in range(5)]
@@ -19,21 +19,21 @@ PATIENCE = 120.0
 
 @pytest.mark.timeout(300)
 def test_ten_simultaneous_stops_have_their_reasons(
-    session_daemon: Daemon, witness: Witness, exporter: Exporter, guests: Guests
+    session_daemon: Daemon, recorder: EventRecorder, exporter: Exporter, guests: Guests
 ) -> None:
     with closing(session_daemon.connect()) as connection:
         asked = [connection.createXML(guests.xml(name, Guest("powerbutton"))) for name in ASKED]
         for name in TERMINATED:
             connection.createXML(guests.xml(name, IDLE))
-        until(lambda: all("G" in guests.said(name) for name in ASKED), PATIENCE, "the guests' boot")
+        until(lambda: all("G" in guests.serial_output(name) for name in ASKED), PATIENCE, "the guests' boot")
         for domain in asked:
             domain.shutdown()
         del asked, domain
         for name in TERMINATED:
             os.kill(session_daemon.emulator_pid(name), signal.SIGTERM)
         for name in (*ASKED, *TERMINATED):
-            witness.wait_for(name, "stopped", "shutdown", timeout=PATIENCE)
-    marker = witness.settle()
+            recorder.wait_for(name, "stopped", "shutdown", timeout=PATIENCE)
+    marker = recorder.settle()
     exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], PATIENCE)
     for name in (*ASKED, *TERMINATED):
         who, reason = ("guest", "shutdown") if name in ASKED else ("host", "quit")

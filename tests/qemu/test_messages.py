@@ -10,9 +10,9 @@ import pytest
 
 from tests.lab.daemon import Daemon
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.guests import IDLE, Guest, Guests
-from tests.lab.journal import Row
-from tests.lab.witness import Witness
+from tests.lab.journal_reader import Row
 from tests.qemu import disks
 from tests.qemu.blindness import OFTEN, Mortal
 from tests.qemu.plays import boot_and_wait, emulator_gets
@@ -27,9 +27,9 @@ REMEMBERS_IO_ERRORS = 11_001_000
 
 
 @pytest.fixture(scope="module")
-def reader(session_daemon: Daemon, witness: Witness, lab_root: Path) -> Iterator[Mortal]:
+def reader(session_daemon: Daemon, recorder: EventRecorder, lab_root: Path) -> Iterator[Mortal]:
     """An exporter that knows where this daemon's emulators write their logs."""
-    del witness  # as for the shared exporter
+    del recorder  # as for the shared exporter
     logs = session_daemon.root / "cache/libvirt/qemu/log"
     with Mortal(
         lab_root, [session_daemon.uri], extra_args=(*OFTEN, "--libvirt.log-dir", str(logs))
@@ -40,11 +40,13 @@ def reader(session_daemon: Daemon, witness: Witness, lab_root: Path) -> Iterator
 class Teller:
     """Plays, and tells what the journal says of it."""
 
-    def __init__(self, name: str, daemon: Daemon, guests: Guests, witness: Witness, reader: Mortal) -> None:
+    def __init__(
+        self, name: str, daemon: Daemon, guests: Guests, recorder: EventRecorder, reader: Mortal
+    ) -> None:
         self._name = name
         self._daemon = daemon
         self._guests = guests
-        self._witness = witness
+        self._witness = recorder
         self._reader = reader
         connection = daemon.connect()
         self.libvirt = connection.getLibVersion()
@@ -95,10 +97,14 @@ class Teller:
 
 @pytest.fixture
 def teller(
-    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, witness: Witness, reader: Mortal
+    request: pytest.FixtureRequest,
+    session_daemon: Daemon,
+    guests: Guests,
+    recorder: EventRecorder,
+    reader: Mortal,
 ) -> Teller:
     name = request.node.name.removeprefix("test_").replace("_", "-")
-    return Teller(name, session_daemon, guests, witness, reader)
+    return Teller(name, session_daemon, guests, recorder, reader)
 
 
 def test_message_names_sigterm_and_its_sender(teller: Teller) -> None:

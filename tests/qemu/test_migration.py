@@ -47,9 +47,9 @@ def test_both_hosts_count_the_events_of_their_libvirt(
     finally:
         road.clear()
         for host in (hosts.here, hosts.there):
-            host.witness.settle()
-            account(f"{road.name}, {host.name}", host.witness.story(road.name))
-    here, there = hosts.here.witness, hosts.there.witness
+            host.recorder.settle()
+            account(f"{road.name}, {host.name}", host.recorder.summary(road.name))
+    here, there = hosts.here.recorder, hosts.there.recorder
     assert not migration.complaints(here.pairs(road.name), there.pairs(road.name))
     for host in (hosts.here, hosts.there):
-        counts_agree(hosts.exporter, host.witness, road.name, host.name)
+        counts_agree(hosts.exporter, host.recorder, road.name, host.name)

@@ -11,11 +11,11 @@ import pytest
 
 from tests.lab.daemon import Daemon
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.pairs import Pair
-from tests.lab.witness import Witness
 from tests.qemu import plays
 from tests.qemu.ledger import wait_counted
 from tests.qemu.plays import boot_and_wait, emulator_gets
@@ -26,23 +26,23 @@ from tests.testdriver.scenes import xml
 
 INVENTORY = "libvirt_domain_inventory_changes_total"
 MARKER = Counter({("added", "defined"): 1, ("removed", "undefined"): 1})
-"""What a witness's marker adds to the inventory."""
+"""What a recorder's marker adds to the inventory."""
 
 
 class Watcher:
     """The shared daemon and exporter, and stages named after the test."""
 
     def __init__(
-        self, name: str, daemon: Daemon, guests: Guests, witness: Witness, exporter: Exporter
+        self, name: str, daemon: Daemon, guests: Guests, recorder: EventRecorder, exporter: Exporter
     ) -> None:
         self.name = name
         self.daemon = daemon
         self.guests = guests
-        self.witness = witness
+        self.recorder = recorder
         self.exporter = exporter
 
     def stage(self, guest: Guest = IDLE) -> AbstractContextManager[Stage]:
-        return on_stage(Stage(self.name, guest, self.daemon, self.guests, self.witness))
+        return on_stage(Stage(self.name, guest, self.daemon, self.guests, self.recorder))
 
     def counts(self, play: Play, pair: str, guest: Guest = IDLE) -> Counter[Pair]:
         """Plays, waits for the pair, and returns all that was counted of the domain until it had gone."""
@@ -55,7 +55,7 @@ class Watcher:
         return self.settled()
 
     def settled(self) -> Counter[Pair]:
-        wait_counted(self.exporter, self.witness.settle())
+        wait_counted(self.exporter, self.recorder.settle())
         return self.exporter.lifecycle_counts(self.name)
 
     def inventory_grows(self, play: Play, pair: str) -> Counter[Pair]:
@@ -80,11 +80,11 @@ def watcher(
     request: pytest.FixtureRequest,
     session_daemon: Daemon,
     guests: Guests,
-    witness: Witness,
+    recorder: EventRecorder,
     exporter: Exporter,
 ) -> Watcher:
     name = "rfc-" + request.node.name.removeprefix("test_").replace("_", "-")
-    return Watcher(name, session_daemon, guests, witness, exporter)
+    return Watcher(name, session_daemon, guests, recorder, exporter)
 
 
 def stops(counts: Counter[Pair]) -> dict[str, int]:
@@ -139,7 +139,7 @@ def test_migrated_in_and_migrated_out(road: Road, hosts: Hosts) -> None:
     road.boot()
     road.migrate()
     for host in (hosts.here, hosts.there):
-        wait_counted(hosts.exporter, host.witness.settle(), host.name)
+        wait_counted(hosts.exporter, host.recorder.settle(), host.name)
     here = hosts.exporter.lifecycle_counts(road.name, "here")
     there = hosts.exporter.lifecycle_counts(road.name, "there")
     assert stops(here) == {"migrated": 1}
@@ -201,7 +201,7 @@ def test_driver_without_reasons_is_counted(session_daemon: Daemon, lab_root: Pat
     """Not every driver can tell every reason: what this one tells is told, and nothing is made up."""
     name = "rfc-other-driver"
     with (
-        Witness(session_daemon.test_uri) as witness,
+        EventRecorder(session_daemon.test_uri) as recorder,
         Exporter(lab_root, [session_daemon.test_uri]) as exporter,
     ):
         connection = libvirt.open(session_daemon.test_uri)
@@ -214,9 +214,9 @@ def test_driver_without_reasons_is_counted(session_daemon: Daemon, lab_root: Pat
             domain.undefine()
         finally:
             connection.close()
-        wait_counted(exporter, witness.settle())
+        wait_counted(exporter, recorder.settle())
         counts = exporter.lifecycle_counts(name)
-        assert counts == witness.pairs(name)
+        assert counts == recorder.pairs(name)
         assert stops(counts) == {"shutdown": 1, "destroyed": 1}
 
 

@@ -69,7 +69,7 @@ class OneGuestHost:
     def kill_emulator(self) -> None:
         pid = self.daemon.emulator_pid(NAME)
         os.kill(pid, signal.SIGKILL)
-        self.daemon.reaper.wait(pid, PATIENCE)
+        self.daemon.processes.wait(pid, PATIENCE)
 
     def lose_power(self) -> None:
         """Everything ends at once, and the runtime directory, a tmpfs, is empty afterwards."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import Guests
-from tests.lab.witness import Witness
 from tests.qemu.ledger import counts_agree
 from tests.qemu.scenario import Scenario
 from tests.qemu.stage import Stage, on_stage
@@ -21,8 +21,10 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 
 
 @pytest.fixture
-def stage(scenario: Scenario, session_daemon: Daemon, guests: Guests, witness: Witness) -> Iterator[Stage]:
-    with on_stage(Stage(scenario.name, scenario.guest, session_daemon, guests, witness)) as stage:
+def stage(
+    scenario: Scenario, session_daemon: Daemon, guests: Guests, recorder: EventRecorder
+) -> Iterator[Stage]:
+    with on_stage(Stage(scenario.name, scenario.guest, session_daemon, guests, recorder)) as stage:
         if stage.connection.getLibVersion() < scenario.libvirt:
             pytest.skip(f"needs libvirt {scenario.libvirt}")
         yield stage
@@ -32,19 +34,19 @@ def test_counters_match_the_events_of_libvirt(
     scenario: Scenario,
     stage: Stage,
     exporter: Exporter,
-    witness: Witness,
+    recorder: EventRecorder,
     account: Callable[[str, str], None],
 ) -> None:
     try:
         scenario.play(stage)
     finally:
         stage.clear()
-        witness.settle()
+        recorder.settle()
         for domain in (scenario.name, *stage.others):
-            account(domain, witness.story(domain))
-    assert not scenario.complaints(witness.pairs(scenario.name)), witness.story(scenario.name)
+            account(domain, recorder.summary(domain))
+    assert not scenario.complaints(recorder.pairs(scenario.name)), recorder.summary(scenario.name)
     for domain in (scenario.name, *stage.others):
-        counts_agree(exporter, witness, domain)
+        counts_agree(exporter, recorder, domain)
     counted = {"/".join(pair) for pair in exporter.journal.counted(scenario.name)}
     assert set(scenario.diagnosed) <= counted
     incidents = exporter.journal.incidents(scenario.name)

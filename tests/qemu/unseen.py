@@ -67,7 +67,7 @@ def boot_and_hold(stage: Stage, **hardware: Any) -> None:
     stage.boot(**hardware)
     stage.hears("B")
     stage.emulator(signal.SIGSTOP)
-    assert "G" not in stage.guests.said(stage.name), "it was too late to hold it"
+    assert "G" not in stage.guests.serial_output(stage.name), "it was too late to hold it"
 
 
 def boot_and_destroy(stage: Stage) -> None:
@@ -92,7 +92,7 @@ def boot_and_panic(stage: Stage) -> None:
 def kill(stage: Stage) -> None:
     pid = stage.daemon.emulator_pid(stage.name)
     stage.emulator(signal.SIGKILL)
-    stage.daemon.reaper.wait(pid, PATIENCE)
+    stage.daemon.processes.wait(pid, PATIENCE)
 
 
 def act(stage: Stage) -> None:

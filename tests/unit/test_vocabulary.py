@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     numbered,
     raw_detail,
 )
-from tests.lab.newer import newer_api_description, newer_libvirt_or_skip
+from tests.lab.newer_libvirt import newer_api_description, newer_libvirt_or_skip
 
 # libvirt's enum, the constants' prefix, the table
 ENUMS: list[tuple[str, str, dict[str, int]]] = [
