@@ -1,42 +1,44 @@
+"""Contradictions between answers and the known state need a second answer."""
+
 from libvirt_lifecycle_exporter.engine.contradictions import Contradictions
 from libvirt_lifecycle_exporter.model.messages import Lookup
 
 KEY = ("here", "u")
 
 
-def look(began: int, connection: str = "here") -> Lookup:
+def lookup(began: int, connection: str = "here") -> Lookup:
     return Lookup(began, 0.0, connection, "u", None, None)
 
 
 def test_contradiction_needs_a_second_answer_after_two_turns() -> None:
-    doubts = Contradictions()
-    assert not doubts.confirm(look(10), newest=5, now=100.0, turn=7)
-    assert doubts.ask(11, 100.9, 20) == {}
-    assert doubts.ask(12, 101.1, 8) == {}
-    assert not doubts.confirm(look(13), newest=5, now=101.2, turn=9)
-    assert doubts.ask(14, 101.3, 9) == {"here": ["u"]}
-    assert not doubts.confirm(look(13), newest=5, now=101.4, turn=9)
-    assert doubts.confirm(look(15), newest=5, now=101.5, turn=9)
-    assert doubts.ask(16, 200.0, 99) == {}
+    contradictions = Contradictions()
+    assert not contradictions.confirm(lookup(10), newest=5, now=100.0, turn=7)
+    assert contradictions.ask(11, 100.9, 20) == {}
+    assert contradictions.ask(12, 101.1, 8) == {}
+    assert not contradictions.confirm(lookup(13), newest=5, now=101.2, turn=9)
+    assert contradictions.ask(14, 101.3, 9) == {"here": ["u"]}
+    assert not contradictions.confirm(lookup(13), newest=5, now=101.4, turn=9)
+    assert contradictions.confirm(lookup(15), newest=5, now=101.5, turn=9)
+    assert contradictions.ask(16, 200.0, 99) == {}
 
 
 def test_newer_observation_restarts_the_contradiction() -> None:
-    doubts = Contradictions()
-    doubts.confirm(look(10), newest=5, now=100.0, turn=0)
-    doubts.ask(11, 102.0, 5)
-    assert not doubts.confirm(look(13), newest=12, now=102.1, turn=5)
+    contradictions = Contradictions()
+    contradictions.confirm(lookup(10), newest=5, now=100.0, turn=0)
+    contradictions.ask(11, 102.0, 5)
+    assert not contradictions.confirm(lookup(13), newest=12, now=102.1, turn=5)
 
 
 def test_explained_contradiction_is_removed() -> None:
-    doubts = Contradictions()
-    doubts.confirm(look(10), newest=5, now=100.0, turn=0)
-    doubts.clear(KEY)
-    assert doubts.ask(11, 102.0, 5) == {}
+    contradictions = Contradictions()
+    contradictions.confirm(lookup(10), newest=5, now=100.0, turn=0)
+    contradictions.clear(KEY)
+    assert contradictions.ask(11, 102.0, 5) == {}
 
 
 def test_lost_connection_removes_its_contradictions() -> None:
-    doubts = Contradictions()
+    contradictions = Contradictions()
     for connection in ("here", "there"):
-        doubts.confirm(look(1, connection), newest=0, now=100.0, turn=0)
-    doubts.clear_all("here")
-    assert doubts.ask(2, 102.0, 5) == {"there": ["u"]}
+        contradictions.confirm(lookup(1, connection), newest=0, now=100.0, turn=0)
+    contradictions.clear_all("here")
+    assert contradictions.ask(2, 102.0, 5) == {"there": ["u"]}

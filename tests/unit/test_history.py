@@ -1,4 +1,4 @@
-"""Reading the journal without touching it."""
+"""Reading the journal does not change it."""
 
 import sqlite3
 import subprocess
@@ -33,12 +33,12 @@ def read(path: Path, selection: Selection = EVERYTHING, limit: int | None = None
 
 
 def files(path: Path) -> dict[str, bytes]:
-    """All files beside a journal, but for the index, which only says where in the log things are."""
+    """Return the content of all files beside a journal, without that of the index of the WAL."""
     return {one.name: b"" if one.name.endswith("-shm") else one.read_bytes() for one in path.parent.iterdir()}
 
 
 def leave_unfinished(path: Path) -> None:
-    """A writer that dies without closing: its last words are in the log alone."""
+    """Run a writer that ends without closing: its last row is only in the WAL."""
     script = (
         "import os, sys; from pathlib import Path; from tests.journal.seeding import Scribe, change\n"
         "Scribe(Path(sys.argv[1])).write(change('last')); os._exit(0)"
@@ -172,12 +172,12 @@ def test_unreadable_files_have_different_errors(tmp_path: Path) -> None:
         read(path)
     with pytest.raises(UnreadableError, match="is not a regular file"):
         read(tmp_path)
-    path.write_text("my holiday diary, which is long enough to be read as the header of a database " * 20)
+    path.write_text("plain text that is longer than the header of an SQLite database file " * 20)
     with pytest.raises(UnreadableError, match="not an SQLite file"):
         read(path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE holidays (day)")
+        database.execute("CREATE TABLE other (day)")
         with pytest.raises(UnreadableError, match="another SQLite database"):
             read(path)
 

@@ -1,4 +1,4 @@
-"""How what was read of a journal is spelled, and which words may be asked for."""
+"""Formatting of journal rows, and the words that the selectors accept."""
 
 import pytest
 from hypothesis import given

@@ -17,7 +17,7 @@ def record(message: str, *arguments: object, **extra: object) -> logging.LogReco
 
 
 def logfmt(message: str, *arguments: object, **extra: object) -> str:
-    """The line from the message on."""
+    """Return the part of the line from the message on."""
     line = Logfmt().format(record(message, *arguments, **extra))
     return line[line.index("msg=") :]
 

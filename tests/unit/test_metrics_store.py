@@ -14,8 +14,8 @@ from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenN
 from libvirt_lifecycle_exporter.model.text import clean
 from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS
 from tests.unit.exposition_reader import EVENTS, domain, names, samples, value
+from tests.unit.factories import HERE, transition
 from tests.unit.metrics_harness import ExportedDomains
-from tests.unit.seen import HERE, transition
 
 PLATFORMS = {
     "openstack": DomainDetails("kvm", "", Nova(*[""] * 6)),
@@ -168,7 +168,7 @@ def test_domain_that_returns_in_time_keeps_its_counts() -> None:
     shown.transition(transition("stopped", "crashed"))
     shown.update(domain(present=False).values())
     shown.update(domain(uuid="another").values())
-    shown.update(domain(present=False).values())  # old news about the first bearer of the name
+    shown.update(domain(present=False).values())  # late update of the first domain with this name
     shown.remove_expired(1e9)
     assert value(shown, EVENTS, domain="web", event="stopped", reason="crashed") == 1
 

@@ -40,11 +40,11 @@ def test_no_domain_can_have_the_label_other() -> None:
 
 @given(ANYTHING, st.integers(20, 100))
 def test_message_is_one_printable_line_within_its_limit(words: str, limit: int) -> None:
-    said = plain(words, limit)
-    assert said.isprintable()
-    assert len(said) <= limit
-    assert said == said.strip()
-    assert plain(said, limit) == said
+    message = plain(words, limit)
+    assert message.isprintable()
+    assert len(message) <= limit
+    assert message == message.strip()
+    assert plain(message, limit) == message
 
 
 def test_printable_message_is_unchanged() -> None:

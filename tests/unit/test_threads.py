@@ -1,4 +1,4 @@
-"""Threads recover from exceptions; one that ends all the same is reported."""
+"""Threads recover from exceptions; a thread that ends is reported."""
 
 import threading
 

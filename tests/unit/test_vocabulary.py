@@ -1,4 +1,4 @@
-"""The tables against libvirt's own: the module's constants and the API description, both ways."""
+"""The tables match libvirt: the constants of the module and the API description, in both directions."""
 
 import subprocess
 from functools import cache
@@ -75,12 +75,12 @@ ENUMS: list[tuple[str, str, dict[str, int]]] = [
 IDS = [enum for enum, _, _ in ENUMS]
 
 SPELT_APART = {"injectnmi": "inject_nmi"}
-"""libvirt runs two words together where the vocabulary does not."""
+"""Words that libvirt writes without the underscore of the vocabulary."""
 
 
 @pytest.fixture(params=["installed", "newer"])
 def api(request: pytest.FixtureRequest) -> Path:
-    """A libvirt's API description: the one that is installed here, and a newer one."""
+    """The API description of the installed libvirt, and of a newer one."""
     if request.param == "newer":
         newer_libvirt_or_skip()
         return newer_api_description()
@@ -96,7 +96,7 @@ def constants(api: Path) -> list[dict[str, str]]:
 
 
 def described(api: Path, enum: str, prefix: str) -> dict[str, int]:
-    """The enum's words and numbers as that libvirt documents them."""
+    """Return the documented words and numbers of the enum."""
     found = {}
     for entry in constants(api):
         if entry.get("type") == enum and not entry["name"].endswith("_LAST"):
@@ -106,13 +106,13 @@ def described(api: Path, enum: str, prefix: str) -> dict[str, int]:
 
 
 def version_of(api: Path) -> int:
-    """The newest version that the description names, as virGetVersion counts."""
+    """Return the newest version that the description names, in the format of virGetVersion."""
     named = [entry["version"].split(".") for entry in constants(api) if "version" in entry]
     return max(int(major) * 1_000_000 + int(minor) * 1000 + int(patch) for major, minor, patch in named)
 
 
 def since(enum: str, prefix: str, word: str) -> int:
-    """The libvirt version that brought the word; 0 where every supported one has it."""
+    """Return the libvirt version that introduced the word; 0 if every supported version has it."""
     subject = prefix.removeprefix("VIR_DOMAIN_EVENT_" if "Event" in enum else "VIR_DOMAIN_").rstrip("_")
     table = vocabulary.SINCE if "Event" in enum else states.SINCE
     return table.get((subject.lower(), word), 0)
@@ -146,7 +146,7 @@ def test_numbers_match_the_libvirt_module(enum: str, prefix: str, table: dict[st
 
 
 OF_EVENTS = [row for row in ENUMS if row[0].startswith("virDomainEvent") and row[0] != "virDomainEventType"]
-"""Those whose prefix is theirs alone: what else the module has under it is a word that the table lacks."""
+"""Enums with a prefix of their own: every other constant with this prefix is missing in the table."""
 
 
 @pytest.mark.parametrize(("enum", "prefix", "table"), OF_EVENTS, ids=[enum for enum, _, _ in OF_EVENTS])
@@ -223,5 +223,5 @@ def test_event_with_unknown_reason_sets_the_state() -> None:
 
 
 def test_reboot_has_a_reason_that_is_true_for_host_and_guest() -> None:
-    """libvirt's REBOOT event does not tell a guest's reboot from `virsh reset`."""
+    """libvirt's REBOOT event does not distinguish a guest's reboot from `virsh reset`."""
     assert [pair for pair in ALL_PAIRS if pair[0] == "rebooted"] == [("rebooted", "reset")]
