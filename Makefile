@@ -33,7 +33,7 @@ else
 	@exec $(BIN)/libvirt-lifecycle-exporter demo $(ARGS)
 endif
 
-ON_NEWER := $(patsubst %,tests/qemu/test_%.py,table migration daemon_loss messages rfc)
+ON_NEWER := $(patsubst %,tests/qemu/test_%.py,scenarios migration daemon_loss messages rfc)
 
 # Each process has daemons and guests of its own; more than 4 would share too little of a machine's CPUs.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

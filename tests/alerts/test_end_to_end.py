@@ -30,7 +30,7 @@ from tests.lab.programs import Programs
 from tests.lab.prometheus import Prometheus
 from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
-from tests.qemu.road import Road
+from tests.qemu.migration_driver import MigrationDriver
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -89,14 +89,14 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
 
 
 def _migrates(hosts: Hosts, guests: Guests) -> None:
-    road = Road(MOVED, IDLE, hosts, guests)
+    migration = MigrationDriver(MOVED, IDLE, hosts, guests)
     try:
-        road.boot()
-        road.migrate()
-        road.migrate_back()
+        migration.boot()
+        migration.migrate()
+        migration.migrate_back()
     finally:
-        road.clear()
-        road.close()
+        migration.clear()
+        migration.close()
 
 
 def _what_is_left(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:

@@ -1,4 +1,4 @@
-"""The comparison that everything here comes down to: the exporter's account against the recorder's log."""
+"""Comparison of the counters and the journal of the exporter with the recorded events."""
 
 from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
@@ -9,21 +9,22 @@ DIAGNOSED: dict[Pair, set[str]] = {
     ("stopped", "shutdown"): {"shutdown", "quit"},
     ("stopped", "destroyed"): {"destroyed", "hung"},
 }
-"""libvirt's pair -> the reasons that it may be counted under; all others keep theirs."""
+"""libvirt's pair -> the reasons under which the exporter may count it; all others keep their reason."""
 
 INFERRED: set[Pair] = {("undefined", "removed"), ("stopped", "failed")}
-"""What libvirt sends no event for, so that only two answers prove it: a domain that is undefined by its own
-migration, a start that failed."""
+"""Pairs without an event of libvirt, which two answers prove: a domain that is undefined by its migration, a
+failed start.
+"""
 
 
-def counts_agree(
+def assert_counts_match(
     exporter: Exporter, recorder: EventRecorder, domain: str, connection: str | None = None
 ) -> None:
-    """Pair by pair, nothing more, nothing less; AssertionError with both accounts otherwise.
+    """Assert that recorder, journal and metrics have the same pairs with the same counts.
 
-    Called when the domain is gone. First the marker: when the exporter has counted it, it has seen all
-    that libvirt sent before; a verdict may still be open. What is in the journal then must be the truth, and
-    still be it a marker later; and what is shown must be what is in the journal.
+    Called after the domain was removed. An exporter that has counted a marker has received all earlier
+    events; a verdict may still be open. The journal is compared after two markers, and the metrics with
+    the journal.
     """
     journal = exporter.journal
     for _ in range(2):
@@ -31,8 +32,8 @@ def counts_agree(
         exporter.wait_until(
             lambda: journal.sent(domain, connection).total() >= recorder.pairs(domain).total(), what=domain
         )
-        story = f"{domain}: libvirt said {recorder.summary(domain)}"
-        assert journal.sent(domain, connection) == recorder.pairs(domain), story
+        summary = f"{domain}: libvirt sent {recorder.summary(domain)}"
+        assert journal.sent(domain, connection) == recorder.pairs(domain), summary
         exporter.wait_until(
             lambda: exporter.lifecycle_counts(domain, connection) == journal.counted(domain, connection),
             what=domain,
