@@ -33,7 +33,7 @@ else
 	@exec $(BIN)/libvirt-lifecycle-exporter demo $(ARGS)
 endif
 
-ON_NEWER := $(patsubst %,tests/qemu/test_%.py,table migration daemon_loss messages rfc)
+ON_NEWER := $(patsubst %,tests/qemu/test_%.py,scenarios migration daemon_loss messages rfc)
 
 # Each process has daemons and guests of its own; more than 4 would share too little of a machine's CPUs.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -41,7 +41,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # What has to be built with Go is built meanwhile; the tests that need it come last.
 # Real guests once more, on a newer libvirt and QEMU (LAB_COMPLETE=1: not to have them is a failure).
 test: $(VENV)/test
-	@setsid tests/lab/built.sh >/dev/null 2>&1 & builds=$$!; \
+	@setsid tests/lab/build-tools.sh >/dev/null 2>&1 & builds=$$!; \
 		trap 'kill -- -$$builds 2>/dev/null' EXIT; \
 		$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ON_NEWER) $(ARGS)

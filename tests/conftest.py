@@ -1,3 +1,3 @@
-"""The lab's fixtures, for all tests."""
+"""Fixtures of tests/lab for all tests."""
 
-pytest_plugins = ["tests.lab.built", "tests.lab.fixtures"]
+pytest_plugins = ["tests.lab.collection_order", "tests.lab.fixtures"]

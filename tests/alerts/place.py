@@ -8,7 +8,7 @@ from typing import Any
 
 import libvirt
 
-from tests.lab.alertmanager import Alertmanager, Pager, Told
+from tests.lab.alertmanager import Alertmanager, Pager, ReceivedAlert
 from tests.lab.daemon import Daemon
 from tests.lab.domain_xml import Disk, Hardware
 from tests.lab.exporter import Exporter
@@ -44,8 +44,8 @@ class Place:
     def instance(self) -> str:
         return f"127.0.0.1:{self.exporter.port}"
 
-    def told(self) -> list[Told]:
-        return [told for told in self.pager.told if told.labels.get("instance") == self.instance]
+    def told(self) -> list[ReceivedAlert]:
+        return [told for told in self.pager.received if told.labels.get("instance") == self.instance]
 
     def hears(self, status: str, alert: str, times: int = 1) -> None:
         """Waits until the pager is told so of this host."""

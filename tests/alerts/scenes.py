@@ -186,7 +186,7 @@ def host_shuts_down(place: Place) -> None:
         place.boot(name)
     place.runs(10)
     until(
-        lambda: all("G" in place.guests.said(f"asked-{number}") for number in range(5)),
+        lambda: all("G" in place.guests.serial_output(f"asked-{number}") for number in range(5)),
         60,
         "the guests' boot",
     )

@@ -21,16 +21,16 @@ from alerts.generator.thresholds import load
 from alerts.generator.writing import document
 from tests.alerts.place import IMPATIENT, PATIENCE, Place
 from tests.alerts.scenes import SCENES, THRESHOLDS, Notification, Scene
-from tests.lab.alertmanager import EXAMPLE, RECEIVER, Alertmanager, Pager, Told
+from tests.lab.alertmanager import EXAMPLE, RECEIVER, Alertmanager, Pager, ReceivedAlert
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.programs import Programs
 from tests.lab.prometheus import Prometheus
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
-from tests.qemu.road import Road
+from tests.qemu.migration_driver import MigrationDriver
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -90,14 +90,14 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
 
 
 def _migrates(hosts: Hosts, guests: Guests) -> None:
-    road = Road(MOVED, IDLE, hosts, guests)
+    migration = MigrationDriver(MOVED, IDLE, hosts, guests)
     try:
-        road.boot()
-        road.migrate()
-        road.migrate_back()
+        migration.boot()
+        migration.migrate()
+        migration.migrate_back()
     finally:
-        road.clear()
-        road.close()
+        migration.clear()
+        migration.close()
 
 
 def _what_is_left(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:
@@ -111,7 +111,7 @@ def _what_is_left(prometheus: Prometheus, alertmanager: Alertmanager) -> list[st
     return []
 
 
-def notifications(told: list[Told]) -> list[Notification]:
+def notifications(told: list[ReceivedAlert]) -> list[Notification]:
     """What each notification said: its status, its alert, its domains."""
     numbers = dict.fromkeys(one.notification for one in told)
     found: list[Notification] = []
@@ -161,13 +161,13 @@ def test_of_a_migration_it_is_told_nothing(played: Played, hosts: Hosts) -> None
     played.migrated.result()
     counts = hosts.exporter.lifecycle_counts(MOVED)
     assert counts["started", "migrated"] == counts["stopped", "migrated"] == 2
-    assert [one for one in played.pager.told if one.labels.get("connection") in ("here", "there")] == []
+    assert [one for one in played.pager.received if one.labels.get("connection") in ("here", "there")] == []
 
 
 def test_all_is_over_and_nothing_else_was_told(played: Played) -> None:
     assert played.left == []
     known = {place.instance for place in played.places.values()}
-    assert [one.labels for one in played.pager.told if one.labels.get("instance") not in known] == []
+    assert [one.labels for one in played.pager.received if one.labels.get("instance") not in known] == []
 
 
 def test_how_long_it_takes(played: Played) -> None:

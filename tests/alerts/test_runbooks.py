@@ -25,7 +25,7 @@ from tests.lab.exporter import Exporter
 from tests.lab.guests import Guest, Guests
 from tests.lab.programs import Programs
 from tests.lab.prometheus import Prometheus
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
 
 HERE = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from tests.lab.exporter import Exporter
 from tests.lab.fleet import Fleet, serving
 from tests.lab.guests import Guests
 from tests.lab.prometheus import Prometheus
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
 
 HOSTS = int(os.environ.get("LAB_FLEET_HOSTS", "1000"))
@@ -137,7 +137,7 @@ def _fired(prometheus: Prometheus, names: list[str]) -> dict[str, float]:
 
 def _told(pager: Pager, names: list[str]) -> dict[str, float]:
     """When each was told of; nothing while one is missing."""
-    told = {one.labels["domain"]: one.at for one in reversed(pager.told) if one.status == "firing"}
+    told = {one.labels["domain"]: one.at for one in reversed(pager.received) if one.status == "firing"}
     return told if told.keys() >= set(names) else {}
 
 

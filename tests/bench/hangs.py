@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from tests.bench.size import cpu_seconds
 from tests.lab.daemon import short_root
 from tests.lab.guests import Guests
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 
 REAL = (20, 100)
 MADE_UP = (100, 1000)

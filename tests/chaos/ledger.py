@@ -1,7 +1,7 @@
-"""The witness's log against the journal, domain by domain: what was lost, what was counted twice.
+"""The recorder's log against the journal, domain by domain: what was lost, what was counted twice.
 
-Not everything can be asked. An event is *observable* if witness and exporter were connected for a while
-before and after it; a row is *witnessed* if the witness was. Each observable event has its row, and each
+Not everything can be asked. An event is *observable* if recorder and exporter were connected for a while
+before and after it; a row is *witnessed* if the recorder was. Each observable event has its row, and each
 witnessed row its event: that is asked exactly. What happened in a blind interval shows only in that the
 rows of a domain chain: nothing is started that runs, and nothing stops that does not; unless libvirt itself
 said so.
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """An event of the witness, or a row of the journal."""
+    """An event of the recorder, or a row of the journal."""
 
     at: float
     event: str
@@ -64,7 +64,7 @@ class Intervals:
 @dataclass
 class Findings:
     events: int = 0
-    """That the witness heard."""
+    """That the recorder heard."""
     observable: int = 0
     rows: int = 0
     witnessed: int = 0
@@ -163,7 +163,7 @@ def compare(
     if is_complete:
         more = Counter(row.event for row in rows) - Counter(event.event for event in events)
         findings.doubled += [f"{domain} {count} more {event}" for event, count in more.items()]
-    # A witness that was away has broken chains of its own.
+    # A recorder that was away has broken chains of its own.
     sent = breaks(events) if is_complete else []
     findings.of_libvirt += [f"{domain} {broken}" for broken in sent]
     findings.broken += [f"{domain} {broken}" for broken in beyond(sent, breaks(rows))]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.chaos.conftest import Field
 from tests.chaos.ledger import Interval, Intervals
-from tests.lab.witness import Witness
+from tests.lab.event_recorder import EventRecorder
 
 LINE = re.compile(
     r'^ts=(?P<ts>\S+) .*?msg="connection (?P<what>up|down)" connection="?(?P<label>[^\s"]+)', re.MULTILINE
@@ -153,11 +153,11 @@ def log_lines(log: Path, label: str) -> list[tuple[float, str]]:
     ]
 
 
-def witnessed(witness: Witness, offset: float) -> Intervals:
-    """When the witness was connected; ``offset``: of the clock on the wall to its own."""
+def witnessed(recorder: EventRecorder, offset: float) -> Intervals:
+    """When the recorder was connected; ``offset``: of the clock on the wall to its own."""
     found = []
     began: float | None = None
-    for event in witness.events(""):
+    for event in recorder.events(""):
         if event.kind == "connected":
             began = event.time + offset
         elif event.kind == "lost" and began is not None:

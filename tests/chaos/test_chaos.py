@@ -16,10 +16,10 @@ from tests.chaos.ledger import Fact, Findings, Views, compare, unnoticed_reboots
 from tests.chaos.mischief import Mischief, witnessed
 from tests.chaos.storm import DriverStorm, GuestStorm, Storm, names_of, uuid_of
 from tests.journal.mortal import ERRORS, Onlooker
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.guests import Guests
 from tests.lab.page import EVENTS
 from tests.lab.pairs import Event
-from tests.lab.witness import Witness
 
 SEED = int(os.environ.get("LAB_SEED", "1"))
 SECONDS = float(os.environ.get("LAB_CHAOS_SECONDS", "30"))
@@ -104,7 +104,7 @@ def states_agree(field: Field) -> bool:
 
 def come_to_rest(field: Field) -> None:
     exporter = field.exporter
-    for label in field.witnesses:
+    for label in field.recorders:
         hears(field, label)
     exporter.wait_until(lambda: states_agree(field), PATIENCE, "the states to be libvirt's")
     # Only two further listings show that nothing more would be made of it.
@@ -115,13 +115,13 @@ def come_to_rest(field: Field) -> None:
 def hears(field: Field, label: str) -> None:
     exporter = field.exporter
     exporter.wait_until(lambda: exporter.value("libvirt_connection_up", connection=label), PATIENCE, label)
-    marker = field.witnesses[label].settle()
+    marker = field.recorders[label].settle()
     exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], PATIENCE, marker)
 
 
-def heard(witness: Witness, name: str) -> list[Event]:
+def heard(recorder: EventRecorder, name: str) -> list[Event]:
     """Return the events of a domain, under all of its names."""
-    events = [event for one in names_of(name) for event in witness.events(one)]
+    events = [event for one in names_of(name) for event in recorder.events(one)]
     return sorted(events, key=lambda event: event.time)
 
 
@@ -129,13 +129,13 @@ def account(field: Field, mischief: Mischief, offset: float) -> dict[str, Findin
     rows = journal_rows(field, mischief)
     found = {}
     for label, names in (("qemu", GUESTS), ("test", DOMAINS)):
-        witness, findings = field.witnesses[label], Findings()
-        seen = witnessed(witness, offset)
+        recorder, findings = field.recorders[label], Findings()
+        seen = witnessed(recorder, offset)
         views = Views(mischief.observed(label) & seen, seen)
         for name in names:
             events = [
                 Fact(event.time + offset, *event.pair)
-                for event in heard(witness, name)
+                for event in heard(recorder, name)
                 if event.pair is not None
             ]
             mine = rows[label, str(uuid_of(name))]
@@ -149,9 +149,7 @@ def account(field: Field, mischief: Mischief, offset: float) -> dict[str, Findin
 
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("kinds", [EXPORTER_ONLY, EVERYTHING], ids=["exporter", "everything"])
-def test_nothing_is_lost_and_nothing_is_counted_twice(
-    kinds: dict[str, int], field: Field, guests: Guests
-) -> None:
+def test_no_event_is_lost_or_counted_twice(kinds: dict[str, int], field: Field, guests: Guests) -> None:
     print(f"\nseed {SEED}, {SECONDS:g} s")
     offset = time.time() - time.monotonic()
     mischief = Mischief(field, random.Random(SEED))  # noqa: S311 - no secret

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.chart.rendering import Manifest, container, of_kind
 from tests.lab.page import Page
-from tests.lab.reaper import Reaper
+from tests.lab.process_tree import ProcessTree
 from tests.lab.waiting import until
 
 NODE = "node-7"
@@ -48,21 +48,21 @@ class Placed(Page):
     def running(self) -> Iterator[None]:
         """From its start, ready or not, until it has ended by SIGTERM."""
         argv = [sys.executable, "-m", "libvirt_lifecycle_exporter", *map(self._put, self.container["args"])]
-        reaper = Reaper()
+        processes = ProcessTree()
         try:
-            pid = reaper.spawn(argv, env=self.environment(), log=self.log, cwd=self.log.parent)
+            pid = processes.spawn(argv, env=self.environment(), log=self.log, cwd=self.log.parent)
 
             def served() -> bool:
-                if reaper.exited(pid):
+                if processes.exited(pid):
                     raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
                 return self.probe("startup")
 
             until(served, READY_WITHIN, f"the startup probe; its log is {self.log}")
             yield
             os.kill(pid, 15)
-            assert reaper.wait(pid, STOPS_WITHIN) == 0, self.log.read_text()
+            assert processes.wait(pid, STOPS_WITHIN) == 0, self.log.read_text()
         finally:
-            reaper.close()
+            processes.close()
 
     def environment(self) -> dict[str, str]:
         inherited = {

@@ -128,7 +128,8 @@ def test_incidents_are_told_and_selected(scribe: Asked) -> None:
         "2023-11-14 23:13:20  2023-11-14 23:16:32  3m 12s    crashed   web           web01234  by hand",
     ]
     assert re.search(
-        r"23:14:20  open +[0-9]+d [0-9]+h +hung +db ", scribe.ask("incidents", "--connection", HERE).stdout
+        r"23:14:20  open +[0-9]+d [0-9]+h +hung +db ",
+        scribe.ask("incidents", "--connection", HERE).stdout,
     )
 
 

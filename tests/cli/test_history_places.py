@@ -91,7 +91,10 @@ def test_a_service_whose_folder_is_closed_is_not_taken_for_none(machine: Machine
 def test_what_is_said_is_not_second_guessed(machine: Machine) -> None:
     machine.keep(SERVICE_DIRECTORY, "of-the-service")
     nowhere = str(machine.home / "nowhere")
-    for said in (machine.ask(STATE_DIRECTORY=nowhere), machine.ask(**{VARIABLE: f"{nowhere}/{FILE}"})):
+    for said in (
+        machine.ask(STATE_DIRECTORY=nowhere),
+        machine.ask(**{VARIABLE: f"{nowhere}/{FILE}"}),
+    ):
         assert f"no journal at {nowhere}/{FILE}: set the path with" in refused(said, 1)
 
 

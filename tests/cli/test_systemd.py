@@ -12,30 +12,30 @@ import pytest
 
 from libvirt_lifecycle_exporter.runtime.systemd import NotifySocket
 from tests.lab.exporter import Exporter, free_port
-from tests.lab.supervisor import Supervisor
+from tests.lab.service_manager_stub import ServiceManagerStub
 
 STALLING_EXPORTER = Path(__file__).with_name("stalling_process.py")
 
 
 @pytest.mark.parametrize("abstract", [False, True])
 def test_ready_and_stopping_are_notified(tmp_path: Path, abstract: bool) -> None:  # noqa: FBT001 - a table
-    with Supervisor(tmp_path, abstract=abstract) as supervisor:
-        with Exporter(tmp_path, ["test:///default"], environment=supervisor.variables) as exporter:
-            variables = supervisor.hear()
+    with ServiceManagerStub(tmp_path, abstract=abstract) as service_manager:
+        with Exporter(tmp_path, ["test:///default"], environment=service_manager.variables) as exporter:
+            variables = service_manager.receive()
             assert variables["READY"] == "1"
             assert exporter.status("/-/healthy") == 200
             if variables["STATUS"] != "receiving events":
-                assert supervisor.wait_for("STATUS") == "receiving events"
-        assert supervisor.wait_for("STOPPING") == "1"
+                assert service_manager.wait_for("STATUS") == "receiving events"
+        assert service_manager.wait_for("STOPPING") == "1"
 
 
 def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
     absent = f"absent=qemu+unix:///session?socket={tmp_path}/none"
     with (
-        Supervisor(tmp_path) as supervisor,
-        Exporter(tmp_path, [absent], environment=supervisor.variables, ready=False),
+        ServiceManagerStub(tmp_path) as service_manager,
+        Exporter(tmp_path, [absent], environment=service_manager.variables, ready=False),
     ):
-        variables = supervisor.hear()
+        variables = service_manager.receive()
         assert (variables["READY"], variables["STATUS"]) == (
             "1",
             "receiving events; connections down: absent",
@@ -43,26 +43,32 @@ def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
 
 
 def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling_exporter(tmp_path, supervisor) as process:
+    with (
+        ServiceManagerStub(tmp_path, watchdog=2) as service_manager,
+        stalling_exporter(tmp_path, service_manager) as process,
+    ):
         for _ in range(3):
-            assert supervisor.wait_for("WATCHDOG") == "1"
+            assert service_manager.wait_for("WATCHDOG") == "1"
         process.send_signal(signal.SIGUSR1)
         assert process.stderr is not None
         line = next(line for line in process.stderr if "watchdog notifications suspended" in line)
         assert "libvirt's event loop has not run for" in line
-        supervisor.forget()
+        service_manager.discard()
         with pytest.raises(TimeoutError):
-            supervisor.wait_for("WATCHDOG", 3)
+            service_manager.wait_for("WATCHDOG", 3)
         process.send_signal(signal.SIGUSR2)
-        assert supervisor.wait_for("WATCHDOG") == "1"
+        assert service_manager.wait_for("WATCHDOG") == "1"
         process.terminate()
-        assert supervisor.wait_for("STOPPING") == "1"
+        assert service_manager.wait_for("STOPPING") == "1"
         assert process.wait(20) == 0
 
 
 def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling_exporter(tmp_path, supervisor) as process:
-        supervisor.wait_for("WATCHDOG")
+    with (
+        ServiceManagerStub(tmp_path, watchdog=2) as service_manager,
+        stalling_exporter(tmp_path, service_manager) as process,
+    ):
+        service_manager.wait_for("WATCHDOG")
         process.send_signal(signal.SIGUSR1)
         assert process.stderr is not None
         # In either order: on a busy machine, the event loop may be slow before it is stalled.
@@ -77,11 +83,11 @@ def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
 
 
 @contextmanager
-def stalling_exporter(folder: Path, supervisor: Supervisor) -> Iterator[subprocess.Popen[str]]:
+def stalling_exporter(folder: Path, service_manager: ServiceManagerStub) -> Iterator[subprocess.Popen[str]]:
     arguments = ["--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{free_port()}"]
     with subprocess.Popen(
         [sys.executable, STALLING_EXPORTER, *arguments, "--journal.path", folder / "journal.sqlite"],
-        env={**os.environ, **supervisor.variables},
+        env={**os.environ, **service_manager.variables},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

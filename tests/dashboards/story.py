@@ -26,19 +26,19 @@ from tests.dashboards.selectors import RULES
 from tests.journal.driver import Driver, xml
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter, free_port
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Host, Hosts
-from tests.lab.private import PrivateDaemon
 from tests.lab.programs import Programs
 from tests.lab.prometheus import Prometheus
-from tests.lab.session import SessionDaemon
-from tests.lab.witness import Witness
+from tests.lab.session_daemon import SessionDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.otel.receiver_stub import ReceiverStub
 from tests.qemu.disks import full
-from tests.qemu.road import Road
-from tests.qemu.stage import Stage
-from tests.qemu.ward import IMPATIENT
+from tests.qemu.domain_driver import DomainDriver
+from tests.qemu.hang_driver import SHORT_TIMEOUTS
+from tests.qemu.migration_driver import MigrationDriver
 
 PATIENCE = 60.0
 EVENTS = "libvirt_domain_lifecycle_events_total"
@@ -124,24 +124,24 @@ def is_up_to_date(prometheus: Prometheus) -> None:
 @contextmanager
 def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
     """All of it; the guests stay as they are until the end."""
-    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    kind = SystemDaemon if os.getuid() == 0 else SessionDaemon
     with ExitStack() as stack:
         root = stack.enter_context(short_root())
         here = stack.enter_context(kind(root / "here", programs, hostname="here"))
         there = stack.enter_context(kind(root / "there", programs, hostname="there"))
         tester = stack.enter_context(SessionDaemon(root / "tester"))
-        seen_here, seen_there = (stack.enter_context(Witness(one.uri)) for one in (here, there))
+        seen_here, seen_there = (stack.enter_context(EventRecorder(one.uri)) for one in (here, there))
         traces = stack.enter_context(ReceiverStub())
         qemu = stack.enter_context(
             Exporter(
                 root,
                 [f"here={here.uri}", f"there={there.uri}"],
-                extra_args=IMPATIENT,
+                extra_args=SHORT_TIMEOUTS,
                 environment={"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url},
             )
         )
         driver = stack.enter_context(
-            Exporter(root, [tester.test_uri], extra_args=(*IMPATIENT, "--series.ttl", "3s"))
+            Exporter(root, [tester.test_uri], extra_args=(*SHORT_TIMEOUTS, "--series.ttl", "3s"))
         )
         prometheus = stack.enter_context(watching(root, [qemu, driver]))
         is_up_to_date(prometheus)
@@ -149,12 +149,15 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
         cast = Cast(here, seen_here, guests, prometheus)
         stack.callback(cast.leaves)
         cast.plays()
-        for name, guest, moves in (("moves", IDLE, Road.migrate), ("lost", Guest("dirty"), _is_lost)):
-            road = Road(name, guest, hosts, guests)
-            stack.callback(road.close)
-            stack.callback(road.clear)
-            road.boot()
-            moves(road)
+        for name, guest, moves in (
+            ("moves", IDLE, MigrationDriver.migrate),
+            ("lost", Guest("dirty"), _is_lost),
+        ):
+            migration = MigrationDriver(name, guest, hosts, guests)
+            stack.callback(migration.close)
+            stack.callback(migration.clear)
+            migration.boot()
+            moves(migration)
         _driver_plays(tester, driver, prometheus)
         qemu.wait_until(lambda: qemu.lifecycle_counts("moves", "there")["started", "migrated"])
         qemu.wait_until(lambda: qemu.lifecycle_counts("lost", "there")["stopped", "failed"])
@@ -165,14 +168,18 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
 class Cast:
     """The guests on one host."""
 
-    def __init__(self, daemon: Daemon, witness: Witness, guests: Guests, prometheus: Prometheus) -> None:
+    def __init__(
+        self, daemon: Daemon, recorder: EventRecorder, guests: Guests, prometheus: Prometheus
+    ) -> None:
         self._prometheus = prometheus
-        self._stages = {name: Stage(name, guest, daemon, guests, witness) for name, guest in GUESTS.items()}
+        self._drivers = {
+            name: DomainDriver(name, guest, daemon, guests, recorder) for name, guest in GUESTS.items()
+        }
 
     def plays(self) -> None:
         self._all_begin()
         for name, play in PLAYS.items():
-            play(self._stages[name])
+            play(self._drivers[name])
         self._signal("slow", signal.SIGSTOP)
         self._signal("stuck", signal.SIGSTOP)
         self._knows(f'{EVENTS}{{event="hung",domain="slow"}} > 0')
@@ -187,57 +194,57 @@ class Cast:
 
     def leaves(self) -> None:
         self._signal("stuck", signal.SIGCONT)
-        for stage in self._stages.values():
-            stage.clear()
-            stage.close()
+        for driver in self._drivers.values():
+            driver.clear()
+            driver.close()
 
     def _all_begin(self) -> None:
         for name in ("db", "slow", "stuck", "saves", "busy"):
-            self._stages[name].boot()
+            self._drivers[name].boot()
 
     def _dies_and_is_started_again(self, time: int) -> None:
         """Prometheus sees each death and each return: two within one scrape would be one."""
-        stage = self._stages["db"]
+        driver = self._drivers["db"]
         self._signal("db", signal.SIGKILL)
         self._knows(f'libvirt_domain_incidents_total{{domain="db",kind="crashed"}} == {time}')
-        stage.domain.create()
+        driver.domain.create()
         self._knows('libvirt_domain_incident_open{domain="db",kind="crashed"} == 0')
 
     def _signal(self, name: str, how: signal.Signals) -> None:
-        self._stages[name].emulator(how)
+        self._drivers[name].signal_emulator(how)
 
     def _knows(self, expression: str) -> None:
         self._prometheus.wait_for(expression, PATIENCE)
 
 
-def _saves(stage: Stage) -> None:
-    stage.domain.managedSave()
-    stage.domain.create()
-    stage.sees("started/restored")
+def _saves(driver: DomainDriver) -> None:
+    driver.domain.managedSave()
+    driver.domain.create()
+    driver.wait_event("started/restored")
 
 
-def _busy(stage: Stage) -> None:
-    stage.domain.suspend()
-    stage.domain.resume()
-    stage.hears("R")
-    stage.domain.shutdown()
-    stage.sees("stopped/shutdown")
+def _busy(driver: DomainDriver) -> None:
+    driver.domain.suspend()
+    driver.domain.resume()
+    driver.wait_serial("R")
+    driver.domain.shutdown()
+    driver.wait_event("stopped/shutdown")
 
 
-def _until(pair: str) -> Callable[[Stage], None]:
-    def play(stage: Stage) -> None:
-        stage.boot()
-        stage.sees(pair)
+def _until(pair: str) -> Callable[[DomainDriver], None]:
+    def play(driver: DomainDriver) -> None:
+        driver.boot()
+        driver.wait_event(pair)
 
     return play
 
 
-def _full(stage: Stage) -> None:
-    stage.boot(second_disk=full(stage, "stop"))
-    stage.sees("suspended/ioerror")
+def _full(driver: DomainDriver) -> None:
+    driver.boot(second_disk=full(driver, "stop"))
+    driver.wait_event("suspended/ioerror")
 
 
-PLAYS: dict[str, Callable[[Stage], None]] = {
+PLAYS: dict[str, Callable[[DomainDriver], None]] = {
     "web": _until("stopped/crashed"),
     "app": _until("crashed/crashloaded"),
     "dog": _until("watchdog/none"),
@@ -248,10 +255,10 @@ PLAYS: dict[str, Callable[[Stage], None]] = {
 }
 
 
-def _is_lost(road: Road) -> None:
-    journey = road.set_out()
-    journey.emulator_over_there(signal.SIGKILL)
-    journey.fails()
+def _is_lost(migration: MigrationDriver) -> None:
+    job = migration.start_job()
+    job.signal_destination(signal.SIGKILL)
+    job.wait_failed()
 
 
 def _driver_plays(daemon: Daemon, exporter: Exporter, prometheus: Prometheus) -> None:

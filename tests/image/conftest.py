@@ -11,7 +11,7 @@ import pytest
 from tests.image.contained import Image
 from tests.lab.daemon import short_root
 from tests.lab.go_tools import build as build_tool
-from tests.lab.private import PrivateDaemon
+from tests.lab.system_daemon import SystemDaemon
 
 collect_ignore_glob = [] if os.environ.get("LAB_IMAGE") else ["test_*.py"]
 
@@ -44,7 +44,7 @@ def image() -> Iterator[Image]:
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[PrivateDaemon]:
+def node() -> Iterator[SystemDaemon]:
     """A hypervisor: a privileged libvirtd of our own, whose /run/libvirt is a folder."""
-    with short_root() as root, PrivateDaemon(root / "node", hostname="node") as daemon:
+    with short_root() as root, SystemDaemon(root / "node", hostname="node") as daemon:
         yield daemon

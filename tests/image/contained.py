@@ -17,7 +17,7 @@ from typing import Any, Self
 from tests.chart.rendering import Manifest, container, pod
 from tests.lab.daemon import search_path
 from tests.lab.page import Page
-from tests.lab.reaper import Reaper
+from tests.lab.process_tree import ProcessTree
 
 NODE = "node-7"
 ENTER = """
@@ -77,7 +77,7 @@ class Contained(Page):
         self.pid = 0
         self._node_paths = node_paths
         self._secrets = secrets or {}
-        self._reaper = Reaper()
+        self._processes = ProcessTree()
         (folder / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         self._volumes = {volume["name"]: self._volume(volume) for volume in self.spec["volumes"]}
 
@@ -85,7 +85,7 @@ class Contained(Page):
         try:
             for init in self.spec.get("initContainers", ()):
                 self.run(init, [*init["command"], *init["args"]])
-            outer = self._reaper.spawn(
+            outer = self._processes.spawn(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", *self._enter(self.container, None)],
                 env=OUTSIDE,
                 log=self.log,
@@ -95,7 +95,7 @@ class Contained(Page):
             self.pid = int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
             self._outer = outer
         except BaseException:
-            self._reaper.close()
+            self._processes.close()
             raise
         return self
 
@@ -104,9 +104,9 @@ class Contained(Page):
     ) -> None:
         try:
             os.kill(self.pid, signal.SIGTERM)
-            status = self._reaper.wait(self._outer, STOPS_WITHIN)
+            status = self._processes.wait(self._outer, STOPS_WITHIN)
         finally:
-            self._reaper.close()
+            self._processes.close()
         if error is None and status != 0:
             raise RuntimeError(f"it ended with {status}:\n{self.log.read_text()}")
 
@@ -132,7 +132,7 @@ class Contained(Page):
         return self.status(asked["httpGet"]["path"]) == 200
 
     def _has_started(self, outer: int) -> bool:
-        if self._reaper.exited(outer):
+        if self._processes.exited(outer):
             raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
         return self.probe("startup")
 

@@ -16,7 +16,7 @@ from tests.image.contained import Contained, Image
 from tests.lab.daemon import short_root
 from tests.lab.exporter import free_port
 from tests.lab.guests import Guests
-from tests.lab.private import PrivateDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.otel.certificates import certificates
 
 USER = 65534
@@ -25,7 +25,7 @@ RUN = "/run/libvirt"
 
 
 def contained(
-    image: Image, node: PrivateDaemon, folder: Path, values: str, settings: Sequence[str] = (), **more: Path
+    image: Image, node: SystemDaemon, folder: Path, values: str, settings: Sequence[str] = (), **more: Path
 ) -> Contained:
     journal = folder / "node-journal"
     journal.mkdir(exist_ok=True)
@@ -34,7 +34,7 @@ def contained(
     return Contained(image, manifests, folder, node_paths=places, secrets=more)
 
 
-def test_it_says_what_it_is(image: Image) -> None:
+def test_image_configuration_and_labels(image: Image) -> None:
     config = image.config
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["libvirt-lifecycle-exporter"]
@@ -54,7 +54,7 @@ def test_it_says_what_it_is(image: Image) -> None:
     print(f"\nimage: {image.sizes['exporter']}, of which the base: {image.sizes['debian']}")
 
 
-def test_it_has_nothing_to_build_with(image: Image) -> None:
+def test_image_has_no_build_tools(image: Image) -> None:
     for name in ("usr/bin/gcc", "usr/bin/cc", "usr/include/libvirt", "usr/bin/pkg-config", "usr/bin/pip3"):
         assert not (image.root / name).exists(), name
     opt = image.root / "opt/libvirt-lifecycle-exporter"
@@ -63,7 +63,7 @@ def test_it_has_nothing_to_build_with(image: Image) -> None:
     assert not list((image.root / "var/lib/apt/lists").iterdir())
 
 
-def test_its_user_owns_nothing_but_the_place_of_the_journal(image: Image) -> None:
+def test_user_can_write_only_the_journal_directory(image: Image) -> None:
     owned = [
         path
         for folder, folders, files in os.walk(image.root)
@@ -78,7 +78,9 @@ def _may_write(found: os.stat_result) -> bool:
     return USER in {found.st_uid, found.st_gid} or bool(found.st_mode & stat.S_IWOTH)
 
 
-def test_it_runs_as_the_chart_says(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_pod_runs_with_the_security_context_of_the_chart(
+    image: Image, node: SystemDaemon, tmp_path: Path
+) -> None:
     """Another user, no capability, a root that cannot be written, libvirt's folder read-only."""
     domain = f"image-{uuid.uuid4().hex[:8]}"
     connection = node.connect()
@@ -105,7 +107,7 @@ def test_it_runs_as_the_chart_says(image: Image, node: PrivateDaemon, tmp_path: 
         assert writing.stderr.count("Read-only file system") == 3
 
 
-def test_another_user_takes_over_the_journal(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_another_user_takes_over_the_journal(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     """First nobody, then one whom libvirt's host knows as well: daemon (1)."""
     with contained(image, node, tmp_path, "defaults") as pod:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
@@ -121,8 +123,8 @@ def test_another_user_takes_over_the_journal(image: Image, node: PrivateDaemon, 
 
 
 @pytest.mark.parametrize(("setting", "record"), [("runAsUser", "user"), ("runAsGroup", "group")])
-def test_libvirt_refuses_whom_its_host_does_not_know(
-    image: Image, node: PrivateDaemon, tmp_path: Path, setting: str, record: str
+def test_libvirt_refuses_a_user_unknown_to_its_host(
+    image: Image, node: SystemDaemon, tmp_path: Path, setting: str, record: str
 ) -> None:
     """So the default is nobody; and `check` says what to do."""
     with contained(image, node, tmp_path, "defaults", (f"podSecurityContext.{setting}=54321",)) as pod:
@@ -132,8 +134,8 @@ def test_libvirt_refuses_whom_its_host_does_not_know(
         assert not pod.probe("readiness")
 
 
-def test_its_health_check_says_what_the_exporter_says(
-    image: Image, node: PrivateDaemon, tmp_path: Path
+def test_health_check_reports_the_health_of_the_exporter(
+    image: Image, node: SystemDaemon, tmp_path: Path
 ) -> None:
     with contained(image, node, tmp_path, "defaults") as pod:
         program, *arguments = image.config["Healthcheck"]["Test"][1:]
@@ -143,7 +145,7 @@ def test_its_health_check_says_what_the_exporter_says(
         assert pod.execute(["env", elsewhere, program, *arguments]).returncode == 1
 
 
-def test_a_socket_for_a_group_takes_the_group(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_restricted_socket_requires_its_group(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     """supplementalGroups, where unix_sock_ro_perms is 0770."""
     socket = node.socket.with_name(f"{node.socket.name}-ro")
     before = socket.stat()
@@ -162,9 +164,7 @@ def test_a_socket_for_a_group_takes_the_group(image: Image, node: PrivateDaemon,
         socket.chmod(before.st_mode)
 
 
-def test_virtqemuds_socket_is_where_libvirts_client_looks(
-    image: Image, node: PrivateDaemon, tmp_path: Path
-) -> None:
+def test_virtqemud_socket_is_found_by_the_client(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     """The name alone: behind it is libvirtd, which speaks the same."""
     other = node.socket.with_name("virtqemud-sock-ro")
     other.symlink_to(f"{node.socket.name}-ro")
@@ -177,7 +177,7 @@ def test_virtqemuds_socket_is_where_libvirts_client_looks(
         other.unlink()
 
 
-def test_it_serves_tls_and_users_and_asks_itself(image: Image, node: PrivateDaemon, tmp_path: Path) -> None:
+def test_probes_work_with_mutual_tls_and_basic_auth(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
     signed = tmp_path / "signed"
     signed.mkdir()
     certificates(signed)
@@ -201,7 +201,7 @@ def test_it_serves_tls_and_users_and_asks_itself(image: Image, node: PrivateDaem
 
 
 @pytest.mark.parametrize("user", [USER, 1234])
-def test_the_demo_runs_for_whoever(image: Image, node: PrivateDaemon, tmp_path: Path, user: int) -> None:
+def test_demo_runs_as_any_user(image: Image, node: SystemDaemon, tmp_path: Path, user: int) -> None:
     settings = (f"podSecurityContext.runAsUser={user}", "journal.type=emptyDir")
     pod = contained(image, node, tmp_path, "defaults", settings)
     said = pod.execute(

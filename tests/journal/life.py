@@ -6,7 +6,7 @@ from typing import Any, Self
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Listing, Lookup, Observation
 from tests.unit.exporter_model import Clock, Exporter
 from tests.unit.exposition_reader import EVENTS, value
-from tests.unit.seen import HERE, lifecycle
+from tests.unit.factories import HERE, lifecycle
 
 ROOM = 1_000_000
 """In the queue."""
@@ -63,7 +63,7 @@ class Life(Exporter):
 
     def changes(self, change: str, reason: str) -> float | None:
         """Of the inventory."""
-        return value(self.sink, "libvirt_domain_inventory_changes_total", change=change, reason=reason)
+        return value(self.metrics, "libvirt_domain_inventory_changes_total", change=change, reason=reason)
 
     def all_changes(self) -> list[float | None]:
         kinds = ("added", "started"), ("added", "defined"), ("removed", "shutdown"), ("removed", "undefined")
@@ -71,10 +71,12 @@ class Life(Exporter):
 
     def known(self) -> set[str]:
         """Names of the domains whose state is in the journal."""
-        return {domain.name for domain in self.memory().domains}
+        return {domain.name for domain in self.saved_state().domains}
 
     def crashes(self, name: str, connection: str = HERE) -> float | None:
-        return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed", connection=connection)
+        return value(
+            self.metrics, EVENTS, domain=name, event="stopped", reason="crashed", connection=connection
+        )
 
 
 def crashed(name: str) -> Observation:

@@ -20,7 +20,7 @@ from tests.journal.life import Life
 from tests.journal.model import Writer
 from tests.journal.values import AT, batch, messages, transition
 from tests.lab.waiting import until
-from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing
 
 MIB = 1024 * 1024
 DAY = 86_400
@@ -66,7 +66,7 @@ def run_for(life: Life, seconds: int) -> None:
 @pytest.mark.timeout(600)
 def test_memory_is_bounded_while_degraded_for_24_hours(tmp_path: Path) -> None:
     with locked(tmp_path / "journal-0.db"), Life(tmp_path) as life:
-        life.lists(snapshot(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS))))
+        life.lists(listing(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS))))
         tracemalloc.start()
         try:
             run_for(life, 60)
@@ -83,15 +83,15 @@ def test_counters_are_exact_after_recovery(tmp_path: Path) -> None:
     with ExitStack() as lock, Life(tmp_path) as life:
         life.journal.close()
         lock.enter_context(locked(life.path))
-        life.lists(snapshot(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS))))
+        life.lists(listing(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS))))
         life.tick()
         run_for(life, 3600)
         assert life.journal.errors
         lock.close()
         until(lambda: ticked(life).is_open(), 30, "the next attempt")
-        shown = life.figures()
-        assert life.memory().counts == shown.counts
-        assert life.memory().totals == {key: total for key, total in shown.totals.items() if total}
+        shown = life.exported_counts()
+        assert life.saved_state().counts == shown.counts
+        assert life.saved_state().totals == {key: total for key, total in shown.totals.items() if total}
 
 
 def test_full_buffer_drops_the_oldest_and_counts_them(path: Path, caplog: pytest.LogCaptureFixture) -> None:

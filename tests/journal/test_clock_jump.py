@@ -19,8 +19,8 @@ from tests.journal.values import AT, messages
 from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
 from tests.otel.journal_comparison import pending
+from tests.unit.factories import HERE
 from tests.unit.fake_clocks import Clocks
-from tests.unit.seen import HERE
 
 DAY, HOUR = 86_400.0, 3600.0
 JUMPS = "libvirt_lifecycle_exporter_clock_jumps_total"

@@ -12,7 +12,7 @@ from libvirt_lifecycle_exporter.model.messages import DomainFacts, Listing
 from tests.journal.life import Life, crashed
 from tests.journal.values import asides
 from tests.unit.exposition_reader import names, value
-from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing
 
 ONLY_WEB = DomainFilter("web.*")
 WEB, DB = facts("web"), facts("db")
@@ -23,7 +23,7 @@ def of_there(found: DomainFacts) -> DomainFacts:
     return found._replace(uuid=f"there-{found.uuid}")
 
 
-BOTH: tuple[Listing, Listing] = (snapshot(WEB), snapshot(of_there(DB), connection=THERE))
+BOTH: tuple[Listing, Listing] = (listing(WEB), listing(of_there(DB), connection=THERE))
 
 
 def loses_its_file(life: Life) -> None:
@@ -51,20 +51,20 @@ def test_a_connection_that_is_away_for_a_day_keeps_its_counters(
     with Life(tmp_path, connections=(HERE, THERE)) as life:
         life.lists(*BOTH)
         life.feed(crashed("db")._replace(connection=THERE, uuid="there-uuid-db"))
-        before = life.memory().only([THERE])
+        before = life.saved_state().only([THERE])
         life.connections = (HERE,)
-        life.is_killed()
+        life.kill()
         life.lists(BOTH[0])
         suffers(life)
-        assert life.memory().only([THERE]) == before
+        assert life.saved_state().only([THERE]) == before
         life.connections = (HERE, THERE)
-        life.is_killed()
+        life.kill()
         assert life.crashes("db", THERE) == 1
         assert (
-            value(life.sink, "libvirt_domain_incident_open", domain="db", kind="crashed", connection=THERE)
+            value(life.metrics, "libvirt_domain_incident_open", domain="db", kind="crashed", connection=THERE)
             == 1
         )
-        life.lists(BOTH[0], snapshot(of_there(DB), connection=THERE))
+        life.lists(BOTH[0], listing(of_there(DB), connection=THERE))
         assert [told for told in life.inferred() if told[0] == "db"] == [("db", "started", "booted")]
 
 
@@ -75,18 +75,18 @@ def test_a_journal_that_could_not_be_read_at_the_start_keeps_what_is_of_other_co
         life.lists(*BOTH)
         life.feed(crashed("db")._replace(connection=THERE, uuid="there-uuid-db"))
         life.feed(crashed("web"), lifecycle("started", "booted"), crashed("web"))
-        before = life.memory()
+        before = life.saved_state()
         life.connections, life.names = (HERE,), ONLY_WEB
         life.journal.close()
         other = Lock(life.path)
-        life.ends()
-        assert names(life.sink) == set()
+        life.stop()
+        assert names(life.metrics) == set()
         other.close()
         life.feed(crashed("web"))
         life.worker.tick()
         assert life.journal.is_open()
-        assert life.memory().only([THERE]) == before.only([THERE])
-        assert life.memory().counts[HERE, "web", "stopped", "crashed"][0] == 1
-        totals = life.memory().only([HERE]).totals
-        assert totals == {key: total for key, total in life.figures().totals.items() if total}
+        assert life.saved_state().only([THERE]) == before.only([THERE])
+        assert life.saved_state().counts[HERE, "web", "stopped", "crashed"][0] == 1
+        totals = life.saved_state().only([HERE]).totals
+        assert totals == {key: total for key, total in life.exported_counts().totals.items() if total}
         assert totals[HERE, "event", "stopped", "crashed"] == 1

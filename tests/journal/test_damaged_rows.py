@@ -30,8 +30,8 @@ from libvirt_lifecycle_exporter.otel.resource import build_resources
 from libvirt_lifecycle_exporter.otel.responses import ExportResult, ExportStatus
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
 from tests.unit.exposition_reader import EVENTS, value
-from tests.unit.rig import Asked
-from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing
+from tests.unit.worker_harness import RequestRecorder
 
 TEXT, INTEGER, REAL = "TEXT", "INTEGER", "REAL"
 DAMAGE: Final = {
@@ -56,7 +56,7 @@ class Exporter:
             self.message_queue,
             self.sink,
             self.journal,
-            {HERE: Asked()},
+            {HERE: RequestRecorder()},
             names,
             series=SeriesLimit(10_000, 900),
             series_ttl=900,
@@ -76,7 +76,7 @@ class Exporter:
         now = time.time()
         self.feed(
             ConnectionUp(now, HERE),
-            snapshot(facts("web", "shutoff", "crashed"), facts("bad", "shutoff", "crashed")),
+            listing(facts("web", "shutoff", "crashed"), facts("bad", "shutoff", "crashed")),
         )
         for name in ("web", "bad"):
             self.feed(lifecycle("started", "booted", name=name, at=now))

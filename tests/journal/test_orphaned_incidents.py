@@ -10,14 +10,14 @@ import pytest
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Observation
 from tests.journal.life import Life
 from tests.unit.exposition_reader import samples
-from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing, lookup
 
 OPEN = "libvirt_domain_incident_open"
 
 
 def is_open(life: Life) -> list[object]:
     """Return what is still open: in the journal, and on the page."""
-    shown = [labels for (name, labels), is_set in samples(life.sink).items() if name == OPEN and is_set]
+    shown = [labels for (name, labels), is_set in samples(life.metrics).items() if name == OPEN and is_set]
     return [*(one for one in life.incidents() if one[2]), *shown]
 
 
@@ -36,40 +36,40 @@ def test_transient_failing_during_first_listing_is_closed(pairs: Sequence[str], 
         life.feed(*events(*pairs))
         life.later()
         assert is_open(life)
-        life.feed(snapshot())
+        life.feed(listing())
         assert is_open(life) == []
-        life.is_killed()
+        life.kill()
         assert is_open(life) == []
 
 
 def test_incident_of_a_domain_that_is_not_found_is_closed(tmp_path: Path) -> None:
     """An event names a domain that libvirt does not know when it is asked."""
     with Life(tmp_path) as life:
-        life.lists(snapshot())
+        life.lists(listing())
         life.later(10.0)
         life.feed(*events("stopped/crashed"))
         assert is_open(life)
-        life.feed(look("web", None))
+        life.feed(lookup("web", None))
         assert is_open(life) == []
 
 
 def test_incident_of_an_unseen_removal_is_closed(tmp_path: Path) -> None:
     with Life(tmp_path) as life:
-        life.lists(snapshot(facts("web")))
+        life.lists(listing(facts("web")))
         life.feed(*events("stopped/crashed"))
         assert is_open(life)
-        life.lists(snapshot())
+        life.lists(listing())
         assert is_open(life) == []
 
 
 def test_incident_without_a_domain_is_closed_at_restart(tmp_path: Path) -> None:
     """As an earlier version may have left it."""
     with Life(tmp_path) as life:
-        life.lists(snapshot(facts("web")))
+        life.lists(listing(facts("web")))
         life.feed(*events("stopped/crashed"))
         with closing(sqlite3.connect(life.path)) as database, database:
             database.execute("DELETE FROM domains")
-        life.is_killed()
+        life.kill()
         life.tick()
         assert is_open(life) == []
         assert [one[:2] for one in life.incidents()] == [("uuid-web", "crashed")]
@@ -77,11 +77,11 @@ def test_incident_without_a_domain_is_closed_at_restart(tmp_path: Path) -> None:
 
 def test_incident_of_a_removed_domain_is_closed_at_restart(tmp_path: Path) -> None:
     with Life(tmp_path) as life:
-        life.lists(snapshot(facts("web")))
+        life.lists(listing(facts("web")))
         life.feed(*events("stopped/crashed", "undefined/removed"))
         with closing(sqlite3.connect(life.path)) as database, database:
             database.execute("UPDATE incidents SET closed_at = NULL")
-        life.is_killed()
+        life.kill()
         life.tick()
         assert is_open(life) == []
 
@@ -89,7 +89,7 @@ def test_incident_of_a_removed_domain_is_closed_at_restart(tmp_path: Path) -> No
 def test_incident_of_a_domain_that_leaves_while_its_verdict_is_open_joins_it(tmp_path: Path) -> None:
     """The stop that removes a hung domain belongs to the hang, although the verdict comes later."""
     with Life(tmp_path) as life:
-        life.lists(snapshot(facts("web", persistent=False)))
+        life.lists(listing(facts("web", persistent=False)))
         life.feed(*events("suspended/watchdog", "stopped/failed"))
         assert is_open(life)
         life.later()

@@ -13,9 +13,9 @@ import pytest
 from tests.journal.driver import Driver, xml
 from tests.journal.mortal import EVENTS, Mortal, Onlooker
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.pairs import Pair
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 
 SEED = int(os.environ.get("LAB_SEED", "1"))
 RESTARTS = int(os.environ.get("LAB_RESTARTS", "8"))
@@ -29,8 +29,8 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 
 
 @pytest.fixture
-def mortal(own_daemon: Daemon, own_driver_witness: Witness, tmp_path: Path) -> Iterator[Mortal]:
-    del own_driver_witness  # it is there first, and so it has seen all that the exporter counts
+def mortal(own_daemon: Daemon, own_driver_recorder: EventRecorder, tmp_path: Path) -> Iterator[Mortal]:
+    del own_driver_recorder  # it is there first, and so it has seen all that the exporter counts
     with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as mortal:
         yield mortal
 
@@ -41,8 +41,8 @@ def rows(path: Path, source: str) -> Counter[tuple[str, str, str]]:
         return Counter(database.execute(query, (source,)).fetchall())
 
 
-def settle(mortal: Mortal, witness: Witness) -> None:
-    marker = witness.settle()
+def settle(mortal: Mortal, recorder: EventRecorder) -> None:
+    marker = recorder.settle()
     mortal.wait_until(lambda: mortal.lifecycle_counts(marker)["undefined", "removed"], what=marker)
 
 
@@ -50,12 +50,12 @@ def counted(mortal: Mortal, names: list[str]) -> dict[str, Counter[Pair]]:
     return {name: mortal.lifecycle_counts(name) for name in names}
 
 
-def witnessed(witness: Witness, names: list[str]) -> dict[str, Counter[Pair]]:
-    return {name: witness.pairs(name) for name in names}
+def witnessed(recorder: EventRecorder, names: list[str]) -> dict[str, Counter[Pair]]:
+    return {name: recorder.pairs(name) for name in names}
 
 
 def test_nothing_shows_of_the_restarts(
-    driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
+    driver: Driver, own_driver_recorder: EventRecorder, mortal: Mortal, tmp_path: Path
 ) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
     for name in DOMAINS:
@@ -64,15 +64,15 @@ def test_nothing_shows_of_the_restarts(
         for _ in range(RESTARTS):
             for _ in range(dice.randint(1, 20)):
                 driver.cycle(dice.choice(DOMAINS))
-            settle(mortal, own_driver_witness)
+            settle(mortal, own_driver_recorder)
             mortal.kill()
             mortal.again()
-            assert counted(mortal, DOMAINS) == witnessed(own_driver_witness, DOMAINS)
+            assert counted(mortal, DOMAINS) == witnessed(own_driver_recorder, DOMAINS)
         scrapes = onlooker.scrapes
         until(lambda: onlooker.scrapes > scrapes, 10, "one more look")
     assert onlooker.falls == []
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
-    total = sum(own_driver_witness.pairs(name).total() for name in DOMAINS)
+    total = sum(own_driver_recorder.pairs(name).total() for name in DOMAINS)
     print(
         f"\nseed {SEED}: {RESTARTS} kills, {total} transitions, {onlooker.scrapes} scrapes; lost 0, doubled 0"
     )
@@ -104,30 +104,30 @@ UNPROVEN = {("shutdown", "finished")}
 
 
 def test_what_happened_meanwhile_is_counted_once_and_with_the_reason_that_libvirt_gives(
-    driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
+    driver: Driver, own_driver_recorder: EventRecorder, mortal: Mortal, tmp_path: Path
 ) -> None:
     for before, _ in MEANWHILE.values():
         before(driver)
-    settle(mortal, own_driver_witness)
+    settle(mortal, own_driver_recorder)
     mortal.kill()
     for _, act in MEANWHILE.values():
         act(driver)
-    own_driver_witness.settle()
+    own_driver_recorder.settle()
     mortal.again()
     names = list(MEANWHILE)
     proven = {
         name: Counter({pair: n for pair, n in pairs.items() if pair not in UNPROVEN})
-        for name, pairs in witnessed(own_driver_witness, names).items()
+        for name, pairs in witnessed(own_driver_recorder, names).items()
     }
     mortal.wait_until(lambda: counted(mortal, names) == proven, 15, "what happened meanwhile")
-    settle(mortal, own_driver_witness)
+    settle(mortal, own_driver_recorder)
     assert counted(mortal, names) == proven
     reconciled = rows(tmp_path / "journal.sqlite", "reconcile")
     assert set(reconciled.values()) == {1}
     assert not any(name == "nothing" for name, _, _ in reconciled)
     mortal.kill()
     mortal.again()
-    settle(mortal, own_driver_witness)
+    settle(mortal, own_driver_recorder)
     assert counted(mortal, names) == proven, "and not again after the next restart"
 
 
@@ -148,11 +148,11 @@ def test_the_domains_that_were_there_first_were_never_transitions(
 
 
 def test_the_history_is_what_the_page_says_it_is(
-    driver: Driver, own_driver_witness: Witness, mortal: Mortal
+    driver: Driver, own_driver_recorder: EventRecorder, mortal: Mortal
 ) -> None:
     driver.define("one")
     driver.cycle("one")
-    settle(mortal, own_driver_witness)
+    settle(mortal, own_driver_recorder)
     before = mortal.figure(EVENTS)
     mortal.kill()
     mortal.again()

@@ -24,7 +24,7 @@ from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
 from tests.journal.life import Life
 from tests.journal.model import Writer
 from tests.journal.values import asides, counters, history
-from tests.unit.seen import facts, snapshot
+from tests.unit.factories import facts, listing
 
 VERSION_1 = "version-1.sql"
 """Dump of a journal that the first release wrote: a crash with its incident, and a definition."""
@@ -107,7 +107,7 @@ def test_first_listing_after_version_1_adopts_unknown_domains(tmp_path: Path) ->
     write(tmp_path / "journal-0.db", VERSION_1)
     with Life(tmp_path) as life:
         web, db = facts("web-1", uuid=WEB), facts("db", "shutoff", "unknown", uuid=DB)
-        life.lists(snapshot(web, db, facts("elsewhere")))
+        life.lists(listing(web, db, facts("elsewhere")))
         assert life.inferred() == [("web-1", "started", "booted")]
         assert life.known() == {"web-1", "db", "elsewhere"}
 

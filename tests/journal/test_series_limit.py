@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import Observation
 from tests.journal.life import Life
-from tests.unit.exporter_model import FOR_EVER
+from tests.unit.exporter_model import FOREVER
 from tests.unit.exposition_reader import EVENTS, Samples, names, samples, value
-from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing
 
 NAMES = ("vm-c", "vm-a", "vm-d", "vm-b", "vm-e")
 """Not in the order of the alphabet, in which a journal has them."""
@@ -32,7 +32,7 @@ def is_rewritten(life: Life) -> None:
     """It was lost, and is written anew from memory."""
     life.path.unlink()
     life.worker.tick()
-    life.is_killed()
+    life.kill()
 
 
 def is_mended(life: Life) -> None:
@@ -46,8 +46,8 @@ def is_mended(life: Life) -> None:
 
 
 AGAIN: dict[str, Again] = {
-    "killed": Life.is_killed,
-    "stopped": Life.ends,
+    "killed": Life.kill,
+    "stopped": Life.stop,
     "rewritten, killed": is_rewritten,
 }
 
@@ -68,22 +68,22 @@ def crash(name: str) -> tuple[Observation, Observation]:
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
 def test_who_has_series_keeps_them_and_what_was_folded_stays_so(again: Again, life: Life) -> None:
-    life.lists(snapshot(*(facts(name) for name in NAMES)))
+    life.lists(listing(*(facts(name) for name in NAMES)))
     for name in (*NAMES, NAMES[0]):
         life.feed(*crash(name))
-    before = page(life.sink)
-    assert value(life.sink, EVENTS, domain=NAMES[0], event="stopped", reason="crashed") == 2
-    assert value(life.sink, EVENTS, domain="_other", event="stopped", reason="crashed") == 4
-    assert value(life.sink, "libvirt_domain_incidents_total", domain="_other", kind="crashed") == 4
+    before = page(life.metrics)
+    assert value(life.metrics, EVENTS, domain=NAMES[0], event="stopped", reason="crashed") == 2
+    assert value(life.metrics, EVENTS, domain="_other", event="stopped", reason="crashed") == 4
+    assert value(life.metrics, "libvirt_domain_incidents_total", domain="_other", kind="crashed") == 4
     for _ in range(2):
         again(life)
-        assert page(life.sink) == before
+        assert page(life.metrics) == before
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
 def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again: Again, life: Life) -> None:
     """The alert about it asks the counter: a restart makes no room."""
-    found = snapshot(*(facts(name) for name in NAMES))
+    found = listing(*(facts(name) for name in NAMES))
     life.lists(found)
     assert life.series.refused == len(NAMES) - 1
     for _ in range(2):
@@ -99,44 +99,44 @@ def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again:
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
 def test_zeros_stay_where_they_were(again: Again, life: Life) -> None:
     """Nothing has happened yet to the one that has series, but to all that have none."""
-    life.lists(snapshot(*(facts(name) for name in NAMES)))
+    life.lists(listing(*(facts(name) for name in NAMES)))
     for name in NAMES[1:]:
         life.feed(*crash(name))
-    before = page(life.sink)
+    before = page(life.metrics)
     again(life)
-    assert page(life.sink) == before
+    assert page(life.metrics) == before
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
 def test_a_pair_that_found_no_room_stays_apart_from_its_domain(again: Again, tmp_path: Path) -> None:
     with Life(tmp_path, series_limit=TIGHT) as life:
-        life.lists(snapshot(facts("web")))
+        life.lists(listing(facts("web")))
         life.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
-        assert value(life.sink, EVENTS, domain="web", event="suspended", reason="paused") == 1
-        assert value(life.sink, EVENTS, domain="_other", event="resumed", reason="unpaused") == 1
+        assert value(life.metrics, EVENTS, domain="web", event="suspended", reason="paused") == 1
+        assert value(life.metrics, EVENTS, domain="_other", event="resumed", reason="unpaused") == 1
         for _ in range(2):
-            before = page(life.sink)
+            before = page(life.metrics)
             again(life)
-            assert page(life.sink) == before
+            assert page(life.metrics) == before
             life.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
 
 
 def test_one_of_the_folded_that_is_well_again_hides_no_other(life: Life) -> None:
-    life.lists(snapshot(*(facts(name) for name in NAMES)))
+    life.lists(listing(*(facts(name) for name in NAMES)))
     life.feed(lifecycle("stopped", "crashed", name=NAMES[1]), lifecycle("stopped", "crashed", name=NAMES[2]))
     newest = value(
-        life.sink, "libvirt_domain_last_incident_timestamp_seconds", domain="_other", kind="crashed"
+        life.metrics, "libvirt_domain_last_incident_timestamp_seconds", domain="_other", kind="crashed"
     )
     life.feed(lifecycle("started", "booted", name=NAMES[1]))
     shown = {"domain": "_other", "kind": "crashed"}
-    assert value(life.sink, "libvirt_domain_incident_open", **shown) == 1
-    assert value(life.sink, "libvirt_domain_last_incident_timestamp_seconds", **shown) == newest
+    assert value(life.metrics, "libvirt_domain_incident_open", **shown) == 1
+    assert value(life.metrics, "libvirt_domain_last_incident_timestamp_seconds", **shown) == newest
     life.feed(lifecycle("started", "booted", name=NAMES[2]))
-    assert value(life.sink, "libvirt_domain_incident_open", **shown) == 0
+    assert value(life.metrics, "libvirt_domain_incident_open", **shown) == 0
 
 
 def test_who_is_let_in_later_has_series_from_then_on(life: Life) -> None:
-    life.lists(snapshot(facts(NAMES[0]), facts(NAMES[1])))
+    life.lists(listing(facts(NAMES[0]), facts(NAMES[1])))
     life.feed(*crash(NAMES[1]))
     life.feed(
         lifecycle("stopped", "destroyed", name=NAMES[0]), lifecycle("undefined", "removed", name=NAMES[0])
@@ -145,37 +145,37 @@ def test_who_is_let_in_later_has_series_from_then_on(life: Life) -> None:
     life.feed(*crash(NAMES[1]))
     crashed = {"event": "stopped", "reason": "crashed"}
     for _ in range(2):
-        assert value(life.sink, EVENTS, domain=NAMES[1], **crashed) == 1
-        assert value(life.sink, EVENTS, domain="_other", **crashed) == 1
-        assert value(life.sink, EVENTS, domain=NAMES[0], **crashed) is None
-        life.is_killed()
+        assert value(life.metrics, EVENTS, domain=NAMES[1], **crashed) == 1
+        assert value(life.metrics, EVENTS, domain="_other", **crashed) == 1
+        assert value(life.metrics, EVENTS, domain=NAMES[0], **crashed) is None
+        life.kill()
 
 
 def test_what_came_and_went_without_series_leaves_nothing_behind(life: Life) -> None:
-    life.lists(snapshot(facts("first")))
+    life.lists(listing(facts("first")))
     for number in range(20):
         name = f"ci-{number}"
         life.feed(lifecycle("started", "booted", name=name), lifecycle("stopped", "failed", name=name))
         life.later()
     life.later(2e12)
-    assert life.memory().aggregated == frozenset()
-    assert names(life.sink) == {"first", "_other"}
+    assert life.saved_state().aggregated == frozenset()
+    assert names(life.metrics) == {"first", "_other"}
 
 
 def test_what_is_counted_when_its_series_have_just_left_begins_anew(tmp_path: Path) -> None:
     """A verdict may take longer than the series of a domain that is gone."""
     with Life(tmp_path, ttl=0.0) as life:
-        life.lists(snapshot(facts("web", persistent=False)))
+        life.lists(listing(facts("web", persistent=False)))
         life.feed(lifecycle("suspended", "paused"), lifecycle("stopped", "failed"))
         life.later(5.0)
         crashed = (HERE, "web", "stopped", "crashed")
-        assert value(life.sink, EVENTS, domain="web", event="stopped", reason="crashed") == 1
-        assert value(life.sink, EVENTS, domain="web", event="suspended", reason="paused") is None
-        counts = {key: count for key, (count, _) in life.memory().counts.items() if key[2] != "incident"}
+        assert value(life.metrics, EVENTS, domain="web", event="stopped", reason="crashed") == 1
+        assert value(life.metrics, EVENTS, domain="web", event="suspended", reason="paused") is None
+        counts = {key: count for key, (count, _) in life.saved_state().counts.items() if key[2] != "incident"}
         assert counts == {crashed: 1}
         life.later()
-        assert names(life.sink) == set()
-        assert life.memory().counts == {}
+        assert names(life.metrics) == set()
+        assert life.saved_state().counts == {}
 
 
 EVENT = st.sampled_from(
@@ -200,30 +200,30 @@ ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
-    limit=st.integers(0, 4 * ONE), ttl=st.sampled_from((FOR_EVER, 5.0, 0.0)), acts=st.lists(ACT, max_size=40)
+    limit=st.integers(0, 4 * ONE), ttl=st.sampled_from((FOREVER, 5.0, 0.0)), acts=st.lists(ACT, max_size=40)
 )
 def test_whatever_happens_a_restart_shows_nothing(limit: int, ttl: float, acts: list[object]) -> None:
     folder = Path(tempfile.mkdtemp(dir=ROOM))
     try:
         with Life(folder, series_limit=limit, ttl=ttl) as life:
-            life.lists(snapshot(*(facts(name) for name in NAMES[:3])))
+            life.lists(listing(*(facts(name) for name in NAMES[:3])))
             for act in acts:
                 if isinstance(act, tuple):
                     name, (event, reason) = act
                     life.feed(lifecycle(event, reason, name=name))
                     continue
                 life.later()
-                before = page(life.sink)
+                before = page(life.metrics)
                 if act == "later":
                     life.later()
                 elif act == "mended":
                     is_mended(life)
-                    before = page(life.sink)
-                    life.is_killed()
-                    assert page(life.sink) == before
+                    before = page(life.metrics)
+                    life.kill()
+                    assert page(life.metrics) == before
                 else:
                     AGAIN["rewritten, killed" if act == "rewritten" else str(act)](life)
-                    assert page(life.sink) == before
-                assert life.sink.series == sum("domain" in dict(has) for _, has in samples(life.sink))
+                    assert page(life.metrics) == before
+                assert life.metrics.series == sum("domain" in dict(has) for _, has in samples(life.metrics))
     finally:
         shutil.rmtree(folder)

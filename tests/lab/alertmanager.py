@@ -1,4 +1,4 @@
-"""A real Alertmanager, and the pager that it calls."""
+"""A real Alertmanager, and a receiver of its webhook notifications."""
 
 import json
 import shutil
@@ -17,18 +17,18 @@ from tests.lab.service import Service
 
 EXAMPLE = Path(__file__).parents[2] / "alerts/alertmanager.example.yaml"
 RECEIVER = "http://127.0.0.1:9095/"
-"""The pager's address in the example."""
+"""URL of the webhook receiver in the example configuration."""
 PROGRAMS = ("prometheus-alertmanager", "alertmanager")
-"""Debian's name, and everybody else's."""
+"""Name of the program in Debian, and elsewhere."""
 
 
-class Told(NamedTuple):
+class ReceivedAlert(NamedTuple):
     """One alert of one notification."""
 
     at: float
-    """When it arrived; Unix time, seconds."""
+    """When the notification arrived; Unix time in seconds."""
     notification: int
-    """Which one it came with."""
+    """Sequence number of the notification."""
     status: str
     """firing or resolved."""
     labels: dict[str, str]
@@ -41,10 +41,10 @@ class Told(NamedTuple):
 
 
 class Pager:
-    """Writes down what Alertmanager's webhook brings. Started and stopped by `with`."""
+    """Recorder of the notifications that Alertmanager sends to its webhook. A context manager."""
 
     def __init__(self) -> None:
-        self.told: list[Told] = []
+        self.received: list[ReceivedAlert] = []
         pager = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ class Pager:
                 pager.take(json.loads(body))
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Write no log."""
 
         self._notifications = 0
         self._lock = threading.Lock()
@@ -77,8 +77,8 @@ class Pager:
     def take(self, notification: dict[str, Any]) -> None:
         with self._lock:
             self._notifications += 1
-            self.told += [
-                Told(
+            self.received += [
+                ReceivedAlert(
                     time.time(),
                     self._notifications,
                     alert["status"],
@@ -91,7 +91,7 @@ class Pager:
 
 
 class Alertmanager(Service):
-    """`config` is its text. Started and stopped by `with`."""
+    """An Alertmanager process with the configuration text `config`. A context manager."""
 
     def __init__(self, folder: Path, config: str) -> None:
         self.port = free_port()
@@ -108,17 +108,17 @@ class Alertmanager(Service):
 
     @property
     def alerting(self) -> dict[str, Any]:
-        """What Prometheus' configuration says of it."""
+        """The `alerting` section of the configuration of Prometheus."""
         return {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}]}]}
 
     def alerts(self) -> Sequence[dict[str, Any]]:
-        """Those that are active, held back or not."""
+        """Return the active alerts, inhibited or not."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v2/alerts", timeout=10) as answer:
             found: list[dict[str, Any]] = json.load(answer)
             return found
 
     def post(self, alerts: Sequence[dict[str, str]]) -> None:
-        """Raise alerts, each by its labels, as Prometheus does."""
+        """Create alerts with these labels, as Prometheus does."""
         body = json.dumps([{"labels": labels} for labels in alerts]).encode()
         url = f"http://127.0.0.1:{self.port}/api/v2/alerts"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -127,8 +127,8 @@ class Alertmanager(Service):
 
 
 def program() -> str:
-    """Find it. Raises FileNotFoundError."""
+    """Return the name of the installed program. Raises FileNotFoundError."""
     for name in PROGRAMS:
         if shutil.which(name):
             return name
-    raise FileNotFoundError(f"neither {' nor '.join(PROGRAMS)} is here")
+    raise FileNotFoundError(f"Alertmanager not found: install one of {', '.join(PROGRAMS)}")

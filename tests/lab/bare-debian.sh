@@ -1,10 +1,10 @@
 #!/bin/bash
-# bare-debian.sh SUITE FOLDER COMMAND [ARGUMENT...]: runs a command as root on a brand-new Debian in FOLDER/SUITE.
-# It has git, make, python3 and certificates, as a developer's or a CI machine has, and nothing of this project:
-# so it shows whether the project installs what it needs. The network, apt's sources and pip's settings are this
-# machine's. Each run begins with a fresh copy; FOLDER is made when it is missing, and the rest is kept in it.
+# bare-debian.sh SUITE FOLDER COMMAND [ARGUMENT...]: runs a command as root in a new Debian in FOLDER/SUITE.
+# It contains git, make, python3 and certificates, as a developer's or CI machine does, and no part of this project:
+# it shows whether the project installs what it needs. Network, apt sources and pip settings are those of this
+# machine. Each run uses a new copy. FOLDER is created if it is missing, and keeps the base system.
 #   tests/lab/bare-debian.sh bookworm /tmp/bare sh -c 'git clone -q /source main && cd main && make test'
-# BARE_SOURCE (default: this repository) is visible, read-only, as /source. Exit code 3: cannot be had here.
+# BARE_SOURCE (default: this repository) is visible, read-only, as /source. Exit code 3: unavailable on this machine.
 set -eu
 
 INCLUDE=ca-certificates,git,make,python3
@@ -29,7 +29,7 @@ for tool in apt-get debootstrap flock unshare; do
     command -v "$tool" >/dev/null 2>&1 || unavailable "$tool is missing here."
 done
 
-# The mirror that this machine's apt uses for the suite; else the first that it has, which may have it too.
+# The mirror of this machine's apt for the suite; otherwise its first mirror, which may have the suite, too.
 # shellcheck disable=SC2016 # apt's own $(...)
 mirror=$(apt-get indextargets --format '$(SITE) $(COMPONENT) $(RELEASE)' 'Created-By: Packages' |
     awk -v suite="$suite" '$2 == "main" && $3 !~ /-security/ && ($3 == suite || first == "") { first = $1 }
@@ -49,12 +49,12 @@ fi
 flock -u 9
 exec 9>&-
 
-# Brand-new each time: what one run installs, the next has not got.
+# A new copy for each run: packages of one run are not visible to the next.
 machine=$(mktemp -d "$folder/run.XXXXXX")
 trap 'rm -rf --one-file-system "$machine"' EXIT
 cp -a --reflink=auto "$pristine/." "$machine/"
 
-# How this machine reaches its registries: names, certificates, apt's sources, pip's configuration.
+# Access to the registries of this machine: names, certificates, apt sources, pip configuration.
 mkdir -p "$machine/source" "$machine/root/work"
 cp --dereference /etc/resolv.conf /etc/hosts "$machine/etc/"
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
@@ -81,7 +81,7 @@ while IFS= read -r setting; do
 done < <(env)
 
 export BARE_SOURCE=${BARE_SOURCE:-$repository}
-# In namespaces of its own: nothing stays mounted, and no process (a daemon, a guest) outlives the command.
+# In separate namespaces: no mount and no process (daemon, guest) remains after the command.
 # shellcheck disable=SC2016
 unshare --mount --pid --fork --kill-child sh -c '
     set -e

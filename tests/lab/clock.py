@@ -1,4 +1,6 @@
-"""A wall clock of one process that a test steps forth and back, as NTP or an operator does on a real host."""
+"""Wall clock of a process that a test steps forwards and backwards, as NTP or an operator does on a real
+host.
+"""
 
 import struct
 import subprocess
@@ -8,7 +10,7 @@ SOURCE = Path(__file__).with_name("clock_shift.c")
 
 
 class SteppedClock:
-    """Shifts the wall clock of every process that runs with `environment`; monotonic clocks run on."""
+    """Shifts the wall clock of every process that runs with `environment`; monotonic clocks are unchanged."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -22,6 +24,6 @@ class SteppedClock:
         return {"LD_PRELOAD": str(self._library), "CLOCK_SHIFT_FILE": str(self._file)}
 
     def step_to(self, seconds: float) -> None:
-        """Seconds ahead of the true time from now on; negative: behind."""
+        """Set the offset from the true time in seconds; negative if the clock is behind."""
         with self._file.open("r+b", buffering=0) as file:
             file.write(struct.pack("=q", int(seconds * 1e9)))

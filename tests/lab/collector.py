@@ -1,4 +1,4 @@
-"""A real OpenTelemetry Collector: it takes OTLP over HTTP and gRPC and writes down all that it got."""
+"""A real OpenTelemetry Collector that receives OTLP over HTTP and gRPC and writes it to files."""
 
 import base64
 import json
@@ -16,21 +16,25 @@ from tests.lab.exporter import free_port
 from tests.lab.service import Service
 
 SCRIPT = Path(__file__).with_name("collector.sh")
-CANNOT_BE_HAD = 3
+UNAVAILABLE = 3
 
 Attributes = dict[str, Any]
 
 
 @cache
 def build() -> "subprocess.CompletedProcess[str]":
-    """Minutes, and a network, the first time; so it is better called where no time limit runs."""
+    """Build the collector. Takes minutes and the network the first time; call it where no time limit
+    applies.
+    """
     return subprocess.run([SCRIPT], capture_output=True, text=True, check=False)
 
 
 def collector_program() -> str:
-    """Where it cannot be had the test is skipped; with LAB_COMPLETE set (as in CI) nothing may be missing."""
+    """Return the path of the collector. Skips the test if it is unavailable, unless LAB_COMPLETE is set
+    (in CI).
+    """
     done = build()
-    if done.returncode == CANNOT_BE_HAD and not os.environ.get("LAB_COMPLETE"):
+    if done.returncode == UNAVAILABLE and not os.environ.get("LAB_COMPLETE"):
         pytest.skip(done.stderr.strip())
     if done.returncode != 0:
         raise RuntimeError(f"{SCRIPT.name} failed with code {done.returncode}:\n{done.stderr}")
@@ -61,14 +65,14 @@ class Span:
     links: tuple[tuple[str, str, tuple[str, ...]], ...]
     is_error: bool
     text: str = field(repr=False)
-    """All of it, as it was written down."""
+    """The whole span and its resource as JSON."""
 
     @property
     def pairs(self) -> list[str]:
         return [pair(event) for event in self.events]
 
     def linked(self, relation: str) -> list[str]:
-        """Span ids."""
+        """Return the ids of the spans that are linked with this relation."""
         return [span_id for _, span_id, relations in self.links if relation in relations]
 
 
@@ -87,8 +91,8 @@ def pair(event: Event) -> str:
     return f"{event.name.removeprefix('libvirt.domain.')}/{event.attributes['libvirt.domain.event.reason']}"
 
 
-class Configured(Service):
-    """With a configuration of one's own, which has a health check at the port."""
+class CollectorProcess(Service):
+    """A Collector with a given configuration, whose health check listens on the port `health`."""
 
     def __init__(self, folder: Path, configuration: str, health: int) -> None:
         configured = folder / f"collector-{health}.yaml"
@@ -97,8 +101,8 @@ class Configured(Service):
         super().__init__(folder, argv, f"http://127.0.0.1:{health}", folder / f"collector-{health}.log")
 
 
-class Collector(Configured):
-    """One that writes down what it gets."""
+class Collector(CollectorProcess):
+    """A Collector that writes what it receives to files."""
 
     def __init__(self, folder: Path) -> None:
         self.http = free_port()
@@ -117,7 +121,7 @@ class Collector(Configured):
         return f"http://127.0.0.1:{self.grpc}"
 
     def spans(self) -> list[Span]:
-        """In the order of arrival, with what came twice."""
+        """Return all spans in the order of arrival, duplicates included."""
         return [
             _span(span, _attributes(resource["resource"]))
             for resource in _read(self.traces, "resourceSpans")
@@ -126,7 +130,7 @@ class Collector(Configured):
         ]
 
     def records(self) -> list[Log]:
-        """In the order of arrival, with what came twice."""
+        """Return all log records in the order of arrival, duplicates included."""
         return [
             _log(record, _attributes(resource["resource"]))
             for resource in _read(self.logs, "resourceLogs")
@@ -135,7 +139,7 @@ class Collector(Configured):
         ]
 
     def environment(self, *, grpc: bool = False) -> Mapping[str, str]:
-        """What tells an exporter to send to it."""
+        """Return the environment variables of an exporter that exports to this collector."""
         if grpc:
             return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.grpc_url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url}
@@ -167,7 +171,7 @@ def _read(path: Path, what: str) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     for line in path.read_text().splitlines(keepends=True):
-        # The last line may be half written.
+        # The last line may be incomplete.
         if line.endswith("\n"):
             yield from json.loads(line)[what]
 

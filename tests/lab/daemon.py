@@ -1,7 +1,8 @@
-"""A libvirt daemon of the test's own: started, stopped, killed, frozen, and torn down whatever happened.
+"""A libvirt daemon of a test: started, stopped, killed, frozen, and always removed at the end.
 
-What both kinds share is here; session.py and private.py say how each is set up. The folder must have a
-short path (`short_root`): libvirt's and QEMU's sockets live below it, and a socket's path has 107 bytes.
+This module contains what both kinds share; session_daemon.py and system_daemon.py contain their setup. The
+path of the folder must be short (`short_root`): the sockets of libvirt and QEMU are below it, and the path
+of a socket is limited to 107 bytes.
 """
 
 import os
@@ -19,8 +20,8 @@ from typing import Any, Self
 
 import libvirt
 
+from tests.lab.process_tree import ProcessTree
 from tests.lab.programs import HOST, Programs
-from tests.lab.reaper import Reaper
 from tests.lab.waiting import until
 
 STARTS_WITHIN = 30.0
@@ -29,8 +30,11 @@ ENDS_WITHIN = 30.0
 
 @contextmanager
 def short_root() -> Iterator[Path]:
-    """A folder that every user may enter: pytest's tmp_path is long, and closed to the unprivileged user
-    that the session daemon becomes when the tests run as root."""
+    """Create a folder that every user may enter; it is removed at the end.
+
+    The path of pytest's tmp_path is too long, and closed to the unprivileged user that the session daemon
+    becomes if the tests run as root.
+    """
     root = Path(tempfile.mkdtemp(prefix="lle-"))
     root.chmod(0o755)
     try:
@@ -40,12 +44,14 @@ def short_root() -> Iterator[Path]:
 
 
 def search_path() -> str:
-    """Daemons live in sbin, where an ordinary user's PATH does not look."""
+    """Return PATH with the sbin directories, which contain the daemons but are not in the PATH of ordinary
+    users.
+    """
     return os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 
 def host_uuid() -> str:
-    """A configuration line: two daemons on one machine would else be one host, which refuses migration."""
+    """Return a configuration line with a random host UUID. libvirt refuses migrations within one host."""
     return f'host_uuid = "{uuid.uuid4()}"\n'
 
 
@@ -59,10 +65,12 @@ def accepts(path: Path) -> bool:
 
 
 class Daemon(ABC):
-    """One daemon under one sub-reaper; the reaper outlives restarts, so that guests stay in the house."""
+    """A daemon in a process tree of its own. The tree is kept across restarts, so that the guests stay in
+    it.
+    """
 
     needs = ""
-    """What it cannot do without, for the message when it did not start."""
+    """Requirements, for the message if the daemon does not start."""
 
     def __init__(self, root: Path, programs: Programs = HOST) -> None:
         self.root = root
@@ -70,7 +78,7 @@ class Daemon(ABC):
         self.pid = 0
         self.log = root / "daemon.log"
         self.output = root / "output.log"
-        self.reaper = Reaper()
+        self.processes = ProcessTree()
 
     @property
     @abstractmethod
@@ -83,11 +91,13 @@ class Daemon(ABC):
     @property
     @abstractmethod
     def pid_files(self) -> Path:
-        """The folder where libvirt notes the pid of each emulator."""
+        """The folder in which libvirt writes the pid of each emulator."""
 
     @property
     def test_uri(self) -> str:
-        """The test driver inside this daemon: real RPC, no QEMU. Only libvirtd has it, virtqemud has not."""
+        """URI of the test driver inside this daemon: real RPC, no QEMU. Only libvirtd has it, virtqemud
+        does not.
+        """
         return f"test+unix:///default?socket={self.socket}"
 
     @abstractmethod
@@ -110,10 +120,10 @@ class Daemon(ABC):
         self.close()
 
     def start(self) -> None:
-        """Returns when the daemon answers."""
-        self.socket.unlink(missing_ok=True)  # the one a killed daemon leaves behind
+        """Start the daemon and wait until it accepts connections."""
+        self.socket.unlink(missing_ok=True)  # left by a killed daemon
         argv = [*self.programs.prefix, *self.argv()]
-        self.pid = self.reaper.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
+        self.pid = self.processes.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
         self.wait_listening()
         self.connect().close()
 
@@ -131,7 +141,7 @@ class Daemon(ABC):
         self.start()
 
     def lose_power(self) -> None:
-        """The daemon and all its emulators end at once, and what they kept in /run is gone."""
+        """End the daemon and all its emulators at once, and remove their files in /run."""
         self.kill()
         for pid in self._emulators():
             with suppress(ProcessLookupError):
@@ -147,18 +157,18 @@ class Daemon(ABC):
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """The daemon, frozen or not, its guests, and whatever else came from it."""
-        self.reaper.close()
+        """End the daemon, frozen or not, its guests and all their descendants."""
+        self.processes.close()
 
     def connect(self) -> Any:
-        """A connection for the test's own acts. The caller closes it."""
+        """Open a connection for the test. The caller closes it."""
         return libvirt.open(self.uri)
 
     def emulator_pid(self, domain: str) -> int:
         return int((self.pid_files / f"{domain}.pid").read_text())
 
     def _emulators(self) -> list[int]:
-        """Those without a pid file yet, too."""
+        """Return the pids of the emulators, those without a pid file included."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -169,13 +179,13 @@ class Daemon(ABC):
 
     def _end(self, how: signal.Signals) -> None:
         os.kill(self.pid, how)
-        self.reaper.wait(self.pid, ENDS_WITHIN)
+        self.processes.wait(self.pid, ENDS_WITHIN)
 
     def _listens(self) -> bool:
-        if self.reaper.exited(self.pid):
-            raise RuntimeError(f"{self.programs.daemon} did not start{self.needs}:\n{self._last_words()}")
+        if self.processes.exited(self.pid):
+            raise RuntimeError(f"{self.programs.daemon} did not start{self.needs}:\n{self._last_log_lines()}")
         return accepts(self.socket)
 
-    def _last_words(self) -> str:
+    def _last_log_lines(self) -> str:
         logs = [log.read_text(errors="replace") for log in (self.output, self.log) if log.exists()]
         return "\n".join("".join(logs).splitlines()[-20:])

@@ -1,4 +1,4 @@
-"""Domain descriptions: built as trees, so that any string may be a name, a title or a path."""
+"""Domain descriptions, built as XML trees: any string may be a name, a title or a path."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ class Disk:
     error_policy: str | None = None
     protocol: str = "file"
     slice_size: int | None = None
-    """The image may use no more than so many bytes of its file: a full file system, without one."""
+    """Limit of the image in its file, in bytes. Simulates a full file system."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """The options of a machine; what is None or empty is left to libvirt."""
+    """Options of a machine; libvirt chooses what is None or empty."""
 
     memory_mib: int = 8
     on_poweroff: str | None = None
@@ -33,14 +33,14 @@ class Hardware:
     second_disk: Disk | None = None
     channel: Path | None = None
     channel_mode: str = "bind"
-    """bind: the emulator listens on the socket; connect: somebody else does."""
+    """bind: the emulator listens on the socket; connect: another process does."""
     overrides: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(alias of a device, property) -> what it is to be instead."""
+    """(alias of a device, property) -> value."""
     uuid: str | None = None
     title: str | None = None
     description: str | None = None
     metadata: str | None = None
-    """XML, one element of a namespace of its own."""
+    """XML: one element with its own namespace."""
     commandline: Sequence[str] = ()
 
 

@@ -1,4 +1,4 @@
-"""The exporter as an operator runs it: a process of its own, known only through its flags and its pages."""
+"""The exporter as a separate process that tests access only through its flags and its HTTP endpoints."""
 
 import itertools
 import os
@@ -12,20 +12,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.lab.journal import JournalFile
+from tests.lab.journal_reader import JournalReader
 from tests.lab.page import Page
-from tests.lab.reaper import Reaper
+from tests.lab.process_tree import ProcessTree
 
 READY_WITHIN = 30.0
 STOPS_WITHIN = 5.0
 
 
 _PORTS = itertools.cycle(random.SystemRandom().sample(range(12_000, 32_000), 20_000))
-"""Below those that the kernel gives to whoever connects: nobody gets it by chance before it is used."""
+"""Below the ports that the kernel assigns to clients, so that no client takes one before it is used."""
 
 
 def free_port() -> int:
-    """One that nobody listens on; in this process the same only after all others."""
+    """Return a port without a listener. Within this process a port repeats only after all others."""
     return next(port for port in _PORTS if _is_free(port))
 
 
@@ -37,8 +37,11 @@ def _is_free(port: int) -> bool:
 
 
 class Exporter(Page):
-    """`folder` is its working directory and keeps its log. `with` starts it and waits until it is ready, or
-    with ready=False, for a libvirt that is not there yet, until it serves."""
+    """An exporter process. A context manager that starts it and waits until it is ready.
+
+    `folder` is its working directory and contains its log. With ready=False it waits only until the exporter
+    serves HTTP, for a libvirt that is not running yet.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Exporter(Page):
         self.log = folder / f"exporter-{self.port}.log"
         self.pid = 0
         flags = [word for uri in uris for word in ("--libvirt.uri", uri)]
-        self.journal = JournalFile(folder / f"journal-{self.port}.sqlite")
+        self.journal = JournalReader(folder / f"journal-{self.port}.sqlite")
         self._argv = [
             *(sys.executable, "-m", "libvirt_lifecycle_exporter", *flags),
             *("--journal.path", str(self.journal.path)),
@@ -63,14 +66,14 @@ class Exporter(Page):
         ]
         self._ready = ready
         self._environment = {**os.environ, **(environment or {})}
-        self._reaper = Reaper()
+        self._processes = ProcessTree()
 
     def __enter__(self) -> Self:
         try:
             self.start()
             self.wait_ready() if self._ready else self.wait_serving()
         except BaseException:
-            self._reaper.close()
+            self._processes.close()
             raise
         return self
 
@@ -80,22 +83,22 @@ class Exporter(Page):
         try:
             status = self.stop()
         finally:
-            self._reaper.close()
+            self._processes.close()
         if error is None and status != 0:
             raise RuntimeError(f"the exporter ended with {status}:\n{self.log_text()}")
 
     def start(self) -> None:
-        self.pid = self._reaper.spawn(self._argv, env=self._environment, log=self.log, cwd=self.folder)
+        self.pid = self._processes.spawn(self._argv, env=self._environment, log=self.log, cwd=self.folder)
 
     def stop(self) -> int:
-        """By SIGTERM, as service managers do; the exit status."""
-        if not self._reaper.exited(self.pid):
+        """Send SIGTERM as service managers do; return the exit status."""
+        if not self._processes.exited(self.pid):
             os.kill(self.pid, signal.SIGTERM)
-        return self._reaper.wait(self.pid, STOPS_WITHIN)
+        return self._processes.wait(self.pid, STOPS_WITHIN)
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        self._reaper.wait(self.pid, STOPS_WITHIN)
+        self._processes.wait(self.pid, STOPS_WITHIN)
 
     def again(self) -> None:
         self.start()
@@ -105,14 +108,14 @@ class Exporter(Page):
         self.wait_until(lambda: self.status("/-/ready") == 200, READY_WITHIN, "the exporter to be ready")
 
     def wait_serving(self) -> None:
-        """Up, ready or not: a libvirt that is down must not keep the page down."""
+        """Wait until it serves HTTP, ready or not: it serves the page although libvirt is down."""
         self.wait_until(lambda: self.status("/-/healthy") == 200, READY_WITHIN, "the exporter to serve")
 
     def wait_until(
         self, told: Callable[[], object], timeout: float = READY_WITHIN, what: str = "the exporter"
     ) -> None:
         def told_and_alive() -> object:
-            if self._reaper.exited(self.pid):
+            if self._processes.exited(self.pid):
                 raise RuntimeError(f"the exporter has ended:\n{self.log_text()}")
             return told()
 

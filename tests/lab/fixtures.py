@@ -1,4 +1,4 @@
-"""The lab as pytest fixtures. The shared ones are for tests which leave the daemon as they found it."""
+"""pytest fixtures of the lab. Tests that use a shared (session) fixture leave the daemon as they found it."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ import libvirt
 import pytest
 
 from tests.lab.daemon import Daemon, short_root
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import Guests
 from tests.lab.hosts import Host, Hosts
-from tests.lab.newer import newer_libvirt_or_skip, newer_programs
-from tests.lab.private import PrivateDaemon
+from tests.lab.newer_libvirt import newer_libvirt_or_skip, newer_programs
 from tests.lab.programs import HOST, Programs
-from tests.lab.session import SessionDaemon
-from tests.lab.witness import Witness
+from tests.lab.session_daemon import SessionDaemon
+from tests.lab.system_daemon import SystemDaemon
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +25,7 @@ def _libvirt_raises_and_does_not_print() -> None:
 
 @pytest.fixture(scope="session")
 def programs() -> Programs:
-    """Which libvirt the lab's daemons are: the machine's own, or with LAB_LIBVIRT=newer another."""
+    """The libvirt of the daemons: the installed one, or a newer one with LAB_LIBVIRT=newer."""
     if os.environ.get("LAB_LIBVIRT") != "newer":
         return HOST
     newer_libvirt_or_skip()
@@ -50,60 +50,64 @@ def session_daemon(lab_root: Path, programs: Programs) -> Iterator[Daemon]:
 
 
 @pytest.fixture(scope="session")
-def witness(session_daemon: Daemon) -> Iterator[Witness]:
-    with Witness(session_daemon.uri) as witness:
-        yield witness
+def recorder(session_daemon: Daemon) -> Iterator[EventRecorder]:
+    with EventRecorder(session_daemon.uri) as recorder:
+        yield recorder
 
 
 @pytest.fixture(scope="session")
-def exporter(session_daemon: Daemon, witness: Witness, lab_root: Path) -> Iterator[Exporter]:
-    del witness  # it is there first, and so it has seen all that the exporter counts
+def exporter(session_daemon: Daemon, recorder: EventRecorder, lab_root: Path) -> Iterator[Exporter]:
+    del recorder  # starts first, and so it has recorded all that the exporter counts
     with Exporter(lab_root, [session_daemon.uri]) as exporter:
         yield exporter
 
 
 @pytest.fixture(scope="session")
-def driver_witness(session_daemon: Daemon) -> Iterator[Witness]:
-    """Of the test driver in the daemon."""
-    with Witness(session_daemon.test_uri) as witness:
-        yield witness
+def driver_recorder(session_daemon: Daemon) -> Iterator[EventRecorder]:
+    """Recorder of the test driver in the daemon."""
+    with EventRecorder(session_daemon.test_uri) as recorder:
+        yield recorder
 
 
 @pytest.fixture(scope="session")
-def driver_exporter(session_daemon: Daemon, driver_witness: Witness, lab_root: Path) -> Iterator[Exporter]:
-    del driver_witness  # as above
+def driver_exporter(
+    session_daemon: Daemon, driver_recorder: EventRecorder, lab_root: Path
+) -> Iterator[Exporter]:
+    del driver_recorder  # as above
     with Exporter(lab_root, [session_daemon.test_uri]) as exporter:
         yield exporter
 
 
 @pytest.fixture
 def own_daemon(programs: Programs) -> Iterator[Daemon]:
-    """One that the test may stop, kill and freeze."""
+    """A daemon that the test may stop, kill and freeze."""
     with short_root() as root, SessionDaemon(root / "own", programs) as daemon:
         yield daemon
 
 
 @pytest.fixture
-def own_witness(own_daemon: Daemon) -> Iterator[Witness]:
-    with Witness(own_daemon.uri) as witness:
-        yield witness
+def own_recorder(own_daemon: Daemon) -> Iterator[EventRecorder]:
+    with EventRecorder(own_daemon.uri) as recorder:
+        yield recorder
 
 
 @pytest.fixture
-def own_driver_witness(own_daemon: Daemon) -> Iterator[Witness]:
-    with Witness(own_daemon.test_uri) as witness:
-        yield witness
+def own_driver_recorder(own_daemon: Daemon) -> Iterator[EventRecorder]:
+    with EventRecorder(own_daemon.test_uri) as recorder:
+        yield recorder
 
 
 @pytest.fixture(scope="session")
 def hosts(lab_root: Path, programs: Programs) -> Iterator[Hosts]:
-    """Two libvirts that migrate, privileged ones for root, each with a witness; one exporter on both."""
-    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    """Two libvirts that migrate to each other (privileged ones for root), their recorders, and one
+    exporter.
+    """
+    kind = SystemDaemon if os.getuid() == 0 else SessionDaemon
     with (
         kind(lab_root / "here", programs, hostname="here") as here,
         kind(lab_root / "there", programs, hostname="there") as there,
-        Witness(here.uri) as seen_here,
-        Witness(there.uri) as seen_there,
+        EventRecorder(here.uri) as seen_here,
+        EventRecorder(there.uri) as seen_there,
         Exporter(lab_root, [f"here={here.uri}", f"there={there.uri}"]) as exporter,
     ):
         yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)

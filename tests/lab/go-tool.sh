@@ -1,7 +1,7 @@
 #!/bin/sh
-# go-tool.sh NAME: a pinned Go program for the tests; prints its path. Built once, kept in the cache.
-# It is built as the dependency of a module made here, since `go install` refuses modules that exclude something and
-# asks for the list of all versions. Exit code 3: cannot be had here, and one sentence on stderr says why.
+# go-tool.sh NAME: builds a pinned Go program for the tests, once, in the cache; prints its path.
+# The program is built as a dependency of a temporary module, because `go install` refuses modules with exclude
+# directives and requests the list of all versions. Exit code 3: unavailable; stderr has the reason in one sentence.
 set -eu
 
 OLDEST_GO=25 # 1.25
@@ -12,7 +12,7 @@ prometheus | promtool) module=github.com/prometheus/prometheus version=v0.309.1 
 pint) module=github.com/cloudflare/pint version=v0.80.0 package=cmd/pint ;;
 helm) module=helm.sh/helm/v3 version=v3.22.0 package=cmd/helm ;;
 kubeconform) module=github.com/yannh/kubeconform version=v0.8.0 package=cmd/kubeconform ;;
-# Not every checksum database has it.
+# Not in every checksum database.
 helm-unittest) module=github.com/helm-unittest/helm-unittest version=v1.0.1 package=cmd/helm-unittest unlisted=$module ;;
 actionlint) module=github.com/rhysd/actionlint version=v1.7.12 package=cmd/actionlint ;;
 *)
@@ -39,7 +39,7 @@ if [ ! -x "$tool" ]; then
     mkdir -p "$folder"
     exec 9>"$folder/lock"
     flock 9
-    if [ ! -x "$tool" ]; then # nor was it built by whoever held the lock
+    if [ ! -x "$tool" ]; then # nor built by the process that held the lock
         : >"$log"
         go=$("$lab/golang.sh" "$OLDEST_GO" "$folder") || exit 3
         make=$folder/$name.make

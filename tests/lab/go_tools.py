@@ -1,4 +1,6 @@
-"""Pinned Go programs for the tests, built once by go-tool.sh: minutes, and a network, the first time."""
+"""Pinned Go programs for the tests, built once by go-tool.sh. The first time takes minutes and the
+network.
+"""
 
 import os
 import subprocess
@@ -8,19 +10,21 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("go-tool.sh")
-CANNOT_BE_HAD = 3
+UNAVAILABLE = 3
 
 
 @cache
 def build(name: str) -> "subprocess.CompletedProcess[str]":
-    """So it is better called where no time limit runs."""
+    """Build the program; call it where no time limit applies."""
     return subprocess.run([SCRIPT, name], capture_output=True, text=True, check=False)
 
 
 def go_tool(name: str) -> str:
-    """Where it cannot be had the test is skipped; with LAB_COMPLETE set (as in CI) nothing may be missing."""
+    """Return the path of the program. Skips the test if it is unavailable, unless LAB_COMPLETE is set (in
+    CI).
+    """
     done = build(name)
-    if done.returncode == CANNOT_BE_HAD and not os.environ.get("LAB_COMPLETE"):
+    if done.returncode == UNAVAILABLE and not os.environ.get("LAB_COMPLETE"):
         pytest.skip(done.stderr.strip())
     if done.returncode != 0:
         raise RuntimeError(f"{SCRIPT.name} {name} failed with code {done.returncode}:\n{done.stderr}")

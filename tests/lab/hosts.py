@@ -1,18 +1,18 @@
-"""Two libvirts that know each other, and the exporter that watches both under their own names."""
+"""Two libvirts that migrate to each other, and the exporter that is connected to both."""
 
 from dataclasses import dataclass
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
-from tests.lab.witness import Witness
 
 
 @dataclass(frozen=True)
 class Host:
     name: str
-    """Also the `connection` label that the exporter gives it."""
+    """Also the `connection` label of the exporter."""
     daemon: Daemon
-    witness: Witness
+    recorder: EventRecorder
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 #!/bin/bash
-# image.sh FOLDER: builds the Dockerfile with buildah on a Debian that debootstrap makes (BASE, so no registry is asked),
-# and prints the folder with the image's files. FOLDER keeps the base for the next time. Images and containers lie in
-# FOLDER, too; nothing of the machine's own is touched. FOLDER/image.json tells what the image says of itself.
+# image.sh FOLDER: builds the Dockerfile with buildah on a Debian of debootstrap (BASE: no registry is needed), and
+# prints the folder with the image's files. FOLDER contains base, images and containers; the base is kept for the next
+# build, and the rest of the machine is not changed. FOLDER/image.json is the configuration of the image.
 #   tests/lab/image.sh /tmp/image
-# `--unmount /tmp/image` takes those files away again, `--remove /tmp/image` all.
-# Exit code 3: cannot be had here, and one sentence on stderr says why.
+# `--unmount /tmp/image` unmounts these files, `--remove /tmp/image` removes all.
+# Exit code 3: unavailable on this machine; stderr has the reason in one sentence.
 set -eu
 
 SUITE=trixie
-# What Debian's own slim images leave out.
+# Not part of Debian's slim images.
 SLIM='doc info linda lintian/overrides locale man'
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 PATH=$PATH:/usr/sbin
@@ -27,7 +27,7 @@ case ${1:-} in --unmount | --remove) task=${1#--} && shift ;; esac
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 log=$folder/log
-# chroot: no container runtime, no network and no namespaces of its own are needed for building.
+# chroot: the build needs no container runtime, no network and no namespaces.
 export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker CONTAINERS_STORAGE_CONF=$folder/storage.conf
 b() { buildah --root "$folder/store" --runroot "$folder/run" "$@"; }
 
@@ -49,7 +49,7 @@ flock 9
 : >"$log"
 quietly() { "$@" >>"$log" 2>&1 || unavailable "it cannot be built: $(grep -v '^$' "$log" | tail -n 1 | cut -c1-300); all is in $log"; }
 
-# Where overlays cannot be mounted, copies will do.
+# Copies, if overlays cannot be mounted.
 printf '[storage]\ndriver = "overlay"\nrunroot = "%s/run"\ngraphroot = "%s/store"\n' "$folder" "$folder" >"$folder/storage.conf"
 if ! b info >/dev/null 2>&1; then
     rm -rf "$folder/store" "$folder/run"
@@ -76,7 +76,7 @@ if ! b inspect --type image lab/debian >/dev/null 2>&1; then
     rm "$folder/debian.tar"
 fi
 
-# How this machine reaches its registries: names, certificates, pip's settings; only while it is built.
+# Access to the registries of this machine (names, certificates, pip settings), only during the build.
 volumes=(--volume /etc/resolv.conf:/etc/resolv.conf:ro)
 settings='[global]\n'
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# lock.sh UV: writes requirements-hashed.txt, what a service needs, and requirements-hashed-grpc.txt, what the extra adds:
-# the versions of constraints.txt, with the hash of every file that the registry has of them, and no registry's address.
+# lock.sh UV: writes requirements-hashed.txt (dependencies of a service) and requirements-hashed-grpc.txt (those that
+# the extra adds): the versions of constraints.txt with the hashes of all their files, without a registry address.
 set -eu
 cd "$(dirname "$0")/../.."
 list() {
@@ -15,7 +15,7 @@ extra=$(list "$1" grpc)
 } >requirements-hashed.txt
 {
     echo "# What the extra grpc needs beside requirements-hashed.txt. Made by: make lock"
-    # Entries begin at the margin, their hashes are indented; those that are needed anyway have been printed.
+    # Entries begin in the first column, their hashes are indented; entries of the first file are left out.
     { printf '%s\n' "$needed"; echo; printf '%s\n' "$extra"; } | awk '
         !NF { again = 1; next }
         /^[^ ]/ { new = again && !($1 in seen); if (!again) seen[$1] }

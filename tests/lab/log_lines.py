@@ -1,4 +1,4 @@
-"""Recorder of the exporter's log lines, as logfmt."""
+"""Count log lines of the exporter in logfmt."""
 
 import pytest
 
@@ -6,6 +6,6 @@ from libvirt_lifecycle_exporter.runtime.log_format import Logfmt
 
 
 def count_lines(caplog: pytest.LogCaptureFixture, text: str) -> int:
-    """Number of log lines that contain a text, in the message or in a field."""
+    """Return the number of log lines that contain a text, in the message or in a field."""
     formatter = Logfmt()
     return sum(text in formatter.format(record) for record in caplog.records)

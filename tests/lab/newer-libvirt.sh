@@ -1,13 +1,12 @@
 #!/bin/sh
 # newer-libvirt.sh: a second, newer libvirt and QEMU (Debian 13's) in a folder, for the tests; prints the folder.
-# Nothing of the machine is changed: apt downloads with state of its own, the packages are only unpacked. No
-# package is configured, since the daemons need none of what installing does; that makes it a matter of seconds.
-# Exit code 3: cannot be had here, and one sentence on stderr says why.
+# The machine is not changed: apt has its own state, and the packages are unpacked but not configured, which the
+# daemons do not need. Takes seconds. Exit code 3: unavailable on this machine; stderr has the reason in one sentence.
 set -eu
 
 SUITE=trixie
 PACKAGES="libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils"
-TOOLS="base-files libc-bin coreutils dash hostname mount util-linux" # what the lab's own set-up calls inside
+TOOLS="base-files libc-bin coreutils dash hostname mount util-linux" # used by the lab inside the folder
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/libvirt-lifecycle-exporter/debian13"
@@ -18,7 +17,7 @@ unavailable() {
     exit 3
 }
 
-# Another recipe makes another folder: the stamp is this script's own checksum.
+# The stamp is the checksum of this script: a changed script builds another folder.
 recipe=$(cksum <"$0")
 is_complete() { [ "$(cat "$stamp" 2>/dev/null)" = "$recipe" ]; }
 
@@ -36,16 +35,16 @@ done
 mkdir -p "$folder.apt/lists/partial" "$folder.apt/cache/archives/partial"
 exec 9>"$folder.apt/lock"
 flock 9
-if is_complete; then # by whoever held the lock
+if is_complete; then # by the process that held the lock
     echo "$folder"
     exit 0
 fi
 
 log="$folder.apt/log"
 config="$folder.apt/apt.conf"
-: >"$folder.apt/status" # nothing is installed: so every dependency is downloaded
-# Read twice, since only what is read after the machine's own configuration (which has the proxy and the
-# like) can take back its hooks; they tidy up the machine's apt, which we leave alone.
+: >"$folder.apt/status" # no package is installed: every dependency is downloaded
+# Read twice: only a file that is read after the machine's configuration (proxy and so on) can remove its hooks,
+# which would clean up the apt of the machine.
 cat >"$config" <<END
 Dir::Etc::main "$config";
 Dir::Etc::sourcelist "$folder.apt/sources.list";
@@ -60,10 +59,10 @@ Acquire::Languages "none";
 #clear APT::Update;
 END
 private() { APT_CONFIG="$config" "$@" >"$log" 2>&1; }
-# The first thing that went wrong; what follows is consequences.
+# The first error; later ones are its consequences.
 why() { grep '^[EW]:' "$log" | head -n 1 | cut -c4-; }
 
-# The mirrors that this machine's apt uses, in its order; which of them has the suite is found out by asking.
+# The mirrors of this machine's apt, in its order; each is tried until one has the suite.
 # shellcheck disable=SC2016 # apt's own $(...)
 mirrors=$(apt-get indextargets --format '$(SITE) $(COMPONENT) $(RELEASE)' 'Created-By: Packages' |
     awk '$2 == "main" && $3 !~ /-security/ && !seen[$1]++ { print $1 }')
@@ -80,7 +79,7 @@ done
 # shellcheck disable=SC2086
 private apt-get install --yes --download-only $TOOLS $PACKAGES ||
     unavailable "Debian's $SUITE cannot be downloaded: $(why)"
-# Of the development package only the description of the API is wanted, not the libraries it depends on.
+# Only the API description of the development package is needed, not its dependencies.
 (cd "$folder.apt/cache" && private apt-get download libvirt-dev) ||
     unavailable "Debian's $SUITE cannot be downloaded: $(why)"
 
@@ -92,15 +91,15 @@ unpack() {
     shift
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --directory "$building" --keep-directory-symlink "$@"
 }
-# base-files first, whose symbolic links say where all others' files go.
-# The smaller emulators are left out: libvirt would start each of them to ask what it can do.
+# base-files first: its symbolic links determine where the other files go.
+# Without the smaller emulators: libvirt would start each of them to probe its capabilities.
 for deb in "$folder.apt"/cache/archives/base-files_*.deb "$folder.apt"/cache/archives/*.deb; do
     unpack "$deb" --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \
         --exclude='./usr/bin/qemu-system-i386' --exclude='./usr/bin/qemu-system-x86_64-microvm'
 done
 unpack "$folder.apt"/cache/libvirt-dev_*.deb ./usr/share/libvirt/api
 
-# Of what maintainer scripts leave behind, names are all that the daemons look for; newer.py lends the machine's.
+# Of the files of maintainer scripts the daemons need only those for names; newer_libvirt.py binds those of the machine.
 cp "$building/usr/share/libc-bin/nsswitch.conf" "$building/etc/nsswitch.conf"
 touch "$building/etc/passwd" "$building/etc/group" "$building/etc/hosts"
 

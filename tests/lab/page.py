@@ -1,4 +1,4 @@
-"""What an exporter shows on its port, wherever it runs."""
+"""HTTP client of an exporter, wherever the exporter runs."""
 
 import urllib.error
 import urllib.request
@@ -16,15 +16,15 @@ EVENTS = "libvirt_domain_lifecycle_events_total"
 
 
 class Page:
-    """Reads 127.0.0.1:`port`."""
+    """Client of the exporter on 127.0.0.1:`port`."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers (names in lower case), body; header names are given with _ for -.
+        """Return status, headers (names in lower case) and body. Keywords are request headers, with _ for -.
 
-        OSError if nobody answers, or dies while it does.
+        Raises OSError if there is no complete answer.
         """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=named)
@@ -35,10 +35,10 @@ class Page:
             with refused:
                 return refused.code, {k.lower(): v for k, v in refused.headers.items()}, refused.read()
         except HTTPException as broken:
-            raise ConnectionError(f"the answer is not whole: {broken}") from broken
+            raise ConnectionError(f"incomplete answer: {broken}") from broken
 
     def status(self, path: str) -> int:
-        """The HTTP status; 0 when nobody answers."""
+        """Return the HTTP status; 0 if there is no answer."""
         try:
             return self.get(path)[0]
         except OSError:
@@ -51,7 +51,7 @@ class Page:
         return {family.name: family for family in text_string_to_metric_families(self.text())}
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Of the one sample that has these labels among its own; None when there is none."""
+        """Return the value of the only sample that has these labels; None if there is none."""
         values = [
             sample.value
             for family in self.metrics().values()
@@ -63,7 +63,7 @@ class Page:
         return values[0] if values else None
 
     def lifecycle_counts(self, domain: str, connection: str | None = None) -> Counter[Pair]:
-        """Pairs counted for this domain; those that are shown as zero are left out."""
+        """Return the counted pairs of this domain, without zeros."""
         counts: Counter[Pair] = Counter()
         family = self.metrics().get(EVENTS.removesuffix("_total"))
         for sample in family.samples if family else ():

@@ -1,4 +1,4 @@
-"""The words of a libvirt event: (event, reason), from the constants of the libvirt module alone."""
+"""Pairs (event, reason) of libvirt's events, derived only from the constants of the libvirt module."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ import libvirt
 Pair = tuple[str, str]
 
 REBOOT_BURST = 0.5
-"""One reset of the guest sends REBOOT two or three times within milliseconds."""
+"""Seconds. One reset of a guest sends two or three REBOOT events within milliseconds."""
 
 
 def words(prefix: str) -> dict[int, str]:
@@ -36,7 +36,7 @@ def word(table: Mapping[int, str], number: int) -> str:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the witness. `time` is CLOCK_MONOTONIC, which all processes of a machine share."""
+    """One line of the event recorder. `time`: CLOCK_MONOTONIC, which all processes of a machine share."""
 
     time: float
     kind: str
@@ -51,7 +51,7 @@ class Event:
 
     @property
     def pair(self) -> Pair | None:
-        """None for what is no transition: a block job, a changed title, ..."""
+        """None if the event is no transition, e.g. a block job or a changed title."""
         match self.kind, self.arguments:
             case "lifecycle", (int(event), int(detail)):
                 return word(EVENTS, event), word(REASONS.get(event, {}), detail)
@@ -66,7 +66,7 @@ class Event:
         return None
 
     def matches(self, event: str, detail: str | None) -> bool:
-        """By the words of the pair, or by the name of the event id for what has none."""
+        """Compare with a pair, or with the name of the event id if the event has no pair."""
         words = self.pair or (self.kind, None)
         return words[0] == event and detail in (None, words[1])
 

@@ -1,15 +1,18 @@
-"""Which libvirt and QEMU a lab runs: the host's own, or those of a chroot, monolithic or modular."""
+"""The libvirt and QEMU of a daemon: the installed ones, or those of a chroot; monolithic or modular."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Programs:
-    """`prefix` goes before every command of the daemon: ("chroot", "/srv/debian13") runs the libvirt of
-    that folder. The lab's own folders must then be visible at the same path inside of it."""
+    """Programs and the `prefix` of every command of the daemon.
+
+    With the prefix ("chroot", "/srv/debian13") the libvirt of that folder runs. The folders of the lab
+    must then be visible at the same path inside.
+    """
 
     daemon: str = "libvirtd"
-    """libvirtd, or virtqemud of the modular libvirt: also the stem of its socket and configuration file."""
+    """libvirtd, or virtqemud of the modular libvirt; also the stem of its socket and configuration file."""
     prefix: tuple[str, ...] = ()
     emulator: str = "/usr/bin/qemu-system-x86_64"
 

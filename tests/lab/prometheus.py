@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes what a test shows, and answers queries."""
+"""A real Prometheus that scrapes targets of a test and answers queries."""
 
 import json
 import subprocess
@@ -14,8 +14,11 @@ from tests.lab.waiting import until
 
 
 class Prometheus(Service):
-    """`scrape` is the scrape_config beside the targets, `jobs` are others; `more` is the rest of the
-    configuration; `program` may be another Prometheus than the machine's. Started and stopped by `with`."""
+    """A Prometheus process. A context manager.
+
+    `scrape`: options of the scrape_config of the targets; `jobs`: further scrape_configs; `more`: the rest of
+    the configuration; `program`: another Prometheus than the installed one.
+    """
 
     def __init__(
         self,
@@ -48,22 +51,22 @@ class Prometheus(Service):
         super().__init__(folder, argv, f"http://127.0.0.1:{self.port}/-/ready", folder / "prometheus.log")
 
     def ask(self, path: str, **parameters: str) -> Any:
-        """The `data` of an API answer."""
+        """Return the `data` of an answer of the HTTP API."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """The instant vector of an expression: labels and value."""
+        """Return the instant vector of an expression: labels and value."""
         found = self.ask("query", query=expression)["result"]
         return [(one["metric"], float(one["value"][1])) for one in found]
 
     def wait_for(self, expression: str, timeout: float = 30.0) -> list[tuple[dict[str, str], float]]:
-        """The first answer to the expression that is not empty."""
+        """Return the first non-empty result of the expression."""
         return until(lambda: self.query(expression), timeout, f"{expression}; Prometheus' log is {self.log}")
 
 
 def check_metrics(page: bytes) -> str:
-    """What `promtool check metrics` has to say about an exposition; nothing is good."""
+    """Return the output of `promtool check metrics` for an exposition; empty if there is no finding."""
     done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
     return (done.stdout + done.stderr).decode() + (f"exit code {done.returncode}" if done.returncode else "")

@@ -12,7 +12,7 @@ import pytest
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
 from tests.lab.pairs import Pair
-from tests.lab.private import PrivateDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.lab.waiting import until
 
 PATIENCE = 30.0
@@ -27,19 +27,19 @@ Define = Callable[[str, str], Any]
 
 
 @pytest.fixture(scope="module")
-def daemon() -> Iterator[PrivateDaemon]:
-    with short_root() as root, PrivateDaemon(root / "lxc", hostname="lxc") as daemon:
+def daemon() -> Iterator[SystemDaemon]:
+    with short_root() as root, SystemDaemon(root / "lxc", hostname="lxc") as daemon:
         yield daemon
 
 
 @pytest.fixture
-def exporter(daemon: PrivateDaemon) -> Iterator[Exporter]:
+def exporter(daemon: SystemDaemon) -> Iterator[Exporter]:
     with Exporter(daemon.root, [daemon.lxc_uri], extra_args=OFTEN) as exporter:
         yield exporter
 
 
 @pytest.fixture
-def define(daemon: PrivateDaemon) -> Iterator[Define]:
+def define(daemon: SystemDaemon) -> Iterator[Define]:
     """Defines containers whose init is a shell script, and removes them afterwards."""
     connection = libvirt.open(daemon.lxc_uri)
     containers: list[Any] = []
@@ -102,7 +102,7 @@ def test_killed_init_is_a_shutdown(exporter: Exporter, define: Define) -> None:
     wait_counted(exporter, "killed", ("started", "booted"), ("stopped", "shutdown"))
 
 
-def test_observed_reboot_is_no_stop(daemon: PrivateDaemon, exporter: Exporter, define: Define) -> None:
+def test_observed_reboot_is_no_stop(daemon: SystemDaemon, exporter: Exporter, define: Define) -> None:
     container = define("reboots", rebooting("reboots", daemon.root))
     container.create()
     before = container.ID()
@@ -121,7 +121,7 @@ def test_observed_reboot_is_no_stop(daemon: PrivateDaemon, exporter: Exporter, d
     ]
 
 
-def test_missed_reboot_is_no_stop(daemon: PrivateDaemon, exporter: Exporter, define: Define) -> None:
+def test_missed_reboot_is_no_stop(daemon: SystemDaemon, exporter: Exporter, define: Define) -> None:
     container = define("unseen", rebooting("unseen", daemon.root))
     container.create()
     before = container.ID()

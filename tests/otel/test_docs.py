@@ -5,7 +5,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from tests.lab.collector import Configured
+from tests.lab.collector import CollectorProcess
 from tests.lab.exporter import free_port
 from tests.otel.export_harness import ExportHarness, event
 from tests.otel.receiver_stub import ReceiverStub, StubResponse
@@ -29,7 +29,7 @@ def test_collector_configuration_queues_on_disk(tmp_path: Path) -> None:
         }.items():
             assert theirs in text
             text = text.replace(theirs, ours)
-        with Configured(tmp_path, text, health) as collector:
+        with CollectorProcess(tmp_path, text, health) as collector:
             environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
             with ExportHarness(tmp_path, environment) as harness:
                 harness.send(event() for _ in range(5))

@@ -9,18 +9,18 @@ import pytest
 from tests.lab.collector import Collector, Span
 from tests.lab.daemon import Daemon
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 from tests.otel.journal_comparison import compare, read_rows
-from tests.qemu import plays
-from tests.qemu.plays import boot_and_wait, emulator_gets
-from tests.qemu.road import Road
-from tests.qemu.scenario import Play
-from tests.qemu.stage import Stage, on_stage
-from tests.qemu.ward import IMPATIENT
+from tests.qemu import operations
+from tests.qemu.domain_driver import DomainDriver, managed_domain
+from tests.qemu.hang_driver import SHORT_TIMEOUTS
+from tests.qemu.migration_driver import MigrationDriver
+from tests.qemu.operations import boot_and_wait, signal_emulator_and_wait
+from tests.qemu.scenario import Operation
 
 PANICS = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
 START = "start domain"
@@ -53,10 +53,10 @@ RunScenario = Callable[..., DomainSpans]
 
 @pytest.fixture(scope="module")
 def traced(
-    session_daemon: Daemon, witness: Witness, collector: Collector, lab_root: Path
+    session_daemon: Daemon, recorder: EventRecorder, collector: Collector, lab_root: Path
 ) -> Iterator[Exporter]:
-    del witness  # starts before the exporter
-    flags = (*IMPATIENT, "--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
+    del recorder  # starts before the exporter
+    flags = (*SHORT_TIMEOUTS, "--libvirt.log-dir", str(session_daemon.root / "cache/libvirt/qemu/log"))
     environment = collector.environment()
     with Exporter(lab_root, [session_daemon.uri], extra_args=flags, environment=environment) as exporter:
         yield exporter
@@ -64,20 +64,22 @@ def traced(
 
 
 @pytest.fixture
-def stage(
-    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, witness: Witness
-) -> Callable[[Guest], Stage]:
-    return lambda guest: Stage(request.node.name, guest, session_daemon, guests, witness)
+def driver(
+    request: pytest.FixtureRequest, session_daemon: Daemon, guests: Guests, recorder: EventRecorder
+) -> Callable[[Guest], DomainDriver]:
+    return lambda guest: DomainDriver(request.node.name, guest, session_daemon, guests, recorder)
 
 
 @pytest.fixture
-def run_scenario(stage: Callable[[Guest], Stage], traced: Exporter, collector: Collector) -> RunScenario:
+def run_scenario(
+    driver: Callable[[Guest], DomainDriver], traced: Exporter, collector: Collector
+) -> RunScenario:
     """Run a scenario; return the spans of the domain once it is removed."""
 
-    def of(play: Play, guest: Guest = IDLE) -> DomainSpans:
-        with on_stage(stage(guest)) as staged:
-            name = staged.name
-            play(staged)
+    def of(play: Operation, guest: Guest = IDLE) -> DomainSpans:
+        with managed_domain(driver(guest)) as managed:
+            name = managed.name
+            play(managed)
         return domain_spans(collector, traced, name)
 
     return of
@@ -122,7 +124,7 @@ def test_boot_and_shutdown(run_scenario: RunScenario) -> None:
 
 
 def test_panic_and_restart(run_scenario: RunScenario) -> None:
-    found = run_scenario(plays.boot_twice, PANICS)
+    found = run_scenario(operations.boot_twice, PANICS)
     crash = found.one("domain crashes")
     assert crash.is_error
     assert crash.attributes["error.type"] == "libvirt.domain.crashed.panicked"
@@ -138,9 +140,9 @@ def test_panic_and_restart(run_scenario: RunScenario) -> None:
 def test_message_of_terminated_emulator_is_sent(run_scenario: RunScenario, traced: Exporter) -> None:
     """The exporter waits for the evidence before it sends the span."""
 
-    def terminated(stage: Stage) -> None:
-        emulator_gets(signal.SIGTERM, "stopped")(stage)
-        traced.wait_until(lambda: any(row.message for row in traced.journal.rows(stage.name)))
+    def terminated(driver: DomainDriver) -> None:
+        signal_emulator_and_wait(signal.SIGTERM, "stopped")(driver)
+        traced.wait_until(lambda: any(row.message for row in traced.journal.rows(driver.name)))
 
     found = run_scenario(terminated)
     events = [event for span in found.spans for event in span.events]
@@ -150,7 +152,7 @@ def test_message_of_terminated_emulator_is_sent(run_scenario: RunScenario, trace
 
 
 def test_killed_emulator(run_scenario: RunScenario) -> None:
-    found = run_scenario(emulator_gets(signal.SIGKILL, "stopped"))
+    found = run_scenario(signal_emulator_and_wait(signal.SIGKILL, "stopped"))
     stop = found.one("stop domain")
     assert stop.is_error
     assert stop.attributes["error.type"] == "libvirt.domain.stopped.crashed"
@@ -165,17 +167,17 @@ def test_killed_emulator(run_scenario: RunScenario) -> None:
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["one exporter", "exporter restarts"])
 def test_hang_and_recover(run_scenario: RunScenario, traced: Exporter, *, restarts: bool) -> None:
-    def hangs(stage: Stage) -> None:
-        stage.boot()
-        stage.emulator(signal.SIGSTOP)
+    def hangs(driver: DomainDriver) -> None:
+        driver.boot()
+        driver.signal_emulator(signal.SIGSTOP)
         try:
-            wait_row(traced, stage.name, "hung")
+            wait_row(traced, driver.name, "hung")
             if restarts:
                 traced.kill()
                 traced.again()
         finally:
-            stage.emulator(signal.SIGCONT)
-        wait_row(traced, stage.name, "recovered")
+            driver.signal_emulator(signal.SIGCONT)
+        wait_row(traced, driver.name, "recovered")
 
     found = run_scenario(hangs)
     hang, recovery = found.one("domain hangs"), found.one("domain recovers")
@@ -195,13 +197,15 @@ def wait_row(exporter: Exporter, name: str, event: str) -> None:
 
 
 def test_plain_destroy_is_no_error(run_scenario: RunScenario) -> None:
-    found = run_scenario(plays.destroy)
+    found = run_scenario(operations.destroy)
     assert found.names == ["define domain", START, "stop domain", "undefine domain"]
     assert not any(span.is_error for span in found.spans)
 
 
-@pytest.mark.parametrize("play", [plays.managed_save, plays.save_and_restore()], ids=["managed", "file"])
-def test_save_and_restore(run_scenario: RunScenario, play: Play) -> None:
+@pytest.mark.parametrize(
+    "play", [operations.managed_save, operations.save_and_restore()], ids=["managed", "file"]
+)
+def test_save_and_restore(run_scenario: RunScenario, play: Operation) -> None:
     found = run_scenario(play)
     assert "suspended/paused" in found.one("pause domain").pairs
     assert found.one("save domain").pairs[-1] == "stopped/saved"
@@ -213,7 +217,7 @@ def test_save_and_restore(run_scenario: RunScenario, play: Play) -> None:
 
 
 def test_pause_and_resume(run_scenario: RunScenario) -> None:
-    found = run_scenario(plays.pause_and_resume)
+    found = run_scenario(operations.pause_and_resume)
     assert found.linked("resume domain", "entry") == ["pause domain"]
     assert found.linked("resume domain", "previous") == ["pause domain"]
     assert found.one("resume domain").attributes["libvirt.condition.duration"] > 0
@@ -222,18 +226,18 @@ def test_pause_and_resume(run_scenario: RunScenario) -> None:
 def test_live_migration(hosts: Hosts, guests: Guests, tmp_path: Path) -> None:
     """One exporter observes both hosts; the spans of both sides are linked."""
     name = "otel-moves"
-    road = Road(name, Guest("idle"), hosts, guests)
+    migration = MigrationDriver(name, Guest("idle"), hosts, guests)
     uris = [f"{host.name}={host.daemon.uri}" for host in (hosts.here, hosts.there)]
     with (
         Collector(tmp_path) as collector,
         Exporter(tmp_path, uris, environment=collector.environment()) as exporter,
     ):
         try:
-            road.boot()
-            road.migrate()
+            migration.boot()
+            migration.migrate()
         finally:
-            road.clear()
-            road.close()
+            migration.clear()
+            migration.close()
         here = domain_spans(collector, exporter, name, "here")
         there = domain_spans(collector, exporter, name, "there", "stopped/destroyed")
         out, into = here.one("migrate domain out"), there.one("migrate domain in")

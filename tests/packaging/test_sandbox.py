@@ -13,9 +13,9 @@ from libvirt_lifecycle_exporter.web.access import AccessControl
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
-from tests.lab.private import PrivateDaemon
-from tests.lab.session import SessionDaemon
-from tests.lab.supervisor import Supervisor
+from tests.lab.service_manager_stub import ServiceManagerStub
+from tests.lab.session_daemon import SessionDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.lab.waiting import until
 from tests.packaging.place import COMMAND, Place
 from tests.packaging.sandbox import PRIVATE_USERS, PYTHON, UID, Sandbox
@@ -36,7 +36,7 @@ def root() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def daemon(root: Path) -> Iterator[Daemon]:
     """The system's daemon, with a read-only socket for all; without root the session's."""
-    kind = PrivateDaemon if AS_ROOT else SessionDaemon
+    kind = SystemDaemon if AS_ROOT else SessionDaemon
     with kind(root / "daemon", hostname="host") as daemon:
         yield daemon
 
@@ -110,8 +110,11 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         "WATCHDOG_USEC": "4000000",
     }
     log = root / "exporter.log"
-    with Supervisor(root / "notify") as supervisor, running(sandbox, root, **variables) as process:
-        assert supervisor.wait_for("READY") == "1"
+    with (
+        ServiceManagerStub(root / "notify") as service_manager,
+        running(sandbox, root, **variables) as process,
+    ):
+        assert service_manager.wait_for("READY") == "1"
         until(lambda: page.status("/-/ready") == 200, 30, f"the exporter; its log is {log}")
         connection = daemon.connect()
         try:
@@ -121,7 +124,7 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
             del domain
         finally:
             connection.close()
-        assert supervisor.wait_for("WATCHDOG") == "1"
+        assert service_manager.wait_for("WATCHDOG") == "1"
         held = status(process.pid)
         assert (held["NoNewPrivs"], held["Seccomp"]) == ("1", "2")
         if AS_ROOT:
@@ -133,7 +136,7 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         maps = Path(f"/proc/{process.pid}/maps").read_text()
         assert not [line for line in maps.splitlines() if "wx" in line.split()[1]]
         process.terminate()
-        assert supervisor.wait_for("STOPPING") == "1"
+        assert service_manager.wait_for("STOPPING") == "1"
         assert process.wait(20) == 0
     journal = root / "state/journal.sqlite"
     assert journal.stat().st_mode & 0o077 == 0

@@ -72,15 +72,15 @@ def contract(families: list[Metric]) -> list[str]:
     return sorted(lines)
 
 
-def test_promtool_finds_nothing_to_say(lived: Exporter) -> None:
+def test_promtool_accepts_the_exposition(lived: Exporter) -> None:
     assert check_metrics(lived.get("/metrics")[2]) == ""
 
 
-def test_promtool_would_find_something_to_say() -> None:
+def test_promtool_reports_an_invalid_exposition() -> None:
     assert "no help text" in check_metrics(b"a_metric 1\n")
 
 
-def test_both_formats_say_the_same_and_keep_the_contract(lived: Exporter) -> None:
+def test_both_formats_match_the_golden_file(lived: Exporter) -> None:
     """The golden file is the contract. Who changes it says so in CHANGELOG.md."""
     text = list(text_families(lived.text()))
     openmetrics = list(openmetrics_families(lived.get("/metrics", Accept=OPENMETRICS)[2].decode()))
@@ -98,12 +98,12 @@ def test_no_label_of_the_target_is_exposed(lived: Exporter) -> None:
     assert not labels & {"job", "instance"}
 
 
-def test_every_family_stands_together_once(lived: Exporter) -> None:
+def test_every_family_has_one_type_line(lived: Exporter) -> None:
     types = [line.split()[2] for line in lived.text().splitlines() if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
 
 
-def test_a_real_prometheus_scrapes_it_and_answers(lived: Exporter, tmp_path: Path) -> None:
+def test_prometheus_scrapes_and_answers_queries(lived: Exporter, tmp_path: Path) -> None:
     with Prometheus(tmp_path, [f"127.0.0.1:{lived.port}"]) as prometheus:
         crashed = 'libvirt_domain_lifecycle_events_total{event="stopped",reason="crashed"} == 1'
         ((labels, _),) = prometheus.wait_for(crashed)

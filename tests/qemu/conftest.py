@@ -1,27 +1,27 @@
-"""What each scenario really made libvirt say, printed at the end of the run."""
+"""Prints the recorded events of each scenario at the end of the run."""
 
 from collections.abc import Callable
 
 import pytest
 
-STORIES = pytest.StashKey[dict[str, str]]()
+SUMMARIES = pytest.StashKey[dict[str, str]]()
 
 
 @pytest.fixture
-def account(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
-    """Takes a scenario's name and its story, for the figures."""
-    return pytestconfig.stash.setdefault(STORIES, {}).__setitem__
+def record_summary(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
+    """Function that takes the name of a scenario and the summary of its events."""
+    return pytestconfig.stash.setdefault(SUMMARIES, {}).__setitem__
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    stories = config.stash.get(STORIES, {})
-    if not stories:
+    summaries = config.stash.get(SUMMARIES, {})
+    if not summaries:
         return
-    events = [word for story in stories.values() for word in story.split() if "/" in word]
-    terminalreporter.section("what libvirt said, scenario by scenario")
-    for name, story in stories.items():
-        terminalreporter.line(f"{name}: {story}")
+    events = [word for summary in summaries.values() for word in summary.split() if "/" in word]
+    terminalreporter.section("events of libvirt by scenario")
+    for name, summary in summaries.items():
+        terminalreporter.line(f"{name}: {summary}")
     different = sorted(set(events))
     terminalreporter.line(
-        f"{len(stories)} accounts, {len(events)} events, {len(different)} different: {' '.join(different)}"
+        f"{len(summaries)} scenarios, {len(events)} events, {len(different)} different: {' '.join(different)}"
     )

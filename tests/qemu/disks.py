@@ -1,4 +1,4 @@
-"""Disks that fail for real, without any privilege."""
+"""Disks with real failures, without any privilege."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.lab.domain_xml import Disk
 from tests.lab.waiting import until
-from tests.qemu.scenario import Play
-from tests.qemu.stage import Stage
+from tests.qemu.domain_driver import DomainDriver
+from tests.qemu.scenario import Operation
 
 SIZE = 64 << 20
 SECTOR = 512
@@ -17,18 +17,18 @@ QCOW2_L1_OFFSET = 40
 QCOW2_OFFSET_BITS = 0x00FF_FFFF_FFFF_FE00
 UNALIGNED = 0x200
 
-MakeDisk = Callable[[Stage, str], Disk]
+MakeDisk = Callable[[DomainDriver, str], Disk]
 
 
-def full(stage: Stage, policy: str) -> Disk:
-    """A growing image in a space that does not: QEMU gets ENOSPC as from a full file system."""
-    image = stage.guests.blank(SIZE, "qcow2")
+def full(driver: DomainDriver, policy: str) -> Disk:
+    """A growing image in a limited part of its file: QEMU gets ENOSPC as from a full file system."""
+    image = driver.guests.blank(SIZE, "qcow2")
     return Disk(image, "qcow2", error_policy=policy, slice_size=image.stat().st_size // SECTOR * SECTOR)
 
 
-def corrupt(stage: Stage, policy: str) -> Disk:
-    """An image whose tables point to nowhere: QEMU finds that out on the first write, which is EIO."""
-    image = stage.guests.blank(SIZE, "qcow2", preallocation="metadata")
+def corrupt(driver: DomainDriver, policy: str) -> Disk:
+    """An image with invalid tables: QEMU reports EIO on the first write."""
+    image = driver.guests.blank(SIZE, "qcow2", preallocation="metadata")
     _misalign(image)
     return Disk(image, "qcow2", error_policy=policy)
 
@@ -47,35 +47,35 @@ def _misalign(image: Path) -> None:
         file.write(struct.pack(">8192Q", sound, *(entry and entry | UNALIGNED for entry in others)))
 
 
-def writes_to(make: MakeDisk, policy: str, *pairs: str) -> Play:
-    def play(stage: Stage) -> None:
-        stage.boot(second_disk=make(stage, policy))
+def writes_to(make: MakeDisk, policy: str, *pairs: str) -> Operation:
+    def operation(driver: DomainDriver) -> None:
+        driver.boot(second_disk=make(driver, policy))
         for pair in pairs:
-            stage.sees(pair)
+            driver.wait_event(pair)
 
-    return play
+    return operation
 
 
-def full_again_after_resume(stage: Stage) -> None:
-    """Resumed though nobody made room: the same write fails the same way."""
-    domain = stage.boot(second_disk=full(stage, "stop"))
-    stage.sees("suspended/ioerror")
+def full_again_after_resume(driver: DomainDriver) -> None:
+    """Resume without more space: the same write fails again."""
+    domain = driver.boot(second_disk=full(driver, "stop"))
+    driver.wait_event("suspended/ioerror")
     domain.resume()
-    stage.sees("suspended/ioerror", 2)
+    driver.wait_event("suspended/ioerror", 2)
 
 
-def server_of_the_disk_dies(stage: Stage) -> None:
-    """A network disk: libvirt has no path to report, and so sends no IO_ERROR event, only the pause."""
-    image = stage.guests.blank(SIZE)
-    socket = stage.file("nbd")
-    server = stage.daemon.reaper.spawn(
+def server_of_the_disk_dies(driver: DomainDriver) -> None:
+    """A network disk: libvirt has no path to report, and sends only the pause without an IO_ERROR event."""
+    image = driver.guests.blank(SIZE)
+    socket = driver.file("nbd")
+    server = driver.daemon.processes.spawn(
         ["qemu-nbd", "--persistent", "--format=raw", f"--socket={socket}", str(image)],
-        env=stage.daemon.environment(),
-        log=stage.daemon.output,
-        cwd=stage.daemon.root,
+        env=driver.daemon.environment(),
+        log=driver.daemon.output,
+        cwd=driver.daemon.root,
     )
     until(socket.exists, 10, "qemu-nbd")
     socket.chmod(0o777)
-    stage.boot(second_disk=Disk(socket, protocol="nbd", error_policy="stop"))
+    driver.boot(second_disk=Disk(socket, protocol="nbd", error_policy="stop"))
     os.kill(server, signal.SIGKILL)
-    stage.sees("suspended/ioerror")
+    driver.wait_event("suspended/ioerror")

@@ -1,4 +1,4 @@
-"""The scenarios that take two hosts."""
+"""Migration scenarios, which need two hosts."""
 
 import signal
 from collections import Counter
@@ -10,182 +10,182 @@ import libvirt
 from tests.lab.guests import IDLE, Guest
 from tests.lab.pairs import Pair
 from tests.lab.waiting import until
-from tests.qemu.plays import fails
-from tests.qemu.road import Road
-from tests.qemu.scenario import complaints
+from tests.qemu.migration_driver import MigrationDriver
+from tests.qemu.operations import expect_error
+from tests.qemu.scenario import mismatches
 
-Move = Callable[[Road], None]
+MigrationOperation = Callable[[MigrationDriver], None]
 
 
 @dataclass(frozen=True)
-class Migration:
-    """As Scenario, with an account for either side."""
+class MigrationScenario:
+    """Like Scenario, with expected pairs for source and destination."""
 
     name: str
-    move: Move
+    operation: MigrationOperation
     here: tuple[str, ...] = ()
     there: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     guest: Guest = IDLE
     libvirt: int = 0
-    dies_of_it: tuple[int, ...] = ()
-    """Releases whose daemon does not survive this: it is libvirt's bug, and nobody's transition."""
-    fetches_pages: bool = False
-    """Post-copy: the arriving emulator needs userfaultfd, which kernels keep for root."""
+    crashes_daemon_of: tuple[int, ...] = ()
+    """libvirt versions whose daemon crashes in this scenario, by a bug of libvirt."""
+    needs_userfaultfd: bool = False
+    """Post-copy: the emulator of the destination needs userfaultfd, which kernels restrict to root."""
 
-    def complaints(self, here: Counter[Pair], there: Counter[Pair]) -> list[str]:
+    def mismatches(self, here: Counter[Pair], there: Counter[Pair]) -> list[str]:
         return [
-            *(f"here {complaint}" for complaint in complaints(here, self.here, (), self.never)),
-            *(f"there {complaint}" for complaint in complaints(there, self.there, (), self.never)),
+            *(f"here {mismatch}" for mismatch in mismatches(here, self.here, (), self.never)),
+            *(f"there {mismatch}" for mismatch in mismatches(there, self.there, (), self.never)),
         ]
 
 
-def live(flags: int = 0) -> Move:
-    def move(road: Road) -> None:
-        road.boot()
-        road.migrate(flags)
+def live(flags: int = 0) -> MigrationOperation:
+    def operation(migration: MigrationDriver) -> None:
+        migration.boot()
+        migration.migrate(flags)
 
-    return move
-
-
-def there_and_back(road: Road) -> None:
-    road.boot()
-    road.migrate()
-    road.migrate_back()
+    return operation
 
 
-def of_paused(road: Road) -> None:
-    road.boot()
-    road.here.domain.suspend()
-    road.migrate()
+def there_and_back(migration: MigrationDriver) -> None:
+    migration.boot()
+    migration.migrate()
+    migration.migrate_back()
 
 
-def peer_to_peer(road: Road) -> None:
-    road.boot()
-    road.migrate_by_itself()
+def paused(migration: MigrationDriver) -> None:
+    migration.boot()
+    migration.here.domain.suspend()
+    migration.migrate()
 
 
-def offline(road: Road) -> None:
-    """Only the description moves."""
-    road.here.define()
+def peer_to_peer(migration: MigrationDriver) -> None:
+    migration.boot()
+    migration.migrate_peer_to_peer()
+
+
+def offline(migration: MigrationDriver) -> None:
+    """Migrate only the definition."""
+    migration.here.define()
     flags = (
         libvirt.VIR_MIGRATE_OFFLINE | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
     )
-    road.here.domain.migrate3(road.there.connection, {}, flags)
+    migration.here.domain.migrate3(migration.there.connection, {}, flags)
 
 
-def refused(road: Road) -> None:
-    """The name is taken over there."""
-    road.boot()
-    road.there.define()
-    fails(road.migrate)
+def refused(migration: MigrationDriver) -> None:
+    """The destination already has a domain of this name."""
+    migration.boot()
+    migration.there.define()
+    expect_error(migration.migrate)
 
 
-def aborted(road: Road) -> None:
-    road.boot()
-    road.set_out().aborted().fails()
+def aborted(migration: MigrationDriver) -> None:
+    migration.boot()
+    migration.start_job().abort().wait_failed()
 
 
-def arriving_emulator_dies(road: Road) -> None:
-    road.boot()
-    journey = road.set_out()
-    journey.emulator_over_there(signal.SIGKILL)
-    journey.fails()
+def arriving_emulator_dies(migration: MigrationDriver) -> None:
+    migration.boot()
+    job = migration.start_job()
+    job.signal_destination(signal.SIGKILL)
+    job.wait_failed()
 
 
-def leaving_emulator_dies(road: Road) -> None:
-    road.boot()
-    journey = road.set_out()
-    road.here.emulator(signal.SIGKILL)
-    journey.fails()
-    road.here.sees("stopped")
+def leaving_emulator_dies(migration: MigrationDriver) -> None:
+    migration.boot()
+    job = migration.start_job()
+    migration.here.signal_emulator(signal.SIGKILL)
+    job.wait_failed()
+    migration.here.wait_event("stopped")
 
 
-def post_copy(road: Road) -> None:
-    road.boot()
-    road.set_out(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_SLOWLY).to_postcopy().arrives()
+def post_copy(migration: MigrationDriver) -> None:
+    migration.boot()
+    migration.start_job(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_LOW_BANDWIDTH).to_postcopy().wait_done()
 
 
-def post_copy_lost(road: Road) -> None:
-    """Half of the memory is here, half over there, where the emulator dies: the guest is lost."""
-    road.boot()
-    journey = road.set_out(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_SLOWLY).to_postcopy()
-    journey.emulator_over_there(signal.SIGKILL)
-    journey.fails()
-    road.here.sees("suspended/postcopy_failed")
+def post_copy_lost(migration: MigrationDriver) -> None:
+    """The emulator of the destination is killed during post-copy: the memory of the guest is lost."""
+    migration.boot()
+    job = migration.start_job(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_LOW_BANDWIDTH).to_postcopy()
+    job.signal_destination(signal.SIGKILL)
+    job.wait_failed()
+    migration.here.wait_event("suspended/postcopy_failed")
 
 
-def post_copy_recovered(road: Road) -> None:
-    """The connection between the two breaks, and the migration is taken up again."""
-    road.boot()
-    journey = road.set_out(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_SLOWLY).to_postcopy()
-    journey.aborted(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY).fails()
-    road.here.sees("suspended/postcopy_failed")
-    road.there.sees("resumed/postcopy_failed")
-    until(road.takes_up_post_copy, 30, "the migration to be taken up again")
+def post_copy_recovered(migration: MigrationDriver) -> None:
+    """The connection of the emulators breaks, and the migration is resumed."""
+    migration.boot()
+    job = migration.start_job(libvirt.VIR_MIGRATE_POSTCOPY, **POSTCOPY_LOW_BANDWIDTH).to_postcopy()
+    job.abort(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY).wait_failed()
+    migration.here.wait_event("suspended/postcopy_failed")
+    migration.there.wait_event("resumed/postcopy_failed")
+    until(migration.resume_post_copy, 30, "the migration to be taken up again")
 
 
-POSTCOPY_SLOWLY = {libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY: 1}
-RESTLESS = Guest("dirty")
-LEFT = ("stopped/migrated",)
-ARRIVED = ("started/migrated",)
+POSTCOPY_LOW_BANDWIDTH = {libvirt.VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY: 1}
+DIRTYING = Guest("dirty")
+OUTGOING = ("stopped/migrated",)
+INCOMING = ("started/migrated",)
 
-# Where the source is to forget the domain (UNDEFINE_SOURCE), it does so without an undefined event.
+# With UNDEFINE_SOURCE the source sends no undefined event.
 MIGRATIONS = (
-    Migration("live", live(), LEFT, ARRIVED, never=("crashed",)),
-    Migration(
+    MigrationScenario("live", live(), OUTGOING, INCOMING, never=("crashed",)),
+    MigrationScenario(
         "live-for-good",
         live(libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE),
-        LEFT,
-        (*ARRIVED, "defined/added"),
+        OUTGOING,
+        (*INCOMING, "defined/added"),
     ),
-    Migration("there-and-back", there_and_back, (*LEFT, *ARRIVED), (*ARRIVED, *LEFT)),
-    Migration("paused", of_paused, LEFT, ARRIVED),
-    Migration("arriving-paused", live(libvirt.VIR_MIGRATE_PAUSED), LEFT, ARRIVED),
-    Migration("peer-to-peer", peer_to_peer, LEFT, ARRIVED),
-    Migration("offline", offline, (), ("defined/added",), never=("started", "stopped")),
-    Migration("refused", refused, never=LEFT),
-    Migration("aborted", aborted, (), (*ARRIVED, "stopped/failed"), never=LEFT, guest=RESTLESS),
-    Migration(
+    MigrationScenario("there-and-back", there_and_back, (*OUTGOING, *INCOMING), (*INCOMING, *OUTGOING)),
+    MigrationScenario("paused", paused, OUTGOING, INCOMING),
+    MigrationScenario("arriving-paused", live(libvirt.VIR_MIGRATE_PAUSED), OUTGOING, INCOMING),
+    MigrationScenario("peer-to-peer", peer_to_peer, OUTGOING, INCOMING),
+    MigrationScenario("offline", offline, (), ("defined/added",), never=("started", "stopped")),
+    MigrationScenario("refused", refused, never=OUTGOING),
+    MigrationScenario("aborted", aborted, (), (*INCOMING, "stopped/failed"), never=OUTGOING, guest=DIRTYING),
+    MigrationScenario(
         "arriving-emulator-dies",
         arriving_emulator_dies,
         (),
-        (*ARRIVED, "stopped/failed"),
-        never=LEFT,
-        guest=RESTLESS,
+        (*INCOMING, "stopped/failed"),
+        never=OUTGOING,
+        guest=DIRTYING,
     ),
-    Migration(
+    MigrationScenario(
         "leaving-emulator-dies",
         leaving_emulator_dies,
         ("stopped/failed",),
-        (*ARRIVED, "stopped/failed"),
-        never=LEFT,
-        guest=RESTLESS,
+        (*INCOMING, "stopped/failed"),
+        never=OUTGOING,
+        guest=DIRTYING,
     ),
-    Migration(
+    MigrationScenario(
         "post-copy",
         post_copy,
-        (*LEFT, "suspended/postcopy"),
-        (*ARRIVED, "resumed/postcopy"),
-        guest=RESTLESS,
-        fetches_pages=True,
+        (*OUTGOING, "suspended/postcopy"),
+        (*INCOMING, "resumed/postcopy"),
+        guest=DIRTYING,
+        needs_userfaultfd=True,
     ),
-    Migration(
+    MigrationScenario(
         "post-copy-lost",
         post_copy_lost,
         ("suspended/postcopy_failed",),
         ("resumed/postcopy", "stopped/failed"),
-        never=LEFT,
-        guest=RESTLESS,
-        fetches_pages=True,
+        never=OUTGOING,
+        guest=DIRTYING,
+        needs_userfaultfd=True,
     ),
-    Migration(
+    MigrationScenario(
         "post-copy-recovered",
         post_copy_recovered,
-        (*LEFT, "suspended/postcopy_failed"),
-        (*ARRIVED, "resumed/postcopy_failed", "resumed/migrated"),
-        guest=RESTLESS,
-        dies_of_it=(11_003_000,),
-        fetches_pages=True,
+        (*OUTGOING, "suspended/postcopy_failed"),
+        (*INCOMING, "resumed/postcopy_failed", "resumed/migrated"),
+        guest=DIRTYING,
+        crashes_daemon_of=(11_003_000,),
+        needs_userfaultfd=True,
     ),
 )

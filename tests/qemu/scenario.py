@@ -1,4 +1,4 @@
-"""One row of the table: what is done to which guest, and what libvirt must have said of it."""
+"""Scenario: an operation on a guest, and the events that libvirt must send for it."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,48 +6,55 @@ from dataclasses import dataclass
 
 from tests.lab.guests import IDLE, Guest
 from tests.lab.pairs import Pair
-from tests.qemu.stage import Stage
+from tests.qemu.domain_driver import DomainDriver
 
-Play = Callable[[Stage], None]
+Operation = Callable[[DomainDriver], None]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The exporter is always held to the witness's whole account. `shows`, `some` and `never` hold the
-    scenario to its name: they make sure that what it is there for did happen.
+    """The exporter is compared with all recorded events. `expected`, `at_least_once` and `never` check the
+    scenario.
 
-    Pairs are written event/reason, or event for any reason; one that stands twice in `shows` is to be seen
+    A pair is event/reason, or event for any reason. A pair that is listed twice in `expected` must occur
     twice.
     """
 
     name: str
-    play: Play
-    shows: tuple[str, ...] = ()
-    some: tuple[str, ...] = ()
-    """At least once: how often is up to the guest's patience."""
+    operation: Operation
+    expected: tuple[str, ...] = ()
+    at_least_once: tuple[str, ...] = ()
+    """Pairs whose number depends on how often the guest retries."""
     never: tuple[str, ...] = ()
     guest: Guest = IDLE
     diagnosed: tuple[str, ...] = ()
-    """What the exporter must make of it, where that is not libvirt's own word."""
+    """Pairs that the exporter must count, where they differ from libvirt's."""
     incidents: tuple[str, ...] = ()
-    """The kinds of the incidents that it is; none but these."""
+    """Kinds of all incidents of the scenario."""
     libvirt: int = 0
-    """The oldest libvirt that can do it, as virConnectGetLibVersion gives it."""
+    """Minimum libvirt version, in the format of virConnectGetLibVersion."""
 
-    def complaints(self, seen: Counter[Pair]) -> list[str]:
-        """Why this was not the scenario it claims to be."""
-        return complaints(seen, self.shows, self.some, self.never)
+    def mismatches(self, seen: Counter[Pair]) -> list[str]:
+        """Return the differences from the events that the scenario requires."""
+        return mismatches(seen, self.expected, self.at_least_once, self.never)
 
 
-def complaints(
-    seen: Counter[Pair], shows: tuple[str, ...], some: tuple[str, ...] = (), never: tuple[str, ...] = ()
+def mismatches(
+    seen: Counter[Pair],
+    expected: tuple[str, ...],
+    at_least_once: tuple[str, ...] = (),
+    never: tuple[str, ...] = (),
 ) -> list[str]:
-    times: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for (event, reason), count in seen.items():
-        times[f"{event}/{reason}"] += count
-        times[event] += count
+        counts[f"{event}/{reason}"] += count
+        counts[event] += count
     return [
-        *(f"{pair}: {times[pair]} times, not {n}" for pair, n in Counter(shows).items() if times[pair] != n),
-        *(f"{pair}: not once" for pair in some if not times[pair]),
-        *(f"{pair}: {times[pair]} times" for pair in never if times[pair]),
+        *(
+            f"{pair}: {counts[pair]} times, not {n}"
+            for pair, n in Counter(expected).items()
+            if counts[pair] != n
+        ),
+        *(f"{pair}: not once" for pair in at_least_once if not counts[pair]),
+        *(f"{pair}: {counts[pair]} times" for pair in never if counts[pair]),
     ]

@@ -1,12 +1,12 @@
-"""Snapshots and reverting to them, between all the states that a domain can be in."""
+"""Snapshots, and reverting to them between all states of a domain."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
-from tests.qemu.scenario import Play
-from tests.qemu.stage import Stage
+from tests.qemu.domain_driver import DomainDriver
+from tests.qemu.scenario import Operation
 
 RUNNING, PAUSED, OFFLINE = "running", "paused", "offline"
 
@@ -15,8 +15,8 @@ def take(domain: Any, flags: int = 0) -> Any:
     return domain.snapshotCreateXML("<domainsnapshot/>", flags)
 
 
-def bring_to(stage: Stage, state: str) -> None:
-    domain = stage.domain
+def bring_to(driver: DomainDriver, state: str) -> None:
+    domain = driver.domain
     if state == OFFLINE:
         domain.isActive() and domain.destroy()
         return
@@ -31,41 +31,41 @@ def bring_to(stage: Stage, state: str) -> None:
 
 @dataclass(frozen=True)
 class Revert:
-    """Taken in one state, reverted to from another."""
+    """Revert to a snapshot of the state `taken` in the state `reverted`."""
 
     taken: str
     reverted: str
     flags: int = 0
 
-    def __call__(self, stage: Stage) -> None:
-        stage.define()
-        bring_to(stage, self.taken)
-        snapshot = take(stage.domain)
-        bring_to(stage, self.reverted)
-        stage.domain.revertToSnapshot(snapshot, self.flags)
+    def __call__(self, driver: DomainDriver) -> None:
+        driver.define()
+        bring_to(driver, self.taken)
+        snapshot = take(driver.domain)
+        bring_to(driver, self.reverted)
+        driver.domain.revertToSnapshot(snapshot, self.flags)
 
 
-def halting(stage: Stage) -> None:
-    """A snapshot that ends the run: the domain is down once it has been taken."""
-    take(stage.boot(), libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_HALT)
+def halting(driver: DomainDriver) -> None:
+    """A snapshot that stops the domain."""
+    take(driver.boot(), libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_HALT)
 
 
-def redefined_after(stage: Stage) -> None:
-    """Reverting also brings back the description of that time."""
-    domain = stage.define()
+def redefined_after(driver: DomainDriver) -> None:
+    """Reverting restores the definition of the snapshot."""
+    domain = driver.define()
     snapshot = take(domain)
-    stage.define(uuid=domain.UUIDString(), title="another")
+    driver.define(uuid=domain.UUIDString(), title="another")
     domain.revertToSnapshot(snapshot)
 
 
-def external(stage: Stage) -> None:
-    """Reverting to a snapshot in files of its own: libvirt 9.9 and later.
+def external(driver: DomainDriver) -> None:
+    """Revert to an external snapshot, which libvirt supports from 9.9 on.
 
-    The overlay is named, for the names that libvirt gives are made of seconds, and reverting within the same
-    one would want the same name again.
+    The overlay has an explicit name: the default name contains the time in seconds, and reverting within the
+    same second would use the same name again.
     """
-    domain = stage.boot()
-    memory, overlay = stage.file("memory"), stage.file("overlay")
+    domain = driver.boot()
+    memory, overlay = driver.file("memory"), driver.file("overlay")
     snapshot = domain.snapshotCreateXML(
         f"<domainsnapshot><memory snapshot='external' file='{memory}'/>"
         f"<disks><disk name='hda' snapshot='external'><source file='{overlay}'/></disk></disks>"
@@ -74,5 +74,5 @@ def external(stage: Stage) -> None:
     domain.revertToSnapshot(snapshot)
 
 
-def revert(taken: str, reverted: str, flags: int = 0) -> Play:
+def revert(taken: str, reverted: str, flags: int = 0) -> Operation:
     return Revert(taken, reverted, flags)

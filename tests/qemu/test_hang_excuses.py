@@ -1,6 +1,6 @@
-"""All that looks like a hang and is none, at once, on a machine that is busy: nobody is called hung.
+"""States and jobs that look like a hang, all at once on a busy machine: no domain is reported as hung.
 
-LAB_HANG_RUNS=20 does it twenty times, for figures; each domain of each run counts as one trial.
+LAB_HANG_RUNS=20 repeats the tests twenty times; each domain of each run counts as one trial.
 """
 
 import os
@@ -16,104 +16,104 @@ import libvirt
 import pytest
 
 from tests.lab.daemon import short_root
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Host, Hosts
-from tests.lab.private import PrivateDaemon
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
+from tests.lab.system_daemon import SystemDaemon
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
-from tests.qemu.road import Road
-from tests.qemu.ward import PATIENCE, Ward
+from tests.qemu.hang_driver import TIMEOUT, HangDriver
+from tests.qemu.migration_driver import MigrationDriver
 
 RUNS = int(os.environ.get("LAB_HANG_RUNS", "1"))
-HELD = 7.0
-"""Seconds that each lasts: more than twice interval and threshold."""
-SUSPICIOUS = (
+DURATION = 7.0
+"""Duration of each operation in seconds: more than twice interval and threshold."""
+SENSITIVE = (
     *("--hang.emulator-interval", "1s", "--hang.emulator-threshold", "2s"),
     *("--hang.vcpu", "--hang.vcpu-window", "6s"),
 )
 BYTES_PER_SECOND = 90_000
-"""At which a saved or dumped guest, 0.6 MB, is taken off: it takes HELD seconds."""
+"""Write rate of a save or dump of a guest: 0.6 MB take DURATION seconds."""
 
 
 @dataclass(frozen=True)
 class Excuse:
     name: str
-    act: Callable[[Ward, str], None]
+    operation: Callable[[HangDriver, str], None]
     guest: Guest = IDLE
 
 
-def slowly_off(path: Path) -> threading.Thread:
-    """Whoever writes to `path` writes as slowly as somebody reads."""
+def read_slowly(path: Path) -> threading.Thread:
+    """Create a named pipe at `path` and read it slowly, so that its writer is slow."""
     os.mkfifo(path)
     path.chmod(0o666)
 
     def read() -> None:
         with path.open("rb", buffering=0) as pipe:
             while piece := pipe.read(9_000):
-                time.sleep(len(piece) / BYTES_PER_SECOND)  # the slowness is what this is for
+                time.sleep(len(piece) / BYTES_PER_SECOND)  # limits the rate of the writer
 
     reader = threading.Thread(target=read, name="slow-reader", daemon=True)
     reader.start()
     return reader
 
 
-def pause(ward: Ward, name: str) -> None:
-    domain = ward.domain(name)
+def pause(driver: HangDriver, name: str) -> None:
+    domain = driver.domain(name)
     domain.suspend()
-    threading.Event().wait(HELD)
+    threading.Event().wait(DURATION)
     domain.resume()
 
 
-def managed_save(ward: Ward, name: str) -> None:
-    folder = ward.daemon.root / "config/libvirt/qemu/save"
+def managed_save(driver: HangDriver, name: str) -> None:
+    folder = driver.daemon.root / "config/libvirt/qemu/save"
     folder.mkdir(parents=True, exist_ok=True)
     image = folder / f"{name}.save"
-    reader = slowly_off(image)
-    domain = ward.connection.defineXML(ward.domain(name).XMLDesc())
+    reader = read_slowly(image)
+    domain = driver.connection.defineXML(driver.domain(name).XMLDesc())
     try:
         domain.managedSave()
-        reader.join(PATIENCE)
+        reader.join(TIMEOUT)
     finally:
         image.unlink(missing_ok=True)
         domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
 
 
-def dump(flags: int) -> Callable[[Ward, str], None]:
-    def act(ward: Ward, name: str) -> None:
-        core = ward.guests.folder / f"{name}.core"
-        reader = slowly_off(core)
+def dump(flags: int) -> Callable[[HangDriver, str], None]:
+    def operation(driver: HangDriver, name: str) -> None:
+        core = driver.guests.folder / f"{name}.core"
+        reader = read_slowly(core)
         try:
-            ward.domain(name).coreDump(str(core), flags)
-            reader.join(PATIENCE)
+            driver.domain(name).coreDump(str(core), flags)
+            reader.join(TIMEOUT)
         finally:
             core.unlink(missing_ok=True)
 
-    return act
+    return operation
 
 
-def snapshots(ward: Ward, name: str) -> None:
-    domain, until = ward.domain(name), time.monotonic() + HELD
+def snapshots(driver: HangDriver, name: str) -> None:
+    domain, until = driver.domain(name), time.monotonic() + DURATION
     while time.monotonic() < until:
         domain.snapshotCreateXML("<domainsnapshot/>").delete()
 
 
-def ignored_shutdown(ward: Ward, name: str) -> None:
-    ward.domain(name).shutdown()
-    threading.Event().wait(HELD)
+def ignored_shutdown(driver: HangDriver, name: str) -> None:
+    driver.domain(name).shutdown()
+    threading.Event().wait(DURATION)
 
 
-def resets(ward: Ward, name: str) -> None:
-    domain, until = ward.domain(name), time.monotonic() + HELD
+def resets(driver: HangDriver, name: str) -> None:
+    domain, until = driver.domain(name), time.monotonic() + DURATION
     while time.monotonic() < until:
         domain.reset()
 
 
-def questions(ward: Ward, name: str) -> None:
-    """Somebody who never leaves the monitor alone."""
-    domain, until = ward.domain(name), time.monotonic() + HELD
+def queries(driver: HangDriver, name: str) -> None:
+    """Use the monitor all the time."""
+    domain, until = driver.domain(name), time.monotonic() + DURATION
     while time.monotonic() < until:
         domain.memoryStats()
         domain.blockStats("hda")
@@ -127,25 +127,25 @@ EXCUSES = (
     Excuse("snapshots", snapshots, Guest(format="qcow2")),
     Excuse("shutdown", ignored_shutdown),
     Excuse("resets", resets),
-    Excuse("questions", questions),
+    Excuse("queries", queries),
 )
 LOADED = ("idle-1", "idle-2", "idle-3", "idle-4")
-"""Guests that do nothing, while both cores do much."""
+"""Idle guests while both cores are busy."""
 
 
 @pytest.fixture
-def here(guests: Guests, programs: Programs) -> Iterator[Ward]:
+def here(guests: Guests, programs: Programs) -> Iterator[HangDriver]:
     with (
         short_root() as root,
         SessionDaemon(root / "excused", programs) as daemon,
-        Exporter(root, [daemon.uri], extra_args=SUSPICIOUS) as exporter,
+        Exporter(root, [daemon.uri], extra_args=SENSITIVE) as exporter,
     ):
-        ward = Ward(daemon, guests, exporter)
-        yield ward
-        ward.close()
+        driver = HangDriver(daemon, guests, exporter)
+        yield driver
+        driver.close()
 
 
-def test_paused_or_busy_domain_is_never_hung(here: Ward) -> None:
+def test_paused_or_busy_domain_is_never_hung(here: HangDriver) -> None:
     trials = 0
     for run in range(RUNS):
         here.boot(LOADED)
@@ -154,82 +154,84 @@ def test_paused_or_busy_domain_is_never_hung(here: Ward) -> None:
         load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
         failures: list[str] = []
         try:
-            acts = [threading.Thread(target=_act, args=(excuse, here, failures)) for excuse in EXCUSES]
-            for act in acts:
-                act.start()
-            for act in acts:
-                act.join(4 * PATIENCE)
-            here.probes_once_more(rounds=3)
+            threads = [threading.Thread(target=_perform, args=(excuse, here, failures)) for excuse in EXCUSES]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(4 * TIMEOUT)
+            here.wait_probes(rounds=3)
         finally:
             for process in load:
                 process.kill()
                 process.wait()
-        assert not failures, "the excuse itself did not come about"
-        accused = {name for signal in ("emulator", "vcpu") for name in here.hung(signal)}
-        assert not accused, f"run {run}"
+        assert not failures, "an operation failed"
+        hung = {name for signal in ("emulator", "vcpu") for name in here.hung(signal)}
+        assert not hung, f"run {run}"
         trials += len(EXCUSES) + len(LOADED)
         for name in (*LOADED, *(excuse.name for excuse in EXCUSES)):
-            alarms = [row for row in here.exporter.journal.rows(name) if row.event == "hung"]
-            assert not alarms, f"run {run}: {alarms}"
-            _end(here, name)
+            hangs = [row for row in here.exporter.journal.rows(name) if row.event == "hung"]
+            assert not hangs, f"run {run}: {hangs}"
+            _destroy(here, name)
     print(f"\n{RUNS} runs, {trials} trials, 0 false alarms")
 
 
 @pytest.fixture
 def two_hosts(programs: Programs) -> Iterator[Hosts]:
-    kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
+    kind = SystemDaemon if os.getuid() == 0 else SessionDaemon
     with (
         short_root() as root,
         kind(root / "here", programs, hostname="here") as here,
         kind(root / "there", programs, hostname="there") as there,
-        Witness(here.uri) as seen_here,
-        Witness(there.uri) as seen_there,
-        Exporter(root, [f"here={here.uri}", f"there={there.uri}"], extra_args=SUSPICIOUS) as exporter,
+        EventRecorder(here.uri) as seen_here,
+        EventRecorder(there.uri) as seen_there,
+        Exporter(root, [f"here={here.uri}", f"there={there.uri}"], extra_args=SENSITIVE) as exporter,
     ):
         yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)
 
 
 def test_migrating_domain_is_never_hung(two_hosts: Hosts, guests: Guests) -> None:
-    """With memory that is dirtied about as fast as it is copied; given up after a while, then once more."""
-    wards = [Ward(host.daemon, guests, two_hosts.exporter) for host in (two_hosts.here, two_hosts.there)]
+    """The guest dirties its memory about as fast as it is copied; the migration is aborted and repeated."""
+    drivers = [
+        HangDriver(host.daemon, guests, two_hosts.exporter) for host in (two_hosts.here, two_hosts.there)
+    ]
     took: list[float] = []
     for run in range(RUNS):
         name = f"restless-{run}"
-        road = Road(name, Guest("dirty"), two_hosts, guests)
+        migration = MigrationDriver(name, Guest("dirty"), two_hosts, guests)
         try:
-            road.boot()
-            road.here.domain.migrateSetMaxDowntime(1)
-            journey, began = road.set_out(), time.monotonic()
-            until(lambda: journey.ended or time.monotonic() - began > HELD, PATIENCE, "time to pass")  # noqa: B023
+            migration.boot()
+            migration.here.domain.migrateSetMaxDowntime(1)
+            job, began = migration.start_job(), time.monotonic()
+            until(lambda: job.ended or time.monotonic() - began > DURATION, TIMEOUT, "time to pass")  # noqa: B023
             took.append(time.monotonic() - began)
-            if journey.ended:
-                journey.arrives()
-                road.migrate_back()
+            if job.ended:
+                job.wait_done()
+                migration.migrate_back()
             else:
-                journey.aborted().fails()
-                road.migrate()
-            for ward, host in zip(wards, ("here", "there"), strict=True):
-                ward.probes_once_more(rounds=3, connection=host)
-            alarms = [row for row in two_hosts.exporter.journal.rows(name) if row.event == "hung"]
-            assert not alarms, f"run {run}: {alarms}"
+                job.abort().wait_failed()
+                migration.migrate()
+            for driver, host in zip(drivers, ("here", "there"), strict=True):
+                driver.wait_probes(rounds=3, connection=host)
+            hangs = [row for row in two_hosts.exporter.journal.rows(name) if row.event == "hung"]
+            assert not hangs, f"run {run}: {hangs}"
         finally:
-            road.clear()
-            road.close()
+            migration.clear()
+            migration.close()
     print(f"\n{RUNS} runs, {2 * RUNS} migrations of {min(took):.1f} s and more, 0 false alarms")
-    for ward in wards:
-        ward.close()
+    for driver in drivers:
+        driver.close()
 
 
-def _act(excuse: Excuse, ward: Ward, failures: list[str]) -> None:
+def _perform(excuse: Excuse, driver: HangDriver, failures: list[str]) -> None:
     try:
-        excuse.act(ward, excuse.name)
+        excuse.operation(driver, excuse.name)
     except libvirt.libvirtError as error:
         failures.append(f"{excuse.name}: {error}")
 
 
-def _end(ward: Ward, name: str) -> None:
+def _destroy(driver: HangDriver, name: str) -> None:
     try:
-        ward.domain(name).destroy()
+        driver.domain(name).destroy()
     except libvirt.libvirtError as error:
         if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
             raise

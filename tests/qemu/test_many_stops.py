@@ -1,4 +1,4 @@
-"""A host that ends all its guests at once: each stop has its own reason."""
+"""All guests of a host stop at once: each stop has its own reason."""
 
 import os
 import signal
@@ -7,34 +7,34 @@ from contextlib import closing
 import pytest
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 
 ASKED = [f"asked-{number}" for number in range(5)]
 TERMINATED = [f"terminated-{number}" for number in range(5)]
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 @pytest.mark.timeout(300)
 def test_ten_simultaneous_stops_have_their_reasons(
-    session_daemon: Daemon, witness: Witness, exporter: Exporter, guests: Guests
+    session_daemon: Daemon, recorder: EventRecorder, exporter: Exporter, guests: Guests
 ) -> None:
     with closing(session_daemon.connect()) as connection:
         asked = [connection.createXML(guests.xml(name, Guest("powerbutton"))) for name in ASKED]
         for name in TERMINATED:
             connection.createXML(guests.xml(name, IDLE))
-        until(lambda: all("G" in guests.said(name) for name in ASKED), PATIENCE, "the guests' boot")
+        until(lambda: all("G" in guests.serial_output(name) for name in ASKED), TIMEOUT, "the guests' boot")
         for domain in asked:
             domain.shutdown()
         del asked, domain
         for name in TERMINATED:
             os.kill(session_daemon.emulator_pid(name), signal.SIGTERM)
         for name in (*ASKED, *TERMINATED):
-            witness.wait_for(name, "stopped", "shutdown", timeout=PATIENCE)
-    marker = witness.settle()
-    exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], PATIENCE)
+            recorder.wait_for(name, "stopped", "shutdown", timeout=TIMEOUT)
+    marker = recorder.settle()
+    exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], TIMEOUT)
     for name in (*ASKED, *TERMINATED):
         who, reason = ("guest", "shutdown") if name in ASKED else ("host", "quit")
         rows = [(row.event, row.reason, row.source) for row in exporter.journal.rows(name)]

@@ -1,4 +1,4 @@
-"""A domain that moves between two real libvirts: both accounts must be right."""
+"""Migration between two libvirts: the exporter counts the events of both hosts."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,48 +8,51 @@ import pytest
 
 from tests.lab.guests import Guests
 from tests.lab.hosts import Hosts
-from tests.qemu.ledger import counts_agree
-from tests.qemu.migrations import MIGRATIONS, Migration
-from tests.qemu.road import Road
+from tests.qemu.event_comparison import assert_counts_match
+from tests.qemu.migration_driver import MigrationDriver
+from tests.qemu.migrations import MIGRATIONS, MigrationScenario
 
 
-@pytest.fixture(params=MIGRATIONS, ids=lambda migration: migration.name)
-def migration(request: pytest.FixtureRequest) -> Migration:
-    chosen: Migration = request.param
+@pytest.fixture(params=MIGRATIONS, ids=lambda scenario: scenario.name)
+def scenario(request: pytest.FixtureRequest) -> MigrationScenario:
+    chosen: MigrationScenario = request.param
     return chosen
 
 
-def pages_may_be_fetched() -> bool:
+def userfaultfd_is_allowed() -> bool:
     allowed = Path("/proc/sys/vm/unprivileged_userfaultfd")
     return os.getuid() == 0 or (allowed.exists() and allowed.read_text().strip() == "1")
 
 
 @pytest.fixture
-def road(migration: Migration, hosts: Hosts, guests: Guests) -> Iterator[Road]:
-    if migration.fetches_pages and not pages_may_be_fetched():
+def migration(scenario: MigrationScenario, hosts: Hosts, guests: Guests) -> Iterator[MigrationDriver]:
+    if scenario.needs_userfaultfd and not userfaultfd_is_allowed():
         pytest.skip("post-copy needs userfaultfd: root, or sysctl vm.unprivileged_userfaultfd=1")
-    road = Road(f"move-{migration.name}", migration.guest, hosts, guests)
+    migration = MigrationDriver(f"move-{scenario.name}", scenario.guest, hosts, guests)
     try:
-        version = road.here.connection.getLibVersion()
-        if version < migration.libvirt or version in migration.dies_of_it:
+        version = migration.here.connection.getLibVersion()
+        if version < scenario.libvirt or version in scenario.crashes_daemon_of:
             pytest.skip(f"libvirt {version} cannot do this")
-        yield road
+        yield migration
     finally:
-        road.clear()
-        road.close()
+        migration.clear()
+        migration.close()
 
 
 def test_both_hosts_count_the_events_of_their_libvirt(
-    migration: Migration, road: Road, hosts: Hosts, account: Callable[[str, str], None]
+    scenario: MigrationScenario,
+    migration: MigrationDriver,
+    hosts: Hosts,
+    record_summary: Callable[[str, str], None],
 ) -> None:
     try:
-        migration.move(road)
+        scenario.operation(migration)
     finally:
-        road.clear()
+        migration.clear()
         for host in (hosts.here, hosts.there):
-            host.witness.settle()
-            account(f"{road.name}, {host.name}", host.witness.story(road.name))
-    here, there = hosts.here.witness, hosts.there.witness
-    assert not migration.complaints(here.pairs(road.name), there.pairs(road.name))
+            host.recorder.settle()
+            record_summary(f"{migration.name}, {host.name}", host.recorder.summary(migration.name))
+    here, there = hosts.here.recorder, hosts.there.recorder
+    assert not scenario.mismatches(here.pairs(migration.name), there.pairs(migration.name))
     for host in (hosts.here, hosts.there):
-        counts_agree(hosts.exporter, host.witness, road.name, host.name)
+        assert_counts_match(hosts.exporter, host.recorder, migration.name, host.name)

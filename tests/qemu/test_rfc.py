@@ -1,4 +1,4 @@
-"""The RFC's words, row by row (issue 3, vocabulary 4): each is a test, on real QEMU."""
+"""The vocabulary of the RFC on real QEMU, one test for each row."""
 
 import signal
 from collections import Counter
@@ -11,57 +11,57 @@ import pytest
 
 from tests.lab.daemon import Daemon
 from tests.lab.domain_xml import Hardware
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.hosts import Hosts
 from tests.lab.pairs import Pair
-from tests.lab.witness import Witness
-from tests.qemu import plays
-from tests.qemu.ledger import wait_counted
-from tests.qemu.plays import boot_and_wait, emulator_gets
-from tests.qemu.road import Road
-from tests.qemu.scenario import Play
-from tests.qemu.stage import Stage, on_stage
+from tests.qemu import operations
+from tests.qemu.domain_driver import DomainDriver, managed_domain
+from tests.qemu.event_comparison import wait_counted
+from tests.qemu.migration_driver import MigrationDriver
+from tests.qemu.operations import boot_and_wait, signal_emulator_and_wait
+from tests.qemu.scenario import Operation
 from tests.testdriver.scenes import xml
 
 INVENTORY = "libvirt_domain_inventory_changes_total"
 MARKER = Counter({("added", "defined"): 1, ("removed", "undefined"): 1})
-"""What a witness's marker adds to the inventory."""
+"""Inventory changes of one marker domain of the recorder."""
 
 
-class Watcher:
-    """The shared daemon and exporter, and stages named after the test."""
+class ScenarioRunner:
+    """Shared daemon and exporter, and a domain named after the test."""
 
     def __init__(
-        self, name: str, daemon: Daemon, guests: Guests, witness: Witness, exporter: Exporter
+        self, name: str, daemon: Daemon, guests: Guests, recorder: EventRecorder, exporter: Exporter
     ) -> None:
         self.name = name
         self.daemon = daemon
         self.guests = guests
-        self.witness = witness
+        self.recorder = recorder
         self.exporter = exporter
 
-    def stage(self, guest: Guest = IDLE) -> AbstractContextManager[Stage]:
-        return on_stage(Stage(self.name, guest, self.daemon, self.guests, self.witness))
+    def driver(self, guest: Guest = IDLE) -> AbstractContextManager[DomainDriver]:
+        return managed_domain(DomainDriver(self.name, guest, self.daemon, self.guests, self.recorder))
 
-    def counts(self, play: Play, pair: str, guest: Guest = IDLE) -> Counter[Pair]:
-        """Plays, waits for the pair, and returns all that was counted of the domain until it had gone."""
+    def counts(self, operation: Operation, pair: str, guest: Guest = IDLE) -> Counter[Pair]:
+        """Run the operation, wait for the pair, remove the domain, and return all its counted pairs."""
         event, reason = pair.split("/")
-        with self.stage(guest) as stage:
-            play(stage)
+        with self.driver(guest) as driver:
+            operation(driver)
             self.exporter.wait_until(
                 lambda: self.exporter.lifecycle_counts(self.name)[event, reason], what=f"{self.name}: {pair}"
             )
-        return self.settled()
+        return self.wait_settled()
 
-    def settled(self) -> Counter[Pair]:
-        wait_counted(self.exporter, self.witness.settle())
+    def wait_settled(self) -> Counter[Pair]:
+        wait_counted(self.exporter, self.recorder.settle())
         return self.exporter.lifecycle_counts(self.name)
 
-    def inventory_grows(self, play: Play, pair: str) -> Counter[Pair]:
-        self.settled()
+    def inventory_changes(self, operation: Operation, pair: str) -> Counter[Pair]:
+        self.wait_settled()
         before = self._inventory()
-        self.counts(play, pair)
+        self.counts(operation, pair)
         return self._inventory() - before - MARKER
 
     def _inventory(self) -> Counter[Pair]:
@@ -76,132 +76,132 @@ class Watcher:
 
 
 @pytest.fixture
-def watcher(
+def runner(
     request: pytest.FixtureRequest,
     session_daemon: Daemon,
     guests: Guests,
-    witness: Witness,
+    recorder: EventRecorder,
     exporter: Exporter,
-) -> Watcher:
+) -> ScenarioRunner:
     name = "rfc-" + request.node.name.removeprefix("test_").replace("_", "-")
-    return Watcher(name, session_daemon, guests, witness, exporter)
+    return ScenarioRunner(name, session_daemon, guests, recorder, exporter)
 
 
 def stops(counts: Counter[Pair]) -> dict[str, int]:
     return {reason: count for (event, reason), count in counts.items() if event == "stopped"}
 
 
-def test_stopped_crashed(watcher: Watcher) -> None:
-    counts = watcher.counts(emulator_gets(signal.SIGKILL, "stopped/failed"), "stopped/crashed")
+def test_stopped_crashed(runner: ScenarioRunner) -> None:
+    counts = runner.counts(signal_emulator_and_wait(signal.SIGKILL, "stopped/failed"), "stopped/crashed")
     assert stops(counts) == {"crashed": 1}
 
 
-def test_stopped_shutdown(watcher: Watcher) -> None:
-    counts = watcher.counts(plays.honoured_shutdown, "stopped/shutdown", Guest("powerbutton"))
+def test_stopped_shutdown(runner: ScenarioRunner) -> None:
+    counts = runner.counts(operations.honoured_shutdown, "stopped/shutdown", Guest("powerbutton"))
     assert stops(counts) == {"shutdown": 1}
 
 
-def test_stopped_destroyed(watcher: Watcher) -> None:
-    assert stops(watcher.counts(plays.destroy, "stopped/destroyed")) == {"destroyed": 1}
+def test_stopped_destroyed(runner: ScenarioRunner) -> None:
+    assert stops(runner.counts(operations.destroy, "stopped/destroyed")) == {"destroyed": 1}
 
 
-def test_stopped_quit(watcher: Watcher) -> None:
-    counts = watcher.counts(emulator_gets(signal.SIGTERM, "stopped/shutdown"), "stopped/quit")
+def test_stopped_quit(runner: ScenarioRunner) -> None:
+    counts = runner.counts(signal_emulator_and_wait(signal.SIGTERM, "stopped/shutdown"), "stopped/quit")
     assert stops(counts) == {"quit": 1}
 
 
-def test_stopped_hung(watcher: Watcher) -> None:
-    unfed = Guest("watchdog", hardware=Hardware(watchdog="poweroff"))
-    assert stops(watcher.counts(boot_and_wait("stopped/failed"), "stopped/hung", unfed)) == {"hung": 1}
+def test_stopped_hung(runner: ScenarioRunner) -> None:
+    guest = Guest("watchdog", hardware=Hardware(watchdog="poweroff"))
+    assert stops(runner.counts(boot_and_wait("stopped/failed"), "stopped/hung", guest)) == {"hung": 1}
 
 
-def test_stopped_saved_and_started_restored(watcher: Watcher) -> None:
-    counts = watcher.counts(plays.managed_save, "started/restored")
+def test_stopped_saved_and_started_restored(runner: ScenarioRunner) -> None:
+    counts = runner.counts(operations.managed_save, "started/restored")
     assert stops(counts) == {"saved": 1, "destroyed": 1}
     assert counts["started", "restored"] == 1
     assert counts["started", "booted"] == 1
 
 
-def test_started_booted(watcher: Watcher) -> None:
-    counts = watcher.counts(lambda stage: stage.boot() and None, "started/booted")
+def test_started_booted(runner: ScenarioRunner) -> None:
+    counts = runner.counts(lambda driver: driver.boot() and None, "started/booted")
     assert {reason: count for (event, reason), count in counts.items() if event == "started"} == {"booted": 1}
 
 
 @pytest.fixture
-def road(hosts: Hosts, guests: Guests) -> Iterator[Road]:
-    road = Road("rfc-migrated", IDLE, hosts, guests)
-    yield road
-    road.clear()
-    road.close()
+def migration(hosts: Hosts, guests: Guests) -> Iterator[MigrationDriver]:
+    migration = MigrationDriver("rfc-migrated", IDLE, hosts, guests)
+    yield migration
+    migration.clear()
+    migration.close()
 
 
-def test_migrated_in_and_migrated_out(road: Road, hosts: Hosts) -> None:
-    road.boot()
-    road.migrate()
+def test_migrated_in_and_migrated_out(migration: MigrationDriver, hosts: Hosts) -> None:
+    migration.boot()
+    migration.migrate()
     for host in (hosts.here, hosts.there):
-        wait_counted(hosts.exporter, host.witness.settle(), host.name)
-    here = hosts.exporter.lifecycle_counts(road.name, "here")
-    there = hosts.exporter.lifecycle_counts(road.name, "there")
+        wait_counted(hosts.exporter, host.recorder.settle(), host.name)
+    here = hosts.exporter.lifecycle_counts(migration.name, "here")
+    there = hosts.exporter.lifecycle_counts(migration.name, "there")
     assert stops(here) == {"migrated": 1}
     assert there["started", "migrated"] == 1
     assert stops(there) == {}
     assert ("started", "booted") not in there
-    assert hosts.exporter.journal.incidents(road.name) == []
+    assert hosts.exporter.journal.incidents(migration.name) == []
 
 
-def test_guest_panic_is_a_separate_crashed_event(watcher: Watcher) -> None:
-    panicking = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
-    counts = watcher.counts(plays.boot_twice, "crashed/panicked", panicking)
+def test_guest_panic_is_a_separate_crashed_event(runner: ScenarioRunner) -> None:
+    guest = Guest("panic", hardware=Hardware(panic=True, on_crash="restart"))
+    counts = runner.counts(operations.boot_twice, "crashed/panicked", guest)
     assert counts["crashed", "panicked"] == 1
-    assert stops(counts) == {"destroyed": 1}, "it ran on: only the end of the test stopped it"
+    assert stops(counts) == {"destroyed": 1}, "only the end of the test stopped it"
 
 
-def test_transient_domain_is_added_and_removed(watcher: Watcher) -> None:
-    grown = watcher.inventory_grows(plays.transient, "stopped/destroyed")
-    assert grown == Counter({("added", "started"): 1, ("removed", "shutdown"): 1})
+def test_transient_domain_is_added_and_removed(runner: ScenarioRunner) -> None:
+    changes = runner.inventory_changes(operations.transient, "stopped/destroyed")
+    assert changes == Counter({("added", "started"): 1, ("removed", "shutdown"): 1})
 
 
-def test_persistent_domain_is_added_and_removed(watcher: Watcher) -> None:
-    grown = watcher.inventory_grows(plays.destroy, "stopped/destroyed")
-    assert grown == Counter({("added", "defined"): 1, ("removed", "undefined"): 1})
+def test_persistent_domain_is_added_and_removed(runner: ScenarioRunner) -> None:
+    changes = runner.inventory_changes(operations.destroy, "stopped/destroyed")
+    assert changes == Counter({("added", "defined"): 1, ("removed", "undefined"): 1})
 
 
-def test_redefinition_of_a_running_domain_is_counted(watcher: Watcher) -> None:
-    counts = watcher.counts(plays.redefine(running=True), "defined/updated")
+def test_redefinition_of_a_running_domain_is_counted(runner: ScenarioRunner) -> None:
+    counts = runner.counts(operations.redefine(running=True), "defined/updated")
     assert counts["defined", "updated"] == 1
     assert counts["defined", "added"] == 1
 
 
-def test_transient_domain_made_persistent_is_counted(watcher: Watcher) -> None:
-    grown = watcher.inventory_grows(plays.transient_made_persistent, "defined/added")
-    assert grown == Counter({("added", "started"): 1, ("removed", "undefined"): 1})
+def test_transient_domain_made_persistent_is_counted(runner: ScenarioRunner) -> None:
+    changes = runner.inventory_changes(operations.transient_made_persistent, "defined/added")
+    assert changes == Counter({("added", "started"): 1, ("removed", "undefined"): 1})
 
 
-def test_one_selector_finds_every_stop(watcher: Watcher) -> None:
-    """An application that only wants to know whether, not why."""
+def test_one_selector_finds_every_stop(runner: ScenarioRunner) -> None:
+    """One event label matches all reasons."""
 
-    def stop_in_four_ways(stage: Stage) -> None:
-        domain = stage.boot()
+    def stop_in_four_ways(driver: DomainDriver) -> None:
+        domain = driver.boot()
         domain.destroy()
         domain.create()
         domain.managedSave()
         domain.create()
-        stage.emulator(signal.SIGTERM)
-        stage.sees("stopped/shutdown")
+        driver.signal_emulator(signal.SIGTERM)
+        driver.wait_event("stopped/shutdown")
         domain.create()
-        stage.emulator(signal.SIGKILL)
-        stage.sees("stopped/failed")
+        driver.signal_emulator(signal.SIGKILL)
+        driver.wait_event("stopped/failed")
 
-    counts = watcher.counts(stop_in_four_ways, "stopped/crashed")
+    counts = runner.counts(stop_in_four_ways, "stopped/crashed")
     assert stops(counts) == {"destroyed": 1, "saved": 1, "quit": 1, "crashed": 1}
     assert sum(count for (event, _), count in counts.items() if event == "stopped") == 4
 
 
 def test_driver_without_reasons_is_counted(session_daemon: Daemon, lab_root: Path) -> None:
-    """Not every driver can tell every reason: what this one tells is told, and nothing is made up."""
+    """The test driver reports few reasons: these are counted, and no other reason is invented."""
     name = "rfc-other-driver"
     with (
-        Witness(session_daemon.test_uri) as witness,
+        EventRecorder(session_daemon.test_uri) as recorder,
         Exporter(lab_root, [session_daemon.test_uri]) as exporter,
     ):
         connection = libvirt.open(session_daemon.test_uri)
@@ -214,24 +214,26 @@ def test_driver_without_reasons_is_counted(session_daemon: Daemon, lab_root: Pat
             domain.undefine()
         finally:
             connection.close()
-        wait_counted(exporter, witness.settle())
+        wait_counted(exporter, recorder.settle())
         counts = exporter.lifecycle_counts(name)
-        assert counts == witness.pairs(name)
+        assert counts == recorder.pairs(name)
         assert stops(counts) == {"shutdown": 1, "destroyed": 1}
 
 
-def test_message_accompanies_the_reason(watcher: Watcher, session_daemon: Daemon, lab_root: Path) -> None:
+def test_message_accompanies_the_reason(
+    runner: ScenarioRunner, session_daemon: Daemon, lab_root: Path
+) -> None:
     logs = session_daemon.root / "cache/libvirt/qemu/log"
     arguments = ("--libvirt.log-dir", str(logs))
     with (
         Exporter(lab_root, [session_daemon.uri], extra_args=arguments) as exporter,
-        watcher.stage() as stage,
+        runner.driver() as driver,
     ):
-        emulator_gets(signal.SIGTERM, "stopped/shutdown")(stage)
+        signal_emulator_and_wait(signal.SIGTERM, "stopped/shutdown")(driver)
         exporter.wait_until(
             lambda: any(
                 "terminating on signal 15" in row.message
-                for row in exporter.journal.rows(watcher.name)
+                for row in exporter.journal.rows(runner.name)
                 if (row.event, row.reason, row.detail) == ("stopped", "quit", "shutdown")
             ),
             what="words",

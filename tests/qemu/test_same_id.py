@@ -1,4 +1,4 @@
-"""A domain gets the id of its previous run while nobody listens: the stop and the start are counted.
+"""A domain gets the id of its previous run during an outage: the stop and the start are counted.
 
 libvirt numbers domains from 1 again after a host reboot, and after a daemon restart while no domain runs.
 """
@@ -18,8 +18,8 @@ from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, RunEvidence
 from tests.lab.daemon import Daemon
 from tests.lab.guests import Guest, Guests
 from tests.lab.waiting import until
-from tests.qemu.blindness import OFTEN, Mortal
-from tests.qemu.stage import PATIENCE, UNDEFINE_ALL
+from tests.qemu.domain_driver import TIMEOUT, UNDEFINE_ALL
+from tests.qemu.outage import SHORT_INTERVALS, RestartableExporter
 
 NAME = "only"
 REBOOTS = "libvirt_connection_host_reboots_total"
@@ -28,11 +28,11 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 UNSHARE = ("unshare", "--mount") if os.getuid() == 0 else ("unshare", "--map-root-user", "--mount")
 
 
-class HostExporter(Mortal):
+class HostExporter(RestartableExporter):
     """An exporter that reads the boot id from a file of the test, mounted over the kernel's."""
 
     def __init__(self, daemon: Daemon) -> None:
-        super().__init__(daemon.root, [daemon.uri], extra_args=OFTEN)
+        super().__init__(daemon.root, [daemon.uri], extra_args=SHORT_INTERVALS)
         self._boot_id = daemon.root / "boot_id"
         self.new_boot()
         mounted = f'mount --bind "{self._boot_id}" {BOOT_ID} && exec "$@"'
@@ -54,7 +54,9 @@ class OneGuestHost:
 
     @contextmanager
     def domain(self) -> Iterator[Any]:
-        """The domain, over a connection that ends with the block: the daemon is another afterwards."""
+        """The domain on a connection that is closed at the end of the block: the daemon may be restarted
+        afterwards.
+        """
         connection = self.daemon.connect()
         try:
             yield connection.lookupByName(NAME)
@@ -69,10 +71,10 @@ class OneGuestHost:
     def kill_emulator(self) -> None:
         pid = self.daemon.emulator_pid(NAME)
         os.kill(pid, signal.SIGKILL)
-        self.daemon.reaper.wait(pid, PATIENCE)
+        self.daemon.processes.wait(pid, TIMEOUT)
 
     def lose_power(self) -> None:
-        """Everything ends at once, and the runtime directory, a tmpfs, is empty afterwards."""
+        """End all processes at once, and empty the runtime directory, which is a tmpfs on a real host."""
         self.exporter.end(signal.SIGKILL)
         self.daemon.kill()
         self.kill_emulator()
@@ -83,9 +85,9 @@ class OneGuestHost:
             shutil.rmtree(entry)
 
     def wait_running(self) -> None:
-        """Until libvirt has started the domain by itself."""
+        """Wait until libvirt has started the domain automatically."""
         with self.domain() as domain:
-            until(domain.isActive, PATIENCE, "the domain to be started automatically")
+            until(domain.isActive, TIMEOUT, "the domain to be started automatically")
             assert domain.ID() == 1
 
     def inferred(self) -> list[tuple[str, str, str]]:
@@ -96,7 +98,7 @@ class OneGuestHost:
         expected = [tuple(pair.split("/")) for pair in pairs]
         self.exporter.wait_until(
             lambda: [row[:2] for row in self.inferred()] == expected,
-            PATIENCE,
+            TIMEOUT,
             f"{pairs}, not {self.inferred()}",
         )
 
@@ -118,9 +120,9 @@ def host(own_daemon: Daemon, guests: Guests) -> Iterator[OneGuestHost]:
 def observe_first_run(host: OneGuestHost) -> None:
     host.start()
     exporter = host.exporter
-    exporter.wait_until(lambda: exporter.lifecycle_counts(NAME)["started", "booted"] == 1, PATIENCE)
+    exporter.wait_until(lambda: exporter.lifecycle_counts(NAME)["started", "booted"] == 1, TIMEOUT)
     exporter.wait_until(
-        lambda: host.exporter.journal.process_start(NAME), PATIENCE, "the run to be identified"
+        lambda: host.exporter.journal.process_start(NAME), TIMEOUT, "the run to be identified"
     )
 
 
@@ -167,7 +169,7 @@ def test_save_and_restore_with_the_same_id_is_a_stop_and_a_start(host: OneGuestH
     host.wait_inferred("stopped/unknown", "started/restored")
 
 
-def test_upgrade_of_libvirt_with_the_same_id_is_a_stop_and_a_start(host: OneGuestHost) -> None:
+def test_libvirt_upgrade_with_the_same_id_is_a_stop_and_start(host: OneGuestHost) -> None:
     observe_first_run(host)
     host.exporter.end(signal.SIGTERM)
     with host.domain() as domain:
@@ -182,14 +184,14 @@ def test_reconnect_to_the_same_id_is_a_stop_and_a_start(host: OneGuestHost) -> N
     observe_first_run(host)
     host.daemon.kill()
     host.kill_emulator()
-    host.exporter.wait_until(lambda: host.exporter.value("libvirt_connection_up") == 0, PATIENCE)
+    host.exporter.wait_until(lambda: host.exporter.value("libvirt_connection_up") == 0, TIMEOUT)
     host.empty_runtime_directory()
     # The exporter must not list the domain before it runs again.
     os.kill(host.exporter.pid, signal.SIGSTOP)
     host.daemon.start()
     host.start()
     os.kill(host.exporter.pid, signal.SIGCONT)
-    host.exporter.wait_until(lambda: host.exporter.value("libvirt_connection_up") == 1, PATIENCE)
+    host.exporter.wait_until(lambda: host.exporter.value("libvirt_connection_up") == 1, TIMEOUT)
     host.wait_inferred("stopped/unknown", "started/booted")
 
 
@@ -198,13 +200,13 @@ def test_cpu_time_falls_with_another_run(own_daemon: Daemon, guests: Guests) -> 
     domain = connection.defineXML(guests.xml(NAME, Guest("spin")))
 
     def evidence() -> RunEvidence:
-        """As it is read where the emulator's process is not visible."""
+        """Return the evidence where the emulator's process is not visible."""
         (facts,) = list_domains(connection)
         return facts.run_evidence
 
     try:
         domain.create()
-        until(lambda: evidence().cpu_time > 3e9, PATIENCE, "the guest to use CPU time")
+        until(lambda: evidence().cpu_time > 3e9, TIMEOUT, "the guest to use CPU time")
         before = evidence()
         assert before.process_start == 0
         domain.destroy()

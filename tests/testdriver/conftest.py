@@ -23,7 +23,7 @@ IN_PROCESS = "test:///default"
 
 @dataclass
 class Listening:
-    """An independent witness in the same process: notes every lifecycle event as libvirt sends it."""
+    """An independent recorder in the same process: notes every lifecycle event as libvirt sends it."""
 
     log: list[Event] = field(default_factory=list)
 
@@ -59,7 +59,7 @@ def _remove(domain: Any) -> None:
 
 
 @pytest.fixture
-def witness_here(connection: Any) -> Iterator[Listening]:
+def local_recorder(connection: Any) -> Iterator[Listening]:
     listening = Listening()
     number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, listening, None)
     yield listening

@@ -13,7 +13,7 @@ from tests.cli.asking import CLEAN, COMMAND, run
 from tests.cli.test_client_config import unprivileged
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 
 
 class ConfiguredDaemon(SessionDaemon):
@@ -30,7 +30,7 @@ class ConfiguredDaemon(SessionDaemon):
     def start(self) -> None:
         """Returns when the daemon listens; the lab's own connection would be refused."""
         argv = [*self.programs.prefix, *self.argv()]
-        self.pid = self.reaper.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
+        self.pid = self.processes.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
         self.wait_listening()
 
 

@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter.hypervisor.opening import Opener, OpenLimits, wi
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
 
 QUICK = OpenLimits(warn_after=0.1, timeout=0.3, max_abandoned=2)

@@ -12,7 +12,7 @@ from tests.cli.asking import run
 from tests.lab.daemon import Daemon, search_path, short_root
 from tests.lab.exporter import Exporter
 from tests.lab.programs import Programs
-from tests.lab.session import SessionDaemon
+from tests.lab.session_daemon import SessionDaemon
 
 SECRET = "correct-horse"  # noqa: S105 - of a daemon that lives as long as the test
 
@@ -46,7 +46,7 @@ class SaslDaemon(SessionDaemon):
     def start(self) -> None:
         """Returns when the daemon listens; the lab's own connection would be refused."""
         argv = [*self.programs.prefix, *self.argv()]
-        self.pid = self.reaper.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
+        self.pid = self.processes.spawn(argv, env=self.environment(), log=self.output, cwd=self.root)
         self.wait_listening()
 
 

@@ -1,9 +1,11 @@
-"""An exporter without threads, with a real journal: fed, asked, killed, begun anew."""
+"""Model of the exporter: the worker without threads on a real journal. It can be stopped, killed and
+restarted.
+"""
 
 import shutil
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,68 +19,55 @@ from libvirt_lifecycle_exporter.journal.run_scope import RunScope
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from libvirt_lifecycle_exporter.model.messages import EvidenceRequest, Message, Observation
+from libvirt_lifecycle_exporter.model.messages import Message, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
-from tests.unit.hypervisor_stage import Happened
-from tests.unit.seen import HERE, lifecycle, observation
+from tests.unit.factories import HERE, lifecycle, observation
+from tests.unit.hypervisor_state import ModelEvent
+from tests.unit.worker_harness import RequestRecorder
 
-FOR_EVER = 1e12
+FOREVER = 1e12
 
 
 class Clock:
-    """Time, and the turns of the event loop."""
+    """Unix time in seconds, and the number of iterations of the event loop."""
 
     def __init__(self) -> None:
         self.now, self.turns = 1000.0, 0
 
     def tick(self) -> float:
-        """Return a time that nothing else has."""
+        """Advance the clock by a millisecond; return a unique time."""
         self.now += 0.001
         return self.now
 
 
-class Prompt(MessageQueue):
-    """Does not wait for what is not there."""
+class NonBlockingQueue(MessageQueue):
+    """A message queue that does not wait for messages."""
 
-    def take(self, most: int, timeout: float) -> list[Message]:  # noqa: ARG002 - that is the point
-        return super().take(most, 0.0)
-
-
-class Wishes:
-    """What the worker asks of its connection."""
-
-    def __init__(self) -> None:
-        self.snapshot = False
-        self.looks: dict[str, EvidenceRequest | None] = {}
-
-    def request_listing(self) -> None:
-        self.snapshot = True
-
-    def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
-        self.looks.update(uuids)
+    def take(self, limit: int, timeout: float) -> list[Message]:  # noqa: ARG002 - that is the point
+        return super().take(limit, 0.0)
 
 
-class Figures(NamedTuple):
-    """What Prometheus would have seen."""
+class ExportedCounts(NamedTuple):
+    """Counters as a scrape returns them."""
 
     counts: dict[CountKey, tuple[int, float]]
     totals: dict[TotalKey, float]
 
 
 class Exporter:
-    """One after the other, on one journal."""
+    """A series of exporter processes on one journal."""
 
     connections: tuple[str, ...] = (HERE,)
     names = DomainFilter()
     series_limit = 100_000
-    ttl = FOR_EVER
-    """Seconds that what is gone is remembered."""
+    ttl = FOREVER
+    """Seconds for which a removed domain is remembered."""
 
     def __init__(self, folder: Path, clock: Clock, limit: int) -> None:
         self._folder, self._clock, self._limit = folder, clock, limit
-        self._life = 0
+        self._generation = 0
         self.path = folder / "journal-0.db"
-        self.restored = self._begin()
+        self.restored = self._restart()
 
     def work(self) -> None:
         while self.worker.process_batch():
@@ -88,59 +77,59 @@ class Exporter:
         self.work()
         self.worker.tick()
 
-    def ends(self) -> Figures:
-        """Told to end: SIGTERM; return the last that Prometheus could have seen."""
+    def stop(self) -> ExportedCounts:
+        """End as on SIGTERM, and restart. Returns the last counts of the ended process."""
         self.worker.start()
         self.worker.stop(5.0)
         self.journal.close()
-        last = self.figures()
-        self.restored = self._begin()
+        last = self.exported_counts()
+        self.restored = self._restart()
         return last
 
-    def is_killed(self) -> None:
-        """What is not in the file by now never will be: the next one gets a copy of it as it is."""
-        self._life += 1
-        path = self._folder / f"journal-{self._life}.db"
+    def kill(self) -> None:
+        """End as on SIGKILL: the next process gets a copy of the journal as it is in the file now."""
+        self._generation += 1
+        path = self._folder / f"journal-{self._generation}.db"
         for companion in ("", "-wal"):
             shutil.copy(f"{self.path}{companion}", f"{path}{companion}")
         self.journal.close()
         self.path = path
-        self.restored = self._begin()
+        self.restored = self._restart()
 
     def close(self) -> None:
         self.journal.close()
 
-    def figures(self) -> Figures:
-        return Figures(*self.sink.counted())
+    def exported_counts(self) -> ExportedCounts:
+        return ExportedCounts(*self.metrics.counted())
 
     def rows(self) -> list[Transition]:
         fields = ", ".join(Transition._fields)
-        words = f"SELECT {fields} FROM transitions ORDER BY seq"
-        return [Transition(*row) for row in self._query(words)]
+        statement = f"SELECT {fields} FROM transitions ORDER BY seq"
+        return [Transition(*row) for row in self._query(statement)]
 
     def incidents(self) -> list[tuple[str, str, bool]]:
-        """uuid, kind and whether it is open."""
+        """Return UUID, kind and whether the incident is open."""
         return [
             (*row[:2], row[2] is None) for row in self._query("SELECT uuid, kind, closed_at FROM incidents")
         ]
 
-    def memory(self) -> SavedState:
+    def saved_state(self) -> SavedState:
         with closing(sqlite3.connect(self.path)) as database:
             return tables.read(database, [])
 
-    def _query(self, words: str) -> list[tuple[Any, ...]]:
+    def _query(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.path)) as database:
-            return database.execute(words).fetchall()
+            return database.execute(statement).fetchall()
 
-    def _begin(self) -> SavedState:
-        self.message_queue, self.asked = Prompt(self._limit), Wishes()
+    def _restart(self) -> SavedState:
+        self.message_queue, self.requests = NonBlockingQueue(self._limit), RequestRecorder()
         self.journal = Journal(self.path, RunScope(self.connections, self.names), first_retry=0)
-        self.sink, self.series = MetricsStore(self.connections), SeriesLimit(self.series_limit, self.ttl)
+        self.metrics, self.series = MetricsStore(self.connections), SeriesLimit(self.series_limit, self.ttl)
         self.worker = Worker(
             self.message_queue,
-            self.sink,
+            self.metrics,
             self.journal,
-            dict.fromkeys(self.connections, self.asked),
+            dict.fromkeys(self.connections, self.requests),
             self.names,
             series=self.series,
             series_ttl=self.ttl,
@@ -154,23 +143,23 @@ class Exporter:
 
 
 class Channel:
-    """What libvirt has sent and nobody has got yet: late, in order, and lost with the connection."""
+    """Events that libvirt has sent and the exporter has not received; they are lost with the connection."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.open = False
-        self._sent: deque[Happened] = deque()
-        self.given: dict[float, Happened] = {}
-        """What was put into the message_queue, by the time of the callback, which is another for each."""
+        self._sent: deque[ModelEvent] = deque()
+        self.delivered: dict[float, ModelEvent] = {}
+        """Events that were put into the message queue, by the unique time of their callback."""
         self.lost = False
 
-    def send(self, happened: Happened) -> None:
+    def send(self, event: ModelEvent) -> None:
         if self.open:
-            self._sent.append(happened)
+            self._sent.append(event)
         else:
             self.lost = True
 
-    def breaks(self) -> None:
+    def disconnect(self) -> None:
         self.lost = self.lost or bool(self._sent)
         self.open = False
         self._sent.clear()
@@ -180,27 +169,27 @@ class Channel:
         message_queue: MessageQueue,
         on_loss: Callable[[], None],
         *,
-        most: int = 1000,
-        until: float = FOR_EVER,
+        limit: int = 1000,
+        until: float = FOREVER,
     ) -> None:
-        while self._sent and most and self._sent[0].at <= until:
-            happened, most = self._sent.popleft(), most - 1
-            seen = spelled(happened)._replace(order=message_queue.next_order(), at=self._clock.tick())
-            if message_queue.offer(seen):
-                self.given[seen.at] = happened
+        while self._sent and limit and self._sent[0].at <= until:
+            event, limit = self._sent.popleft(), limit - 1
+            received = to_observation(event)._replace(order=message_queue.next_order(), at=self._clock.tick())
+            if message_queue.offer(received):
+                self.delivered[received.at] = event
             else:
                 self.lost = True
                 on_loss()
 
 
-def spelled(happened: Happened) -> Observation:
-    if happened.event == "rebooted":
-        seen = observation("reboot", name=happened.name, uuid=happened.uuid)
-    elif happened.event == "io_error":
-        seen = observation("io_error_reason", 1, name=happened.name, uuid=happened.uuid, word=happened.detail)
+def to_observation(event: ModelEvent) -> Observation:
+    if event.event == "rebooted":
+        received = observation("reboot", name=event.name, uuid=event.uuid)
+    elif event.event == "io_error":
+        received = observation("io_error_reason", 1, name=event.name, uuid=event.uuid, word=event.detail)
     else:
-        seen = lifecycle(happened.event, happened.detail, name=happened.name, uuid=happened.uuid)
-    return seen._replace(domain_id=happened.domain_id)
+        received = lifecycle(event.event, event.detail, name=event.name, uuid=event.uuid)
+    return received._replace(domain_id=event.domain_id)
 
 
 def counted(rows: list[Transition]) -> Counter[CountKey]:

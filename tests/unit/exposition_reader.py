@@ -1,10 +1,10 @@
-"""Reads what a ``MetricsStore`` renders."""
+"""Reader of the exposition of a ``MetricsStore``."""
 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
-from tests.unit.seen import HERE
+from tests.unit.factories import HERE
 
 EVENTS = "libvirt_domain_lifecycle_events_total"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

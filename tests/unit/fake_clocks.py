@@ -1,10 +1,10 @@
-"""A wall clock and a steady clock that a test sets."""
+"""Fakes of the wall clock and of a monotonic clock."""
 
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor, ClockRecord
 
 
 class Clocks:
-    """A wall clock and a steady clock that a test sets."""
+    """A wall clock (Unix time) and a monotonic clock in seconds, both set by the test, and their monitor."""
 
     def __init__(self) -> None:
         self.wall, self.steady = 1_700_000_000.0, 1000.0

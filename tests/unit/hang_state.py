@@ -1,9 +1,9 @@
-"""Sets and clears hang signals in a record, as ``hangs`` does when probes find a domain hung or recovered."""
+"""Helper that sets the hang signals of a record, as ``hangs`` does after probes."""
 
 from libvirt_lifecycle_exporter.engine.record import HangSignal, Records
 
 
 def set_hung(records: Records, uuid: str, *signals: str, connection: str = "here", at: float = 0.0) -> None:
-    """Let exactly these signals be hung."""
+    """Set exactly these signals."""
     record = records.get(connection, uuid)
     record.hang_signals = {signal: HangSignal(hung_at=at) for signal in signals}

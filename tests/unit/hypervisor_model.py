@@ -1,58 +1,58 @@
-"""A small honest model of libvirt: what domains do, what is sent of it, and what libvirt answers."""
+"""Model of libvirt: state changes of domains, the events that libvirt sends for them, and its answers."""
 
 from collections.abc import Callable
 
 from libvirt_lifecycle_exporter.model.messages import DomainFacts
-from tests.unit.hypervisor_plays import PLAYS, SHORT, Play
-from tests.unit.hypervisor_stage import Happened, Stage
+from tests.unit.hypervisor_operations import OPERATIONS, SHORT, Operation
+from tests.unit.hypervisor_state import HypervisorState, ModelEvent
 
 
-class Hypervisor(Stage):
-    """Domains, and what can happen to them."""
+class Hypervisor(HypervisorState):
+    """Domains and the operations on them."""
 
-    def __init__(self, clock: Callable[[], float], send: Callable[[Happened], None]) -> None:
+    def __init__(self, clock: Callable[[], float], send: Callable[[ModelEvent], None]) -> None:
         super().__init__(clock, send)
-        self._busy: dict[str, tuple[Play, bool]] = {}
+        self._busy: dict[str, tuple[Operation, bool]] = {}
 
     def possible(self, uuid: str) -> list[str]:
-        """Name the plays that the domain can be in now."""
+        """Return the names of the operations that are possible in the state of the domain."""
         guest = self.guests[uuid]
         if uuid in self._busy:
-            return ["goes_on"]
-        return [name for name, (when, _) in PLAYS.items() if when(guest)]
+            return ["continue"]
+        return [name for name, (when, _) in OPERATIONS.items() if when(guest)]
 
-    def play(self, uuid: str, name: str) -> None:
-        """Begin a play, or go on with one."""
-        if name != "goes_on":
-            self._busy[uuid] = (PLAYS[name][1](self, self.guests[uuid]), SHORT)
+    def run_operation(self, uuid: str, name: str) -> None:
+        """Begin an operation, or run the next step of the current one."""
+        if name != "continue":
+            self._busy[uuid] = (OPERATIONS[name][1](self, self.guests[uuid]), SHORT)
         self._step(uuid)
 
     def settle(self, *, long: bool) -> None:
-        """Time passes: what takes no time comes to its end; what takes long, only if ``long``."""
+        """Finish the operations whose next step is SHORT; all operations if ``long``."""
         while due := [uuid for uuid, (_, step) in self._busy.items() if long or step is SHORT]:
             self._step(due[0])
 
     def facts(self) -> list[DomainFacts]:
         return [guest.facts() for guest in self.guests.values() if guest.exists]
 
-    def daemon_dies(self, deaths: dict[str, str]) -> None:
-        """The daemon ends and comes back; ``deaths``: domains that are killed or panic meanwhile."""
+    def restart_daemon(self, deaths: dict[str, str]) -> None:
+        """Restart the daemon. ``deaths``: UUID -> "killed" or "panicked" for domains that fail meanwhile."""
         self.settle(long=True)
         for guest in self.guests.values():
             if guest.state == "shutoff":
                 guest.reason = "unknown"
             elif guest.uuid in deaths and deaths[guest.uuid] == "killed":
-                self.cause(guest, "crashed")
-                self.ends(guest, "failed", "crashed", verdict="crashed", send=False)
+                self.record_cause(guest, "crashed")
+                self.end_run(guest, "failed", "crashed", verdict="crashed", send=False)
             elif guest.uuid in deaths and guest.state == "running":
                 guest.state, guest.reason = "crashed", "panicked"
-                self.cause(guest, "crashed")
-                self.tell(guest, "crashed", "panicked", send=False)
+                self.record_cause(guest, "crashed")
+                self.record(guest, "crashed", "panicked", send=False)
         if not any(guest.active() for guest in self.guests.values()):
             self.number = 0
 
     def _step(self, uuid: str) -> None:
-        play = self._busy.pop(uuid)[0]
-        step = next(play, None)
+        operation = self._busy.pop(uuid)[0]
+        step = next(operation, None)
         if step is not None:
-            self._busy[uuid] = (play, step)
+            self._busy[uuid] = (operation, step)

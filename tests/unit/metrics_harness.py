@@ -5,7 +5,7 @@ from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.transitions import Transition
-from tests.unit.seen import HERE
+from tests.unit.factories import HERE
 
 TTL = 900.0
 

@@ -1,30 +1,54 @@
-"""What must be true in the end, whatever happened on the way."""
+"""Assertions that hold at the end of every run of the exporter model."""
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT
 from libvirt_lifecycle_exporter.model.states import AFTER_ANY
 from tests.unit.exporter_model import counted
 from tests.unit.exposition_reader import value
-from tests.unit.seen import HERE
+from tests.unit.factories import HERE
 
 if TYPE_CHECKING:
     from libvirt_lifecycle_exporter.model.transitions import Transition
-    from tests.unit.hypervisor_stage import Happened
-    from tests.unit.test_exporter_model import Libvirt
+    from tests.unit.exporter_model import Channel, Exporter
+    from tests.unit.hypervisor_model import Hypervisor
+    from tests.unit.hypervisor_state import ModelEvent
 
 
-def check_figures(machine: Libvirt) -> None:
-    """The page, the counters beside the history, and the history say the same."""
-    exporter = machine.exporter
+class ModelRun(Protocol):
+    """A run of the model: its parts, and what the checks need to know about their history.
+
+    Times are Unix time in seconds of the model's clock.
+    """
+
+    exporter: Exporter
+    channel: Channel
+    hypervisor: Hypervisor
+    known_since: dict[str, tuple[float, set[int], int]]
+    """UUID -> since when the exporter knows the domain, the possible numbers of its active runs at that
+    time, and the number of events of the model before that time."""
+    killed_at: list[float]
+    ended_at: list[float]
+    """When the exporter ended, killed or not."""
+    lost_with: set[float]
+    """Callback times of the observations that were in the queue when the exporter was killed."""
+    unobserved_min: float
+    """Lower limit of the unobserved time in seconds."""
+    unobserved_max: float
+    """Upper limit of the unobserved time in seconds."""
+
+
+def check_counts(run: ModelRun) -> None:
+    """Check that metrics, counters of the journal and transitions of the journal are equal."""
+    exporter = run.exporter
     rows = exporter.rows()
     history = counted(rows)
-    memory = exporter.memory()
-    shown, totals = exporter.sink.counted()
+    memory = exporter.saved_state()
+    shown, totals = exporter.metrics.counted()
     assert {key: n for key, (n, _) in shown.items() if key[2] != "incident"} == history
     assert {key: n for key, (n, _) in memory.counts.items() if key[2] != "incident"} == history
     events = Counter((row.event, row.reason) for row in rows)
@@ -35,54 +59,54 @@ def check_figures(machine: Libvirt) -> None:
     is_open = [one[:2] for one in exporter.incidents() if one[2]]
     assert len(is_open) == len(set(is_open)), "open twice"
     incidents = Counter(kind for _, kind, _ in exporter.incidents())
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     for key, (n, _) in shown.items():
         if key[2] == "incident":
-            told[key[3]] += n
-    assert told == incidents
-    blind = totals.get((HERE, "unobserved", "", ""), 0.0)
-    assert machine.blind_least - 0.1 <= blind <= machine.blind_most + 0.1, "blind time"
+            reported[key[3]] += n
+    assert reported == incidents
+    unobserved = totals.get((HERE, "unobserved", "", ""), 0.0)
+    assert run.unobserved_min - 0.1 <= unobserved <= run.unobserved_max + 0.1, "unobserved time"
 
 
-def check_history(machine: Libvirt) -> None:
-    rows = machine.exporter.rows()
-    given = machine.channel.given
-    seen = [row for row in rows if row.source == "callback"]
-    _seen_once(machine, seen)
-    unseen = list(machine.hypervisor.happened)
-    for row in seen:
-        unseen.remove(given[row.at])
+def check_history(run: ModelRun) -> None:
+    rows = run.exporter.rows()
+    given = run.channel.delivered
+    observed = [row for row in rows if row.source == "callback"]
+    _check_observed(run, observed)
+    missed = list(run.hypervisor.events)
+    for row in observed:
+        missed.remove(given[row.at])
     inferred = [row for row in rows if row.source != "callback"]
-    _inferred_truly(inferred, unseen)
-    if not machine.channel.lost and not machine.lost_with and not machine.killed_at:
-        _observed_exactly(machine, rows, unseen)
-    for uuid in machine.hypervisor.guests:
-        _balanced(machine, uuid, rows)
-        _started_before_shutdown(machine, [row for row in rows if row.uuid == uuid])
-        _ended_as_it_is(machine, uuid)
-        _incidents(machine, uuid)
+    _check_inferred(inferred, missed)
+    if not run.channel.lost and not run.lost_with and not run.killed_at:
+        _check_complete(run, rows, missed)
+    for uuid in run.hypervisor.guests:
+        _check_balance(run, uuid, rows)
+        _check_order(run, [row for row in rows if row.uuid == uuid])
+        _check_final_state(run, uuid)
+        _check_incidents(run, uuid)
 
 
-def _seen_once(machine: Libvirt, seen: list[Transition]) -> None:
-    given = machine.channel.given
-    for row in seen:
+def _check_observed(run: ModelRun, observed: list[Transition]) -> None:
+    given = run.channel.delivered
+    for row in observed:
         happened = given[row.at]
         assert (row.uuid, row.name, row.event, row.detail) == happened[1:3] + happened[4:6]
-    assert len({row.at for row in seen}) == len(seen), "journalled twice"
-    there = {row.at for row in seen}
+    assert len({row.at for row in observed}) == len(observed), "journalled twice"
+    there = {row.at for row in observed}
     for at, happened in given.items():
-        if at in there or at in machine.lost_with or happened.event == "rebooted":
+        if at in there or at in run.lost_with or happened.event == "rebooted":
             continue
-        # Both may have to wait for what explains them.
+        # Both may wait for their evidence.
         waits = happened.event == "shutdown" or happened.detail == "failed"
         assert waits, f"lost: {happened}"
-        assert any(at <= killed < at + 2.0 for killed in machine.killed_at), f"lost: {happened}"
+        assert any(at <= killed < at + 2.0 for killed in run.killed_at), f"lost: {happened}"
 
 
-def _inferred_truly(inferred: list[Transition], unseen: list[Happened]) -> None:
-    """Each row has a thing of its own that happened before it, and that nobody saw."""
+def _check_inferred(inferred: list[Transition], missed: list[ModelEvent]) -> None:
+    """Check that each inferred row has its own earlier event that was not observed."""
 
-    def fits(row: Transition, happened: Happened) -> bool:
+    def fits(row: Transition, happened: ModelEvent) -> bool:
         return (
             (row.uuid, row.event) == (happened.uuid, happened.event)
             and happened.at <= row.at
@@ -92,7 +116,7 @@ def _inferred_truly(inferred: list[Transition], unseen: list[Happened]) -> None:
     taken: dict[int, int] = {}
 
     def place(number: int, tried: set[int]) -> bool:
-        for place_, happened in enumerate(unseen):
+        for place_, happened in enumerate(missed):
             if place_ not in tried and fits(inferred[number], happened):
                 tried.add(place_)
                 if place_ not in taken or place(taken[place_], tried):
@@ -104,52 +128,52 @@ def _inferred_truly(inferred: list[Transition], unseen: list[Happened]) -> None:
         assert place(number, set()), f"invented: {row}"
 
 
-def _observed_exactly(machine: Libvirt, rows: list[Transition], unseen: list[Happened]) -> None:
-    left = [one for one in unseen if one.event != "rebooted" and one.detail != "failed"]
+def _check_complete(run: ModelRun, rows: list[Transition], missed: list[ModelEvent]) -> None:
+    left = [one for one in missed if one.event != "rebooted" and one.detail != "failed"]
     assert left == [], "not observed"
     for row in rows:
         if row.source == "callback":
-            assert row.reason == machine.channel.given[row.at].verdict, "another verdict"
+            assert row.reason == run.channel.delivered[row.at].verdict, "another verdict"
         else:
-            assert (row.event, row.reason) == ("stopped", "failed"), "inferred what was seen"
+            assert (row.event, row.reason) == ("stopped", "failed"), "inferred what was observed"
 
 
-_WAY = {"started": 1, "stopped": -1}
+_STEPS = {"started": 1, "stopped": -1}
 
 
 def step(event: str, reason: str) -> int:
-    return 0 if reason in ("wakeup", "failed") else _WAY.get(event, 0)
+    return 0 if reason in ("wakeup", "failed") else _STEPS.get(event, 0)
 
 
-def _balanced(machine: Libvirt, uuid: str, rows: list[Transition]) -> None:
-    """Each start is followed by a stop before the next, whatever was missed."""
-    since, running, most = machine.known_since[uuid]
-    told = sum(step(row.event, row.reason) for row in rows if row.uuid == uuid and row.at >= since)
-    before = set(machine.hypervisor.happened[:most])
-    for at, one in machine.channel.given.items():
-        # It was under way, and its result had been seen already.
-        told -= step(one.event, one.verdict) if one.uuid == uuid and at >= since and one in before else 0
-    guest = machine.hypervisor.guests[uuid]
-    assert int(guest.active()) - told in running, f"balance of {uuid}"
+def _check_balance(run: ModelRun, uuid: str, rows: list[Transition]) -> None:
+    """Check that starts and stops alternate, whatever was missed."""
+    since, running, most = run.known_since[uuid]
+    reported = sum(step(row.event, row.reason) for row in rows if row.uuid == uuid and row.at >= since)
+    before = set(run.hypervisor.events[:most])
+    for at, one in run.channel.delivered.items():
+        # Its result was in the answer before the event was delivered.
+        reported -= step(one.event, one.verdict) if one.uuid == uuid and at >= since and one in before else 0
+    guest = run.hypervisor.guests[uuid]
+    assert int(guest.active()) - reported in running, f"balance of {uuid}"
 
 
-def _started_before_shutdown(machine: Libvirt, rows: list[Transition]) -> None:
-    """A start that was missed goes before the shutdown of its run, as long as the shutdown waits."""
+def _check_order(run: ModelRun, rows: list[Transition]) -> None:
+    """Check that a missed start precedes the shutdown of its run while the shutdown waits."""
     lived = [row for row in rows if row.event in AFTER_ANY]
     for before, row in pairwise(lived):
         is_missed = (before.source, row.source) == ("callback", "reconcile")
         is_same_run = before.domain_id == row.domain_id
         if (before.event, row.event) == ("shutdown", "started") and is_missed and is_same_run:
-            ended = any(before.at <= at <= row.at for at in machine.ended_at)
+            ended = any(before.at <= at <= row.at for at in run.ended_at)
             assert ended or row.at - before.at >= VERDICT_WAIT, f"after the shutdown: {row}"
 
 
-def _ended_as_it_is(machine: Libvirt, uuid: str) -> None:
-    guest = machine.hypervisor.guests[uuid]
-    known = {one.uuid: one for one in machine.exporter.memory().domains if one.present}
+def _check_final_state(run: ModelRun, uuid: str) -> None:
+    guest = run.hypervisor.guests[uuid]
+    known = {one.uuid: one for one in run.exporter.saved_state().domains if one.present}
     assert (uuid in known) == guest.exists, f"{uuid}"
     if not guest.exists:
-        is_open = [kind for whose, kind, is_open in machine.exporter.incidents() if whose == uuid and is_open]
+        is_open = [kind for whose, kind, is_open in run.exporter.incidents() if whose == uuid and is_open]
         assert is_open == [], f"incidents of {uuid}, which does not exist"
         return
     one = known[uuid]
@@ -160,18 +184,18 @@ def _ended_as_it_is(machine: Libvirt, uuid: str) -> None:
         guest.persistent,
         guest.number,
     )
-    page = value(machine.exporter.sink, "libvirt_domain_state", domain=guest.name, state=guest.state)
+    page = value(run.exporter.metrics, "libvirt_domain_state", domain=guest.name, state=guest.state)
     assert page == 1
 
 
-def _incidents(machine: Libvirt, uuid: str) -> None:
-    guest = machine.hypervisor.guests[uuid]
-    opened = Counter(kind for whose, kind, _ in machine.exporter.incidents() if whose == uuid)
-    # Of a run that nobody saw and no answer explains, libvirt's own word is all there is: failed.
-    given = machine.channel.given
+def _check_incidents(run: ModelRun, uuid: str) -> None:
+    guest = run.hypervisor.guests[uuid]
+    opened = Counter(kind for whose, kind, _ in run.exporter.incidents() if whose == uuid)
+    # A stop of an unobserved run without further evidence keeps libvirt's reason: failed.
+    given = run.channel.delivered
     unexplained = [
         row
-        for row in machine.exporter.rows()
+        for row in run.exporter.rows()
         if (row.uuid, row.event, row.reason) == (uuid, "stopped", "failed")
         and row.at in given
         and given[row.at].verdict == "crashed"
@@ -179,6 +203,6 @@ def _incidents(machine: Libvirt, uuid: str) -> None:
     causes = guest.causes + Counter(failed=len(unexplained))
     for kind, times in opened.items():
         assert times <= causes[kind], f"incidents of {uuid}: {kind}"
-    if not machine.channel.lost and not machine.killed_at:
+    if not run.channel.lost and not run.killed_at:
         for kind in ("crashed", "io_error"):
             assert opened[kind] == guest.incidents[kind], f"incidents of {uuid}: {kind}"

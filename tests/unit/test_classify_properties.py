@@ -1,4 +1,4 @@
-"""Whatever is told: each once, in order, in time, with a reason that it may have."""
+"""Every observation gives one transition, in order, in time, with an allowed reason."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +13,9 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
     lifecycle_pair,
 )
+from tests.unit.classifier_scenario import GONE, classify, make_observation
+from tests.unit.factories import HERE, facts, lookup, observation, order
 from tests.unit.hang_state import set_hung
-from tests.unit.scene import GONE, see, sent
-from tests.unit.seen import HERE, facts, look, observation, order
 
 NAMES = ("web", "db", "mail")
 
@@ -43,54 +43,54 @@ ANSWERS = (
 
 STEPS = st.one_of(
     st.tuples(
-        st.just("see"),
+        st.just("observe"),
         st.sampled_from(NAMES),
         st.one_of(st.sampled_from(ENDS), st.sampled_from(RAW)),
         st.sampled_from(STATES),
     ),
-    st.tuples(st.just("learn"), st.sampled_from(NAMES), st.sampled_from(ANSWERS), st.integers(0, 5)),
+    st.tuples(st.just("answer"), st.sampled_from(NAMES), st.sampled_from(ANSWERS), st.integers(0, 5)),
     st.tuples(st.just("hung"), st.sampled_from(NAMES), st.booleans(), st.none()),
     st.tuples(st.just("forget"), st.sampled_from(NAMES), st.none(), st.none()),
     st.tuples(st.just("noise"), st.sampled_from(NAMES), st.none(), st.none()),
 )
 
 
-class Fed:
-    """A diagnosis that is fed, with a tick every half second; and all that it was told and told us."""
+class ClassifierDriver:
+    """Feeds a classifier, with a tick every half second, and records observations and transitions."""
 
     def __init__(self) -> None:
         self.records = Records()
-        self.diagnosis = Classifier(self.records)
+        self.classifier = Classifier(self.records)
         self.at = 1000.0
         self.ticked = 1000.0
         self.seen: list[Observation] = []
-        self.told: list[tuple[float, Transition]] = []
+        self.transitions: list[tuple[float, Transition]] = []
 
-    def tell(self, changes: list[Transition]) -> None:
-        self.told += [(self.at, change) for change in changes]
+    def record(self, changes: list[Transition]) -> None:
+        self.transitions += [(self.at, change) for change in changes]
 
     def wait(self, seconds: float) -> None:
         end = self.at + seconds
         while self.ticked + 0.5 <= end:
             self.ticked += 0.5
             self.at = self.ticked
-            self.tell(self.diagnosis.tick(self.at))
+            self.record(self.classifier.tick(self.at))
         self.at = end
 
-    def do(self, what: str, name: str, first: object, second: object) -> None:
-        if what == "see" and isinstance(first, str) and isinstance(second, tuple):
-            seen = sent(first, name=name, at=self.at)
+    def step(self, what: str, name: str, first: object, second: object) -> None:
+        if what == "observe" and isinstance(first, str) and isinstance(second, tuple):
+            seen = make_observation(first, name=name, at=self.at)
             self.seen.append(seen)
-            self.tell(see(self.diagnosis, seen, *second))
-        elif what == "learn" and isinstance(second, int):
+            self.record(classify(self.classifier, seen, *second))
+        elif what == "answer" and isinstance(second, int):
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
-            self.tell(self.diagnosis.apply_lookup(look(name, found, began=order() - second)))
+            self.record(self.classifier.apply_lookup(lookup(name, found, began=order() - second)))
         elif what == "hung":
             set_hung(self.records, f"uuid-{name}", *(["vcpu"] if first else []), connection=HERE)
         elif what == "forget":
-            self.diagnosis.forget_run(HERE, f"uuid-{name}")
+            self.classifier.forget_run(HERE, f"uuid-{name}")
         else:
-            self.tell(see(self.diagnosis, observation("job_completed", name=name, at=self.at)))
+            self.record(classify(self.classifier, observation("job_completed", name=name, at=self.at)))
 
 
 def raw(seen: Observation) -> tuple[str, str]:
@@ -104,19 +104,19 @@ def raw(seen: Observation) -> tuple[str, str]:
 
 
 @given(st.lists(st.tuples(STEPS, st.floats(0.0, 3.0)), max_size=40))
-def test_every_transition_comes_out_once_in_order_and_in_time(
+def test_each_transition_is_returned_once_in_order_and_in_time(
     steps: list[tuple[tuple[str, str, object, object], float]],
 ) -> None:
-    fed = Fed()
+    driver = ClassifierDriver()
     for step, pause in steps:
-        fed.do(*step)
-        fed.wait(pause)
-    fed.wait(VERDICT_WAIT + 0.5)
+        driver.step(*step)
+        driver.wait(pause)
+    driver.wait(VERDICT_WAIT + 0.5)
 
-    assert fed.diagnosis.pending() == frozenset()
+    assert driver.classifier.pending() == frozenset()
     for name in NAMES:
-        seen = [one for one in fed.seen if one.name == name]
-        told = [(when, change) for when, change in fed.told if change.name == name]
+        seen = [one for one in driver.seen if one.name == name]
+        told = [(when, change) for when, change in driver.transitions if change.name == name]
         assert [(one.at, *raw(one)[:1]) for one in seen] == [(change.at, change.event) for _, change in told]
         for one, (when, change) in zip(seen, told, strict=True):
             assert when - one.at <= 2.0

@@ -1,4 +1,4 @@
-"""Why a domain stopped: killed, given up, told to quit, or as it says."""
+"""Reasons of stops: killed emulators, failed runs, shutdowns by guest and host."""
 
 import pytest
 
@@ -6,185 +6,211 @@ from libvirt_lifecycle_exporter.engine import classify as module
 from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import Lookup
-from tests.unit.scene import BOOT, GONE, UNPROVEN, Scene, running, see, words
-from tests.unit.seen import HERE, facts, lifecycle, look, observation, order
+from tests.unit.classifier_scenario import (
+    BOOT,
+    GONE,
+    UNPROVEN,
+    ClassifierScenario,
+    classify,
+    pair_names,
+    running,
+)
+from tests.unit.factories import HERE, facts, lifecycle, lookup, observation, order
 
 
 class TestEmulatorKilled:
-    """SIGKILL, SIGSEGV, out of memory: stopped/failed."""
+    """SIGKILL, SIGSEGV or the OOM killer: libvirt sends stopped/failed."""
 
-    def test_is_crashed_when_libvirt_says_so(self) -> None:
-        scene = running().sees("stopped/failed")
-        assert scene.diagnosis.pending() == {(HERE, "uuid-web")}
-        assert scene.asks(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
-        assert scene.diagnosis.pending() == frozenset()
+    def test_stop_is_crashed_if_libvirt_reports_crashed(self) -> None:
+        scenario = running().observe("stopped/failed")
+        assert scenario.classifier.pending() == {(HERE, "uuid-web")}
+        assert scenario.answer(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
+        assert scenario.classifier.pending() == frozenset()
 
-    def test_of_a_transient_domain_is_crashed_since_it_ran(self) -> None:
-        assert running().sees("stopped/failed").asks(GONE).last == "stopped/crashed"
+    def test_stop_of_a_running_transient_domain_is_crashed(self) -> None:
+        assert running().observe("stopped/failed").answer(GONE).last == "stopped/crashed"
 
     @pytest.mark.parametrize("reason", UNPROVEN)
-    def test_is_crashed_when_libvirt_does_not_know_any_more(self, reason: str) -> None:
+    def test_stop_is_crashed_if_libvirt_lost_the_reason(self, reason: str) -> None:
         assert (
-            running().sees("stopped/failed").asks(facts(state="shutoff", reason=reason)).last
+            running().observe("stopped/failed").answer(facts(state="shutoff", reason=reason)).last
             == "stopped/crashed"
         )
 
     @pytest.mark.parametrize(
         "halted", ["suspended/paused", "suspended/ioerror", "pmsuspended/memory", "crashed/panicked"]
     )
-    def test_is_crashed_whatever_the_domain_was_doing(self, halted: str) -> None:
-        assert running().sees(halted, "stopped/failed").asks(GONE).last == "stopped/crashed"
+    def test_stop_is_crashed_in_every_halted_state(self, halted: str) -> None:
+        assert running().observe(halted, "stopped/failed").answer(GONE).last == "stopped/crashed"
 
     @pytest.mark.parametrize("state", ["running", "blocked", "paused", "pmsuspended", "crashed"])
-    def test_is_crashed_though_its_start_was_before_our_time(self, state: str) -> None:
-        assert Scene(state, "unknown").sees("stopped/failed").asks(GONE).last == "stopped/crashed"
+    def test_stop_is_crashed_without_an_observed_start(self, state: str) -> None:
+        assert (
+            ClassifierScenario(state, "unknown").observe("stopped/failed").answer(GONE).last
+            == "stopped/crashed"
+        )
 
-    def test_is_crashed_once_the_wait_is_over(self) -> None:
-        scene = running().sees("stopped/failed").waits(VERDICT_WAIT - 0.1)
-        assert scene.last == "started/booted"
-        assert scene.waits().last == "stopped/crashed"
+    def test_stop_is_crashed_after_the_verdict_wait(self) -> None:
+        scenario = running().observe("stopped/failed").wait(VERDICT_WAIT - 0.1)
+        assert scenario.last == "started/booted"
+        assert scenario.wait().last == "stopped/crashed"
 
-    def test_is_crashed_at_the_latest_when_the_domain_goes_on(self) -> None:
-        scene = running().sees("stopped/failed", *BOOT)
-        assert words(scene.told) == [*BOOT, "stopped/crashed", *BOOT]
-        assert words(scene.waits().told) == [*BOOT, "stopped/crashed", *BOOT]
+    def test_stop_is_crashed_before_the_next_start(self) -> None:
+        scenario = running().observe("stopped/failed", *BOOT)
+        assert pair_names(scenario.transitions) == [*BOOT, "stopped/crashed", *BOOT]
+        assert pair_names(scenario.wait().transitions) == [*BOOT, "stopped/crashed", *BOOT]
 
-    def test_keeps_its_time_and_libvirts_word(self) -> None:
-        scene = running().sees("stopped/failed")
-        stopped = scene.at
-        crashed = scene.sees("resumed/unpaused", apart=1.0).told[-2]
+    def test_crashed_stop_keeps_its_time_and_detail(self) -> None:
+        scenario = running().observe("stopped/failed")
+        stopped = scenario.at
+        crashed = scenario.observe("resumed/unpaused", interval=1.0).transitions[-2]
         assert (crashed.at, crashed.detail, crashed.detail_code) == (stopped, "failed", 5)
         assert (crashed.reason, crashed.source) == ("crashed", "callback")
 
-    def test_after_a_reset_within_the_run_is_crashed(self) -> None:
-        assert running().sees("rebooted/reset", "stopped/failed").asks(GONE).last == "stopped/crashed"
+    def test_stop_after_a_reset_is_crashed(self) -> None:
+        assert running().observe("rebooted/reset", "stopped/failed").answer(GONE).last == "stopped/crashed"
 
-    def test_during_a_migration_out_is_crashed(self) -> None:
-        assert running().sees("suspended/migrated", "stopped/failed").asks(GONE).last == "stopped/crashed"
-        before_our_time = Scene("running", "booted").sees("suspended/migrated", "stopped/failed")
-        assert before_our_time.asks(GONE).last == "stopped/crashed"
+    def test_stop_during_an_outgoing_migration_is_crashed(self) -> None:
+        assert (
+            running().observe("suspended/migrated", "stopped/failed").answer(GONE).last == "stopped/crashed"
+        )
+        before_our_time = ClassifierScenario("running", "booted").observe(
+            "suspended/migrated", "stopped/failed"
+        )
+        assert before_our_time.answer(GONE).last == "stopped/crashed"
 
-    def test_after_a_shutdown_that_came_to_nothing_is_crashed(self) -> None:
-        scene = running().sees("shutdown/guest", "resumed/unpaused", "stopped/failed")
-        assert scene.asks(GONE).last == "stopped/crashed"
+    def test_stop_after_a_cancelled_shutdown_is_crashed(self) -> None:
+        scenario = running().observe("shutdown/guest", "resumed/unpaused", "stopped/failed")
+        assert scenario.answer(GONE).last == "stopped/crashed"
 
 
-class TestDoubt:
-    def test_an_answer_from_before_the_stop_is_no_evidence(self) -> None:
-        scene = running()
+class TestOpenVerdict:
+    def test_answer_older_than_the_stop_is_ignored(self) -> None:
+        scenario = running()
         began = order()
-        scene.sees("stopped/failed")
-        early = look("web", facts(state="shutoff", reason="failed"), began=began)
-        assert scene.diagnosis.apply_lookup(early) == []
-        assert scene.asks(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
+        scenario.observe("stopped/failed")
+        early = lookup("web", facts(state="shutoff", reason="failed"), began=began)
+        assert scenario.classifier.apply_lookup(early) == []
+        assert scenario.answer(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
 
-    def test_an_answer_about_another_domain_is_none(self) -> None:
-        scene = running().sees("stopped/failed")
-        assert scene.diagnosis.apply_lookup(look("db", GONE)) == []
+    def test_answer_about_another_domain_is_ignored(self) -> None:
+        scenario = running().observe("stopped/failed")
+        assert scenario.classifier.apply_lookup(lookup("db", GONE)) == []
         elsewhere = Lookup(order(), 1.0, "lxc:///system", "uuid-web", None, None)
-        assert scene.diagnosis.apply_lookup(elsewhere) == []
+        assert scenario.classifier.apply_lookup(elsewhere) == []
 
-    def test_an_answer_that_overtakes_the_next_start_proves_nothing(self) -> None:
-        scene = running().sees("stopped/failed").asks(facts(state="running", reason="booted"))
-        assert scene.last == "stopped/crashed"
+    def test_answer_that_overtakes_the_next_start_proves_nothing(self) -> None:
+        scenario = running().observe("stopped/failed").answer(facts(state="running", reason="booted"))
+        assert scenario.last == "stopped/crashed"
 
-    def test_libvirt_gave_it_up_itself(self) -> None:
-        scene = running().sees("stopped/failed").asks(facts(state="shutoff", reason="failed"))
-        assert scene.last == "stopped/failed"
+    def test_stop_is_failed_if_libvirt_reports_failed(self) -> None:
+        scenario = running().observe("stopped/failed").answer(facts(state="shutoff", reason="failed"))
+        assert scenario.last == "stopped/failed"
 
-    def test_told_to_shut_down_it_did_not_crash(self) -> None:
-        assert running().sees("shutdown/guest", "stopped/failed").asks(GONE).last == "stopped/failed"
-        assert Scene("shutdown", "user").sees("stopped/failed").waits().last == "stopped/failed"
+    def test_stop_during_a_shutdown_is_failed(self) -> None:
+        assert running().observe("shutdown/guest", "stopped/failed").answer(GONE).last == "stopped/failed"
+        assert (
+            ClassifierScenario("shutdown", "user").observe("stopped/failed").wait().last == "stopped/failed"
+        )
 
     def test_reason_stays_for_a_domain_that_never_ran(self) -> None:
-        assert Scene("", "").sees("stopped/failed").waits().last == "stopped/failed"
-        assert Scene().sees("stopped/failed").asks(GONE).last == "stopped/failed"
+        assert ClassifierScenario("", "").observe("stopped/failed").wait().last == "stopped/failed"
+        assert ClassifierScenario().observe("stopped/failed").answer(GONE).last == "stopped/failed"
 
     def test_answer_decides_for_a_domain_that_never_ran(self) -> None:
         crashed = facts(state="shutoff", reason="crashed")
-        assert Scene("", "").sees("stopped/failed").asks(crashed).last == "stopped/crashed"
+        assert ClassifierScenario("", "").observe("stopped/failed").answer(crashed).last == "stopped/crashed"
 
-    def test_a_start_after_the_stop_is_another_run(self) -> None:
-        scene = Scene().sees("started/migrated", "stopped/failed", *BOOT, "stopped/failed").waits()
-        assert scene.last == "stopped/crashed"
-        scene = running().sees("stopped/destroyed", "stopped/failed").waits()
-        assert scene.last == "stopped/failed"
+    def test_start_after_a_stop_is_another_run(self) -> None:
+        scenario = (
+            ClassifierScenario().observe("started/migrated", "stopped/failed", *BOOT, "stopped/failed").wait()
+        )
+        assert scenario.last == "stopped/crashed"
+        scenario = running().observe("stopped/destroyed", "stopped/failed").wait()
+        assert scenario.last == "stopped/failed"
 
-    def test_a_second_stop_hides_no_first(self) -> None:
-        scene = running().sees("stopped/failed", "stopped/failed").waits()
-        assert words(scene.told) == [*BOOT, "stopped/crashed", "stopped/failed"]
+    def test_second_stop_does_not_hide_the_first(self) -> None:
+        scenario = running().observe("stopped/failed", "stopped/failed").wait()
+        assert pair_names(scenario.transitions) == [*BOOT, "stopped/crashed", "stopped/failed"]
 
-    def test_found_shutting_down_it_did_not_crash(self) -> None:
-        scene = running()
-        scene.state = ("shutdown", "unknown")
-        assert scene.sees("stopped/failed").waits().last == "stopped/failed"
+    def test_stop_in_state_shutdown_is_failed(self) -> None:
+        scenario = running()
+        scenario.state = ("shutdown", "unknown")
+        assert scenario.observe("stopped/failed").wait().last == "stopped/failed"
 
-    def test_what_is_no_transition_does_not_hurry_it(self) -> None:
-        scene = running().sees("stopped/failed")
-        assert see(scene.diagnosis, observation("agent_lifecycle"), "running", "booted") == []
-        assert scene.diagnosis.pending()
+    def test_other_events_do_not_end_the_verdict_wait(self) -> None:
+        scenario = running().observe("stopped/failed")
+        assert classify(scenario.classifier, observation("agent_lifecycle"), "running", "booted") == []
+        assert scenario.classifier.pending()
 
-    def test_a_clock_that_steps_back_does_not_prolong_it(self) -> None:
-        assert running().sees("stopped/failed").waits(-3600).last == "stopped/crashed"
+    def test_clock_that_steps_back_does_not_extend_the_wait(self) -> None:
+        assert running().observe("stopped/failed").wait(-3600).last == "stopped/crashed"
 
-    def test_to_be_forgotten_drops_no_verdict(self) -> None:
-        scene = running().sees("stopped/failed")
-        scene.diagnosis.forget_run(HERE, "uuid-web")
-        assert scene.diagnosis.pending()
-        assert scene.waits().last == "stopped/crashed"
+    def test_forgotten_run_keeps_its_open_verdict(self) -> None:
+        scenario = running().observe("stopped/failed")
+        scenario.classifier.forget_run(HERE, "uuid-web")
+        assert scenario.classifier.pending()
+        assert scenario.wait().last == "stopped/crashed"
 
-    def test_too_many_open_verdicts_are_given_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_excess_open_verdicts_are_decided_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MAX_OPEN_VERDICTS", 10)
-        diagnosis, told = Classifier(), []
+        classifier, told = Classifier(), []
         for number in range(30):
-            told += see(diagnosis, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted")
+            told += classify(
+                classifier, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted"
+            )
         assert [change.name for change in told] == [f"vm-{number}" for number in range(20)]
-        assert len(diagnosis.pending()) == 10
-        assert len(diagnosis.tick(2000.0)) == 10
+        assert len(classifier.pending()) == 10
+        assert len(classifier.tick(2000.0)) == 10
 
     def test_runs_of_unlisted_domains_are_bounded(self) -> None:
-        diagnosis = Classifier(Records(max_unlisted=10))
+        classifier = Classifier(Records(max_unlisted=10))
         for number in range(30):
-            see(diagnosis, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
+            classify(classifier, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
         ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]
-        told = [change for end in ends for change in see(diagnosis, end, "shutdown", "unknown")]
-        assert words(told) == ["stopped/shutdown", "stopped/quit"]
+        told = [change for end in ends for change in classify(classifier, end, "shutdown", "unknown")]
+        assert pair_names(told) == ["stopped/shutdown", "stopped/quit"]
 
 
 class TestShutdown:
-    def test_told_to_quit_by_someone_on_the_host(self) -> None:
-        stop = running().sees("shutdown/host", "stopped/shutdown").told[-1]
+    def test_shutdown_by_the_host_is_stopped_quit(self) -> None:
+        stop = running().observe("shutdown/host", "stopped/shutdown").transitions[-1]
         assert (stop.reason, stop.detail, stop.detail_code) == ("quit", "shutdown", 0)
 
     @pytest.mark.parametrize("how", ["guest", "finished"])
-    def test_of_its_own_or_as_asked(self, how: str) -> None:
-        assert running().sees(f"shutdown/{how}", "stopped/shutdown").last == "stopped/shutdown"
+    def test_shutdown_by_the_guest_is_stopped_shutdown(self, how: str) -> None:
+        assert running().observe(f"shutdown/{how}", "stopped/shutdown").last == "stopped/shutdown"
 
-    def test_to_disk_by_the_guest(self) -> None:
+    def test_suspend_to_disk_is_stopped_shutdown(self) -> None:
         assert (
-            running().sees("pmsuspended/disk", "shutdown/guest", "stopped/shutdown").last
+            running().observe("pmsuspended/disk", "shutdown/guest", "stopped/shutdown").last
             == "stopped/shutdown"
         )
 
-    def test_without_a_word_before_is_what_libvirt_says(self) -> None:
-        assert Scene("running", "booted").sees("stopped/shutdown").last == "stopped/shutdown"
-        assert Scene("shutdown", "unknown").sees("stopped/shutdown").last == "stopped/shutdown"
+    def test_shutdown_without_earlier_events_keeps_its_reason(self) -> None:
+        assert ClassifierScenario("running", "booted").observe("stopped/shutdown").last == "stopped/shutdown"
+        assert (
+            ClassifierScenario("shutdown", "unknown").observe("stopped/shutdown").last == "stopped/shutdown"
+        )
 
-    def test_told_to_quit_in_an_earlier_run_says_nothing_of_this_one(self) -> None:
-        scene = running().sees("shutdown/host", "stopped/shutdown", *BOOT, "stopped/shutdown")
-        assert scene.last == "stopped/shutdown"
+    def test_shutdown_by_the_host_ends_with_its_run(self) -> None:
+        scenario = running().observe("shutdown/host", "stopped/shutdown", *BOOT, "stopped/shutdown")
+        assert scenario.last == "stopped/shutdown"
 
-    def test_refused_coming_in_says_nothing_of_the_next_run(self) -> None:
-        """libvirt 11.3: shutdown/host alone."""
-        assert Scene("", "").sees("shutdown/host", *BOOT, "stopped/shutdown").last == "stopped/shutdown"
+    def test_refused_migration_does_not_affect_the_next_run(self) -> None:
+        """libvirt 11.3 sends shutdown/host without another event."""
+        assert (
+            ClassifierScenario("", "").observe("shutdown/host", *BOOT, "stopped/shutdown").last
+            == "stopped/shutdown"
+        )
 
     def test_pause_during_shutdown_keeps_the_reason_quit(self) -> None:
         """libvirt 11.10 may send suspended/guest_shutdown between the two."""
-        scene = running().sees("shutdown/host", "suspended/guest_shutdown", "stopped/shutdown")
-        assert scene.last == "stopped/quit"
+        scenario = running().observe("shutdown/host", "suspended/guest_shutdown", "stopped/shutdown")
+        assert scenario.last == "stopped/quit"
 
     @pytest.mark.parametrize("how", ["saved", "migrated", "from_snapshot", "crashed", "destroyed"])
-    def test_host_before_another_stop_is_no_request(self, how: str) -> None:
+    def test_shutdown_host_before_another_stop_is_ignored(self, how: str) -> None:
         """libvirt 11.3; 9.0 sends the stop alone."""
-        assert running().sees("shutdown/host", f"stopped/{how}").last == f"stopped/{how}"
-        assert running().sees(f"stopped/{how}").last == f"stopped/{how}"
+        assert running().observe("shutdown/host", f"stopped/{how}").last == f"stopped/{how}"
+        assert running().observe(f"stopped/{how}").last == f"stopped/{how}"

@@ -1,4 +1,4 @@
-"""A jump of the wall clock neither hastens nor delays a decision, and adds nothing to a duration."""
+"""A jump of the wall clock does not change when decisions are made, nor any duration."""
 
 from typing import Final
 
@@ -7,143 +7,143 @@ import pytest
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Message, ProbeAnswer, ProbeResults
 from tests.unit.exposition_reader import EVENTS, value
+from tests.unit.factories import HERE, facts, lifecycle, listing, lookup, observation
 from tests.unit.fake_clocks import Clocks
-from tests.unit.rig import Rig
-from tests.unit.seen import HERE, facts, lifecycle, look, observation, snapshot
+from tests.unit.worker_harness import WorkerHarness
 
 DAY, HOUR = 86_400.0, 3600.0
 JUMPS: Final = pytest.mark.parametrize("jump", [40 * DAY, -2 * HOUR])
 SECONDS: Final = "libvirt_domain_operation_duration_seconds_sum"
 
 
-class Jumping(Rig):
-    """The pipeline with clocks that a test sets; its connection is up and `web` runs."""
+class ClockHarness(WorkerHarness):
+    """Worker harness with fake clocks; the connection is up and `web` runs."""
 
     def __init__(self) -> None:
         self.clocks = Clocks()
         super().__init__(monitor=self.clocks.monitor)
-        self.feed(ConnectionUp(self.clocks.wall, HERE), snapshot(facts("web"), at=self.clocks.wall))
+        self.feed(ConnectionUp(self.clocks.wall, HERE), listing(facts("web"), at=self.clocks.wall))
 
     def wait(self, seconds: float) -> None:
         self.clocks.wait(seconds)
-        self.later(seconds)
+        self.advance(seconds)
 
     def jump(self, seconds: float) -> None:
         self.clocks.wall += seconds
         self.worker.tick()
 
-    def happens(self, event: str, reason: str) -> None:
+    def apply_event(self, event: str, reason: str) -> None:
         self.feed(lifecycle(event, reason, at=self.clocks.wall))
 
-    def probes(self, answer: ProbeAnswer, signal: str) -> None:
+    def apply_probe(self, answer: ProbeAnswer, signal: str) -> None:
         self.feed(ProbeResults(self.clocks.wall, HERE, signal, (answer,)))
 
-    def found(self) -> list[tuple[str, str]]:
-        return [(change.event, change.reason) for change in self.notebook.transitions]
+    def transitions(self) -> list[tuple[str, str]]:
+        return [(change.event, change.reason) for change in self.journal.transitions]
 
 
 @JUMPS
 def test_verdict_waits_as_long_as_without_a_jump(jump: float) -> None:
-    rig = Jumping()
-    rig.happens("stopped", "failed")
-    rig.wait(0.5)
-    rig.jump(jump)
-    assert rig.found() == []
-    rig.wait(1.25)
-    assert rig.found() == [("stopped", "crashed")]
+    harness = ClockHarness()
+    harness.apply_event("stopped", "failed")
+    harness.wait(0.5)
+    harness.jump(jump)
+    assert harness.transitions() == []
+    harness.wait(1.25)
+    assert harness.transitions() == [("stopped", "crashed")]
 
 
 @JUMPS
-def test_second_question_is_asked_in_time(jump: float) -> None:
-    rig = Jumping()
-    off: Message = snapshot(facts("web", "shutoff", "shutdown"), at=rig.clocks.wall)
-    rig.feed(off)
-    rig.asked.looks.clear()
-    rig.jump(jump)
-    assert not rig.asked.looks, "too early"
-    rig.wait(1.25)
-    assert "uuid-web" in rig.asked.looks
-    rig.feed(look("web", facts("web", "shutoff", "shutdown"), at=rig.clocks.wall))
-    assert rig.found() == [("stopped", "shutdown")]
+def test_second_lookup_is_requested_in_time(jump: float) -> None:
+    harness = ClockHarness()
+    off: Message = listing(facts("web", "shutoff", "shutdown"), at=harness.clocks.wall)
+    harness.feed(off)
+    harness.requests.lookups.clear()
+    harness.jump(jump)
+    assert not harness.requests.lookups, "too early"
+    harness.wait(1.25)
+    assert "uuid-web" in harness.requests.lookups
+    harness.feed(lookup("web", facts("web", "shutoff", "shutdown"), at=harness.clocks.wall))
+    assert harness.transitions() == [("stopped", "shutdown")]
 
 
 @JUMPS
-def test_series_stay_for_their_time(jump: float) -> None:
-    rig = Jumping()
-    rig.happens("stopped", "destroyed")
-    rig.happens("undefined", "removed")
+def test_series_expire_after_their_retention_time(jump: float) -> None:
+    harness = ClockHarness()
+    harness.apply_event("stopped", "destroyed")
+    harness.apply_event("undefined", "removed")
 
-    def stays() -> bool:
-        return value(rig.sink, EVENTS, domain="web", event="stopped", reason="destroyed") == 1
+    def has_series() -> bool:
+        return value(harness.metrics, EVENTS, domain="web", event="stopped", reason="destroyed") == 1
 
-    rig.wait(60)
-    rig.jump(jump)
-    rig.wait(10)
-    assert stays()
-    rig.jump(-jump)
-    rig.wait(820)
-    assert stays()
-    rig.wait(20)
-    assert not stays()
+    harness.wait(60)
+    harness.jump(jump)
+    harness.wait(10)
+    assert has_series()
+    harness.jump(-jump)
+    harness.wait(820)
+    assert has_series()
+    harness.wait(20)
+    assert not has_series()
 
 
 def test_stop_from_before_the_jump_keeps_its_series() -> None:
-    rig = Jumping()
-    rig.wait(1)
-    rig.message_queue.put(lifecycle("stopped", "destroyed", at=rig.clocks.wall))
-    rig.message_queue.put(lifecycle("undefined", "removed", at=rig.clocks.wall))
-    rig.clocks.wall += 40 * DAY
-    rig.feed()
-    rig.wait(10)
-    assert value(rig.sink, EVENTS, domain="web", event="stopped", reason="destroyed") == 1
+    harness = ClockHarness()
+    harness.wait(1)
+    harness.message_queue.put(lifecycle("stopped", "destroyed", at=harness.clocks.wall))
+    harness.message_queue.put(lifecycle("undefined", "removed", at=harness.clocks.wall))
+    harness.clocks.wall += 40 * DAY
+    harness.feed()
+    harness.wait(10)
+    assert value(harness.metrics, EVENTS, domain="web", event="stopped", reason="destroyed") == 1
 
 
 @JUMPS
 def test_jump_adds_nothing_to_a_pause(jump: float) -> None:
-    rig = Jumping()
-    rig.happens("suspended", "paused")
-    rig.wait(10)
-    rig.jump(jump)
-    rig.happens("resumed", "unpaused")
-    assert value(rig.sink, SECONDS, operation="pause", outcome="success") == pytest.approx(10)
+    harness = ClockHarness()
+    harness.apply_event("suspended", "paused")
+    harness.wait(10)
+    harness.jump(jump)
+    harness.apply_event("resumed", "unpaused")
+    assert value(harness.metrics, SECONDS, operation="pause", outcome="success") == pytest.approx(10)
 
 
 @JUMPS
 def test_jump_adds_nothing_to_an_outage(jump: float) -> None:
-    rig = Jumping()
-    rig.happens("stopped", "crashed")
-    rig.wait(10)
-    rig.jump(jump)
-    rig.happens("started", "booted")
-    assert value(rig.sink, SECONDS, operation="outage", outcome="success") == pytest.approx(10)
+    harness = ClockHarness()
+    harness.apply_event("stopped", "crashed")
+    harness.wait(10)
+    harness.jump(jump)
+    harness.apply_event("started", "booted")
+    assert value(harness.metrics, SECONDS, operation="outage", outcome="success") == pytest.approx(10)
 
 
 @JUMPS
 def test_jump_is_no_hang_of_the_emulator(jump: float) -> None:
-    rig = Jumping()
+    harness = ClockHarness()
     for seconds in (2.0, 4.0):
-        rig.probes(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
-        rig.wait(2)
-    rig.jump(jump)
+        harness.apply_probe(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
+        harness.wait(2)
+    harness.jump(jump)
     for seconds in (8.0, 10.0, 12.0):
-        rig.probes(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
-        rig.wait(2)
-    assert rig.found() == []
-    rig.wait(4)
+        harness.apply_probe(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
+        harness.wait(2)
+    assert harness.transitions() == []
+    harness.wait(4)
     for seconds in (18.0, 20.0):
-        rig.probes(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
-        rig.wait(2)
-    assert rig.found() == [("hung", "emulator")], "nor does it delay one"
+        harness.apply_probe(ProbeAnswer("uuid-web", "silent", seconds, "another client"), "emulator")
+        harness.wait(2)
+    assert harness.transitions() == [("hung", "emulator")], "nor does it delay one"
 
 
 @JUMPS
 def test_watchdog_recovery_is_not_changed_by_a_jump(jump: float) -> None:
-    rig = Jumping()
-    rig.feed(observation("watchdog", 0, 3, at=rig.clocks.wall))
-    rig.feed(observation("reboot", at=rig.clocks.wall))
-    rig.wait(5)
-    rig.jump(jump)
-    rig.wait(5)
-    assert "recovered" not in dict(rig.found())
-    rig.wait(DEFAULT_THRESHOLDS.watchdog)
-    assert "recovered" in dict(rig.found())
+    harness = ClockHarness()
+    harness.feed(observation("watchdog", 0, 3, at=harness.clocks.wall))
+    harness.feed(observation("reboot", at=harness.clocks.wall))
+    harness.wait(5)
+    harness.jump(jump)
+    harness.wait(5)
+    assert "recovered" not in dict(harness.transitions())
+    harness.wait(DEFAULT_THRESHOLDS.watchdog)
+    assert "recovered" in dict(harness.transitions())

@@ -1,4 +1,4 @@
-"""How long what libvirt did took, and how it ended."""
+"""Duration and outcome of operations."""
 
 import pytest
 from hypothesis import given
@@ -16,14 +16,14 @@ from libvirt_lifecycle_exporter.engine.incidents import KINDS
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS
-from tests.unit.seen import HERE, transition
+from tests.unit.factories import HERE, transition
 
 BOOT = ("resumed/unpaused", "started/booted")
-Figures = list[tuple[str, str, float]]
+Durations = list[tuple[str, str, float]]
 
 
 class Tracker(DurationTracker):
-    """Also has the hangs seen first, as the engine does."""
+    """A duration tracker that applies hangs first, as the engine does."""
 
     def __init__(self, records: Records | None = None) -> None:
         self.records = Records() if records is None else records
@@ -35,15 +35,15 @@ class Tracker(DurationTracker):
         return super().apply(change)
 
 
-def figures(*pairs: str, source: str = "callback") -> Figures:
-    """Of transitions that came ten seconds apart."""
+def durations_of(*pairs: str, source: str = "callback") -> Durations:
+    """Return the durations for transitions ten seconds apart."""
     operations = Tracker()
-    told = []
+    durations = []
     for number, pair in enumerate(pairs):
         event, _, reason = pair.partition("/")
         change = transition(event, reason, at=1000.0 + 10 * number)._replace(source=source)
-        told += operations.apply(change)
-    return [(one.operation, one.outcome, one.seconds) for one in told]
+        durations += operations.apply(change)
+    return [(one.operation, one.outcome, one.seconds) for one in durations]
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,13 @@ def figures(*pairs: str, source: str = "callback") -> Figures:
         pytest.param(
             ("shutdown/finished", "stopped/shutdown"), [("shutdown", "success", 10)], id="old QEMU powers off"
         ),
-        pytest.param(("shutdown/host", "stopped/quit"), [("shutdown", "success", 10)], id="told to quit"),
+        pytest.param(
+            ("shutdown/host", "stopped/quit"), [("shutdown", "success", 10)], id="durations to quit"
+        ),
         pytest.param(
             ("shutdown/guest", "shutdown/host", "stopped/quit"),
             [("shutdown", "success", 20)],
-            id="told twice",
+            id="durations twice",
         ),
         pytest.param(
             ("shutdown/guest", "stopped/destroyed"),
@@ -98,7 +100,7 @@ def figures(*pairs: str, source: str = "callback") -> Figures:
         pytest.param(
             ("suspended/paused", "crashed/panicked", "stopped/crashed"), [], id="panic, racy suspension"
         ),
-        pytest.param(("suspended/paused", "stopped/from_snapshot"), [], id="snapshot that halts it"),
+        pytest.param(("suspended/paused", "stopped/from_snapshot"), [], id="listing that halts it"),
         pytest.param(("suspended/paused", "stopped/saved"), [("save", "success", 10)], id="save, 9.0"),
         pytest.param(
             ("suspended/paused", "shutdown/host", "stopped/saved"), [("save", "success", 20)], id="save, 11.3"
@@ -176,18 +178,18 @@ def figures(*pairs: str, source: str = "callback") -> Figures:
         pytest.param((*BOOT, "stopped/destroyed"), [], id="boot and destroy"),
     ],
 )
-def test_what_it_took_and_how_it_ended(pairs: tuple[str, ...], expected: Figures) -> None:
-    assert figures(*pairs) == expected
-    assert figures(*pairs, *BOOT) == expected
+def test_duration_and_outcome_of_operations(pairs: tuple[str, ...], expected: Durations) -> None:
+    assert durations_of(*pairs) == expected
+    assert durations_of(*pairs, *BOOT) == expected
 
 
-def test_nothing_lasts_beyond_a_stop() -> None:
-    begun = ("suspended/paused", "suspended/migrated", "started/restored", "hung/vcpu", "stopped/unknown")
-    assert figures(*begun, *BOOT, "resumed/unpaused", "recovered/vcpu") == figures(*begun)
+def test_stop_ends_every_operation() -> None:
+    started = ("suspended/paused", "suspended/migrated", "started/restored", "hung/vcpu", "stopped/unknown")
+    assert durations_of(*started, *BOOT, "resumed/unpaused", "recovered/vcpu") == durations_of(*started)
 
 
-def test_what_was_only_inferred_has_no_duration() -> None:
-    assert figures("suspended/paused", "resumed/unpaused", source="reconcile") == []
+def test_inferred_transition_has_no_duration() -> None:
+    assert durations_of("suspended/paused", "resumed/unpaused", source="reconcile") == []
     operations = Tracker()
     operations.apply(transition("suspended", "paused")._replace(source="reconcile"))
     assert operations.apply(transition("resumed", "unpaused")) == []
@@ -196,7 +198,7 @@ def test_what_was_only_inferred_has_no_duration() -> None:
     assert operations.apply(transition("stopped", "destroyed")) == []
 
 
-def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
+def test_clock_that_steps_back_gives_no_negative_duration() -> None:
     operations = Tracker()
     operations.apply(transition("suspended", "paused", at=5000.0))
     assert operations.apply(transition("resumed", "unpaused", at=1000.0)) == [
@@ -204,7 +206,7 @@ def test_a_clock_that_steps_back_makes_no_negative_duration() -> None:
     ]
 
 
-def test_domains_are_told_apart() -> None:
+def test_operations_of_domains_are_independent() -> None:
     operations = Tracker()
     operations.apply(transition("suspended", "paused", name="web"))
     assert operations.apply(transition("resumed", "unpaused", name="db")) == []
@@ -213,7 +215,7 @@ def test_domains_are_told_apart() -> None:
     assert operations.apply(transition("resumed", "unpaused", name="web"))
 
 
-def test_to_be_forgotten_ends_it_without_a_figure() -> None:
+def test_forgotten_domain_has_no_duration() -> None:
     operations = Tracker()
     operations.apply(transition("suspended", "paused"))
     operations.apply(transition("hung", "vcpu"))
@@ -266,15 +268,15 @@ STEP = st.tuples(
 def test_durations_keep_the_contract_in_any_order(
     steps: list[tuple[tuple[str, str], str, float, str]],
 ) -> None:
-    operations, at, begun, told = Tracker(), 1e9, 0, 0
+    operations, at, started, ended = Tracker(), 1e9, 0, 0
     for (event, reason), name, pause, source in steps:
         at += pause
         durations = operations.apply(transition(event, reason, name=name, at=at)._replace(source=source))
-        begun += len(BEGINS.get((event, reason), ())) + (event == "hung")
-        told += len(durations)
+        started += len(BEGINS.get((event, reason), ())) + (event == "hung")
+        ended += len(durations)
         assert len({one.operation for one in durations}) == len(durations)
         for one in durations:
             assert one.operation in OPERATIONS
             assert one.outcome in OUTCOMES
             assert one.seconds >= 0
-    assert told <= begun
+    assert ended <= started

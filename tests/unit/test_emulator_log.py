@@ -1,4 +1,4 @@
-"""What guests and users wrote is evidence: a bounded piece of it is read, and words come out."""
+"""The emulator log contains output of guests and users: only a bounded part is read, and it is sanitized."""
 
 import datetime as dt
 import os
@@ -237,7 +237,7 @@ def test_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Root may read everything; nobody may not."""
+    """Run as an unprivileged user: root may read every file."""
     if os.getuid() != 0:
         yield
         return
@@ -256,7 +256,7 @@ def test_unreadable_log_has_no_reason(log: Path) -> None:
 
 
 def test_truncated_log_returns_the_newer_output(log: Path) -> None:
-    """copytruncate: who writes without O_APPEND goes on where it was, and leaves a hole before it."""
+    """copytruncate: a writer without O_APPEND continues at its old offset, and leaves a hole before it."""
     with log.open("wb", buffering=0) as writer:
         writer.write(b"long ago\n" * 100_000)
         os.truncate(log, 0)
@@ -285,7 +285,7 @@ def test_rotated_log_raises_nothing(log: Path) -> None:
 
 
 def test_end_of_a_long_command_line_is_no_reason(log: Path) -> None:
-    """The piece that is read may begin in the middle of an argument."""
+    """The part that is read may begin in the middle of an argument."""
     arguments = "".join(
         f"-blockdev {{'node-name': 'libvirt-{n}-format', 'driver': 'qcow2'}} \\\n" for n in range(600)
     )

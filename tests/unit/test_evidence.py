@@ -1,4 +1,4 @@
-"""Who is asked for what, in which order; and that nobody is waited for."""
+"""Sources of evidence and their order; hanging sources are abandoned."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ IO_ERROR = "I/O error: disk='vda', path='/images/web.qcow2', message='No such de
 
 
 class Libvirt:
-    """A connection, its one domain, and the I/O errors it remembers."""
+    """Fake connection with one domain and its I/O errors."""
 
     def __init__(self, *messages: str) -> None:
         self._messages = list(messages)

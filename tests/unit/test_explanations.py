@@ -1,4 +1,4 @@
-"""A pause is explained by what was told right before it, of the same run, and by nothing else."""
+"""The message of a pause comes from the event right before it in the same run, and from no other."""
 
 import pytest
 from hypothesis import given
@@ -15,37 +15,37 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     IO_ERROR_ACTIONS,
     WATCHDOG_ACTIONS,
 )
-from tests.unit.seen import observation, transition
+from tests.unit.factories import observation, transition
 
 FULL = "/images/web.qcow2: enospc"
 PAUSE = IO_ERROR_ACTIONS.index("pause")
 
 
 def io_error(message: str = FULL, action: str = "pause", at: float = 1000.0, name: str = "web") -> Transition:
-    told = transition("io_error", "enospc", at=at, name=name)
-    return told._replace(detail_code=IO_ERROR_ACTIONS.index(action), message=message)
+    transitions = transition("io_error", "enospc", at=at, name=name)
+    return transitions._replace(detail_code=IO_ERROR_ACTIONS.index(action), message=message)
 
 
 def watchdog(action: str = "pause", at: float = 1000.0) -> Transition:
-    told = transition("watchdog", action, at=at)
-    return told._replace(detail_code=WATCHDOG_ACTIONS.index(action), message=f"its action is {action}")
+    transitions = transition("watchdog", action, at=at)
+    return transitions._replace(detail_code=WATCHDOG_ACTIONS.index(action), message=f"its action is {action}")
 
 
 def paused(why: str = "ioerror", at: float = 1000.01, name: str = "web") -> Transition:
     return transition("suspended", why, at=at, name=name)
 
 
-def message(*told: Transition) -> str:
-    """Return the words of the last of them."""
+def message(*transitions: Transition) -> str:
+    """Return the message of the last transition."""
     causes = Explanations()
-    return [causes.explain(change) for change in told][-1].message
+    return [causes.explain(change) for change in transitions][-1].message
 
 
-def test_the_disk_and_its_error_are_told_with_the_pause() -> None:
+def test_pause_message_names_the_disk_and_the_error() -> None:
     assert message(io_error(), paused()) == FULL
 
 
-def test_the_watchdog_is_told_with_the_pause() -> None:
+def test_pause_message_names_the_watchdog() -> None:
     assert message(watchdog(), paused("watchdog")) == "its action is pause"
 
 
@@ -55,7 +55,7 @@ def test_watchdog_with_poweroff_is_the_reason_of_the_stop() -> None:
     assert message(watchdog("pause"), stopped) == ""
 
 
-def test_as_diagnosis_names_them() -> None:
+def test_translated_events_explain_a_pause() -> None:
     error = translate(
         observation("io_error_reason", PAUSE, word="enospc")._replace(subject="/images/web.qcow2")
     )
@@ -66,23 +66,23 @@ def test_as_diagnosis_names_them() -> None:
     assert "watchdog" in message(barked, paused("watchdog"))
 
 
-def test_several_disks_are_told_each_once() -> None:
+def test_each_disk_is_named_once() -> None:
     disks = [io_error(f"/images/{letter}: enospc") for letter in "abba"]
     assert set(message(*disks, paused()).split("; ")) == {"/images/a: enospc", "/images/b: enospc"}
 
 
-def test_a_storm_of_errors_is_bounded() -> None:
+def test_number_of_errors_in_a_message_is_bounded() -> None:
     disks = [io_error(f"/images/{number}: enospc") for number in range(1000)]
     assert message(*disks, paused()).split("; ") == [one.message for one in disks[-MAX_CAUSES:]]
 
 
-def test_paths_of_any_length_are_bounded() -> None:
+def test_length_of_a_message_is_bounded() -> None:
     disks = [io_error(f"/images/{letter * 1000}: enospc") for letter in "abcd"]
     assert len(message(*disks, paused())) <= MESSAGE_LIMIT
 
 
 @pytest.mark.parametrize(
-    "told",
+    "transitions",
     [
         (paused(),),
         (watchdog(), paused()),
@@ -102,21 +102,21 @@ def test_paths_of_any_length_are_bounded() -> None:
         (io_error(), paused(), paused()),
     ],
 )
-def test_what_did_not_lead_to_it_is_not_told(told: tuple[Transition, ...]) -> None:
-    assert message(*told) == ""
+def test_unrelated_event_does_not_explain_a_pause(transitions: tuple[Transition, ...]) -> None:
+    assert message(*transitions) == ""
 
 
 def test_late_boot_event_keeps_the_first_error() -> None:
-    """Every boot says resumed before started; a fast guest can write in between."""
+    """Every boot sends resumed before started; a fast guest can write between the two."""
     boot = transition("started", "booted")
     assert message(transition("resumed", "unpaused"), io_error(), boot, paused()) == FULL
 
 
-def test_a_clock_that_steps_back_a_little_does_not_matter() -> None:
+def test_small_backward_clock_step_is_tolerated() -> None:
     assert message(io_error(at=1000.0), paused(at=999.0)) == FULL
 
 
-def test_words_of_its_own_stay() -> None:
+def test_existing_message_is_kept() -> None:
     assert message(io_error(), paused()._replace(message="its own")) == "its own"
 
 
@@ -148,9 +148,9 @@ CHANGES = st.builds(
 
 
 @given(st.lists(CHANGES, max_size=40))
-def test_only_the_message_of_a_pause_changes(told: list[Transition]) -> None:
+def test_only_the_message_of_a_pause_changes(transitions: list[Transition]) -> None:
     causes = Explanations()
-    for number, change in enumerate(told):
+    for number, change in enumerate(transitions):
         explained = causes.explain(change)
         assert explained._replace(message=change.message) == change
         if explained == change:
@@ -159,7 +159,7 @@ def test_only_the_message_of_a_pause_changes(told: list[Transition]) -> None:
         assert (change.event, change.reason) in LEADS_TO.values()
         near = {
             one.message
-            for one in told[:number]
+            for one in transitions[:number]
             if (one.uuid, one.domain_id) == (change.uuid, change.domain_id)
             and LEADS_TO.get((one.event, one.detail_code)) == (change.event, change.reason)
             and abs(one.at - change.at) <= MAX_DELAY

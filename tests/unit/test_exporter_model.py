@@ -1,7 +1,6 @@
-"""Whatever happens to libvirt, to the connection and to the exporter: nothing lost that could be known,
-nothing counted twice, no reason invented.
+"""Model-based test: no event is lost that could be known, none is counted twice, and no reason is invented.
 
-LAB_EXAMPLES=5000 makes it a long run, each time another; otherwise it is the same every time.
+LAB_EXAMPLES=5000 runs more examples, different each time; without it the examples are always the same.
 """
 
 import os
@@ -22,50 +21,49 @@ from libvirt_lifecycle_exporter.model.messages import (
     Lookup,
 )
 from tests.unit.exporter_model import Channel, Clock, Exporter
+from tests.unit.factories import HERE, facts, lifecycle, listing, lookup, order
 from tests.unit.hypervisor_model import Hypervisor
-from tests.unit.hypervisor_stage import runs
-from tests.unit.model_checks import check_figures, check_history, step
-from tests.unit.rig import Rig
-from tests.unit.seen import HERE, facts, lifecycle, look, order, snapshot
+from tests.unit.hypervisor_state import runs
+from tests.unit.model_checks import check_counts, check_history, step
+from tests.unit.worker_harness import WorkerHarness
 
 EXAMPLES = int(os.environ.get("LAB_EXAMPLES", "0"))
 LATENCY = 0.4
-"""Seconds within which libvirt's events arrive if the process is there to take them."""
+"""Seconds within which libvirt's events arrive while the process runs."""
 GUESTS = st.sampled_from(("uuid-a", "uuid-b", "uuid-c"))
 FEW = st.integers(0, 3)
-ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied afterwards
+TEMPORARY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied afterwards
 
 
-class Question:
-    """To libvirt: about one domain, or about all."""
+class PendingAnswer:
+    """An answer of libvirt about one domain or, with an empty `about`, about all."""
 
     def __init__(self, began: int, about: str, at: float, facts: list[DomainFacts], happened: int) -> None:
         self.began, self.about, self.at = began, about, at
         self.facts = {one.uuid: one for one in facts}
         self.happened = happened
-        """How much had happened by then."""
+        """Number of events of the model before the answer."""
 
 
-class Libvirt(RuleBasedStateMachine):
+class ExporterModelMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=ROOM))
+        self.folder = Path(tempfile.mkdtemp(dir=TEMPORARY))
         self.clock = Clock()
         self.channel = Channel(self.clock)
         self.hypervisor = Hypervisor(self.clock.tick, self.channel.send)
-        self.question: Question | None = None
+        self.pending: PendingAnswer | None = None
         self.up = self.listed = False
         self.adopted_at = float("inf")
         self.known_since: dict[str, tuple[float, set[int], int]] = {}
-        """When each domain came to be known, how many runs were under way then (two: nobody can tell), and
-        how much had happened by then."""
+        """See ``ModelRun``. Two numbers of runs if the answer leaves both possible."""
         self.killed_at: list[float] = []
         self.ended_at: list[float] = []
         """When the exporter ended, killed or not."""
         self.lost_with: set[float] = set()
-        self.blind_least = self.blind_most = 0.0
-        self.watched = 0.0
-        self.noted = 0.0
+        self.unobserved_min = self.unobserved_max = 0.0
+        self.observed_until = 0.0
+        self.recorded_until = 0.0
 
     @initialize(limit=st.sampled_from((1000, 1, 2, 4)))
     def begin(self, limit: int) -> None:
@@ -73,7 +71,7 @@ class Libvirt(RuleBasedStateMachine):
 
     @rule(uuid=GUESTS, data=st.data())
     def something_happens(self, uuid: str, data: st.DataObject) -> None:
-        self.hypervisor.play(uuid, data.draw(st.sampled_from(self.hypervisor.possible(uuid))))
+        self.hypervisor.run_operation(uuid, data.draw(st.sampled_from(self.hypervisor.possible(uuid))))
 
     @rule(most=st.integers(1, 4))
     def deliver(self, most: int) -> None:
@@ -96,116 +94,114 @@ class Libvirt(RuleBasedStateMachine):
 
     @rule()
     def freeze(self) -> None:
-        """The exporter's process does not run for a while."""
+        """The exporter's process is stopped for ten seconds."""
         self.hypervisor.settle(long=False)
         self.clock.now += 10.0
 
     @precondition(lambda self: self.channel.open and self.up)
     @rule(uuid=GUESTS, all_of_them=st.booleans(), before=FEW)
     def ask(self, uuid: str, all_of_them: bool, before: int) -> None:  # noqa: FBT001 - drawn
-        """One question at a time; after a connect the first one is about all."""
-        if self.question is not None:
+        """One request at a time; the first one after a connect is a listing."""
+        if self.pending is not None:
             self.answer()
         about = "" if all_of_them or not self.listed else uuid
-        if about and about not in self.exporter.asked.looks:
+        if about and about not in self.exporter.requests.lookups:
             return
         began = self.exporter.message_queue.next_order()
         self._deliver(most=before)
         if about:
-            self.exporter.asked.looks.pop(about)
-        else:
-            self.exporter.asked.snapshot = False
+            self.exporter.requests.lookups.pop(about)
         hypervisor = self.hypervisor
-        self.question = Question(
-            began, about, self.clock.tick(), hypervisor.facts(), len(hypervisor.happened)
+        self.pending = PendingAnswer(
+            began, about, self.clock.tick(), hypervisor.facts(), len(hypervisor.events)
         )
 
-    @precondition(lambda self: self.question is not None)
+    @precondition(lambda self: self.pending is not None)
     @rule(torn=st.booleans())
     def answer(self, torn: bool = False) -> None:  # noqa: FBT001, FBT002 - drawn
-        """``torn``: a listing is several calls; who is persistent was asked first."""
-        question, self.question = self.question, None
-        assert question is not None
+        """``torn``: a listing takes several calls; which domains are persistent is an older state."""
+        pending, self.pending = self.pending, None
+        assert pending is not None
         message_queue, at = self.exporter.message_queue, self.clock.tick()
-        if question.about:
-            found = question.facts.get(question.about)
-            message_queue.put(Lookup(question.began, at, HERE, question.about, found, None))
+        if pending.about:
+            found = pending.facts.get(pending.about)
+            message_queue.put(Lookup(pending.began, at, HERE, pending.about, found, None))
             return
-        facts = list(question.facts.values())
+        facts = list(pending.facts.values())
         if torn:
             persistent = {one.uuid for one in facts if one.persistent}
             facts = [one._replace(persistent=one.uuid in persistent) for one in self.hypervisor.facts()]
-        message_queue.put(Listing(question.began, at, HERE, tuple(facts)))
+        message_queue.put(Listing(pending.began, at, HERE, tuple(facts)))
         self.listed = True
         self.exporter.work()
         if self.up:
-            self.noted = at
+            self.recorded_until = at
         if self.adopted_at > at:
-            self.adopted_at, self.noted = (at if torn else question.at), at
-            self.watched = max(self.watched, at)
-            self._note_adopted(question, {one.uuid: one for one in facts}, at, torn=torn)
+            self.adopted_at, self.recorded_until = (at if torn else pending.at), at
+            self.observed_until = max(self.observed_until, at)
+            self._note_adopted(pending, {one.uuid: one for one in facts}, at, torn=torn)
 
     @precondition(lambda self: not self.up)
     @rule()
     def connect(self) -> None:
         self.channel.open = self.up = True
-        self.listed, self.question = False, None
+        self.listed, self.pending = False, None
         at = self.clock.tick()
         message_queue = self.exporter.message_queue
         message_queue.put(HostIdentified(message_queue.next_order(), at, HERE, "QEMU", ""))
         message_queue.put(ConnectionUp(at, HERE))
         self.exporter.work()
         if self.adopted_at < at:
-            self.blind_least += at - self.watched
-            self.blind_most += at - self.noted
-        self.watched = self.noted = at
+            self.unobserved_min += at - self.observed_until
+            self.unobserved_max += at - self.recorded_until
+        self.observed_until = self.recorded_until = at
 
     @precondition(lambda self: self.channel.open)
     @rule()
     def connection_breaks(self) -> None:
         self.hypervisor.settle(long=False)
-        self.channel.breaks()
+        self.channel.disconnect()
 
     @precondition(lambda self: self.channel.open)
     @rule(deaths=st.dictionaries(GUESTS, st.sampled_from(("killed", "panicked")), max_size=2))
     def daemon_restarts(self, deaths: dict[str, str]) -> None:
         self._deliver()
-        self.channel.breaks()
-        self.hypervisor.daemon_dies(deaths)
+        self.channel.disconnect()
+        self.hypervisor.restart_daemon(deaths)
         self.channel.lost = True
 
     @precondition(lambda self: not self.channel.open)
     @rule()
     def loss_is_noticed(self) -> None:
-        """Again at each attempt to connect that fails."""
+        """Also reported again at each failed attempt to connect."""
         at = self.clock.tick()
         self.exporter.message_queue.put(ConnectionDown(at, HERE, "lost"))
         self.exporter.work()
         if self.up:
-            self.watched = self.noted = at
+            self.observed_until = self.recorded_until = at
         self.up = False
 
     @rule()
     def exporter_is_killed(self) -> None:
-        """SIGKILL: what waits is lost, what was shown is not."""
-        before = self.exporter.figures()
+        """SIGKILL: queued messages are lost, exported counts are kept."""
+        before = self.exporter.exported_counts()
         self.lost_with |= {seen.at for seen in self.exporter.message_queue.take(1000, 0.0)}
         self._exporter_ended()
         self.killed_at.append(self.clock.now)
-        self.exporter.is_killed()
-        assert self.exporter.figures() == before
+        self.exporter.kill()
+        assert self.exporter.exported_counts() == before
 
     @rule()
     def exporter_ends(self) -> None:
         self._exporter_ended()
-        last = self.exporter.ends()
-        assert self.exporter.figures() == last
+        last = self.exporter.stop()
+        assert self.exporter.exported_counts() == last
 
     def teardown(self) -> None:
         try:
             if hasattr(self, "exporter"):
                 self._quiesce()
-                check_figures(self)
+                check_counts(self)
                 check_history(self)
         finally:
             if hasattr(self, "exporter"):
@@ -213,49 +209,51 @@ class Libvirt(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def _told_to_run(self, uuid: str, most: int) -> int:
-        happened = self.hypervisor.happened[:most]
+        happened = self.hypervisor.events[:most]
         return sum(step(one.event, one.verdict) for one in happened if one.uuid == uuid)
 
     def _note_adopted(
-        self, question: Question, facts: dict[str, DomainFacts], at: float, *, torn: bool
+        self, pending: PendingAnswer, facts: dict[str, DomainFacts], at: float, *, torn: bool
     ) -> None:
-        """What was asked before something of a domain was heard says nothing of that domain."""
-        happened = self.hypervisor.happened
+        """An answer is ignored for a domain of which a later event was received."""
+        happened = self.hypervisor.events
         for uuid in self.hypervisor.guests:
-            heard = [
-                seen for seen, what in self.channel.given.items() if what.uuid == uuid and seen > question.at
+            received = [
+                seen
+                for seen, what in self.channel.delivered.items()
+                if what.uuid == uuid and seen > pending.at
             ]
-            if not heard:
-                # Two: it runs, and that it has started is yet to be told.
-                most = len(happened) if torn else question.happened
-                told = self._told_to_run(uuid, most)
-                since = at if torn else question.at
-                self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), told}, most
+            if not received:
+                # Two: it runs, and its start is not reported yet.
+                most = len(happened) if torn else pending.happened
+                reported = self._told_to_run(uuid, most)
+                since = at if torn else pending.at
+                self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), reported}, most
                 continue
-            first = self.channel.given[heard[0]]
+            first = self.channel.delivered[received[0]]
             most = happened.index(first)
             running = self._told_to_run(uuid, most)
             # Two: it boots, or it was paused.
             runs_before = {running, 1} if first.event == "resumed" else {running}
-            self.known_since[uuid] = heard[0], runs_before, most
+            self.known_since[uuid] = received[0], runs_before, most
 
     def _deliver(self, most: int = 1000, until: float = 1e12) -> None:
         self.channel.deliver(
-            self.exporter.message_queue, self.exporter.asked.request_listing, most=most, until=until
+            self.exporter.message_queue, self.exporter.requests.request_listing, limit=most, until=until
         )
 
     def _tick(self) -> None:
         self.exporter.tick()
-        if self.up and self.listed and self.clock.now - self.noted >= 1.0:
-            self.noted = self.clock.now
+        if self.up and self.listed and self.clock.now - self.recorded_until >= 1.0:
+            self.recorded_until = self.clock.now
 
     def _exporter_ended(self) -> None:
         self.hypervisor.settle(long=False)
-        self.channel.breaks()
+        self.channel.disconnect()
         if self.up:
-            self.watched = self.clock.now
+            self.observed_until = self.clock.now
         self.up = self.listed = False
-        self.question = None
+        self.pending = None
         self.ended_at.append(self.clock.tick())
 
     def _quiesce(self) -> None:
@@ -267,14 +265,14 @@ class Libvirt(RuleBasedStateMachine):
         for _ in range(8):
             self._deliver()
             self.exporter.work()
-            for uuid in ("", *self.exporter.asked.looks):
+            for uuid in ("", *self.exporter.requests.lookups):
                 self.ask(uuid or "uuid-a", all_of_them=not uuid, before=0)
                 self.answer()
                 self.exporter.work()
             self.wait(2.0)
 
 
-Libvirt.TestCase.settings = settings(
+ExporterModelMachine.TestCase.settings = settings(
     max_examples=EXAMPLES or 150,
     stateful_step_count=40,
     derandomize=not EXAMPLES,
@@ -284,26 +282,28 @@ Libvirt.TestCase.settings = settings(
     print_blob=False,
     report_multiple_bugs=False,
 )
-TestModel = Libvirt.TestCase
+TestModel = ExporterModelMachine.TestCase
 
 
-def test_an_answer_about_something_newer_proves_nothing_yet() -> None:
-    """A pause got lost; when libvirt is asked again, it was just destroyed: that event is on its way."""
-    rig = Rig()
-    rig.feed(snapshot(facts("web")), look("web", facts("web", "paused", "user")))
-    rig.later()
+def test_answer_newer_than_its_event_proves_nothing_yet() -> None:
+    """A pause was lost; at the second lookup the domain has just been destroyed, and that event is on its
+    way.
+    """
+    harness = WorkerHarness()
+    harness.feed(listing(facts("web")), lookup("web", facts("web", "paused", "user")))
+    harness.advance()
     destroyed = facts("web", "shutoff", "destroyed")
-    rig.feed(look("web", destroyed, began=rig.message_queue.next_order() + order()))
-    rig.feed(lifecycle("stopped", "destroyed"))
-    assert rig.notebook.pairs("reconcile") == []
-    assert rig.notebook.pairs("callback") == [("stopped", "destroyed")]
+    harness.feed(lookup("web", destroyed, began=harness.message_queue.next_order() + order()))
+    harness.feed(lifecycle("stopped", "destroyed"))
+    assert harness.journal.pairs("reconcile") == []
+    assert harness.journal.pairs("callback") == [("stopped", "destroyed")]
 
 
 def test_transient_domain_that_never_ran_counts_nothing() -> None:
-    rig = Rig()
-    rig.feed(snapshot(facts("web", "paused", "starting_up", persistent=False)))
+    harness = WorkerHarness()
+    harness.feed(listing(facts("web", "paused", "starting_up", persistent=False)))
     for _ in range(2):
-        rig.feed(snapshot())
-        rig.later()
-    rig.feed(snapshot())
-    assert rig.notebook.transitions == []
+        harness.feed(listing())
+        harness.advance()
+    harness.feed(listing())
+    assert harness.journal.transitions == []

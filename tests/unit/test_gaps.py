@@ -1,4 +1,4 @@
-"""The first event after a blind time: what must have happened before it is counted, and nothing else."""
+"""The first event after a gap proves earlier missed events; only these are counted before it."""
 
 import pytest
 
@@ -9,34 +9,34 @@ from libvirt_lifecycle_exporter.model.messages import (
     Listing,
     Observation,
 )
-from tests.unit.rig import Rig
-from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing, lookup
+from tests.unit.worker_harness import WorkerHarness
 
 Pair = tuple[str, str]
 RUNNING = facts("web")
 OFF = facts("web", "shutoff", "destroyed")._replace(domain_id=-1)
 
 
-def seen(event: str, number: int = 1) -> Observation:
+def event_of(event: str, number: int = 1) -> Observation:
     return lifecycle(*event.split("/"))._replace(domain_id=number)
 
 
-def rig_of(before: Listing) -> Rig:
-    rig = Rig()
-    rig.feed(ConnectionUp(1.0, HERE), before)
-    return rig
+def harness_with(before: Listing) -> WorkerHarness:
+    harness = WorkerHarness()
+    harness.feed(ConnectionUp(1.0, HERE), before)
+    return harness
 
 
-def blink(rig: Rig) -> None:
-    rig.feed(ConnectionDown(rig.now, HERE, "lost"), ConnectionUp(rig.now, HERE))
+def lose_events(harness: WorkerHarness) -> None:
+    harness.feed(ConnectionDown(harness.now, HERE, "lost"), ConnectionUp(harness.now, HERE))
 
 
-def rows(rig: Rig) -> list[str]:
-    return [f"{change.event}/{change.reason}" for change in rig.notebook.transitions]
+def rows(harness: WorkerHarness) -> list[str]:
+    return [f"{change.event}/{change.reason}" for change in harness.journal.transitions]
 
 
 @pytest.mark.parametrize(
-    ("before", "events", "told"),
+    ("before", "events", "expected"),
     [
         (OFF, ["stopped/destroyed"], ["started/unknown", "stopped/destroyed"]),
         (OFF, ["suspended/paused"], ["started/unknown", "suspended/paused"]),
@@ -47,40 +47,47 @@ def rows(rig: Rig) -> list[str]:
     ],
 )
 def test_missed_events_are_counted_before_the_next_event(
-    before: DomainFacts, events: list[str], told: list[str]
+    before: DomainFacts, events: list[str], expected: list[str]
 ) -> None:
-    rig = rig_of(snapshot(before))
-    blink(rig)
-    rig.feed(*(seen(event) for event in events))
-    assert rows(rig) == told
+    harness = harness_with(listing(before))
+    lose_events(harness)
+    harness.feed(*(event_of(event) for event in events))
+    assert rows(harness) == expected
 
 
-def test_another_number_is_another_run() -> None:
-    rig = rig_of(snapshot(RUNNING))
-    blink(rig)
-    rig.feed(seen("resumed/unpaused", 7), seen("started/booted", 7))
-    assert rows(rig) == ["stopped/unknown", "resumed/unpaused", "started/booted"]
+def test_other_domain_id_is_another_run() -> None:
+    harness = harness_with(listing(RUNNING))
+    lose_events(harness)
+    harness.feed(event_of("resumed/unpaused", 7), event_of("started/booted", 7))
+    assert rows(harness) == ["stopped/unknown", "resumed/unpaused", "started/booted"]
 
 
-def test_without_a_gap_an_odd_order_of_events_proves_nothing() -> None:
-    rig = rig_of(snapshot(OFF))
-    rig.feed(seen("stopped/destroyed"))
-    assert rows(rig) == ["stopped/destroyed"]
+def test_unusual_order_without_a_gap_proves_nothing() -> None:
+    harness = harness_with(listing(OFF))
+    harness.feed(event_of("stopped/destroyed"))
+    assert rows(harness) == ["stopped/destroyed"]
 
 
 def test_answer_ends_the_gap_for_later_events() -> None:
-    rig = rig_of(snapshot(OFF))
-    blink(rig)
-    rig.feed(snapshot(OFF), seen("stopped/destroyed")._replace(at=1010.0))
-    assert rows(rig) == ["stopped/destroyed"]
+    harness = harness_with(listing(OFF))
+    lose_events(harness)
+    harness.feed(listing(OFF), event_of("stopped/destroyed")._replace(at=1010.0))
+    assert rows(harness) == ["stopped/destroyed"]
 
 
 def test_answer_may_agree_by_chance_with_a_late_event() -> None:
-    """It was stopped unseen; the daemon began to number anew, and what was found is the next run already."""
-    rig = rig_of(snapshot(RUNNING))
-    blink(rig)
-    rig.feed(seen("defined/updated"), look("web", RUNNING), seen("resumed/unpaused"), seen("started/booted"))
-    assert rows(rig) == ["defined/updated", "resumed/unpaused", "stopped/unknown", "started/booted"]
+    """The stop was missed, the daemon restarted its numbering, and the answer is about the next run
+    already.
+    """
+    harness = harness_with(listing(RUNNING))
+    lose_events(harness)
+    harness.feed(
+        event_of("defined/updated"),
+        lookup("web", RUNNING),
+        event_of("resumed/unpaused"),
+        event_of("started/booted"),
+    )
+    assert rows(harness) == ["defined/updated", "resumed/unpaused", "stopped/unknown", "started/booted"]
 
 
 @pytest.mark.parametrize(
@@ -91,89 +98,91 @@ def test_answer_may_agree_by_chance_with_a_late_event() -> None:
     ],
 )
 def test_answer_that_overtakes_its_event_counts_nothing(found: DomainFacts, events: list[str]) -> None:
-    rig = rig_of(snapshot(RUNNING))
-    blink(rig)
-    rig.feed(snapshot(found), *(seen(event, 7) for event in events))
-    assert rows(rig) == ["stopped/unknown", *events]
+    harness = harness_with(listing(RUNNING))
+    lose_events(harness)
+    harness.feed(listing(found), *(event_of(event, 7) for event in events))
+    assert rows(harness) == ["stopped/unknown", *events]
 
 
-def test_an_answer_from_before_the_gap_does_not_end_it() -> None:
-    rig = rig_of(snapshot(OFF))
-    began = rig.message_queue.next_order()
-    rig.message_queue.record_loss(HERE, "queue_full")
-    rig.feed(look("web", OFF, began=began), seen("stopped/destroyed"))
-    assert rows(rig) == ["started/unknown", "stopped/destroyed"]
+def test_answer_from_before_the_gap_does_not_end_it() -> None:
+    harness = harness_with(listing(OFF))
+    began = harness.message_queue.next_order()
+    harness.message_queue.record_loss(HERE, "queue_full")
+    harness.feed(lookup("web", OFF, began=began), event_of("stopped/destroyed"))
+    assert rows(harness) == ["started/unknown", "stopped/destroyed"]
 
 
 def test_lost_events_are_a_gap() -> None:
-    rig = rig_of(snapshot(OFF))
-    rig.message_queue.record_loss(HERE, "queue_full")
-    rig.feed(seen("stopped/destroyed"))
-    assert rows(rig) == ["started/unknown", "stopped/destroyed"]
+    harness = harness_with(listing(OFF))
+    harness.message_queue.record_loss(HERE, "queue_full")
+    harness.feed(event_of("stopped/destroyed"))
+    assert rows(harness) == ["started/unknown", "stopped/destroyed"]
 
 
-def test_an_answer_that_was_not_believed_yet_gives_the_reason() -> None:
-    """The emulator was killed while nobody looked, and is started again before libvirt is asked twice."""
-    rig = rig_of(snapshot(RUNNING))
-    blink(rig)
-    rig.feed(snapshot(facts("web", "shutoff", "crashed")._replace(domain_id=-1)))
-    assert rows(rig) == []
-    rig.feed(seen("resumed/unpaused", 2), seen("started/booted", 2))
-    assert rows(rig) == ["stopped/crashed", "resumed/unpaused", "started/booted"]
+def test_unconfirmed_answer_gives_the_reason_of_the_stop() -> None:
+    """The emulator was killed during the gap, and starts again before the second lookup."""
+    harness = harness_with(listing(RUNNING))
+    lose_events(harness)
+    harness.feed(listing(facts("web", "shutoff", "crashed")._replace(domain_id=-1)))
+    assert rows(harness) == []
+    harness.feed(event_of("resumed/unpaused", 2), event_of("started/booted", 2))
+    assert rows(harness) == ["stopped/crashed", "resumed/unpaused", "started/booted"]
 
 
-def test_a_boot_whose_end_alone_was_heard_is_a_boot() -> None:
-    rig = rig_of(snapshot(OFF))
-    rig.feed(seen("resumed/unpaused"), seen("stopped/destroyed"))
-    assert rows(rig) == ["resumed/unpaused", "started/unknown", "stopped/destroyed"]
+def test_boot_observed_only_by_its_end_is_a_start() -> None:
+    harness = harness_with(listing(OFF))
+    harness.feed(event_of("resumed/unpaused"), event_of("stopped/destroyed"))
+    assert rows(harness) == ["resumed/unpaused", "started/unknown", "stopped/destroyed"]
 
 
 def test_stop_of_an_unknown_domain_after_a_gap_implies_a_start() -> None:
-    rig = rig_of(snapshot())
-    blink(rig)
-    rig.feed(seen("stopped/destroyed"))
-    assert rows(rig) == ["started/unknown", "stopped/destroyed"]
+    harness = harness_with(listing())
+    lose_events(harness)
+    harness.feed(event_of("stopped/destroyed"))
+    assert rows(harness) == ["started/unknown", "stopped/destroyed"]
 
 
-def test_what_libvirt_refused_to_take_in_leaves_nothing_behind() -> None:
-    """libvirt 11 sends a lone shutdown/host for a migration that was refused."""
-    rig = rig_of(snapshot())
-    rig.feed(seen("shutdown/host"), look("web", None))
-    rig.later()
-    rig.feed(look("web", None))
-    assert rows(rig) == ["shutdown/host"]
-    assert not rig.notebook.domains[HERE, "uuid-web"].present
+def test_refused_incoming_migration_leaves_no_domain() -> None:
+    """libvirt 11 sends only shutdown/host for a refused migration."""
+    harness = harness_with(listing())
+    harness.feed(event_of("shutdown/host"), lookup("web", None))
+    harness.advance()
+    harness.feed(lookup("web", None))
+    assert rows(harness) == ["shutdown/host"]
+    assert not harness.journal.domains[HERE, "uuid-web"].present
 
 
 def test_domain_found_arriving_has_started() -> None:
-    rig = rig_of(snapshot(OFF))
+    harness = harness_with(listing(OFF))
     arriving = facts("web", "paused", "migration")
     for _ in range(2):
-        rig.feed(look("web", arriving))
-        rig.later()
-    rig.feed(look("web", arriving))
-    assert rows(rig) == ["started/unknown"]
-    rig.feed(seen("resumed/migrated"), look("web", facts("web", "running", "migrated")))
-    assert rows(rig) == ["started/unknown", "resumed/migrated"]
+        harness.feed(lookup("web", arriving))
+        harness.advance()
+    harness.feed(lookup("web", arriving))
+    assert rows(harness) == ["started/unknown"]
+    harness.feed(event_of("resumed/migrated"), lookup("web", facts("web", "running", "migrated")))
+    assert rows(harness) == ["started/unknown", "resumed/migrated"]
 
 
 def test_resume_before_first_listing_implies_no_start() -> None:
-    rig = Rig()
-    rig.feed(ConnectionUp(1.0, HERE), seen("resumed/unpaused"), snapshot(RUNNING, began=0))
+    harness = WorkerHarness()
+    harness.feed(ConnectionUp(1.0, HERE), event_of("resumed/unpaused"), listing(RUNNING, began=0))
     for _ in range(2):
-        rig.feed(look("web", RUNNING))
-        rig.later()
-    assert rows(rig) == ["resumed/unpaused"]
+        harness.feed(lookup("web", RUNNING))
+        harness.advance()
+    assert rows(harness) == ["resumed/unpaused"]
 
 
 def test_boot_before_first_listing_implies_no_stop() -> None:
-    rig = Rig()
-    rig.feed(ConnectionUp(1.0, HERE), seen("resumed/unpaused"), seen("started/booted"), snapshot(RUNNING))
-    assert rows(rig) == ["resumed/unpaused", "started/booted"]
+    harness = WorkerHarness()
+    harness.feed(
+        ConnectionUp(1.0, HERE), event_of("resumed/unpaused"), event_of("started/booted"), listing(RUNNING)
+    )
+    assert rows(harness) == ["resumed/unpaused", "started/booted"]
 
 
 @pytest.mark.parametrize(
-    ("events", "told"),
+    ("events", "expected"),
     [
         (["suspended/paused"], ["started/booted", "suspended/paused"]),
         (["stopped/destroyed"], ["started/booted", "stopped/destroyed"]),
@@ -181,9 +190,9 @@ def test_boot_before_first_listing_implies_no_stop() -> None:
         (["started/migrated"], ["started/migrated"]),
     ],
 )
-def test_unconfirmed_start_is_counted_before_the_next_event(events: list[str], told: list[str]) -> None:
-    """Had the event of its start been on its way, it would have come first."""
-    rig = rig_of(snapshot())
-    blink(rig)
-    rig.feed(snapshot(facts("web", persistent=False)), *(seen(event) for event in events))
-    assert rows(rig) == told
+def test_unconfirmed_start_is_counted_before_the_next_event(events: list[str], expected: list[str]) -> None:
+    """An event of the start would have arrived earlier."""
+    harness = harness_with(listing())
+    lose_events(harness)
+    harness.feed(listing(facts("web", persistent=False)), *(event_of(event) for event in events))
+    assert rows(harness) == expected

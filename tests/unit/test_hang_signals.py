@@ -1,201 +1,209 @@
-"""Is a guest hung: its watchdog, its agent, its virtual CPUs; and after a restart of the exporter."""
+"""Hangs of guests by watchdog, guest agent and virtual CPUs; restored hangs."""
 
 import pytest
 
 from libvirt_lifecycle_exporter.engine.hangs import Hang
-from tests.unit.seen import HERE, observation
-from tests.unit.ward import WELL, Told, Ward
+from tests.unit.factories import HERE, observation
+from tests.unit.hang_scenario import RECOVERED, HangScenario, Pairs
 
 # The watchdog
 
-BARK, CURED = [("hung", "watchdog")], [("recovered", "watchdog")]
+WATCHDOG_HUNG, WATCHDOG_RECOVERED = [("hung", "watchdog")], [("recovered", "watchdog")]
 
 
 @pytest.mark.parametrize("action", ["none", "pause", "reset", "poweroff", "shutdown", "debug", "inject_nmi"])
-def test_a_watchdog_that_runs_out_is_a_hang_whatever_its_action(action: str) -> None:
-    ward = Ward()
-    assert ward.happens("watchdog", action) == BARK
-    assert (ward.told[0].source, ward.told[0].reason) == ("callback", "watchdog")
-    assert ward.happens("watchdog", action) == []
-    assert ward.later(10_000) == []
+def test_expired_watchdog_is_a_hang_with_every_action(action: str) -> None:
+    scenario = HangScenario()
+    assert scenario.apply_event("watchdog", action) == WATCHDOG_HUNG
+    assert (scenario.transitions[0].source, scenario.transitions[0].reason) == ("callback", "watchdog")
+    assert scenario.apply_event("watchdog", action) == []
+    assert scenario.advance(10_000) == []
 
 
-@pytest.mark.parametrize("cure", ["rebooted/reset", "resumed/unpaused"])
-def test_guest_recovers_after_reset_or_resume_when_it_runs(cure: str) -> None:
-    ward = Ward()
-    ward.happens("watchdog", "reset")
-    ward.later(5)
-    ward.happens(*cure.split("/"))
-    assert ward.later(29) == []
-    assert ward.later(1) == CURED
-    assert ward.later(100) == []
-    assert ward.told[-1].message == "the guest has run on for 30 s"
+@pytest.mark.parametrize("recovery", ["rebooted/reset", "resumed/unpaused"])
+def test_guest_recovers_after_reset_or_resume_when_it_runs(recovery: str) -> None:
+    scenario = HangScenario()
+    scenario.apply_event("watchdog", "reset")
+    scenario.advance(5)
+    scenario.apply_event(*recovery.split("/"))
+    assert scenario.advance(29) == []
+    assert scenario.advance(1) == WATCHDOG_RECOVERED
+    assert scenario.advance(100) == []
+    assert scenario.transitions[-1].message == "the guest has run on for 30 s"
 
 
 @pytest.mark.parametrize(
     "setback", ["watchdog/reset", "suspended/watchdog", "suspended/paused", "crashed/panicked"]
 )
-def test_a_setback_begins_it_anew(setback: str) -> None:
-    ward = Ward()
-    ward.happens("watchdog", "reset")
-    ward.happens("rebooted", "reset")
-    ward.later(29)
-    assert ward.happens(*setback.split("/")) == []
-    assert ward.later(100) == []
-    ward.happens("resumed", "unpaused")
-    assert ward.later(29) == []
-    assert ward.later(1) == CURED
+def test_setback_restarts_the_recovery_time(setback: str) -> None:
+    scenario = HangScenario()
+    scenario.apply_event("watchdog", "reset")
+    scenario.apply_event("rebooted", "reset")
+    scenario.advance(29)
+    assert scenario.apply_event(*setback.split("/")) == []
+    assert scenario.advance(100) == []
+    scenario.apply_event("resumed", "unpaused")
+    assert scenario.advance(29) == []
+    assert scenario.advance(1) == WATCHDOG_RECOVERED
 
 
-def test_a_clock_that_steps_back_does_not_keep_it_hung() -> None:
-    ward = Ward()
-    ward.happens("watchdog", "reset")
-    ward.happens("rebooted", "reset")
-    assert ward.later(-3600) == []
-    assert ward.later(30) == CURED
+def test_clock_that_steps_back_does_not_delay_recovery() -> None:
+    scenario = HangScenario()
+    scenario.apply_event("watchdog", "reset")
+    scenario.apply_event("rebooted", "reset")
+    assert scenario.advance(-3600) == []
+    assert scenario.advance(30) == WATCHDOG_RECOVERED
 
 
 # The guest agent
 
-SILENT, SPEAKS = [("hung", "guest_agent")], [("recovered", "guest_agent")]
+AGENT_HUNG, AGENT_RECOVERED = [("hung", "guest_agent")], [("recovered", "guest_agent")]
 
 
-def test_an_agent_that_never_answered_is_no_hang() -> None:
-    ward = Ward()
+def test_agent_that_never_answered_is_no_hang() -> None:
+    scenario = HangScenario()
     for _ in range(20):
-        assert ward.answer("guest_agent", "silent", 5) == []
-        ward.later(30)
+        assert scenario.answer("guest_agent", "silent", 5) == []
+        scenario.advance(30)
 
 
-def test_three_misses_in_a_row_are_a_hang_until_it_answers() -> None:
-    ward = Ward()
-    ward.answer("guest_agent", "answered")
+def test_three_missed_answers_are_a_hang_until_the_next() -> None:
+    scenario = HangScenario()
+    scenario.answer("guest_agent", "answered")
     told = []
     for _ in range(5):
-        ward.later(30)
-        told += ward.answer("guest_agent", "silent", 5)
-    assert told == SILENT
-    assert ward.told[0].message == "the guest agent did not answer 3 times in 65 s"
-    assert ward.answer("guest_agent", "answered") == SPEAKS
+        scenario.advance(30)
+        told += scenario.answer("guest_agent", "silent", 5)
+    assert told == AGENT_HUNG
+    assert scenario.transitions[0].message == "the guest agent did not answer 3 times in 65 s"
+    assert scenario.answer("guest_agent", "answered") == AGENT_RECOVERED
 
 
 @pytest.mark.parametrize("between", ["answered", "absent"])
-def test_two_misses_are_none(between: str) -> None:
-    ward = Ward()
+def test_two_missed_answers_are_no_hang(between: str) -> None:
+    scenario = HangScenario()
     for _ in range(10):
-        ward.answer("guest_agent", "answered")
-        assert ward.answer("guest_agent", "silent", 5) == []
-        assert ward.answer("guest_agent", "silent", 5) == []
-        assert ward.answer("guest_agent", between) == []
+        scenario.answer("guest_agent", "answered")
+        assert scenario.answer("guest_agent", "silent", 5) == []
+        assert scenario.answer("guest_agent", "silent", 5) == []
+        assert scenario.answer("guest_agent", between) == []
 
 
-def test_a_guest_that_closes_the_channel_is_alive() -> None:
-    ward = Ward()
-    ward.answer("guest_agent", "answered")
+def test_guest_that_closes_the_channel_has_recovered() -> None:
+    scenario = HangScenario()
+    scenario.answer("guest_agent", "answered")
     for _ in range(3):
-        ward.answer("guest_agent", "silent", 5)
-    assert ward.signals == ("guest_agent",)
-    assert ward.take(ward.hangs.apply_agent_event(observation("agent_lifecycle", 1, 2, at=ward.now))) == []
+        scenario.answer("guest_agent", "silent", 5)
+    assert scenario.signals == ("guest_agent",)
     assert (
-        ward.take(ward.hangs.apply_agent_event(observation("agent_lifecycle", 2, 2, at=ward.now))) == SPEAKS
+        scenario.record(
+            scenario.hangs.apply_agent_event(observation("agent_lifecycle", 1, 2, at=scenario.now))
+        )
+        == []
+    )
+    assert (
+        scenario.record(
+            scenario.hangs.apply_agent_event(observation("agent_lifecycle", 2, 2, at=scenario.now))
+        )
+        == AGENT_RECOVERED
     )
     for _ in range(5):
-        assert ward.answer("guest_agent", "silent", 5) == []
+        assert scenario.answer("guest_agent", "silent", 5) == []
 
 
-def test_an_agent_of_another_run_must_answer_again() -> None:
-    ward = Ward()
-    ward.answer("guest_agent", "answered")
-    ward.happens("stopped", "shutdown")
-    ward.happens("started", "booted")
+def test_agent_of_another_run_must_answer_first() -> None:
+    scenario = HangScenario()
+    scenario.answer("guest_agent", "answered")
+    scenario.apply_event("stopped", "shutdown")
+    scenario.apply_event("started", "booted")
     for _ in range(5):
-        assert ward.answer("guest_agent", "silent", 5) == []
+        assert scenario.answer("guest_agent", "silent", 5) == []
 
 
 # The virtual CPUs
 
-STALLED, STIRS = [("hung", "vcpu")], [("recovered", "vcpu")]
+VCPU_HUNG, VCPU_RECOVERED = [("hung", "vcpu")], [("recovered", "vcpu")]
 
 
-def looks(ward: Ward, *ran: int, every: float = 20.0) -> Told:
+def probe_vcpu(scenario: HangScenario, *ran: int, interval: float = 20.0) -> Pairs:
     told = []
     for nanoseconds in ran:
-        told += ward.answer("vcpu", "answered", ran=nanoseconds)
-        ward.later(every)
+        told += scenario.answer("vcpu", "answered", ran=nanoseconds)
+        scenario.advance(interval)
     return told
 
 
-def test_no_progress_at_all_in_the_whole_window_is_a_hang() -> None:
-    ward = Ward()
-    assert looks(ward, 5, 5, 5) == []
-    assert looks(ward, 5) == STALLED
-    assert ward.told[0].message == "no virtual CPU has run for 60 s"
-    assert looks(ward, 5, 5) == []
+def test_no_progress_in_the_whole_window_is_a_hang() -> None:
+    scenario = HangScenario()
+    assert probe_vcpu(scenario, 5, 5, 5) == []
+    assert probe_vcpu(scenario, 5) == VCPU_HUNG
+    assert scenario.transitions[0].message == "no virtual CPU has run for 60 s"
+    assert probe_vcpu(scenario, 5, 5) == []
 
 
-def test_the_least_progress_is_life() -> None:
-    assert looks(Ward(), 1, 1, 1, 2, 2, 2, 3, 3, 3, 4) == []
+def test_minimal_progress_is_no_hang() -> None:
+    assert probe_vcpu(HangScenario(), 1, 1, 1, 2, 2, 2, 3, 3, 3, 4) == []
 
 
-def test_a_dead_guest_that_its_timer_wakes_now_and_then_is_dead() -> None:
-    ward = Ward()
-    looks(ward, 5, 5, 5, 5)
-    assert looks(ward, 6, 6, 6, 6, 7, 7, 7, 7) == []
-    assert ward.signals == ("vcpu",)
-    assert looks(ward, 8, 9) == STIRS
+def test_sporadic_progress_is_no_recovery() -> None:
+    scenario = HangScenario()
+    probe_vcpu(scenario, 5, 5, 5, 5)
+    assert probe_vcpu(scenario, 6, 6, 6, 6, 7, 7, 7, 7) == []
+    assert scenario.signals == ("vcpu",)
+    assert probe_vcpu(scenario, 8, 9) == VCPU_RECOVERED
 
 
-def test_time_in_which_nobody_looked_is_no_window() -> None:
-    """The host, or this exporter, was asleep."""
-    ward = Ward()
-    assert looks(ward, 5, 5) == []
-    ward.later(3600)
-    assert looks(ward, 5, 5, 5) == []
-    assert looks(ward, 5) == STALLED
+def test_window_without_probes_is_no_hang() -> None:
+    """The host or the exporter was suspended."""
+    scenario = HangScenario()
+    assert probe_vcpu(scenario, 5, 5) == []
+    scenario.advance(3600)
+    assert probe_vcpu(scenario, 5, 5, 5) == []
+    assert probe_vcpu(scenario, 5) == VCPU_HUNG
 
 
-def test_a_pause_is_no_stall() -> None:
-    ward = Ward()
-    looks(ward, 5, 5, 5)
-    ward.happens("suspended", "paused")
-    ward.happens("resumed", "unpaused")
-    assert looks(ward, 5, 5, 5) == []
-    assert looks(ward, 5) == STALLED
+def test_pause_is_no_hang() -> None:
+    scenario = HangScenario()
+    probe_vcpu(scenario, 5, 5, 5)
+    scenario.apply_event("suspended", "paused")
+    scenario.apply_event("resumed", "unpaused")
+    assert probe_vcpu(scenario, 5, 5, 5) == []
+    assert probe_vcpu(scenario, 5) == VCPU_HUNG
 
 
-def test_a_domain_without_virtual_cpus_to_look_at_is_left_alone() -> None:
-    ward = Ward()
+def test_domain_without_vcpu_figures_is_never_hung() -> None:
+    scenario = HangScenario()
     for _ in range(10):
-        assert ward.answer("vcpu", "absent") == []
-        ward.later(20)
+        assert scenario.answer("vcpu", "absent") == []
+        scenario.advance(20)
 
 
 # After a restart of the exporter
 
 
-def restored(**last: float) -> Ward:
-    ward = Ward()
+def restored(**last: float) -> HangScenario:
+    scenario = HangScenario()
     counts = {(HERE, "web", *what.split("_", 1)): (1, at) for what, at in last.items()}
-    ward.hangs.restore([Hang(HERE, "uuid-web", "web", 100.0)], counts, ward.now)  # type: ignore[arg-type]
-    return ward
+    scenario.hangs.restore([Hang(HERE, "uuid-web", "web", 100.0)], counts, scenario.now)  # type: ignore[arg-type]
+    return scenario
 
 
 def test_restored_hang_ends_with_the_next_answer() -> None:
-    ward = restored(hung_emulator=100.0)
-    assert ward.signals == ("emulator",)
-    assert ward.emulator(950) == []
-    ward.later(2)
-    assert ward.emulator(952) == []
-    assert ward.emulator(None) == WELL
+    scenario = restored(hung_emulator=100.0)
+    assert scenario.signals == ("emulator",)
+    assert scenario.emulator(950) == []
+    scenario.advance(2)
+    assert scenario.emulator(952) == []
+    assert scenario.emulator(None) == RECOVERED
 
 
-def test_only_what_was_still_open_is_taken_over() -> None:
+def test_only_open_hangs_are_restored() -> None:
     assert restored(hung_emulator=100.0, recovered_emulator=200.0, hung_vcpu=150.0).signals == ("vcpu",)
     assert restored(hung_emulator=99.0).signals == (), "that was another hang, which ended with its run"
     assert restored().signals == ()
 
 
 def test_restored_watchdog_hang_ends_after_running() -> None:
-    ward = restored(hung_watchdog=100.0)
-    assert ward.later(29) == []
-    assert ward.later(1) == CURED
+    scenario = restored(hung_watchdog=100.0)
+    assert scenario.advance(29) == []
+    assert scenario.advance(1) == WATCHDOG_RECOVERED

@@ -1,4 +1,4 @@
-"""Whatever the order: nobody is hung with an excuse, and hung and recovered take turns."""
+"""In any order of events: no excused domain is hung, and hung and recovered alternate."""
 
 from collections import defaultdict
 from typing import Any
@@ -10,10 +10,8 @@ from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNNING_STATES, Han
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Transition
-from tests.unit.seen import HERE, observation, transition
-from tests.unit.ward import PATIENCE, Ward
-
-# Whatever the order
+from tests.unit.factories import HERE, observation, transition
+from tests.unit.hang_scenario import THRESHOLDS, HangScenario
 
 STEPS = st.one_of(
     st.tuples(st.just("emulator"), st.sampled_from(["answered", "silent", "busy"]), st.floats(0, 200)),
@@ -40,52 +38,54 @@ STEPS = st.one_of(
     ),
     st.tuples(st.just("agent"), st.sampled_from([1, 2]), st.none()),
     st.tuples(st.just("link"), st.booleans(), st.none()),
-    st.tuples(st.just("later"), st.sampled_from([0.5, 1.0, 5.0, 20.0, 61.0, -30.0]), st.none()),
+    st.tuples(st.just("advance"), st.sampled_from([0.5, 1.0, 5.0, 20.0, 61.0, -30.0]), st.none()),
     st.tuples(st.just("restart"), st.none(), st.none()),
 )
 
 
-class Life:
-    """A domain, its hangs and its incidents, and what must hold of them after every step."""
+class HangDriver:
+    """A domain, its hangs and its incidents, and the invariants after every step."""
 
     def __init__(self) -> None:
-        self.ward = Ward()
+        self.scenario = HangScenario()
         self.up = True
-        self.incidents = Incidents(self.ward.records)
+        self.incidents = Incidents(self.scenario.records)
         self.open: dict[str, bool] = defaultdict(bool)
         self.counts: dict[tuple[str, str, str, str], tuple[int, float]] = {}
         self.excused = False
 
     def step(self, what: str, first: Any, second: Any) -> None:
-        ward = self.ward
-        before = len(ward.told)
+        scenario = self.scenario
+        before = len(scenario.transitions)
         if what == "happens":
             event, reason, state = first
-            change = transition(event, reason, at=ward.now)
+            change = transition(event, reason, at=scenario.now)
             self.incidents.apply(change)
             if state:
-                ward.domain.enter(state, reason, ward.now)
+                scenario.domain.enter(state, reason, scenario.now)
             if event in ("stopped", "started"):
                 self.open.clear()
-            ward.take(ward.hangs.apply(change))
+            scenario.record(scenario.hangs.apply(change))
         elif what == "agent":
-            ward.take(ward.hangs.apply_agent_event(observation("agent_lifecycle", first, at=ward.now)))
+            scenario.record(
+                scenario.hangs.apply_agent_event(observation("agent_lifecycle", first, at=scenario.now))
+            )
         elif what == "link":
             self.up = bool(first)
-            ward.hangs.set_connection(HERE, ward.now, up=self.up)
-        elif what == "later":
-            ward.later(first)
+            scenario.hangs.set_connection(HERE, scenario.now, up=self.up)
+        elif what == "advance":
+            scenario.advance(first)
         elif what == "restart":
             self.restart()
         else:
             seconds, ran = (0.0, second) if what == "vcpu" else (second, 0)
-            ward.answer(what, first, seconds, ran=ran)
-        for change in ward.told[before:]:
+            scenario.answer(what, first, seconds, ran=ran)
+        for change in scenario.transitions[before:]:
             self.check(change)
-        assert set(ward.signals) == {signal for signal, is_open in self.open.items() if is_open}
+        assert set(scenario.signals) == {signal for signal, is_open in self.open.items() if is_open}
 
     def check(self, change: Transition) -> None:
-        domain = self.ward.domain
+        domain = self.scenario.domain
         excused = (
             domain.state not in RUNNING_STATES or (domain.state, domain.reason) in EXCUSED or not self.up
         )
@@ -101,20 +101,22 @@ class Life:
             assert not opened, "one incident a hang"
 
     def restart(self) -> None:
-        """The clock of these plays may step back, and then last times prove less than they do."""
-        ward, open_incidents = self.ward, self.incidents.open()
-        ward.records = Records()
-        ward.records.enter(ward.domain)
-        ward.hangs = Hangs(PATIENCE, ward.records)
+        """Restart with counters whose times prove which signals are open: the clock of this test may step
+        back.
+        """
+        scenario, open_incidents = self.scenario, self.incidents.open()
+        scenario.records = Records()
+        scenario.records.enter(scenario.domain)
+        scenario.hangs = Hangs(THRESHOLDS, scenario.records)
         signals = {one for one, is_open in self.open.items() if is_open}
         hangs = [Hang(HERE, "uuid-web", "web", 0.0)] if signals else []
         counts = {
             key: (count, 2.0 if (key[2] == "hung") == (key[3] in signals) else 1.0)
             for key, (count, _) in self.counts.items()
         }
-        ward.hangs.restore(hangs, counts, ward.now)
-        ward.hangs.set_connection(HERE, ward.now, up=self.up)
-        self.incidents = Incidents(ward.records)
+        scenario.hangs.restore(hangs, counts, scenario.now)
+        scenario.hangs.set_connection(HERE, scenario.now, up=self.up)
+        self.incidents = Incidents(scenario.records)
         self.incidents.restore(open_incidents)
 
 
@@ -123,6 +125,6 @@ class Life:
 def test_hung_and_recovered_alternate_in_any_order(
     steps: list[tuple[str, Any, Any]],
 ) -> None:
-    life = Life()
+    driver = HangDriver()
     for step in steps:
-        life.step(*step)
+        driver.step(*step)

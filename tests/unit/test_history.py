@@ -1,4 +1,4 @@
-"""Reading the journal without touching it."""
+"""Reading the journal does not change it."""
 
 import sqlite3
 import subprocess
@@ -33,12 +33,12 @@ def read(path: Path, selection: Selection = EVERYTHING, limit: int | None = None
 
 
 def files(path: Path) -> dict[str, bytes]:
-    """All files beside a journal, but for the index, which only says where in the log things are."""
+    """Return the content of all files beside a journal, without that of the index of the WAL."""
     return {one.name: b"" if one.name.endswith("-shm") else one.read_bytes() for one in path.parent.iterdir()}
 
 
 def leave_unfinished(path: Path) -> None:
-    """A writer that dies without closing: its last words are in the log alone."""
+    """Run a writer that ends without closing: its last row is only in the WAL."""
     script = (
         "import os, sys; from pathlib import Path; from tests.journal.seeding import Scribe, change\n"
         "Scribe(Path(sys.argv[1])).write(change('last')); os._exit(0)"
@@ -48,21 +48,21 @@ def leave_unfinished(path: Path) -> None:
     )
 
 
-def test_what_was_appended_is_read_while_the_writer_has_it_open(journal: Journal) -> None:
+def test_appended_rows_are_read_while_the_writer_is_open(journal: Journal) -> None:
     append(journal, [change("a"), change("b")])
     assert read(journal.path) == ["a", "b"]
     append(journal, [change("c")])
     assert read(journal.path) == ["a", "b", "c"]
 
 
-def test_many_pages_are_one_history(journal: Journal) -> None:
+def test_range_spans_many_pages(journal: Journal) -> None:
     expected = [f"vm-{number}" for number in range(2 * PAGE_SIZE + 1)]
     append(journal, [change(name) for name in expected])
     assert read(journal.path) == expected
     assert read(journal.path, limit=PAGE_SIZE + 1) == expected[PAGE_SIZE:]
 
 
-def test_selections_narrow(journal: Journal) -> None:
+def test_selections_filter_the_rows(journal: Journal) -> None:
     append(
         journal,
         [
@@ -85,12 +85,12 @@ def test_selections_narrow(journal: Journal) -> None:
     assert History(path).connections() == ["other", HERE]
 
 
-def test_a_clock_that_stepped_back_hides_nothing(journal: Journal) -> None:
+def test_clock_that_stepped_back_hides_no_row(journal: Journal) -> None:
     append(journal, [change("a", at=500), change("b", at=100), change("c", at=600)])
     assert read(journal.path, Selection(since=400)) == ["a", "c"]
 
 
-def test_reading_changes_nothing_once_the_writer_has_ended(journal: Journal) -> None:
+def test_reading_a_closed_journal_changes_no_file(journal: Journal) -> None:
     append(journal, [change()])
     journal.close()
     before = files(journal.path)
@@ -98,7 +98,7 @@ def test_reading_changes_nothing_once_the_writer_has_ended(journal: Journal) -> 
     assert files(journal.path) == before
 
 
-def test_reading_what_a_killed_writer_left_changes_nothing(journal: Journal) -> None:
+def test_reading_after_a_killed_writer_changes_no_file(journal: Journal) -> None:
     journal.close()
     leave_unfinished(journal.path)
     before = files(journal.path)
@@ -107,7 +107,7 @@ def test_reading_what_a_killed_writer_left_changes_nothing(journal: Journal) -> 
     assert files(journal.path) == before
 
 
-def test_a_log_without_its_index_is_refused_and_stays(
+def test_wal_without_its_index_is_refused_and_unchanged(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal.close()
@@ -120,7 +120,7 @@ def test_a_log_without_its_index_is_refused_and_stays(
     assert files(journal.path) == before
 
 
-def test_readers_do_not_keep_the_writer_from_its_log(journal: Journal) -> None:
+def test_readers_do_not_block_a_checkpoint(journal: Journal) -> None:
     append(journal, [change()])
     history = History(journal.path)
     parts = follow(history, EVERYTHING, Position("", 0), lambda: None, pytest.fail)
@@ -130,7 +130,7 @@ def test_readers_do_not_keep_the_writer_from_its_log(journal: Journal) -> None:
     assert busy == 0
 
 
-def test_a_writer_that_comes_while_a_quiet_file_is_read_makes_it_be_read_again(journal: Journal) -> None:
+def test_page_is_read_again_if_a_writer_opens_the_file(journal: Journal) -> None:
     append(journal, [change("a")])
     journal.close()
     came: list[Journal] = []
@@ -148,7 +148,7 @@ def test_a_writer_that_comes_while_a_quiet_file_is_read_makes_it_be_read_again(j
     came[0].close()
 
 
-def test_an_interrupt_in_the_middle_of_a_question_is_not_lost(journal: Journal) -> None:
+def test_interrupt_during_a_query_is_raised(journal: Journal) -> None:
     append(journal, [change()])
 
     def interrupted(_: str) -> bool:
@@ -158,7 +158,7 @@ def test_an_interrupt_in_the_middle_of_a_question_is_not_lost(journal: Journal) 
         read(journal.path, Selection(interrupted))
 
 
-def test_a_journal_that_has_only_just_been_created_is_empty(tmp_path: Path) -> None:
+def test_newly_created_journal_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.touch()
     assert read(path) == []
@@ -166,18 +166,18 @@ def test_a_journal_that_has_only_just_been_created_is_empty(tmp_path: Path) -> N
     assert History(path).incidents(EVERYTHING, only_open=False) == []
 
 
-def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
+def test_unreadable_files_have_different_errors(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with pytest.raises(MissingError, match=f"no journal at {path}"):
         read(path)
     with pytest.raises(UnreadableError, match="is not a regular file"):
         read(tmp_path)
-    path.write_text("my holiday diary, which is long enough to be read as the header of a database " * 20)
+    path.write_text("plain text that is longer than the header of an SQLite database file " * 20)
     with pytest.raises(UnreadableError, match="not an SQLite file"):
         read(path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE holidays (day)")
+        database.execute("CREATE TABLE other (day)")
         with pytest.raises(UnreadableError, match="another SQLite database"):
             read(path)
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "kind", "words"), [(99, NewerError, "newer"), (0, UnreadableError, "older")]
 )
-def test_another_releases_journal_is_refused(
+def test_journal_of_another_schema_version_is_refused(
     journal: Journal, version: int, kind: type[UnreadableError], words: str
 ) -> None:
     with closing(sqlite3.connect(journal.path)) as database:
@@ -194,7 +194,7 @@ def test_another_releases_journal_is_refused(
             read(journal.path)
 
 
-def test_a_damaged_journal_is_refused(journal: Journal) -> None:
+def test_damaged_journal_is_refused(journal: Journal) -> None:
     append(journal, [change(f"vm-{number}") for number in range(5000)])
     journal.close()
     with journal.path.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""A journal that is read on and on, whatever becomes of it."""
+"""Following a journal that is replaced, missing for a while, or of a newer version."""
 
 import sqlite3
 import time
@@ -21,11 +21,11 @@ from tests.journal.seeding import append, change
 EVERYTHING = Selection()
 
 
-def later(parts: Iterator[list[Entry]]) -> list[Entry]:
+def next_nonempty(parts: Iterator[list[Entry]]) -> list[Entry]:
     return next(part for part in parts if part)
 
 
-def test_a_journal_that_is_replaced_is_read_on_from_its_beginning(journal: Journal) -> None:
+def test_replaced_journal_is_followed_from_its_beginning(journal: Journal) -> None:
     append(journal, [change("a"), change("b")])
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     assert [entry.transition.name for entry in next(parts)] == ["a", "b"]
@@ -34,28 +34,28 @@ def test_a_journal_that_is_replaced_is_read_on_from_its_beginning(journal: Journ
     with closing(Journal(journal.path)) as other:
         other.restore()
         append(other, [change("c")])
-        assert [entry.transition.name for entry in later(parts)] == ["c"]
+        assert [entry.transition.name for entry in next_nonempty(parts)] == ["c"]
         append(other, [change("d")])
-        assert [entry.transition.name for entry in later(parts)] == ["d"]
+        assert [entry.transition.name for entry in next_nonempty(parts)] == ["d"]
 
 
-def test_a_journal_that_is_gone_for_a_while_is_waited_for(journal: Journal) -> None:
+def test_missing_journal_is_retried(journal: Journal) -> None:
     append(journal, [change("a")])
     journal.close()
-    aside, complaints, rests = journal.path.with_name("aside"), list[str](), list[int]()
+    aside, errors, waits = journal.path.with_name("aside"), list[str](), list[int]()
 
-    def rest() -> None:
-        rests.append(1)
-        if len(rests) == 3:
+    def wait() -> None:
+        waits.append(1)
+        if len(waits) == 3:
             aside.rename(journal.path)
 
-    parts = follow(History(journal.path), EVERYTHING, Position("", 0), rest, complaints.append)
+    parts = follow(History(journal.path), EVERYTHING, Position("", 0), wait, errors.append)
     journal.path.rename(aside)
     assert [entry.transition.name for entry in next(parts)] == ["a"]
-    assert complaints == [f"no journal at {journal.path}"]
+    assert errors == [f"no journal at {journal.path}"]
 
 
-def test_a_followed_journal_of_a_newer_release_is_the_end(journal: Journal) -> None:
+def test_newer_schema_ends_the_follower(journal: Journal) -> None:
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     next(parts)
     with closing(sqlite3.connect(journal.path)) as database:
@@ -64,7 +64,7 @@ def test_a_followed_journal_of_a_newer_release_is_the_end(journal: Journal) -> N
         next(parts)
 
 
-def test_a_failure_waits_for_its_evidence_and_holds_back_what_follows(journal: Journal) -> None:
+def test_failure_waits_for_its_evidence_and_keeps_the_order(journal: Journal) -> None:
     append(journal, [change("a"), change("b", "stopped", "crashed", time.time()), change("c")])
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     assert [entry.transition.name for entry in next(parts)] == ["a"]
@@ -75,10 +75,10 @@ def test_a_failure_waits_for_its_evidence_and_holds_back_what_follows(journal: J
     assert found == [("b", "signal 9"), ("c", "")]
 
 
-def test_a_failure_without_evidence_waits_a_while_and_an_old_one_not_at_all(journal: Journal) -> None:
+def test_only_a_recent_failure_waits_for_evidence(journal: Journal) -> None:
     append(journal, [change("old", "stopped", "crashed"), change("new", "stopped", "crashed", time.time())])
     parts = follow(History(journal.path), EVERYTHING, Position("", 0), lambda: None, pytest.fail)
     began = time.monotonic()
-    found = [next(entry.transition.name for entry in part) for part in (next(parts), later(parts))]
+    found = [next(entry.transition.name for entry in part) for part in (next(parts), next_nonempty(parts))]
     assert found == ["old", "new"]
     assert time.monotonic() - began >= EVIDENCE_WAIT

@@ -1,4 +1,4 @@
-"""How what was read of a journal is spelled, and which words may be asked for."""
+"""Formatting of journal rows, and the words that the selectors accept."""
 
 import pytest
 from hypothesis import given
@@ -13,12 +13,12 @@ from tests.journal.seeding import change
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_what_is_harmless_prints(text: str) -> None:
+def test_escaped_text_is_printable(text: str) -> None:
     assert escape(text).isprintable()
     assert one_line(text).isprintable()
 
 
-def test_ordinary_names_are_spelled_as_they_are() -> None:
+def test_ordinary_names_are_not_escaped() -> None:
     for name in ("web-1", "[red]", "a b", "žluťoučký", "🐎", "back\\slash"):
         assert escape(name) == name
     assert escape("a\x1b[31m\n\u202eb\x9b") == r"a\x1b[31m\n\u202eb\x9b"
@@ -33,23 +33,23 @@ def test_durations_have_two_units(seconds: float, spelled: str) -> None:
     assert format_duration(seconds) == spelled
 
 
-def test_times_are_spelled_in_utc() -> None:
+def test_times_are_formatted_in_utc() -> None:
     assert format_utc(1_700_000_000.1234) == "2023-11-14T22:13:20.123Z"
 
 
-def test_a_note_says_what_differs_from_the_usual() -> None:
+def test_note_lists_what_differs_from_the_default() -> None:
     assert note(change()) == ""
     odd = change(reason="crashed", detail="failed", source="reconcile", message="signal 9\nof pid 1")
     assert note(odd) == "libvirt: failed; source: reconcile; signal 9 of pid 1"
 
 
-def test_what_alerts_is_a_failure() -> None:
+def test_pairs_that_alert_are_failures() -> None:
     for event, reason in ALERT_PAIRS:
         assert is_failure(change(event=event, reason=reason))
     assert not is_failure(change(event="stopped", reason="shutdown"))
 
 
-def test_all_words_that_a_journal_can_hold_may_be_asked_for() -> None:
+def test_every_word_of_a_journal_can_be_selected() -> None:
     for event, reason in [*ALL_PAIRS, *EXPLAINED, ("hung", "vcpu"), ("stopped", "unknown")]:
         assert one_of("event", EVENTS)(event) == event
         assert one_of("reason", REASONS)(reason) == reason
@@ -67,7 +67,7 @@ COLUMNS = (
 )
 
 
-def test_columns_share_the_room() -> None:
+def test_columns_share_the_terminal_width() -> None:
     rows = [["x" * 6, "y" * 40, "z" * 20, "long " * 9]]
     assert column_widths(COLUMNS, rows, None) == [6, 40, 20, 45]
     assert column_widths(COLUMNS, rows, 200) == [6, 40, 20, 128]

@@ -1,4 +1,4 @@
-"""What is read of the exporter's own host: a procfs of files, and the real one."""
+"""Information about the exporter's host, from a fake procfs and the real one."""
 
 import os
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""What transitions mean: one incident for one cause, from the first evidence until all is well again."""
+"""One incident for one cause, from the first evidence to the recovery."""
 
 import pytest
 
 from libvirt_lifecycle_exporter.engine.incidents import KINDS, Incidents, incident_id
 from libvirt_lifecycle_exporter.model.transitions import Incident
-from tests.unit.account import BOOT, Account, account, happened
-from tests.unit.seen import HERE
+from tests.unit.factories import HERE
+from tests.unit.incident_recorder import BOOT, IncidentRecorder, make_transition, record
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ from tests.unit.seen import HERE
     ],
 )
 def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str) -> None:
-    told = account(*pairs)
-    assert told.kinds == [kind]
-    assert [one.kind for one in told.closed] == [kind]
-    assert told.still_open == []
-    (opened,), (closed,) = told.opened, told.closed
+    recorder = record(*pairs)
+    assert recorder.kinds == [kind]
+    assert [one.kind for one in recorder.closed] == [kind]
+    assert recorder.still_open == []
+    (opened,), (closed,) = recorder.opened, recorder.closed
     assert opened._replace(closed_at=closed.closed_at) == closed
-    assert {belongs for belongs in told.ids if belongs} == {opened.id}
+    assert {belongs for belongs in recorder.ids if belongs} == {opened.id}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str
     [
         pytest.param((*BOOT, "suspended/paused", "resumed/unpaused"), id="pause"),
         pytest.param(("shutdown/guest", "stopped/shutdown", *BOOT), id="planned shutdown"),
-        pytest.param(("shutdown/host", "stopped/quit"), id="told to quit"),
+        pytest.param(("shutdown/host", "stopped/quit"), id="recorder to quit"),
         pytest.param(("stopped/destroyed",), id="destroy, 9.0"),
         pytest.param(("shutdown/host", "stopped/destroyed"), id="destroy, 11.3"),
         pytest.param(
@@ -121,34 +121,34 @@ def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str
         pytest.param(("defined/added", "defined/updated", "undefined/removed"), id="description"),
     ],
 )
-def test_what_was_meant_to_be_is_no_incident(pairs: tuple[str, ...]) -> None:
-    told = account(*pairs)
-    assert (told.opened, told.closed, set(told.ids)) == ([], [], {""})
+def test_intended_transition_is_no_incident(pairs: tuple[str, ...]) -> None:
+    recorder = record(*pairs)
+    assert (recorder.opened, recorder.closed, set(recorder.ids)) == ([], [], {""})
 
 
 @pytest.mark.parametrize("action", ["none", "report"])
 def test_io_error_of_a_running_domain_is_no_incident(action: str) -> None:
-    assert Account().takes("io_error/enospc", action=action).opened == []
+    assert IncidentRecorder().apply("io_error/enospc", action=action).opened == []
 
 
-def test_an_io_error_with_an_action_from_the_future_is_none() -> None:
-    assert Incidents().apply(happened("io_error/enospc")._replace(detail_code=99)) == ("", [])
+def test_io_error_with_unknown_action_is_no_incident() -> None:
+    assert Incidents().apply(make_transition("io_error/enospc")._replace(detail_code=99)) == ("", [])
 
 
-def test_a_host_that_shuts_its_guests_down_is_no_burst() -> None:
+def test_host_shutdown_opens_no_incidents() -> None:
     incidents = Incidents()
     for number in range(10):
         for pair in ("shutdown/guest", "stopped/shutdown"):
-            assert incidents.apply(happened(pair, name=f"vm-{number}")) == ("", [])
+            assert incidents.apply(make_transition(pair, name=f"vm-{number}")) == ("", [])
 
 
-def test_it_says_what_of_whom_since_when_and_why() -> None:
-    (opened,) = account("crashed/panicked").opened
+def test_incident_has_kind_domain_time_and_cause() -> None:
+    (opened,) = record("crashed/panicked").opened
     named = incident_id(HERE, "uuid-web", "crashed", 3600.0)
     assert opened == Incident(named, HERE, "uuid-web", "web", "crashed", 3600.0, None, "crashed/panicked")
 
 
-def test_its_id_is_the_same_in_every_process_and_of_no_other() -> None:
+def test_incident_id_is_stable_and_unique() -> None:
     assert incident_id(HERE, "uuid-web", "crashed", 1000.5) == "3bbba48ba11c9047"
     others = {
         incident_id(connection, uuid, kind, at)
@@ -160,13 +160,13 @@ def test_its_id_is_the_same_in_every_process_and_of_no_other() -> None:
     assert len(others) == 2 * 2 * len(KINDS) * 2
 
 
-def test_all_that_happens_meanwhile_belongs_to_it() -> None:
-    told = account(
+def test_transitions_during_an_incident_have_its_id() -> None:
+    recorder = record(
         "crashed/panicked", "control_error/control_error", "shutdown/host", "stopped/crashed", *BOOT
     )
-    (opened,) = told.opened
-    assert told.ids == [opened.id] * 5 + [""]
+    (opened,) = recorder.opened
+    assert recorder.ids == [opened.id] * 5 + [""]
 
 
-def test_a_new_description_does_not() -> None:
-    assert account("stopped/crashed", "defined/updated").ids[1] == ""
+def test_definition_does_not_belong_to_an_incident() -> None:
+    assert record("stopped/crashed", "defined/updated").ids[1] == ""

@@ -1,4 +1,4 @@
-"""Whatever happens: opened and closed once, in this order."""
+"""In any order of transitions each incident opens once and closes at most once."""
 
 from collections import Counter, defaultdict
 
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.model.transitions import Incident
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, IO_ERROR_ACTIONS
-from tests.unit.account import HANGS, happened
-from tests.unit.seen import HERE
+from tests.unit.factories import HERE
+from tests.unit.incident_recorder import HANGS, make_transition
 
-HAPPENINGS = (
+PAIRS = (
     *(f"{event}/{reason}" for event, reason in ALL_PAIRS),
     *("stopped/hung", "stopped/quit", "stopped/unknown", "started/unknown", "resumed/unknown"),
     *(f"{event}/{reason}" for event in ("hung", "recovered") for reason in HANGS),
@@ -19,7 +19,7 @@ HAPPENINGS = (
 
 
 STEPS = st.one_of(
-    st.tuples(st.sampled_from(HAPPENINGS), st.sampled_from(("web", "db")), st.sampled_from(IO_ERROR_ACTIONS)),
+    st.tuples(st.sampled_from(PAIRS), st.sampled_from(("web", "db")), st.sampled_from(IO_ERROR_ACTIONS)),
     st.tuples(st.sampled_from(("(removed)", "(restart)")), st.sampled_from(("web", "db")), st.just("")),
 )
 
@@ -41,13 +41,13 @@ def test_incidents_open_and_close_once_in_any_order(
             continue
         before = {one.id for one in incidents.open()}
         if what == "(removed)":
-            told = incidents.close_all(HERE, f"uuid-{name}", at)
-            assert all(one.closed_at is not None for one in told)
+            incidents_ = incidents.close_all(HERE, f"uuid-{name}", at)
+            assert all(one.closed_at is not None for one in incidents_)
         else:
-            belongs, told = incidents.apply(happened(what, at=at, name=name, action=action))
-            assert belongs in {"", *before, *(one.id for one in told)}
-            assert belongs or not told
-        for one in told:
+            belongs, incidents_ = incidents.apply(make_transition(what, at=at, name=name, action=action))
+            assert belongs in {"", *before, *(one.id for one in incidents_)}
+            assert belongs or not incidents_
+        for one in incidents_:
             if one.closed_at is None:
                 assert one.id not in opened
                 opened[one.id] = one

@@ -1,4 +1,4 @@
-"""What two states prove, and what they do not."""
+"""Transitions that two states prove."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.messages import DomainFacts
 from libvirt_lifecycle_exporter.model.states import STATE_REASONS
 from libvirt_lifecycle_exporter.model.vocabulary import REASONS
-from tests.unit.seen import transition
+from tests.unit.factories import transition
 
 Pair = tuple[str, str]
 
@@ -35,18 +35,18 @@ def found(
     [
         (known(), found(), []),
         (known(), found("running", "unpaused"), []),
-        # the emulator was killed, the guest panicked or was shut down, while nobody listened
+        # killed emulator, guest panic and shutdown while the exporter was disconnected
         (known(), found("shutoff", "crashed", number=-1), [("stopped", "crashed")]),
         (known(), found("crashed", "panicked"), [("crashed", "panicked")]),
         (known(), found("shutoff", "shutdown", number=-1), [("stopped", "shutdown")]),
         (known(), found("shutoff", "destroyed", number=-1), [("stopped", "destroyed")]),
         (known(), found("shutoff", "migrated", number=-1), [("stopped", "migrated")]),
         (known(), found("shutoff", "saved", number=-1), [("stopped", "saved")]),
-        # the daemon restarted and forgot why
+        # the daemon restarted and lost the reason
         (known(), found("shutoff", "unknown", number=-1), [("stopped", "unknown")]),
         (known(), found("shutoff", "daemon", number=-1), [("stopped", "unknown")]),
         (known("shutoff", "crashed"), found("shutoff", "unknown", number=-1), []),
-        # begun
+        # started
         (known("shutoff", "saved"), found("running", "restored"), [("started", "restored")]),
         (known("shutoff", "destroyed"), found("running", "unpaused"), [("started", "unknown")]),
         (known("shutoff", "x"), found("paused", "user"), [("started", "unknown"), ("suspended", "paused")]),
@@ -57,17 +57,17 @@ def found(
             found("shutoff", "destroyed"),
             [("started", "unknown"), ("stopped", "destroyed")],
         ),
-        # a start that failed
+        # failed start
         (known("shutoff", "shutdown"), found("shutoff", "failed"), [("stopped", "failed")]),
         (known("shutoff", "unknown"), found("shutoff", "failed"), [("stopped", "failed")]),
-        # halted, and on again
+        # paused and resumed
         (known(), found("paused", "ioerror"), [("suspended", "ioerror")]),
         (known(), found("paused", "dump"), [("suspended", "unknown")]),
         (known("paused", "user"), found("running", "unpaused"), [("resumed", "unpaused")]),
         (known("paused", "user"), found("running", "booted"), [("resumed", "unknown")]),
         (known(), found("pmsuspended", "unknown"), [("pmsuspended", "unknown")]),
         (known("pmsuspended", "unknown"), found("running", "wakeup"), [("started", "wakeup")]),
-        # came and went
+        # appeared and disappeared
         (None, found("shutoff", "unknown"), [("defined", "added")]),
         (None, found(), [("defined", "added"), ("started", "booted")]),
         (None, found(persistent=False), [("started", "booted")]),
@@ -80,7 +80,9 @@ def found(
         (None, None, []),
     ],
 )
-def test_what_must_have_happened(before: Domain | None, now: DomainFacts | None, pairs: list[Pair]) -> None:
+def test_missed_transitions_between_two_states(
+    before: Domain | None, now: DomainFacts | None, pairs: list[Pair]
+) -> None:
     assert infer_missed(before, now) == pairs
 
 
@@ -90,19 +92,19 @@ def test_unconfirmed_reason_contradicts_nothing() -> None:
     assert infer_missed(likely, found("shutoff", "crashed", number=-1)) == []
 
 
-def test_a_domain_that_libvirt_is_busy_with_says_nothing_yet() -> None:
+def test_starting_domain_is_transient() -> None:
     assert is_transient(found("paused", "starting_up"))
     assert not is_transient(found("paused", "user"))
     assert not is_transient(None)
 
 
-def test_a_rename_is_two_transitions() -> None:
+def test_rename_is_two_transitions() -> None:
     renamed = found("shutoff", "destroyed")._replace(name="www")
     pairs = [("undefined", "renamed"), ("defined", "renamed")]
     assert infer_missed(known("shutoff", "destroyed"), renamed) == pairs
 
 
-def test_what_is_gone_is_not_missed_twice() -> None:
+def test_removed_domain_is_missed_once() -> None:
     gone = known()
     gone.present = False
     assert infer_missed(gone, None) == []
@@ -122,7 +124,7 @@ def test_reasons_are_never_invented(state: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("state", "reason"), ALL_STATES)
-def test_the_same_state_proves_nothing(state: str, reason: str) -> None:
+def test_unchanged_state_proves_nothing(state: str, reason: str) -> None:
     assert infer_missed(known(state, reason), found(state, reason)) == []
 
 
@@ -133,7 +135,7 @@ HALTED = known("paused", "user")
 @pytest.mark.parametrize(
     ("before", "event", "number", "pairs"),
     [
-        # it was off, or not there: it must have begun
+        # off or unknown: it must have started
         (OFF, "stopped/destroyed", -1, [("started", "unknown")]),
         (OFF, "stopped/failed", -1, [("started", "unknown")]),
         (OFF, "suspended/paused", 2, [("started", "unknown")]),
@@ -142,22 +144,22 @@ HALTED = known("paused", "user")
         (OFF, "shutdown/guest", 2, [("started", "unknown")]),
         (OFF, "started/wakeup", 2, [("started", "unknown")]),
         (None, "stopped/destroyed", -1, [("started", "unknown")]),
-        # a boot is told as a resumption first, and libvirt 11 ends so what never began
+        # a boot is reported as resumed first, and libvirt 11 sends shutdown/host for a refused migration
         (OFF, "resumed/unpaused", 2, []),
         (OFF, "started/booted", 2, []),
         (OFF, "shutdown/host", 2, []),
         (OFF, "defined/updated", -1, []),
-        # it ran: it must have ended
+        # running: it must have stopped
         (RUNNING, "started/booted", 2, [("stopped", "unknown")]),
         (RUNNING, "resumed/unpaused", 2, [("stopped", "unknown")]),
-        # the daemon was restarted when nothing ran: it counts from 1 again
+        # the daemon was restarted while no domain ran: ids begin at 1 again
         (RUNNING, "started/booted", 1, [("stopped", "unknown")]),
         (RUNNING, "suspended/paused", 2, [("stopped", "unknown"), ("started", "unknown")]),
         (RUNNING, "stopped/shutdown", 2, [("stopped", "unknown"), ("started", "unknown")]),
         (RUNNING, "stopped/shutdown", 1, []),
         (RUNNING, "stopped/shutdown", -1, []),
         (known("pmsuspended", "unknown"), "started/wakeup", 1, []),
-        # a pause: only its end is sure
+        # paused: only the end of the pause is certain
         (HALTED, "suspended/ioerror", 1, [("resumed", "unknown")]),
         (HALTED, "resumed/unpaused", 1, []),
         (HALTED, "stopped/destroyed", -1, []),
@@ -166,7 +168,7 @@ HALTED = known("paused", "user")
         (RUNNING, "resumed/unpaused", 1, []),
     ],
 )
-def test_what_must_have_happened_before_an_event(
+def test_missed_transitions_before_an_event(
     before: Domain | None, event: str, number: int, pairs: list[Pair]
 ) -> None:
     assert infer_missed_before(before, transition(*event.split("/"))._replace(domain_id=number)) == pairs
@@ -183,7 +185,7 @@ def test_missed_events_never_have_an_invented_reason(pair: Pair) -> None:
             assert all(why == "unknown" for _, why in infer_missed_before(known(*before), change))
 
 
-def test_a_domain_that_is_booting_is_known_to_have_begun() -> None:
+def test_booting_domain_has_started() -> None:
     booting = known("shutoff", "unknown", number=-1)
     booting.start_pending = True
     began_and_ended = [("started", "unknown"), ("stopped", "destroyed")]

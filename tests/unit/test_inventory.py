@@ -1,4 +1,6 @@
-"""What is known of each domain, and the RFC's ADDED started/defined, REMOVED shutdown/undefined."""
+"""State and presence of each domain, and the inventory changes of the RFC: ADDED started/defined, REMOVED
+shutdown/undefined.
+"""
 
 import pytest
 
@@ -12,7 +14,7 @@ from libvirt_lifecycle_exporter.engine.inventory import (
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.messages import DomainDetails
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange
-from tests.unit.seen import HERE, facts, order, transition
+from tests.unit.factories import HERE, facts, order, transition
 
 Pair = tuple[str, str]
 BOOT = (("resumed", "unpaused"), ("started", "booted"))
@@ -20,13 +22,13 @@ BOOT = (("resumed", "unpaused"), ("started", "booted"))
 
 @pytest.fixture
 def inventory() -> Inventory:
-    """One whose connection has been listed: nothing is there."""
+    """An inventory whose connection has been listed, without domains."""
     made = Inventory()
     made.note_listed(HERE, order(), 0.0)
     return made
 
 
-def live(inventory: Inventory, *pairs: Pair, name: str = "web") -> list[InventoryChange]:
+def apply(inventory: Inventory, *pairs: Pair, name: str = "web") -> list[InventoryChange]:
     return [
         change
         for number, (event, reason) in enumerate(pairs)
@@ -43,32 +45,32 @@ def web(inventory: Inventory) -> Domain:
 
 
 def test_transient_domain_is_added_and_removed_by_its_run(inventory: Inventory) -> None:
-    assert live(inventory, *BOOT) == [ADDED_STARTED]
-    assert live(inventory, ("shutdown", "guest"), ("stopped", "shutdown")) == [REMOVED_SHUTDOWN]
+    assert apply(inventory, *BOOT) == [ADDED_STARTED]
+    assert apply(inventory, ("shutdown", "guest"), ("stopped", "shutdown")) == [REMOVED_SHUTDOWN]
     assert not web(inventory).present
 
 
 def test_persistent_domain_is_added_and_removed_by_definition(inventory: Inventory) -> None:
-    assert live(inventory, ("defined", "added")) == [ADDED_DEFINED]
-    assert live(inventory, *BOOT, ("stopped", "destroyed"), *BOOT, ("stopped", "crashed")) == []
-    assert live(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
+    assert apply(inventory, ("defined", "added")) == [ADDED_DEFINED]
+    assert apply(inventory, *BOOT, ("stopped", "destroyed"), *BOOT, ("stopped", "crashed")) == []
+    assert apply(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
 
 
 def test_domain_undefined_while_running_becomes_transient(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"), *BOOT)
-    assert live(inventory, ("undefined", "removed")) == []
+    apply(inventory, ("defined", "added"), *BOOT)
+    assert apply(inventory, ("undefined", "removed")) == []
     assert web(inventory).present
-    assert live(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
+    assert apply(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
 
 
-def test_a_transient_domain_made_persistent_stays_when_it_stops(inventory: Inventory) -> None:
-    assert live(inventory, *BOOT, ("defined", "added")) == [ADDED_STARTED]
-    assert live(inventory, ("stopped", "destroyed")) == []
-    assert live(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
+def test_domain_made_persistent_stays_when_it_stops(inventory: Inventory) -> None:
+    assert apply(inventory, *BOOT, ("defined", "added")) == [ADDED_STARTED]
+    assert apply(inventory, ("stopped", "destroyed")) == []
+    assert apply(inventory, ("undefined", "removed")) == [REMOVED_UNDEFINED]
 
 
-def test_a_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"))
+def test_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
+    apply(inventory, ("defined", "added"))
     old = inventory.apply(transition("undefined", "renamed"), order())
     assert (old.domain.name, old.changes, old.domain.present, old.old_name) == ("web", [], True, None)
     new = inventory.apply(transition("defined", "renamed", name="www", uuid="uuid-web"), order())
@@ -77,58 +79,58 @@ def test_a_rename_adds_and_removes_nothing(inventory: Inventory) -> None:
 
 
 def test_migration_adds_and_removes_a_transient_domain(inventory: Inventory) -> None:
-    assert live(inventory, ("started", "migrated"), ("resumed", "migrated")) == [ADDED_STARTED]
-    assert live(inventory, ("stopped", "migrated")) == [REMOVED_SHUTDOWN]
+    assert apply(inventory, ("started", "migrated"), ("resumed", "migrated")) == [ADDED_STARTED]
+    assert apply(inventory, ("stopped", "migrated")) == [REMOVED_SHUTDOWN]
 
 
-def test_a_domain_that_never_ran_is_neither_added_nor_removed(inventory: Inventory) -> None:
-    """An incoming migration that libvirt refuses: 11.3 tells shutdown/host, and nothing before or after."""
-    assert live(inventory, ("shutdown", "host")) == []
-    assert live(inventory, ("stopped", "failed"), name="db") == []
+def test_domain_that_never_ran_is_not_added_or_removed(inventory: Inventory) -> None:
+    """An incoming migration that libvirt refuses: 11.3 sends only shutdown/host."""
+    assert apply(inventory, ("shutdown", "host")) == []
+    assert apply(inventory, ("stopped", "failed"), name="db") == []
 
 
-def test_domains_that_were_there_before_are_not_added() -> None:
+def test_domains_of_the_first_listing_are_not_added() -> None:
     inventory = Inventory()
     for found in (facts("web"), facts("db", persistent=False)):
         assert inventory.adopt(HERE, found, 1000.0).changes == []
     assert web(inventory).persistent
 
 
-def test_an_early_event_of_a_persistent_domain_adds_nothing() -> None:
+def test_early_event_of_a_persistent_domain_adds_nothing() -> None:
     inventory = Inventory()
-    assert live(inventory, *BOOT) == []
+    assert apply(inventory, *BOOT) == []
     assert inventory.adopt(HERE, facts("web"), 1000.0).changes == []
 
 
 def test_early_event_adds_a_transient_domain_later() -> None:
     inventory = Inventory()
-    assert live(inventory, *BOOT) == []
+    assert apply(inventory, *BOOT) == []
     assert inventory.adopt(HERE, facts("web", persistent=False), 1000.0).changes == [ADDED_STARTED]
-    assert live(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
+    assert apply(inventory, ("stopped", "destroyed")) == [REMOVED_SHUTDOWN]
 
 
-def test_transient_domain_that_ends_before_the_listing_is_removed() -> None:
+def test_transient_domain_stopped_before_listing_is_removed() -> None:
     inventory = Inventory()
-    assert live(inventory, ("stopped", "destroyed")) == []
+    assert apply(inventory, ("stopped", "destroyed")) == []
     assert inventory.remove_unlisted(web(inventory), 1000.0) == [REMOVED_SHUTDOWN]
 
 
 def test_events_set_the_state_and_its_time(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"), *BOOT)
+    apply(inventory, ("defined", "added"), *BOOT)
     domain = web(inventory)
     assert (domain.state, domain.reason, domain.since) == ("running", "booted", 1002.0)
     inventory.apply(transition("suspended", "ioerror", at=2000.0), order())
     assert (domain.state, domain.reason, domain.since) == ("paused", "ioerror", 2000.0)
 
 
-def test_libvirts_own_word_sets_the_state_whatever_the_diagnosis(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"), *BOOT)
+def test_detail_of_libvirt_sets_the_state(inventory: Inventory) -> None:
+    apply(inventory, ("defined", "added"), *BOOT)
     killed = transition("stopped", "crashed")._replace(detail="failed")
     assert inventory.apply(killed, order()).domain.reason == "failed"
 
 
-def test_an_answer_refines_what_no_event_tells(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"), *BOOT)
+def test_answer_adds_what_no_event_reports(inventory: Inventory) -> None:
+    apply(inventory, ("defined", "added"), *BOOT)
     domain = web(inventory)
     assert inventory.refine(domain, facts("web", "running", "wakeup"), DomainDetails("kvm", "", None))
     assert (domain.reason, domain.since, domain.autostart) == ("wakeup", 1002.0, False)
@@ -136,8 +138,8 @@ def test_an_answer_refines_what_no_event_tells(inventory: Inventory) -> None:
     assert domain.details == DomainDetails("kvm", "", None)
 
 
-def test_each_run_has_a_name_of_its_own(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"), *BOOT)
+def test_each_run_has_its_own_id(inventory: Inventory) -> None:
+    apply(inventory, ("defined", "added"), *BOOT)
     first = web(inventory).run_id
     inventory.apply(transition("stopped", "destroyed", at=1500.0), order())
     assert web(inventory).run_id == first
@@ -145,35 +147,35 @@ def test_each_run_has_a_name_of_its_own(inventory: Inventory) -> None:
     assert first != web(inventory).run_id != ""
 
 
-def test_details_outlive_the_domain_and_come_back_with_it(inventory: Inventory) -> None:
+def test_details_are_kept_for_a_domain_that_returns(inventory: Inventory) -> None:
     details = DomainDetails("kvm", "front page", None)
-    live(inventory, *BOOT)
+    apply(inventory, *BOOT)
     inventory.refine(web(inventory), facts("web", persistent=False), details)
-    live(inventory, ("stopped", "destroyed"))
+    apply(inventory, ("stopped", "destroyed"))
     assert web(inventory).details == details
-    assert live(inventory, *BOOT) == [ADDED_STARTED]
+    assert apply(inventory, *BOOT) == [ADDED_STARTED]
     assert web(inventory).details == details
 
 
-def test_what_was_known_before_a_restart_is_known_again(inventory: Inventory) -> None:
-    live(inventory, ("defined", "added"))
+def test_domains_are_restored_after_a_restart(inventory: Inventory) -> None:
+    apply(inventory, ("defined", "added"))
     again = Inventory()
     again.restore(inventory.all(), {HERE: lambda _: True})
     assert again.covers(HERE, "uuid-db", "db")
     assert again.apply(transition("started", "booted"), order()).changes == []
 
 
-def test_what_is_long_gone_is_forgotten(inventory: Inventory) -> None:
-    live(inventory, *BOOT, ("stopped", "destroyed"))
+def test_removed_domains_are_listed_by_time(inventory: Inventory) -> None:
+    apply(inventory, *BOOT, ("stopped", "destroyed"))
     assert inventory.removed_before(1002.0) == []
-    live(inventory, ("undefined", "removed"), name="other")
+    apply(inventory, ("undefined", "removed"), name="other")
     assert [domain.name for domain in inventory.removed_before(1003.0)] == ["web", "other"]
 
 
 def test_listed_domain_exists_despite_earlier_events() -> None:
-    """It ran, and its definition was removed; what ran before anybody looked was not known."""
+    """The domain ran before the first listing, and its definition was removed."""
     inventory = Inventory()
-    live(inventory, ("undefined", "removed"))
+    apply(inventory, ("undefined", "removed"))
     assert not web(inventory).present
     inventory.adopt(HERE, facts("web", persistent=False), 1000.0)
     assert (web(inventory).present, web(inventory).state) == (True, "running")

@@ -1,4 +1,4 @@
-"""The kernel tells whom it killed for want of memory; it is believed of that very domain, just then, only."""
+"""The kernel log names processes killed for lack of memory; a record counts only for its domain and time."""
 
 import os
 import time
@@ -23,7 +23,7 @@ SYSTEMD = "/machine.slice/machine-qemu\\x5cx2d7\\x5cx2dweb.scope/libvirt/emulato
 """The kernel writes the backslash of a cgroup's name as \\x5c."""
 PLAIN = "/machine/qemu-7-web.libvirt-qemu"
 UP_FOR = 100_000.0
-"""Seconds that are added to the clock, so that all of this fits into the time since boot."""
+"""Seconds that are added to the clock, so that all times are after the boot."""
 
 OOM = (
     "4,357,{before},-;qemu-system-x86 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n"
@@ -110,7 +110,7 @@ def test_domain_of_another_driver_is_ignored(log: Path, driver: str) -> None:
 
 
 def test_old_record_with_the_same_id_is_ignored(log: Path) -> None:
-    """Ids begin anew, and the name is the same: only the time tells."""
+    """Ids repeat and the name is the same: only the time differs."""
     assert says(log, report(before_the_stop=MAX_STOP_DELAY + 60.0)) == ""
 
 
@@ -135,14 +135,14 @@ def test_newest_matching_record_is_returned(log: Path) -> None:
 
 
 def test_record_of_user_space_is_ignored(log: Path) -> None:
-    """Who may write to the device gets another facility."""
+    """Records that a process writes to the device have another facility."""
     record = report(text=GLOBAL)
     assert says(log, record.replace("6,440,", "14,440,")) == ""
 
 
 @pytest.mark.parametrize("place", ["oom_memcg={cgroup}", "cpuset=emulator", "task_memcg={cgroup}"])
 def test_cgroup_name_that_imitates_a_field_is_ignored(log: Path, place: str) -> None:
-    """Ordinary users may make cgroup_names, and name them as they like."""
+    """Ordinary users may create cgroups with any name."""
     forged = f"{place.partition('=')[0]}=/user.slice/x,task_memcg={SYSTEMD}"
     assert says(log, report(text=OOM.replace(place, forged), cgroup="/user.slice/y")) == ""
 
@@ -167,7 +167,7 @@ def test_end_of_a_long_log_is_read(log: Path) -> None:
 
 @pytest.mark.timeout(10)
 def test_reading_does_not_wait_for_new_records(log: Path) -> None:
-    """/dev/kmsg, too, has no end."""
+    """/dev/kmsg has no end."""
     os.mkfifo(log)
     reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(log, os.O_WRONLY | os.O_NONBLOCK)

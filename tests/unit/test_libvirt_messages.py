@@ -1,4 +1,4 @@
-"""libvirt's own words of I/O errors: asked for where they can be had, not in the way where not."""
+"""libvirt's messages of I/O errors: requested where available, without failures elsewhere."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def refusal(code: int) -> libvirt.libvirtError:
 
 
 class Domain:
-    """As much of a libvirt domain as this takes."""
+    """Fake of a libvirt domain with messages."""
 
     def __init__(self, answer: list[str] | libvirt.libvirtError) -> None:
         self._answer = answer
@@ -46,7 +46,7 @@ class Domain:
 
 
 class Old:
-    """libvirt-python before 7.1: its domains have no messages."""
+    """Domain of libvirt-python before 7.1, which has no messages."""
 
     def lookupByUUIDString(self, _uuid: str) -> object:  # noqa: N802
         return object()
@@ -106,7 +106,7 @@ def test_old_binding_gives_no_text() -> None:
 
 
 def test_test_driver_answers_or_refuses() -> None:
-    """The built-in test driver: from 11.1 on it takes the flag; it has no such errors."""
+    """The built-in test driver accepts the flag from 11.1 on; it has no such errors."""
     connection = libvirt.openReadOnly("test:///default")
     try:
         messages = LibvirtMessages()

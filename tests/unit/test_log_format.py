@@ -17,7 +17,7 @@ def record(message: str, *arguments: object, **extra: object) -> logging.LogReco
 
 
 def logfmt(message: str, *arguments: object, **extra: object) -> str:
-    """The line from the message on."""
+    """Return the part of the line from the message on."""
     line = Logfmt().format(record(message, *arguments, **extra))
     return line[line.index("msg=") :]
 
@@ -25,7 +25,7 @@ def logfmt(message: str, *arguments: object, **extra: object) -> str:
 @pytest.mark.parametrize(
     "hostile", ["a\nb", 'say "x"', "tab\t", "\x1b[31mred", "é", "back\\slash", "a=b", "", "\u2028"]
 )
-def test_whatever_is_logged_stays_on_one_line(hostile: str) -> None:
+def test_every_log_record_is_one_line(hostile: str) -> None:
     for formatter in (Logfmt(), Json()):
         for one in (
             record("domain %s", hostile),
@@ -37,14 +37,14 @@ def test_whatever_is_logged_stays_on_one_line(hostile: str) -> None:
             assert len(line.splitlines()) == 1
 
 
-def test_logfmt_quotes_only_what_needs_it() -> None:
+def test_logfmt_quotes_only_where_needed() -> None:
     line = Logfmt().format(record("stopping"))
     assert line.endswith("level=warning logger=app.worker msg=stopping")
     assert line.startswith("ts=")
     assert Logfmt().format(record("is up: %d", 3)).endswith('msg="is up: 3"')
 
 
-def test_json_is_json_and_carries_the_trace() -> None:
+def test_json_record_contains_the_traceback() -> None:
     broken = record("broken", step="close")
     try:
         [].pop()

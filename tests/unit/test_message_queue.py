@@ -4,7 +4,7 @@ import threading
 
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp
-from tests.unit.seen import observation
+from tests.unit.factories import observation
 
 
 def test_messages_are_taken_in_order_and_in_batches() -> None:

@@ -1,4 +1,4 @@
-"""The domain XML is half written by users and tenants."""
+"""Parts of the domain XML are written by users and tenants."""
 
 import pytest
 

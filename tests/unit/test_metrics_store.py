@@ -14,8 +14,8 @@ from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenN
 from libvirt_lifecycle_exporter.model.text import clean
 from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS
 from tests.unit.exposition_reader import EVENTS, domain, names, samples, value
+from tests.unit.factories import HERE, transition
 from tests.unit.metrics_harness import ExportedDomains
-from tests.unit.seen import HERE, transition
 
 PLATFORMS = {
     "openstack": DomainDetails("kvm", "", Nova(*[""] * 6)),
@@ -24,7 +24,7 @@ PLATFORMS = {
 }
 
 
-def test_a_known_domain_starts_with_zeros_where_alerts_look() -> None:
+def test_alert_pairs_of_a_new_domain_start_at_zero() -> None:
     shown = ExportedDomains()
     shown.update(domain().values())
     for event, reason in ALERT_PAIRS:
@@ -79,7 +79,7 @@ def test_unknown_state_is_exported_as_reason_only() -> None:
     assert value(shown, "libvirt_domain_state_reason", domain="web", state="unknown_8", reason="booted") == 1
 
 
-def test_openstacks_metadata_is_shown_where_there_is_some() -> None:
+def test_only_domains_with_nova_metadata_have_its_series() -> None:
     shown = ExportedDomains()
     plain, cloud = domain("plain"), domain("cloud")
     plain.details = DomainDetails("kvm", 'the "plain" one', None)
@@ -162,18 +162,18 @@ def test_series_of_a_removed_domain_expire_together() -> None:
     assert value(shown, "libvirt_connection_lifecycle_events_total", **labels) == 1
 
 
-def test_a_domain_that_comes_back_in_time_keeps_its_counts() -> None:
+def test_domain_that_returns_in_time_keeps_its_counts() -> None:
     shown = ExportedDomains()
     shown.update(domain().values())
     shown.transition(transition("stopped", "crashed"))
     shown.update(domain(present=False).values())
     shown.update(domain(uuid="another").values())
-    shown.update(domain(present=False).values())  # old news about the first bearer of the name
+    shown.update(domain(present=False).values())  # late update of the first domain with this name
     shown.remove_expired(1e9)
     assert value(shown, EVENTS, domain="web", event="stopped", reason="crashed") == 1
 
 
-def test_a_renamed_domain_leaves_its_old_name() -> None:
+def test_old_name_of_a_renamed_domain_expires() -> None:
     shown = ExportedDomains()
     shown.update(domain().values())
     shown.release("web", "uuid-web", 1000.0)
@@ -183,7 +183,7 @@ def test_a_renamed_domain_leaves_its_old_name() -> None:
     assert names(shown) == {"www"}
 
 
-def test_over_the_limit_transitions_are_counted_under_other() -> None:
+def test_excess_domains_are_counted_under_other() -> None:
     shown = ExportedDomains(60)
     for number in range(10):
         shown.update(domain(f"vm-{number}").values())
@@ -199,7 +199,7 @@ def test_over_the_limit_transitions_are_counted_under_other() -> None:
     assert shown.series == sum("domain" in dict(labels) for _, labels in samples(shown))
 
 
-def test_room_that_becomes_free_is_given_to_those_who_wait() -> None:
+def test_freed_series_are_given_to_waiting_domains() -> None:
     shown = ExportedDomains(35)
     shown.update(domain("first").values())
     shown.update(domain("second").values())
@@ -217,7 +217,7 @@ HOSTILE = st.text(st.characters(exclude_categories=()), min_size=1, max_size=40)
 
 @settings(deadline=None)  # whole pages are parsed
 @given(found=st.lists(HOSTILE, max_size=6, unique=True), openmetrics=st.booleans())
-def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *, openmetrics: bool) -> None:
+def test_any_name_and_title_is_valid_in_both_formats(found: list[str], *, openmetrics: bool) -> None:
     shown = ExportedDomains()
     for name in found:
         one = domain(clean(name))
@@ -238,7 +238,7 @@ def test_hostile_names_and_titles_come_through_both_formats(found: list[str], *,
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
-def test_every_sample_has_the_labels_of_the_contract(*, openmetrics: bool) -> None:
+def test_every_sample_has_the_documented_labels(*, openmetrics: bool) -> None:
     shown = ExportedDomains()
     for name, details in PLATFORMS.items():
         one = domain(name)

@@ -1,4 +1,4 @@
-"""What proves that a domain is in another run: by driver, and only if it cannot change within one run."""
+"""Evidence that a domain is in another run: by driver, and only if it cannot change within one run."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.run_identity import is_another_run
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, RunEvidence
 from libvirt_lifecycle_exporter.model.states import STATE_REASONS
-from tests.unit.seen import transition
+from tests.unit.factories import transition
 
 STOP_AND_START = [("stopped", "unknown"), ("started", "booted")]
 

@@ -1,4 +1,4 @@
-"""One table decides what a failure is: the CLI, OTLP and the incidents agree over the whole vocabulary."""
+"""CLI, OTLP and incidents use one table of failures; they agree for every pair."""
 
 import pytest
 from opentelemetry.proto.logs.v1 import logs_pb2 as logs
@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     IO_ERROR_ACTIONS,
 )
 from libvirt_lifecycle_exporter.otel.encoding import Encoder
-from tests.unit.seen import transition
+from tests.unit.factories import transition
 
 PAUSE = IO_ERROR_ACTIONS.index("pause")
 REF = SpanRef("1" * 32, "2" * 16)

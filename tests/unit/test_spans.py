@@ -29,7 +29,7 @@ from libvirt_lifecycle_exporter.engine.spans import (
 )
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, COUNTED_PAIRS, EVENTS, NON_LIFECYCLE_EVENTS
-from tests.unit.seen import transition
+from tests.unit.factories import transition
 
 IDS = SpanIds("a host and a journal")
 BOOT = ("resumed/unpaused", "started/booted")

@@ -6,13 +6,13 @@ from libvirt_lifecycle_exporter.model.text import LABEL_LIMIT, OTHER, clean, pla
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=2 * LABEL_LIMIT)
 
 
-def test_ordinary_names_stay_as_they_are() -> None:
+def test_ordinary_names_are_unchanged() -> None:
     for name in ("web-1", 'say "hi"', "back\\slash", "two\nlines", "žluťoučký", "🐎" * 64, ""):
         assert clean(name) == name
 
 
 @given(ANYTHING)
-def test_what_comes_out_is_utf8_and_bounded(name: str) -> None:
+def test_label_value_is_utf8_and_bounded(name: str) -> None:
     cleaned = clean(name)
     cleaned.encode()
     assert len(cleaned) <= LABEL_LIMIT
@@ -34,18 +34,18 @@ def test_lone_surrogates_are_replaced() -> None:
     assert clean("a\udcffb") != clean("a\udcfeb")
 
 
-def test_no_domain_can_claim_the_label_of_the_excess() -> None:
+def test_no_domain_can_have_the_label_other() -> None:
     assert clean(OTHER) != OTHER
 
 
 @given(ANYTHING, st.integers(20, 100))
-def test_words_become_one_printable_line_within_their_limit(words: str, limit: int) -> None:
-    said = plain(words, limit)
-    assert said.isprintable()
-    assert len(said) <= limit
-    assert said == said.strip()
-    assert plain(said, limit) == said
+def test_message_is_one_printable_line_within_its_limit(words: str, limit: int) -> None:
+    message = plain(words, limit)
+    assert message.isprintable()
+    assert len(message) <= limit
+    assert message == message.strip()
+    assert plain(message, limit) == message
 
 
-def test_plain_words_stay_as_they_are() -> None:
+def test_printable_message_is_unchanged() -> None:
     assert plain("žluť 🐎: No space left on device") == "žluť 🐎: No space left on device"

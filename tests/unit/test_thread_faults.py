@@ -1,4 +1,4 @@
-"""Every thread of the exporter recovers from an injected exception: it is counted, and work goes on."""
+"""Every thread of the exporter recovers from an injected exception, which is counted."""
 
 import itertools
 import socket
@@ -249,16 +249,16 @@ def test_journal_maintenance_recovers_from_a_fault(tmp_path: Path, threads: Thre
 
 
 class FailingExporter:
-    """Raises at every call that is not fine."""
+    """Raises at every call unless it is switched off."""
 
     def __init__(self, export: Callable[[Sequence[ExportItem]], ExportResult]) -> None:
         self.export = export
 
     def abort(self) -> None:
-        """Nothing is under way."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def test_otlp_sender_recovers_from_a_failing_clock(tmp_path: Path, threads: ThreadRegistry) -> None:

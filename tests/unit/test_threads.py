@@ -1,4 +1,4 @@
-"""Threads recover from exceptions; one that ends all the same is reported."""
+"""Threads recover from exceptions; a thread that ends is reported."""
 
 import threading
 
@@ -75,7 +75,7 @@ def test_thread_that_ends_early_is_reported() -> None:
     assert registry.ended() == ["worker-1"]
 
 
-def test_steps_that_use_their_whole_share_end_before_the_deadline() -> None:
+def test_steps_with_full_shares_end_before_the_deadline() -> None:
     now = [100.25]
     deadline = Deadline(100.0, 1.7, lambda: now[0])
     for part in (0.25, 0.5, 0.5, 0.5, 0.5, 1.0):

@@ -1,4 +1,4 @@
-"""The tables against libvirt's own: the module's constants and the API description, both ways."""
+"""The tables match libvirt: the constants of the module and the API description, in both directions."""
 
 import subprocess
 from functools import cache
@@ -20,7 +20,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     numbered,
     raw_detail,
 )
-from tests.lab.newer import newer_api_description, newer_libvirt_or_skip
+from tests.lab.newer_libvirt import newer_api_description, newer_libvirt_or_skip
 
 # libvirt's enum, the constants' prefix, the table
 ENUMS: list[tuple[str, str, dict[str, int]]] = [
@@ -75,12 +75,12 @@ ENUMS: list[tuple[str, str, dict[str, int]]] = [
 IDS = [enum for enum, _, _ in ENUMS]
 
 SPELT_APART = {"injectnmi": "inject_nmi"}
-"""libvirt runs two words together where the vocabulary does not."""
+"""Words that libvirt writes without the underscore of the vocabulary."""
 
 
 @pytest.fixture(params=["installed", "newer"])
 def api(request: pytest.FixtureRequest) -> Path:
-    """A libvirt's API description: the one that is installed here, and a newer one."""
+    """The API description of the installed libvirt, and of a newer one."""
     if request.param == "newer":
         newer_libvirt_or_skip()
         return newer_api_description()
@@ -96,7 +96,7 @@ def constants(api: Path) -> list[dict[str, str]]:
 
 
 def described(api: Path, enum: str, prefix: str) -> dict[str, int]:
-    """The enum's words and numbers as that libvirt documents them."""
+    """Return the documented words and numbers of the enum."""
     found = {}
     for entry in constants(api):
         if entry.get("type") == enum and not entry["name"].endswith("_LAST"):
@@ -106,20 +106,20 @@ def described(api: Path, enum: str, prefix: str) -> dict[str, int]:
 
 
 def version_of(api: Path) -> int:
-    """The newest version that the description names, as virGetVersion counts."""
+    """Return the newest version that the description names, in the format of virGetVersion."""
     named = [entry["version"].split(".") for entry in constants(api) if "version" in entry]
     return max(int(major) * 1_000_000 + int(minor) * 1000 + int(patch) for major, minor, patch in named)
 
 
 def since(enum: str, prefix: str, word: str) -> int:
-    """The libvirt version that brought the word; 0 where every supported one has it."""
+    """Return the libvirt version that introduced the word; 0 if every supported version has it."""
     subject = prefix.removeprefix("VIR_DOMAIN_EVENT_" if "Event" in enum else "VIR_DOMAIN_").rstrip("_")
     table = vocabulary.SINCE if "Event" in enum else states.SINCE
     return table.get((subject.lower(), word), 0)
 
 
 @pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
-def test_every_word_that_libvirt_documents_is_in_the_table(
+def test_every_documented_value_is_in_the_table(
     api: Path, enum: str, prefix: str, table: dict[str, int]
 ) -> None:
     known = described(api, enum, prefix)
@@ -128,7 +128,7 @@ def test_every_word_that_libvirt_documents_is_in_the_table(
 
 
 @pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
-def test_every_word_of_the_table_is_documented_by_libvirt(
+def test_every_value_of_the_table_is_documented(
     api: Path, enum: str, prefix: str, table: dict[str, int]
 ) -> None:
     version = version_of(api)
@@ -138,7 +138,7 @@ def test_every_word_of_the_table_is_documented_by_libvirt(
 
 
 @pytest.mark.parametrize(("enum", "prefix", "table"), ENUMS, ids=IDS)
-def test_the_module_has_the_same_numbers(enum: str, prefix: str, table: dict[str, int]) -> None:
+def test_numbers_match_the_libvirt_module(enum: str, prefix: str, table: dict[str, int]) -> None:
     spelling = {apart: together for together, apart in SPELT_APART.items()}
     for word, number in table.items():
         if since(enum, prefix, word) <= libvirt.getVersion():
@@ -146,11 +146,11 @@ def test_the_module_has_the_same_numbers(enum: str, prefix: str, table: dict[str
 
 
 OF_EVENTS = [row for row in ENUMS if row[0].startswith("virDomainEvent") and row[0] != "virDomainEventType"]
-"""Those whose prefix is theirs alone: what else the module has under it is a word that the table lacks."""
+"""Enums with a prefix of their own: every other constant with this prefix is missing in the table."""
 
 
 @pytest.mark.parametrize(("enum", "prefix", "table"), OF_EVENTS, ids=[enum for enum, _, _ in OF_EVENTS])
-def test_the_module_has_no_word_that_the_table_lacks(enum: str, prefix: str, table: dict[str, int]) -> None:
+def test_every_value_of_the_module_is_in_the_table(enum: str, prefix: str, table: dict[str, int]) -> None:
     found = {
         name.removeprefix(prefix).lower(): number
         for name, number in vars(libvirt).items()
@@ -165,20 +165,20 @@ def test_every_observed_kind_is_an_event_id_of_libvirt() -> None:
         assert hasattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{kind.upper()}")
 
 
-def test_every_pair_has_its_place_and_is_named_once() -> None:
+def test_every_pair_is_unique_and_has_its_number() -> None:
     assert len(set(ALL_PAIRS)) == len(ALL_PAIRS)
     for number, event in EVENTS.items():
         for detail, reason in enumerate(REASONS[event]):
             assert lifecycle_pair(number, detail) == (event, reason)
 
 
-def test_pairs_worth_an_alert_are_events_that_exist() -> None:
+def test_alert_pairs_are_known_pairs() -> None:
     # stopped/hung is a diagnosis: libvirt has no word for it.
     assert set(ALERT_PAIRS) - set(ALL_PAIRS) == {("stopped", "hung")}
 
 
 @given(st.integers(), st.integers())
-def test_numbers_from_the_future_survive(event: int, detail: int) -> None:
+def test_unknown_numbers_are_named(event: int, detail: int) -> None:
     named = lifecycle_pair(event, detail)
     assert named in ALL_PAIRS or unknown(detail) == named[1]
     assert named[0] in REASONS or unknown(event) == named[0]
@@ -216,12 +216,12 @@ def test_every_pair_has_its_state_or_changes_none() -> None:
             assert after[1] in states.STATE_REASONS[after[0]]
 
 
-def test_an_event_with_a_reason_from_the_future_still_tells_the_state() -> None:
+def test_event_with_unknown_reason_sets_the_state() -> None:
     assert states.state_after("stopped", "unknown_99") == ("shutoff", "unknown")
     assert states.state_after("crashed", "unknown_99") is None
     assert states.state_after("unknown_9", "unknown_1") is None
 
 
 def test_reboot_has_a_reason_that_is_true_for_host_and_guest() -> None:
-    """libvirt's REBOOT event does not tell a guest's reboot from `virsh reset`."""
+    """libvirt's REBOOT event does not distinguish a guest's reboot from `virsh reset`."""
     assert [pair for pair in ALL_PAIRS if pair[0] == "rebooted"] == [("rebooted", "reset")]

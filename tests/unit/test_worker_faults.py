@@ -1,4 +1,4 @@
-"""The worker recovers from every exception: each one is counted, and nothing after it is lost."""
+"""The worker recovers from every exception: each is counted, and no later message is lost."""
 
 import threading
 from collections.abc import Callable, Container, Mapping
@@ -19,8 +19,8 @@ from libvirt_lifecycle_exporter.runtime.threads import WORKER, ThreadRegistry
 from tests.lab.log_lines import count_lines
 from tests.lab.waiting import until
 from tests.unit.exposition_reader import EVENTS, value
-from tests.unit.rig import Asked, Notebook
-from tests.unit.seen import HERE, facts, lifecycle, snapshot
+from tests.unit.factories import HERE, facts, lifecycle, listing
+from tests.unit.worker_harness import FakeJournal, RequestRecorder
 
 
 class Faults:
@@ -34,11 +34,11 @@ class Faults:
             raise RuntimeError(f"injected at {place}")
 
 
-class FaultyNotebook(Notebook):
+class FaultyJournal(FakeJournal):
     def __init__(self, faults: Faults) -> None:
         super().__init__()
         self._faults = faults
-        self.tended = 0
+        self.recover_calls = 0
 
     def append(self, effects: ChangeBatch) -> None:
         self._faults.at("append")
@@ -46,7 +46,7 @@ class FaultyNotebook(Notebook):
 
     def recover(self, now: Callable[[], SavedState]) -> None:
         self._faults.at("recover")
-        self.tended += 1
+        self.recover_calls += 1
         super().recover(now)
 
 
@@ -74,7 +74,7 @@ class FaultySeriesLimit(SeriesLimit):
         return super().counting_name(change)
 
     def take_aggregation_changes(self) -> dict[Name, bool]:
-        self._faults.at("settle")
+        self._faults.at("confirm")
         return super().take_aggregation_changes()
 
     def expire(self, now: float) -> list[Name]:
@@ -82,7 +82,7 @@ class FaultySeriesLimit(SeriesLimit):
         return super().expire(now)
 
 
-class FaultyAsked(Asked):
+class FaultyRequestRecorder(RequestRecorder):
     def __init__(self, faults: Faults) -> None:
         super().__init__()
         self._faults = faults
@@ -96,18 +96,18 @@ class FaultyAsked(Asked):
         super().request_listing()
 
 
-class Bench:
-    """A worker whose journal, sink, connection and clock raise on demand."""
+class FaultHarness:
+    """A worker whose journal, metrics, connection and clock raise on demand."""
 
     def __init__(self) -> None:
         self.faults, self.threads, self.message_queue = Faults(), ThreadRegistry(), MessageQueue(1000)
-        self.journal, self.sink = FaultyNotebook(self.faults), FaultyStore(self.faults)
-        self.asked = FaultyAsked(self.faults)
+        self.journal, self.metrics = FaultyJournal(self.faults), FaultyStore(self.faults)
+        self.requests = FaultyRequestRecorder(self.faults)
         self.worker = Worker(
             self.message_queue,
-            self.sink,
+            self.metrics,
             self.journal,
-            {HERE: self.asked},
+            {HERE: self.requests},
             DomainFilter(".*", ""),
             series=FaultySeriesLimit(self.faults),
             series_ttl=900,
@@ -129,7 +129,7 @@ class Bench:
         return self.threads.errors[WORKER]
 
     def crashes(self) -> float | None:
-        return value(self.sink, EVENTS, domain="web", event="stopped", reason="crashed")
+        return value(self.metrics, EVENTS, domain="web", event="stopped", reason="crashed")
 
 
 STEPS = (
@@ -137,7 +137,7 @@ STEPS = (
     "recover",
     "show",
     "place",
-    "settle",
+    "confirm",
     "expire",
     "request_lookups",
     "request_listing",
@@ -147,68 +147,72 @@ STEPS = (
 
 @pytest.mark.parametrize("place", STEPS)
 def test_running_worker_recovers_from_a_fault(place: str) -> None:
-    bench = Bench()
-    bench.worker.restore(NOTHING)
-    bench.worker.start()
+    harness = FaultHarness()
+    harness.worker.restore(NOTHING)
+    harness.worker.start()
     try:
-        bench.message_queue.put(snapshot(facts("web")))
-        bench.faults.on = {place, "place"} if place == "request_listing" else {place}
-        bench.message_queue.put(lifecycle("stopped", "crashed"))
-        until(bench.errors, 10, f"the fault at {place}")
-        bench.faults.on = set()
-        before = bench.crashes() or 0
-        bench.message_queue.put(lifecycle("started", "booted"))
-        bench.message_queue.put(lifecycle("stopped", "crashed"))
-        until(lambda: (bench.crashes() or 0) > before, 10, "the next crash to be counted")
-        assert bench.worker.is_alive()
-        assert bench.threads.ended() == []
+        harness.message_queue.put(listing(facts("web")))
+        harness.faults.on = {place, "place"} if place == "request_listing" else {place}
+        harness.message_queue.put(lifecycle("stopped", "crashed"))
+        until(harness.errors, 10, f"the fault at {place}")
+        harness.faults.on = set()
+        before = harness.crashes() or 0
+        harness.message_queue.put(lifecycle("started", "booted"))
+        harness.message_queue.put(lifecycle("stopped", "crashed"))
+        until(lambda: (harness.crashes() or 0) > before, 10, "the next crash to be counted")
+        assert harness.worker.is_alive()
+        assert harness.threads.ended() == []
     finally:
-        bench.worker.stop(10)
+        harness.worker.stop(10)
 
 
 def test_failing_callback_does_not_stop_the_others() -> None:
-    bench = Bench()
-    bench.feed(snapshot(facts("web")))
-    bench.faults.on = {"show"}
-    bench.feed(lifecycle("stopped", "crashed"))
-    assert bench.crashes() == 1
-    assert bench.errors() > 0
+    harness = FaultHarness()
+    harness.feed(listing(facts("web")))
+    harness.faults.on = {"show"}
+    harness.feed(lifecycle("stopped", "crashed"))
+    assert harness.crashes() == 1
+    assert harness.errors() > 0
 
 
 def test_failing_message_is_counted_and_listed_anew(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench()
-    bench.feed(snapshot(facts("web")))
-    bench.faults.on = {"place"}
-    bench.feed(*(lifecycle("stopped", "crashed") for _ in range(3)))
-    assert (bench.message_queue.dropped["worker_error"], bench.asked.snapshots, bench.errors()) == (3, 3, 3)
+    harness = FaultHarness()
+    harness.feed(listing(facts("web")))
+    harness.faults.on = {"place"}
+    harness.feed(*(lifecycle("stopped", "crashed") for _ in range(3)))
+    assert (harness.message_queue.dropped["worker_error"], harness.requests.listings, harness.errors()) == (
+        3,
+        3,
+        3,
+    )
     assert sum(record.exc_info is not None for record in caplog.records) == 1
 
 
 def test_failing_step_does_not_stop_the_later_steps() -> None:
-    bench = Bench()
-    bench.feed(snapshot(facts("web")), lifecycle("stopped", "failed"))
-    bench.faults.on = {"expire"}
-    bench.worker.tick()
-    assert bench.errors() == 1
-    assert bench.journal.tended == 1
+    harness = FaultHarness()
+    harness.feed(listing(facts("web")), lifecycle("stopped", "failed"))
+    harness.faults.on = {"expire"}
+    harness.worker.tick()
+    assert harness.errors() == 1
+    assert harness.journal.recover_calls == 1
 
 
 def test_effects_survive_a_failure_while_they_are_settled() -> None:
-    bench = Bench()
-    bench.feed(snapshot(facts("web")))
-    bench.faults.on = {"settle"}
-    bench.feed(lifecycle("stopped", "crashed"))
-    assert bench.journal.pairs("callback") == [("stopped", "crashed")]
-    assert bench.errors() > 0
+    harness = FaultHarness()
+    harness.feed(listing(facts("web")))
+    harness.faults.on = {"confirm"}
+    harness.feed(lifecycle("stopped", "crashed"))
+    assert harness.journal.pairs("callback") == [("stopped", "crashed")]
+    assert harness.errors() > 0
 
 
 def test_worker_starts_although_restoring_fails() -> None:
-    bench = Bench()
-    bench.faults.on = {"restore"}
-    bench.worker.restore(NOTHING)
-    bench.feed(snapshot(facts("web")), lifecycle("stopped", "crashed"))
-    assert bench.crashes() == 1
-    assert bench.errors() == 1
+    harness = FaultHarness()
+    harness.faults.on = {"restore"}
+    harness.worker.restore(NOTHING)
+    harness.feed(listing(facts("web")), lifecycle("stopped", "crashed"))
+    assert harness.crashes() == 1
+    assert harness.errors() == 1
 
 
 def test_drops_start_at_zero_for_every_cause() -> None:
@@ -217,8 +221,8 @@ def test_drops_start_at_zero_for_every_cause() -> None:
     )
 
 
-class BlockedNotebook(Notebook):
-    """A journal that does not answer until it is released."""
+class BlockedJournal(FakeJournal):
+    """A journal whose writes block until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,17 +234,23 @@ class BlockedNotebook(Notebook):
         super().append(effects)
 
 
-def _worker(message_queue: MessageQueue, journal: Notebook) -> Worker:
+def _worker(message_queue: MessageQueue, journal: FakeJournal) -> Worker:
     store, series = MetricsStore((HERE,)), SeriesLimit(1000, 900)
     return Worker(
-        message_queue, store, journal, {HERE: Asked()}, DomainFilter(".*", ""), series=series, series_ttl=900
+        message_queue,
+        store,
+        journal,
+        {HERE: RequestRecorder()},
+        DomainFilter(".*", ""),
+        series=series,
+        series_ttl=900,
     )
 
 
 def test_stopping_worker_drains_the_queue() -> None:
-    message_queue, journal = MessageQueue(1000), Notebook()
+    message_queue, journal = MessageQueue(1000), FakeJournal()
     worker = _worker(message_queue, journal)
-    for message in (snapshot(facts("web")), lifecycle("stopped", "crashed")):
+    for message in (listing(facts("web")), lifecycle("stopped", "crashed")):
         message_queue.put(message)
     worker.start()
     assert worker.stop(10) == 0
@@ -248,12 +258,12 @@ def test_stopping_worker_drains_the_queue() -> None:
     assert message_queue.dropped["shutdown"] == 0
 
 
-def test_what_the_queue_still_holds_at_the_end_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    message_queue, journal = MessageQueue(1000), BlockedNotebook()
+def test_messages_left_in_the_queue_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    message_queue, journal = MessageQueue(1000), BlockedJournal()
     worker = _worker(message_queue, journal)
     worker.start()
     try:
-        message_queue.put(snapshot(facts("web")))
+        message_queue.put(listing(facts("web")))
         message_queue.put(lifecycle("stopped", "crashed"))
         assert journal.entered.wait(10)
         for _ in range(4):

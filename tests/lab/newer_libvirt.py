@@ -1,6 +1,6 @@
-"""The second libvirt: Debian 13's libvirt and QEMU out of a folder, next to the machine's own.
+"""A second, newer libvirt: libvirt and QEMU of Debian 13 in a folder, beside the installed ones.
 
-Each daemon enters the folder in a mount namespace of its own, so that nothing stays mounted when it ends.
+Each daemon runs in its own mount namespace with this folder as root, so that no mount remains afterwards.
 """
 
 import os
@@ -16,12 +16,12 @@ import pytest
 from tests.lab.programs import Programs
 
 SCRIPT = Path(__file__).with_name("newer-libvirt.sh")
-CANNOT_BE_HAD = 3
+UNAVAILABLE = 3
 
-# A new root, not merely chroot(2): inside of one the kernel refuses user namespaces, which is how this
-# module goes without root; and private.py makes / private, which only a mount point can be.
-# What is bound keeps its path, so that sockets and images have one name for both sides; users and hosts, too,
-# have the names that they have outside: libvirt does not start for a user without one.
+# pivot_root, not chroot(2): in a chroot the kernel refuses user namespaces, which this module uses without
+# root; and system_daemon.py makes / private, which must be a mount point for that.
+# Bound folders keep their paths, so that sockets and images have one name inside and outside. Users and hosts
+# are those of this machine: libvirt does not start for a user without a name.
 ENTER = """
 set -e
 chroot=$1; shift
@@ -41,12 +41,16 @@ exec "$@"
 
 
 class NewerLibvirtUnavailableError(RuntimeError):
-    """It cannot be had on this machine; the text is one sentence that says why."""
+    """The newer libvirt is not available on this machine; the text is one sentence that contains the
+    reason.
+    """
 
 
 @dataclass(frozen=True)
 class ChrootCommand:
-    """How a program is run inside of `chroot`, with `binds`, folders of this machine, visible in there."""
+    """Command that runs a program inside `chroot`. `binds`: folders of this machine that are visible
+    inside.
+    """
 
     chroot: Path
     binds: tuple[Path, ...]
@@ -57,8 +61,8 @@ class ChrootCommand:
         enter = ("sh", "-c", ENTER, "sh", str(self.chroot), *binds, "--")
         if os.getuid() == 0:
             return ("unshare", "--mount", *enter)
-        # Root of a user namespace may do all this as well. Inside, the user is who they were before:
-        # libvirt would take root for the privileged kind.
+        # Root of a user namespace may do this as well. Inside, the user id is the original one: as root
+        # libvirt would be privileged.
         back = ("unshare", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}")
         return ("unshare", "--map-root-user", "--mount", *enter, *back)
 
@@ -68,9 +72,9 @@ class ChrootCommand:
 
 @cache
 def newer_libvirt() -> Path:
-    """The folder, built now when it is not there yet (seconds, and a network, the first time)."""
+    """Return the folder, and build it if it does not exist (seconds, and the network)."""
     done = subprocess.run([SCRIPT], capture_output=True, text=True, check=False)
-    if done.returncode == CANNOT_BE_HAD:
+    if done.returncode == UNAVAILABLE:
         raise NewerLibvirtUnavailableError(done.stderr.strip())
     if done.returncode != 0:
         raise RuntimeError(f"{SCRIPT.name} failed with code {done.returncode}:\n{done.stderr}")
@@ -78,7 +82,7 @@ def newer_libvirt() -> Path:
 
 
 def newer_libvirt_or_skip() -> Path:
-    """Skips the test where it cannot be had; with LAB_COMPLETE set (as in CI) nothing may be missing."""
+    """Skip the test if the newer libvirt is unavailable, unless LAB_COMPLETE is set (in CI)."""
     try:
         return newer_libvirt()
     except NewerLibvirtUnavailableError as missing:
@@ -88,12 +92,14 @@ def newer_libvirt_or_skip() -> Path:
 
 
 def newer_programs(*binds: Path) -> Programs:
-    """What a lab daemon takes to be the newer libvirt. The folder for temporary files is visible to it;
-    images that lie elsewhere are named here."""
+    """Return the programs of the newer libvirt for a lab daemon.
+
+    The folder for temporary files is visible to it; `binds` are further folders, e.g. those of images.
+    """
     visible = (Path(tempfile.gettempdir()), *binds)
     return Programs(prefix=ChrootCommand(newer_libvirt(), visible).prefix)
 
 
 def newer_api_description() -> Path:
-    """libvirt-api.xml of the newer libvirt: every enum and value that it knows, with its documentation."""
+    """Return the path of libvirt-api.xml of the newer libvirt, which documents every enum value."""
     return newer_libvirt() / "usr/share/libvirt/api/libvirt-api.xml"

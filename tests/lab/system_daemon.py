@@ -1,8 +1,8 @@
-"""The privileged libvirt, private: its own mount and host name, so that several live on one machine.
+"""Privileged libvirt (qemu:///system) with its own mount and host name, so that several run on one machine.
 
-Its folders are compiled in, so ours are mounted over them. It takes real root: in a user namespace of one's
-own the daemon starts, but may not give its emulators their groups. For ordinary users SessionDaemon migrates
-as well.
+The paths of its folders are compiled in, so folders of the test are mounted over them. This needs real root:
+in a user namespace the daemon starts, but it may not set the groups of its emulators. SessionDaemon migrates
+for ordinary users as well.
 """
 
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 from tests.lab.daemon import Daemon, host_uuid, search_path
 from tests.lab.programs import HOST, Programs
 
-# What lies below is covered whole: whether or not the machine has such folders, and without touching any.
-# The QEMU driver refuses to start where Debian's user for it is missing, though qemu.conf names another.
-# libvirt's LXC driver refuses a host that mounts both versions of cgroups: the second is unmounted.
-HOUSE = """
+# The parent folders are covered by tmpfs: the machine may lack libvirt's folders, and none is changed.
+# The QEMU driver refuses to start without Debian's user for it, although qemu.conf names another one.
+# The LXC driver refuses a host that mounts both versions of cgroups: the second one is unmounted.
+SET_UP = """
 set -e
 hostname "$1"; root=$2; shift 2
 mount --make-rprivate /
@@ -53,13 +53,13 @@ unix_sock_group = "root"
 """
 
 
-class PrivateDaemon(Daemon):
+class SystemDaemon(Daemon):
     def __init__(self, root: Path, programs: Programs = HOST, *, hostname: str) -> None:
         if os.getuid() != 0:
             raise PermissionError("the privileged libvirt needs root; SessionDaemon(hostname=...) does not")
         super().__init__(root, programs)
         self.hostname = hostname
-        self._furnish()
+        self._write_configuration()
 
     @property
     def socket(self) -> Path:
@@ -71,7 +71,7 @@ class PrivateDaemon(Daemon):
 
     @property
     def lxc_uri(self) -> str:
-        """The LXC driver inside this daemon. Only libvirtd has it, virtqemud has not."""
+        """URI of the LXC driver inside this daemon. Only libvirtd has it, virtqemud does not."""
         return f"lxc+unix:///system?socket={self.socket}"
 
     @property
@@ -81,7 +81,7 @@ class PrivateDaemon(Daemon):
     def argv(self) -> list[str]:
         return [
             *("unshare", "--mount", "--uts"),
-            *("sh", "-c", HOUSE, "sh", self.hostname, str(self.root)),
+            *("sh", "-c", SET_UP, "sh", self.hostname, str(self.root)),
             *(self.programs.daemon, "-f", str(self._conf), "-p", str(self.root / "daemon.pid")),
         ]
 
@@ -92,7 +92,7 @@ class PrivateDaemon(Daemon):
     def _conf(self) -> Path:
         return self.root / "etc" / f"{self.programs.daemon}.conf"
 
-    def _furnish(self) -> None:
+    def _write_configuration(self) -> None:
         for name in ("etc", "run", "lib", "cache", "log"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         (self.root / "etc/qemu.conf").write_text(QEMU_CONF)

@@ -1,4 +1,4 @@
-"""Makes the values of these tests: an observation, a transition, facts, with only what matters spelt out."""
+"""Factories of observations, transitions, facts, listings and lookups with defaults."""
 
 import itertools
 
@@ -60,13 +60,13 @@ def facts(
     return DomainFacts(uuid or f"uuid-{name}", name, 1, state, reason, persistent, autostart=False)
 
 
-def snapshot(
+def listing(
     *domains: DomainFacts, at: float = 1000.0, began: int | None = None, connection: str = HERE
 ) -> Listing:
     return Listing(order() if began is None else began, at, connection, domains)
 
 
-def look(
+def lookup(
     name: str,
     found: DomainFacts | None,
     *,

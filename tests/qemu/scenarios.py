@@ -1,4 +1,4 @@
-"""The scenarios on one daemon. Migrations, which need two, are in migrations.py."""
+"""Scenarios on one daemon. Migrations need two and are in migrations.py."""
 
 import signal
 
@@ -6,8 +6,8 @@ import libvirt
 
 from tests.lab.domain_xml import Hardware
 from tests.lab.guests import Guest
-from tests.qemu import disks, plays, snapshots
-from tests.qemu.plays import boot_and_wait, dump, emulator_gets
+from tests.qemu import disks, operations, snapshots
+from tests.qemu.operations import boot_and_wait, dump, signal_emulator_and_wait
 from tests.qemu.scenario import Scenario
 from tests.qemu.snapshots import OFFLINE, PAUSED, RUNNING, revert
 
@@ -19,19 +19,19 @@ def panics(on_crash: str, mode: str = "panic") -> Guest:
     return Guest(mode, hardware=Hardware(panic=True, on_crash=on_crash))
 
 
-def unfed(action: str) -> Guest:
+def with_watchdog(action: str) -> Guest:
     return Guest("watchdog", hardware=Hardware(watchdog=action))
 
 
-COMING_AND_GOING = (
-    Scenario("boot", plays.destroy, ("resumed/unpaused", "started/booted", "stopped/destroyed")),
+START_AND_STOP = (
+    Scenario("boot", operations.destroy, ("resumed/unpaused", "started/booted", "stopped/destroyed")),
     Scenario(
         "destroy-gracefully",
-        plays.destroy_gracefully,
+        operations.destroy_gracefully,
         ("started/booted", "stopped/destroyed"),
     ),
-    Scenario("pause-and-resume", plays.pause_and_resume, ("suspended/paused",)),
-    Scenario("start-paused", plays.start_paused, ("started/booted",)),
+    Scenario("pause-and-resume", operations.pause_and_resume, ("suspended/paused",)),
+    Scenario("start-paused", operations.start_paused, ("started/booted",)),
     Scenario(
         "poweroff",
         boot_and_wait("stopped/shutdown"),
@@ -40,14 +40,16 @@ COMING_AND_GOING = (
     ),
     Scenario(
         "honoured-shutdown",
-        plays.honoured_shutdown,
+        operations.honoured_shutdown,
         ("shutdown/guest", "stopped/shutdown"),
         guest=Guest("powerbutton"),
     ),
-    Scenario("ignored-shutdown", plays.ignored_shutdown, ("stopped/destroyed",), never=("shutdown/guest",)),
-    Scenario("reboot", plays.boot_twice, ("rebooted/reset", "started/booted"), guest=Guest("reboot")),
-    Scenario("triple-fault", plays.boot_twice, ("rebooted/reset",), guest=Guest("triplefault")),
-    Scenario("reset", plays.reset, ("rebooted/reset", "started/booted")),
+    Scenario(
+        "ignored-shutdown", operations.ignored_shutdown, ("stopped/destroyed",), never=("shutdown/guest",)
+    ),
+    Scenario("reboot", operations.boot_twice, ("rebooted/reset", "started/booted"), guest=Guest("reboot")),
+    Scenario("triple-fault", operations.boot_twice, ("rebooted/reset",), guest=Guest("triplefault")),
+    Scenario("reset", operations.reset, ("rebooted/reset", "started/booted")),
     Scenario(
         "reboot-means-destroy",
         boot_and_wait("stopped"),
@@ -56,7 +58,7 @@ COMING_AND_GOING = (
     ),
     Scenario(
         "poweroff-means-restart",
-        plays.boot_twice,
+        operations.boot_twice,
         ("rebooted/reset", "started/booted"),
         guest=Guest("poweroff_once", hardware=Hardware(on_poweroff="restart")),
     ),
@@ -65,7 +67,7 @@ COMING_AND_GOING = (
 EMULATOR = (
     Scenario(
         "emulator-killed",
-        emulator_gets(signal.SIGKILL, "stopped"),
+        signal_emulator_and_wait(signal.SIGKILL, "stopped"),
         ("stopped/failed",),
         never=("stopped/destroyed", "stopped/shutdown"),
         diagnosed=("stopped/crashed",),
@@ -73,25 +75,27 @@ EMULATOR = (
     ),
     Scenario(
         "emulator-segfault",
-        emulator_gets(signal.SIGSEGV, "stopped"),
+        signal_emulator_and_wait(signal.SIGSEGV, "stopped"),
         ("stopped/failed",),
         diagnosed=("stopped/crashed",),
         incidents=("crashed",),
     ),
     Scenario(
         "emulator-terminated",
-        emulator_gets(signal.SIGTERM, "stopped"),
+        signal_emulator_and_wait(signal.SIGTERM, "stopped"),
         ("shutdown/host", "stopped/shutdown"),
         diagnosed=("stopped/quit",),
     ),
-    Scenario("failed-start", plays.failed_start, ("defined/added",), guest=Guest(hardware=UNDEFINED_OPTION)),
+    Scenario(
+        "failed-start", operations.failed_start, ("defined/added",), guest=Guest(hardware=UNDEFINED_OPTION)
+    ),
     Scenario(
         "failed-start-of-transient",
-        plays.failed_start_of_transient,
+        operations.failed_start_of_transient,
         never=("started/booted",),
         guest=Guest(hardware=UNDEFINED_OPTION),
     ),
-    Scenario("failed-restore", plays.failed_restore, ("stopped/saved",)),
+    Scenario("failed-restore", operations.failed_restore, ("stopped/saved",)),
 )
 
 PANIC = (
@@ -111,14 +115,14 @@ PANIC = (
     ),
     Scenario(
         "panic-preserve-then-restarted",
-        plays.panic_and_resume,
+        operations.panic_and_resume,
         ("crashed/panicked", "started/booted", "started/booted"),
         guest=panics("preserve"),
         incidents=("crashed",),
     ),
     Scenario(
         "panic-restart",
-        plays.boot_twice,
+        operations.boot_twice,
         ("crashed/panicked",),
         guest=panics("restart"),
         incidents=("crashed",),
@@ -132,7 +136,7 @@ PANIC = (
     ),
     Scenario(
         "panic-coredump-restart",
-        plays.boot_twice,
+        operations.boot_twice,
         ("crashed/panicked",),
         guest=panics("coredump-restart"),
         incidents=("crashed",),
@@ -152,7 +156,7 @@ PANIC = (
         incidents=("crashed",),
     ),
     Scenario("dump-live", dump(libvirt.VIR_DUMP_LIVE), never=("stopped/crashed",)),
-    Scenario("dump-cannot-resume", plays.dump_cannot_resume, ("suspended/api_error",)),
+    Scenario("dump-cannot-resume", operations.dump_cannot_resume, ("suspended/api_error",)),
     Scenario("dump-reset", dump(libvirt.VIR_DUMP_RESET)),
 )
 
@@ -161,28 +165,28 @@ WATCHDOG = (
         "watchdog-none",
         boot_and_wait("watchdog/none"),
         ("watchdog/none",),
-        guest=unfed("none"),
+        guest=with_watchdog("none"),
         incidents=("hung",),
     ),
     Scenario(
         "watchdog-pause",
         boot_and_wait("suspended/watchdog"),
         ("watchdog/pause", "suspended/watchdog"),
-        guest=unfed("pause"),
+        guest=with_watchdog("pause"),
         incidents=("hung",),
     ),
     Scenario(
         "watchdog-reset",
-        plays.boot_twice,
+        operations.boot_twice,
         ("watchdog/reset", "rebooted/reset"),
-        guest=unfed("reset"),
+        guest=with_watchdog("reset"),
         incidents=("hung",),
     ),
     Scenario(
         "watchdog-poweroff",
         boot_and_wait("stopped"),
         ("watchdog/poweroff", "stopped/failed"),
-        guest=unfed("poweroff"),
+        guest=with_watchdog("poweroff"),
         diagnosed=("stopped/hung",),
         incidents=("hung",),
     ),
@@ -190,31 +194,31 @@ WATCHDOG = (
         "watchdog-shutdown",
         boot_and_wait("watchdog/shutdown"),
         ("watchdog/shutdown",),
-        guest=unfed("shutdown"),
+        guest=with_watchdog("shutdown"),
         incidents=("hung",),
     ),
     Scenario(
         "watchdog-inject-nmi",
         boot_and_wait("watchdog/inject_nmi"),
         ("watchdog/inject_nmi",),
-        guest=unfed("inject-nmi"),
+        guest=with_watchdog("inject-nmi"),
         incidents=("hung",),
     ),
     Scenario(
         "watchdog-dump",
         boot_and_wait("watchdog"),
-        some=("watchdog/pause",),
-        guest=unfed("dump"),
+        at_least_once=("watchdog/pause",),
+        guest=with_watchdog("dump"),
         incidents=("hung",),
     ),
 )
 
 SAVED = (
-    Scenario("managed-save", plays.managed_save, ("stopped/saved", "started/restored")),
-    Scenario("save-and-restore", plays.save_and_restore(), ("stopped/saved", "started/restored")),
+    Scenario("managed-save", operations.managed_save, ("stopped/saved", "started/restored")),
+    Scenario("save-and-restore", operations.save_and_restore(), ("stopped/saved", "started/restored")),
     Scenario(
         "restore-paused",
-        plays.save_and_restore(libvirt.VIR_DOMAIN_SAVE_PAUSED),
+        operations.save_and_restore(libvirt.VIR_DOMAIN_SAVE_PAUSED),
         ("stopped/saved", "started/restored", "suspended/restored"),
     ),
     Scenario("snapshot-halting", snapshots.halting, ("stopped/from_snapshot",), guest=QCOW2),
@@ -245,7 +249,7 @@ SAVED = (
 )
 
 WRITER = Guest("write")
-# QEMU says "no space" only where the policy can stop the guest for it; else libvirt's reason is empty.
+# QEMU reports "no space" only if the policy may stop the guest; otherwise libvirt's reason is empty.
 STORAGE = (
     Scenario(
         "enospc-stop",
@@ -264,14 +268,14 @@ STORAGE = (
     Scenario(
         "enospc-report",
         disks.writes_to(disks.full, "report", "io_error"),
-        some=("io_error",),
+        at_least_once=("io_error",),
         never=("suspended/ioerror",),
         guest=WRITER,
     ),
     Scenario(
         "enospc-ignore",
         disks.writes_to(disks.full, "ignore", "io_error"),
-        some=("io_error",),
+        at_least_once=("io_error",),
         never=("suspended/ioerror",),
         guest=WRITER,
     ),
@@ -292,14 +296,14 @@ STORAGE = (
     Scenario(
         "eio-report",
         disks.writes_to(disks.corrupt, "report", "io_error"),
-        some=("io_error/other",),
+        at_least_once=("io_error/other",),
         never=("suspended/ioerror",),
         guest=WRITER,
     ),
     Scenario(
         "eio-ignore",
         disks.writes_to(disks.corrupt, "ignore", "io_error"),
-        some=("io_error/other",),
+        at_least_once=("io_error/other",),
         never=("suspended/ioerror",),
         guest=WRITER,
     ),
@@ -314,7 +318,10 @@ STORAGE = (
 
 POWER = (
     Scenario(
-        "suspend-to-ram", plays.s3_and_wakeup, ("pmsuspended/memory", "started/wakeup"), guest=Guest("s3")
+        "suspend-to-ram",
+        operations.s3_and_wakeup,
+        ("pmsuspended/memory", "started/wakeup"),
+        guest=Guest("s3"),
     ),
     Scenario(
         "suspend-to-disk",
@@ -325,17 +332,21 @@ POWER = (
 )
 
 DESCRIPTION = (
-    Scenario("rename", plays.rename, ("defined/added", "undefined/renamed")),
-    Scenario("redefine", plays.redefine(running=False), ("defined/added", "defined/updated")),
-    Scenario("redefine-running", plays.redefine(running=True), ("defined/updated",)),
-    Scenario("undefine-running", plays.undefine_while_running, ("undefined/removed", "stopped/destroyed")),
-    Scenario("transient", plays.transient, ("started/booted",), never=("defined/added", "undefined/removed")),
-    Scenario("transient-made-persistent", plays.transient_made_persistent, ("defined/added",)),
-    Scenario("change-metadata", plays.change_metadata, ("defined/added",)),
+    Scenario("rename", operations.rename, ("defined/added", "undefined/renamed")),
+    Scenario("redefine", operations.redefine(running=False), ("defined/added", "defined/updated")),
+    Scenario("redefine-running", operations.redefine(running=True), ("defined/updated",)),
+    Scenario(
+        "undefine-running", operations.undefine_while_running, ("undefined/removed", "stopped/destroyed")
+    ),
+    Scenario(
+        "transient", operations.transient, ("started/booted",), never=("defined/added", "undefined/removed")
+    ),
+    Scenario("transient-made-persistent", operations.transient_made_persistent, ("defined/added",)),
+    Scenario("change-metadata", operations.change_metadata, ("defined/added",)),
 )
 
 SCENARIOS = (
-    *COMING_AND_GOING,
+    *START_AND_STOP,
     *EMULATOR,
     *PANIC,
     *WATCHDOG,

@@ -1,7 +1,7 @@
-"""What libvirt really sent, for comparing with what the exporter counted.
+"""Recorder of the events that libvirt sends, for comparison with the counters of the exporter.
 
-The names of pairs come from the libvirt module's constants here, not from the exporter's tables: a word
-misspelt there must not be misspelt here too.
+The names of pairs come from the constants of the libvirt module, not from the tables of the exporter, so
+that an error in these tables is found.
 """
 
 import itertools
@@ -20,16 +20,16 @@ import libvirt
 
 from tests.lab.pairs import Event, Pair, count_pairs
 
-SCRIPT = Path(__file__).with_name("witness_process.py")
-PATIENCE = 30.0
+SCRIPT = Path(__file__).with_name("event_recorder_process.py")
+TIMEOUT = 30.0
 END_OF_INPUT = 3.0
-"""Seconds in which the process sees the end of its input."""
+"""Seconds in which the process reads the end of its input."""
 
-Seen = TypeVar("Seen")
+Result = TypeVar("Result")
 
 
-class Witness:
-    """Reads the witness process; every wait is for an event, never for a time."""
+class EventRecorder:
+    """Reads the recorder process. Every wait is for an event, never for a fixed time."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -42,7 +42,7 @@ class Witness:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, name="witness", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="event-recorder", daemon=True)
         self._reader.start()
 
     def __enter__(self) -> Self:
@@ -63,17 +63,17 @@ class Witness:
             return [event for event in self._log if event.domain == domain]
 
     def pairs(self, domain: str) -> Counter[Pair]:
-        """What an exporter that counts libvirt's raw pairs shows for this domain."""
+        """Return the pairs of this domain as an exporter that counts raw pairs has them."""
         return count_pairs(self.events(domain))
 
-    def wait_connected(self, times: int = 1, timeout: float = PATIENCE) -> None:
-        """`times` counts from the witness's beginning: 2 is the first time after a loss."""
-        self._wait(lambda: self._times("connected") >= times, timeout, f"connection {times} of the witness")
+    def wait_connected(self, times: int = 1, timeout: float = TIMEOUT) -> None:
+        """Wait for the `times`-th connection since the start; 2 is the first one after a loss."""
+        self._wait(lambda: self._times("connected") >= times, timeout, f"connection {times} of the recorder")
 
     def wait_for(
-        self, domain: str, event: str, detail: str | None = None, *, count: int = 1, timeout: float = PATIENCE
+        self, domain: str, event: str, detail: str | None = None, *, count: int = 1, timeout: float = TIMEOUT
     ) -> Event:
-        """The `count`-th such event of the domain: a pair's words, or the name of an id without."""
+        """Return the `count`-th event of the domain with this pair, or with this name of an event id."""
 
         def found() -> Event | None:
             hits = [seen for seen in self._log if seen.domain == domain and seen.matches(event, detail)]
@@ -83,14 +83,15 @@ class Witness:
         assert seen is not None
         return seen
 
-    def story(self, domain: str) -> str:
+    def summary(self, domain: str) -> str:
         return " ".join(str(event) for event in self.events(domain))
 
     def settle(self) -> str:
-        """Everything that libvirt had to say before this call has arrived when it returns.
+        """Wait until all events that libvirt has sent before this call have arrived.
 
-        Events of one driver come in order; so a marker domain is defined and undefined, and waited for. Its
-        name is returned: an exporter that has counted the marker's end has counted all before it as well.
+        Events of one driver arrive in order; so this defines and undefines a marker domain and waits for
+        its events. Returns the name of the marker: an exporter that has counted its last event has counted
+        all earlier ones.
         """
         marker = f"marker-{next(self._markers)}"
         connection = libvirt.open(self.uri)
@@ -111,25 +112,25 @@ class Witness:
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_OF_INPUT)
-        # A process that holds a copy of the pipe hides its end.
+        # A process that has a copy of the pipe keeps it open.
         self._process.terminate()
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(TIMEOUT)
         finally:
             self._process.kill()
             self._process.wait()
-            self._reader.join(PATIENCE)
+            self._reader.join(TIMEOUT)
             self._process.stdout.close()
 
     def _times(self, kind: str) -> int:
         return sum(event.kind == kind for event in self._log)
 
-    def _wait(self, found: Callable[[], Seen], timeout: float, what: str) -> Seen:
+    def _wait(self, found: Callable[[], Result], timeout: float, what: str) -> Result:
         with self._changed:
             if seen := self._changed.wait_for(found, timeout):
                 return seen
             log = " ".join(f"{event.domain}:{event}" for event in self._log[-40:])
-        raise TimeoutError(f"the witness waited {timeout:g} s for {what}; its last words: {log}")
+        raise TimeoutError(f"the recorder waited {timeout:g} s for {what}; last events: {log}")
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""A service manager as sd_notify(3) sees it: a datagram socket, by path or abstract."""
+"""Stub of a service manager for sd_notify(3): a datagram socket with a path or an abstract name."""
 
 import socket
 from pathlib import Path
@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 
 
-class Supervisor:
-    """`variables` are for the process. `with` closes the socket."""
+class ServiceManagerStub:
+    """`variables` are the environment variables of the service. A context manager that closes the socket."""
 
     def __init__(self, folder: Path, *, abstract: bool = False, watchdog: float = 0) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -32,21 +32,21 @@ class Supervisor:
     ) -> None:
         self._socket.close()
 
-    def hear(self, timeout: float = 30.0) -> dict[str, str]:
-        """The next datagram; TimeoutError if there is none for so long."""
+    def receive(self, timeout: float = 30.0) -> dict[str, str]:
+        """Return the next datagram. Raises TimeoutError after `timeout` seconds."""
         self._socket.settimeout(timeout)
         return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().splitlines())
 
     def wait_for(self, name: str, timeout: float = 30.0) -> str:
-        """The value of the next variable of this name."""
-        while name not in (told := self.hear(timeout)):
+        """Return the value of the next variable of this name."""
+        while name not in (told := self.receive(timeout)):
             pass
         return told[name]
 
-    def forget(self) -> None:
-        """Drop what has been told so far."""
+    def discard(self) -> None:
+        """Drop all datagrams that have arrived."""
         try:
             while True:
-                self.hear(0.001)
+                self.receive(0.001)
         except (TimeoutError, BlockingIOError):
             return

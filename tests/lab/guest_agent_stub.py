@@ -1,8 +1,8 @@
-"""A guest agent of the test's own: it speaks the agent's protocol on the host's end of the channel.
+"""Stub of the QEMU guest agent: implements the agent's protocol on the host's end of the channel.
 
-libvirt connects to the socket as it would to an emulator's; the emulator connects to it, too, and is heard by
-nobody. The channel's device is a virtconsole (``OVERRIDE``), whose guest's end counts as open from the
-start: our guest of one boot sector has no driver to open it with.
+libvirt connects to the socket as it does to that of an emulator. The emulator connects, too, but its data is
+ignored. The device of the channel is a virtconsole (``CONSOLE_OVERRIDE``), whose guest end counts as open
+from the start: the guest is one boot sector and has no driver to open it.
 https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 """
 
@@ -14,17 +14,17 @@ from types import TracebackType
 from typing import Self
 
 CHANNEL = "channel0"
-OVERRIDE = {(CHANNEL, "driver"): "virtconsole"}
+CONSOLE_OVERRIDE = {(CHANNEL, "driver"): "virtconsole"}
 
 
-class Agent:
-    """Answers on `path` until it is told to be silent."""
+class GuestAgentStub:
+    """Listens on `path` and answers commands while `is_answering` is set."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.speaks = threading.Event()
-        self.speaks.set()
-        self.pinged = threading.Semaphore(0)
+        self.is_answering = threading.Event()
+        self.is_answering.set()
+        self.pings = threading.Semaphore(0)
         """Released for every ping, answered or not."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._clients: list[socket.socket] = []
@@ -63,12 +63,12 @@ class Agent:
             # The test is over.
             return
 
-    def _answer(self, client: socket.socket, said: dict[str, object]) -> None:
-        asked = str(said["execute"])
-        if asked == "guest-ping":
-            self.pinged.release()
-        if not self.speaks.is_set():
+    def _answer(self, client: socket.socket, request: dict[str, object]) -> None:
+        command = str(request["execute"])
+        if command == "guest-ping":
+            self.pings.release()
+        if not self.is_answering.is_set():
             return
-        arguments = said.get("arguments")
+        arguments = request.get("arguments")
         answer = arguments["id"] if isinstance(arguments, dict) else {}
         client.sendall(json.dumps({"return": answer}).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Many guests of one daemon, an impatient exporter that watches them, and who of them is hung."""
+"""Driver of many guests on one daemon, and of an exporter with short hang thresholds."""
 
 import os
 import signal
@@ -16,17 +16,17 @@ from tests.lab.guests import IDLE, Guest, Guests
 
 INTERVAL, THRESHOLD = 2.0, 2.0
 SLACK = 2.0
-FOUND_WITHIN = THRESHOLD + INTERVAL + SLACK
-"""What the issue promises; a machine that is busy with other things is given more time, and told of."""
-PATIENCE = 30.0
-IMPATIENT = (
+DETECTION_LIMIT = THRESHOLD + INTERVAL + SLACK
+"""Required detection time in seconds. A busy machine gets more time; the times are printed."""
+TIMEOUT = 30.0
+SHORT_TIMEOUTS = (
     *("--hang.emulator-interval", f"{INTERVAL:g}s", "--hang.emulator-threshold", f"{THRESHOLD:g}s"),
     *("--libvirt.keepalive-interval", "1s", "--libvirt.keepalive-count", "2"),
     *("--libvirt.reconnect-max-delay", "1s"),
 )
 
 
-class Ward:
+class HangDriver:
     def __init__(self, daemon: Daemon, guests: Guests, exporter: Exporter) -> None:
         self.daemon = daemon
         self.guests = guests
@@ -51,7 +51,7 @@ class Ward:
         return time.time()
 
     def hung(self, signal: str = "emulator") -> set[str]:
-        """Those of whom the page says so now."""
+        """Return the domains that the metrics show as hung."""
         family = self.exporter.metrics()["libvirt_domain_hung"]
         return {
             sample.labels["domain"]
@@ -59,11 +59,11 @@ class Ward:
             if sample.value == 1 and sample.labels["signal"] == signal
         }
 
-    def waits_until_hung(self, names: Iterable[str], signal: str = "emulator") -> None:
-        """Exactly these, no more."""
+    def wait_hung(self, names: Iterable[str], signal: str = "emulator") -> None:
+        """Wait until exactly these domains are hung."""
         wanted = set(names)
         self.exporter.wait_until(
-            lambda: self.hung(signal) == wanted, PATIENCE, f"{sorted(wanted)} to be hung ({signal})"
+            lambda: self.hung(signal) == wanted, TIMEOUT, f"{sorted(wanted)} to be hung ({signal})"
         )
 
     def times(self, name: str, event: str, signal: str = "emulator") -> list[float]:
@@ -75,15 +75,15 @@ class Ward:
         name = "libvirt_lifecycle_exporter_probe_duration_seconds_count"
         return self.exporter.value(name, signal=signal, **labels) or 0
 
-    def probes_once_more(self, signal: str = "emulator", rounds: int = 2, **labels: str) -> None:
-        """Waits for whole rounds of probes."""
+    def wait_probes(self, signal: str = "emulator", rounds: int = 2, **labels: str) -> None:
+        """Wait for complete rounds of probes."""
         before = self.rounds(signal, **labels)
         self.exporter.wait_until(
-            lambda: self.rounds(signal, **labels) >= before + rounds, PATIENCE, "another round of probes"
+            lambda: self.rounds(signal, **labels) >= before + rounds, TIMEOUT, "another round of probes"
         )
 
     def close(self) -> None:
-        with suppress(libvirt.libvirtError):  # the daemon may be another by now
+        with suppress(libvirt.libvirtError):  # the daemon may have been restarted
             self.connection.close()
 
 
@@ -92,7 +92,7 @@ def threads(pid: int) -> int:
 
 
 def sockets(pid: int) -> int:
-    """Open sockets of a process: its connections, and those of its page."""
+    """Return the number of open sockets of a process: libvirt connections and HTTP connections."""
     found = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""What an exporter wrote into its journal, read with SQLite alone."""
+"""Reader of an exporter's journal that uses SQLite only."""
 
 import sqlite3
 from collections import Counter
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from tests.lab.pairs import Pair
 
-NAMED_OTHERWISE = ("io_error",)
-"""Events whose own word in libvirt is free text: there the reason is libvirt's classification."""
+CLASSIFIED = ("io_error",)
+"""Events whose detail is free text of libvirt: their raw reason is the exporter's classification."""
 
-CONCLUDED = ("hung", "recovered")
-"""Events that libvirt has no word for."""
+INFERRED = ("hung", "recovered")
+"""Events that libvirt does not send."""
 
 
 class Row(NamedTuple):
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     @property
     def raw(self) -> Pair:
         """The pair as libvirt sent it."""
-        return self.event, self.reason if self.event in NAMED_OTHERWISE else self.detail
+        return self.event, self.reason if self.event in CLASSIFIED else self.detail
 
 
 class Incident(NamedTuple):
@@ -40,38 +40,38 @@ class Incident(NamedTuple):
     closed_at: float | None
 
 
-class JournalFile:
-    """Read-only, while the exporter writes."""
+class JournalReader:
+    """Reads the file, read-only, while the exporter writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def rows(self, domain: str, connection: str | None = None) -> list[Row]:
-        found = self._ask(
+        found = self._query(
             f"SELECT {', '.join(Row._fields)} FROM transitions WHERE name = ? ORDER BY seq", domain
         )
         return [row for row in map(Row._make, found) if connection in (None, row.connection)]
 
     def incidents(self, domain: str) -> list[Incident]:
-        found = self._ask(
+        found = self._query(
             f"SELECT {', '.join(Incident._fields)} FROM incidents WHERE name = ? ORDER BY opened_at", domain
         )
         return [Incident._make(row) for row in found]
 
     def process_start(self, domain: str) -> int:
-        """When the emulator of the current run started; 0 if it is not known."""
-        found = self._ask("SELECT process_start FROM domains WHERE name = ?", domain)
+        """Return the start time of the emulator of the current run; 0 if it is unknown."""
+        found = self._query("SELECT process_start FROM domains WHERE name = ?", domain)
         return sum(int(str(start)) for (start,) in found)
 
     def sent(self, domain: str, connection: str | None = None) -> Counter[Pair]:
-        """libvirt's own pairs of the callbacks; what the exporter concludes from one is not of them."""
+        """Return the raw pairs that callbacks reported, without those that the exporter infers."""
         rows = self.rows(domain, connection)
-        return Counter(row.raw for row in rows if row.source == "callback" and row.event not in CONCLUDED)
+        return Counter(row.raw for row in rows if row.source == "callback" and row.event not in INFERRED)
 
     def counted(self, domain: str, connection: str | None = None) -> Counter[Pair]:
-        """The diagnosed pairs of everything."""
+        """Return the diagnosed pairs of all rows."""
         return Counter((row.event, row.reason) for row in self.rows(domain, connection))
 
-    def _ask(self, question: str, *values: str) -> list[tuple[object, ...]]:
+    def _query(self, query: str, *values: str) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)) as database:
-            return database.execute(question, values).fetchall()
+            return database.execute(query, values).fetchall()

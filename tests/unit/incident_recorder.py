@@ -1,11 +1,11 @@
-"""What becomes of a domain's transitions: the incidents that they open and close."""
+"""Recorder of the incidents that the transitions of one domain open and close."""
 
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
-from tests.unit.seen import HERE, transition
+from tests.unit.factories import HERE, transition
 
 BOOT = ("resumed/unpaused", "started/booted")
 
@@ -13,14 +13,14 @@ BOOT = ("resumed/unpaused", "started/booted")
 HANGS = ("emulator", "watchdog", "guest_agent", "vcpu")
 
 
-def happened(pair: str, *, at: float = 1000.0, name: str = "web", action: str = "pause") -> Transition:
+def make_transition(pair: str, *, at: float = 1000.0, name: str = "web", action: str = "pause") -> Transition:
     event, _, reason = pair.partition("/")
     code = IO_ERROR_ACTIONS.index(action) if event == "io_error" else 0
     return transition(event, reason, at=at, name=name)._replace(detail_code=code)
 
 
-class Account:
-    """What became of a domain's transitions: an hour apart, unless told otherwise."""
+class IncidentRecorder:
+    """Applies transitions, one hour apart, and records the opened and closed incidents."""
 
     def __init__(self) -> None:
         self.records = Records()
@@ -31,24 +31,24 @@ class Account:
         self.closed: list[Incident] = []
         self.ids: list[str] = []
 
-    def takes(self, *pairs: str, action: str = "pause") -> "Account":
+    def apply(self, *pairs: str, action: str = "pause") -> "IncidentRecorder":
         for pair in pairs:
             self.at += 3600
-            change = happened(pair, at=self.at, action=action)
-            if change.event != "watchdog":  # its own signal is another test's subject
+            change = make_transition(pair, at=self.at, action=action)
+            if change.event != "watchdog":  # watchdog hangs have their own tests
                 self.hangs.apply(change)
             belongs, incidents = self.incidents.apply(change)
             self.ids.append(belongs)
-            self.note(incidents)
+            self._note(incidents)
         return self
 
-    def is_removed(self) -> "Account":
+    def remove(self) -> "IncidentRecorder":
         self.at += 3600
-        self.note(self.incidents.close_all(HERE, "uuid-web", self.at))
+        self._note(self.incidents.close_all(HERE, "uuid-web", self.at))
         self.records.drop(HERE, "uuid-web")
         return self
 
-    def note(self, incidents: list[Incident]) -> None:
+    def _note(self, incidents: list[Incident]) -> None:
         for one in incidents:
             (self.opened if one.closed_at is None else self.closed).append(one)
 
@@ -61,5 +61,5 @@ class Account:
         return [one.kind for one in self.incidents.open()]
 
 
-def account(*pairs: str) -> Account:
-    return Account().takes(*pairs)
+def record(*pairs: str) -> IncidentRecorder:
+    return IncidentRecorder().apply(*pairs)

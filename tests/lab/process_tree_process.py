@@ -1,11 +1,11 @@
-"""The child sub-reaper: starts processes on request, collects every orphan at once, leaves nothing behind.
+"""Child subreaper: starts processes on request, reaps every orphan at once, and kills all at the end.
 
-Run as a script. Why it exists: libvirtd daemonizes QEMU, so an emulator is re-parented to PID 1; where
-PID 1 reaps late, libvirt takes the zombie for alive and each domain stop costs one to two seconds. And
-when the test run itself is killed, its end of our stdin closes, which is the order to kill everything.
+Run as a script. libvirtd daemonizes QEMU, so the parent of an emulator becomes PID 1. If PID 1 reaps late,
+libvirt takes the zombie for a running process, and each stop of a domain takes one to two seconds longer.
+If the test run is killed, stdin is closed, and this script kills all processes.
 
-One JSON object a line. In:  {"argv": [...], "env": {...}, "cwd": ..., "log": path}
-Out: {"started": pid} or {"refused": why} in answer, and {"exited": pid, "status": n} whenever it happens.
+One JSON object per line. In: {"argv": [...], "env": {...}, "cwd": ..., "log": path}
+Out: {"started": pid} or {"refused": reason} in answer, and {"exited": pid, "status": n} when a process ends.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from typing import Any
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def tell(**message: object) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the end of stdin will say so
+def send(**message: object) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the reader has ended: stdin will end, too
         os.write(1, json.dumps(message).encode() + b"\n")
 
 
 def children() -> list[int]:
-    """Direct children only: when these die, theirs become ours."""
-    mine = []
+    """Return the pids of direct children; if one ends, its children become ours."""
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -37,27 +37,27 @@ def children() -> list[int]:
             except OSError:
                 continue
             if int(stat.rpartition(")")[2].split()[1]) == os.getpid():
-                mine.append(int(entry.name))
-    return mine
+                pids.append(int(entry.name))
+    return pids
 
 
-def spawn(order: dict[str, Any]) -> None:
-    with Path(order["log"]).open("ab") as log:
+def spawn(request: dict[str, Any]) -> None:
+    with Path(request["log"]).open("ab") as log:
         try:
             child = subprocess.Popen(
-                order["argv"],
-                env=order["env"],
-                cwd=order["cwd"],
+                request["argv"],
+                env=request["env"],
+                cwd=request["cwd"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         except OSError as error:
-            tell(refused=f"{order['argv'][0]}: {error}")
+            send(refused=f"{request['argv'][0]}: {error}")
             return
-    child.returncode = 0  # collected by reap(), not by subprocess
-    tell(started=child.pid)
+    child.returncode = 0  # reaped by reap(), not by subprocess
+    send(started=child.pid)
 
 
 def reap() -> None:
@@ -68,7 +68,7 @@ def reap() -> None:
             return
         if pid == 0:
             return
-        tell(exited=pid, status=os.waitstatus_to_exitcode(status))
+        send(exited=pid, status=os.waitstatus_to_exitcode(status))
 
 
 def serve() -> None:
@@ -76,7 +76,7 @@ def serve() -> None:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
-    orders = b""
+    requests = b""
     while True:
         ready, _, _ = select.select([0, wake_read], [], [])
         if wake_read in ready:
@@ -86,13 +86,13 @@ def serve() -> None:
             chunk = os.read(0, 65536)
             if not chunk:
                 return
-            *lines, orders = (orders + chunk).split(b"\n")
+            *lines, requests = (requests + chunk).split(b"\n")
             for line in lines:
                 spawn(json.loads(line))
 
 
-def clear() -> None:
-    """One at a time: with each that dies, orphans of its own may have come to us."""
+def kill_children() -> None:
+    """Kill one round after the other: the orphans of a killed process become our children."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while orphans := children():
         for pid in orphans:
@@ -106,5 +106,5 @@ if __name__ == "__main__":
     try:
         serve()
     finally:
-        clear()
+        kill_children()
         sys.exit(0)

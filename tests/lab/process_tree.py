@@ -1,4 +1,4 @@
-"""Our end of the sub-reaper: start a process, learn how it ended, be sure that nothing outlives the test."""
+"""Processes of a test: start them, get their exit status, and end all of them and their descendants."""
 
 import json
 import subprocess
@@ -11,14 +11,14 @@ from queue import Queue
 from types import TracebackType
 from typing import Any, Self
 
-SCRIPT = Path(__file__).with_name("reaper_process.py")
-ANSWER = 10.0
+SCRIPT = Path(__file__).with_name("process_tree_process.py")
+ANSWER_TIMEOUT = 10.0
 END_OF_INPUT = 3.0
-"""Seconds in which the process sees the end of its input."""
+"""Seconds in which the process reads the end of its input."""
 
 
-class Reaper:
-    """A household of processes. Closing it (or dying) kills all of them and all that they left behind."""
+class ProcessTree:
+    """Processes and their descendants. If it is closed, or this process ends, all of them are killed."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -30,7 +30,7 @@ class Reaper:
         self._answers: Queue[dict[str, Any]] = Queue()
         self._exits: dict[int, int] = {}
         self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read, name="reaper", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="process-tree", daemon=True)
         self._reader.start()
 
     def __enter__(self) -> Self:
@@ -42,11 +42,11 @@ class Reaper:
         self.close()
 
     def spawn(self, argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) -> int:
-        order = {"argv": list(argv), "env": dict(env), "log": str(log), "cwd": str(cwd)}
+        request = {"argv": list(argv), "env": dict(env), "log": str(log), "cwd": str(cwd)}
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
-        answer = self._answers.get(timeout=ANSWER)
+        answer = self._answers.get(timeout=ANSWER_TIMEOUT)
         if "refused" in answer:
             raise OSError(answer["refused"])
         return int(answer["started"])
@@ -56,10 +56,10 @@ class Reaper:
             return pid in self._exits
 
     def wait(self, pid: int, timeout: float) -> int:
-        """The exit status as subprocess gives it; also of orphans, which is what emulators are."""
+        """Return the exit status as subprocess has it. Works for orphans as well, which emulators are."""
         with self._changed:
             if not self._changed.wait_for(lambda: pid in self._exits, timeout):
-                raise TimeoutError(f"process {pid} is still there after {timeout:g} s")
+                raise TimeoutError(f"process {pid} has not ended after {timeout:g} s")
             return self._exits[pid]
 
     def close(self) -> None:
@@ -68,15 +68,15 @@ class Reaper:
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_OF_INPUT)
-        # A process that holds a copy of the pipe hides its end.
+        # A process that has a copy of the pipe keeps it open.
         self._process.terminate()
         try:
-            self._process.wait(ANSWER)
+            self._process.wait(ANSWER_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
             raise
-        self._reader.join(ANSWER)
+        self._reader.join(ANSWER_TIMEOUT)
         self._process.stdout.close()
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""What a scenario acts on: one domain, named after it, on one daemon, with its witness."""
+"""Driver of one domain on one daemon, with the recorder of its events."""
 
 import os
 import signal
@@ -12,28 +12,30 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from tests.lab.daemon import Daemon
+from tests.lab.event_recorder import EventRecorder
 from tests.lab.guests import Guest, Guests
 from tests.lab.waiting import until
-from tests.lab.witness import Witness
 
 UNDEFINE_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 )
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
-class Stage:
-    def __init__(self, name: str, guest: Guest, daemon: Daemon, guests: Guests, witness: Witness) -> None:
+class DomainDriver:
+    def __init__(
+        self, name: str, guest: Guest, daemon: Daemon, guests: Guests, recorder: EventRecorder
+    ) -> None:
         self.name = name
         self.guest = guest
         self.daemon = daemon
         self.guests = guests
-        self.witness = witness
+        self.recorder = recorder
         self.connection: Any = daemon.connect()
-        self.others: list[str] = []
-        """Further names of domains that the scenario makes or takes."""
+        self.other_names: list[str] = []
+        """Further names of the domain, or of other domains of the scenario."""
 
     @property
     def domain(self) -> Any:
@@ -47,28 +49,28 @@ class Stage:
         return self.connection.defineXML(self.xml(**hardware))
 
     def boot(self, **hardware: Any) -> Any:
-        """Defined, started, and known to have been."""
+        """Define and start the domain; wait until the start is recorded."""
         domain = self.define(**hardware)
         domain.create()
-        self.sees("started/booted")
+        self.wait_event("started/booted")
         return domain
 
-    def sees(self, pair: str, count: int = 1) -> None:
+    def wait_event(self, pair: str, count: int = 1) -> None:
         event, _, reason = pair.partition("/")
-        self.witness.wait_for(self.name, event, reason or None, count=count, timeout=PATIENCE)
+        self.recorder.wait_for(self.name, event, reason or None, count=count, timeout=TIMEOUT)
 
-    def heard(self, kind: str) -> bool:
-        return any(event.kind == kind for event in self.witness.events(self.name))
+    def has_event(self, kind: str) -> bool:
+        return any(event.kind == kind for event in self.recorder.events(self.name))
 
-    def hears(self, letter: str, count: int = 1) -> None:
-        """The guest itself, on its serial port."""
+    def wait_serial(self, letter: str, count: int = 1) -> None:
+        """Wait for the output of the guest on its serial port."""
         until(
-            lambda: self.guests.said(self.name).count(letter) >= count,
-            PATIENCE,
-            f"{self.name} to say {letter} {count} times; it said {self.guests.said(self.name)!r}",
+            lambda: self.guests.serial_output(self.name).count(letter) >= count,
+            TIMEOUT,
+            f"{self.name} to write {letter} {count} times; it wrote {self.guests.serial_output(self.name)!r}",
         )
 
-    def emulator(self, how: signal.Signals) -> None:
+    def signal_emulator(self, how: signal.Signals) -> None:
         os.kill(self.daemon.emulator_pid(self.name), how)
 
     def boot_image(self) -> Path:
@@ -84,8 +86,8 @@ class Stage:
         return state, reason
 
     def clear(self) -> None:
-        """Whatever became of the domain, it is gone, and no event of it is left to come."""
-        for name in (self.name, *self.others):
+        """Remove the domain in any state."""
+        for name in (self.name, *self.other_names):
             try:
                 domain = self.connection.lookupByName(name)
             except libvirt.libvirtError:
@@ -97,24 +99,24 @@ class Stage:
                 domain.undefineFlags(UNDEFINE_ALL)
 
     def reopen(self) -> None:
-        """After the daemon has been started again, and has found the emulator again."""
+        """Reconnect after a start of the daemon, and wait until libvirt is connected to the emulator."""
         self.close()
         self.connection = self.daemon.connect()
-        # Until then libvirt sends nothing of what becomes of it. This waits for the emulator's answer.
+        # Until it is connected to the emulator, libvirt sends no events. This call waits for the emulator.
         # A transient domain may have ended meanwhile.
         here = [domain for domain in self.connection.listAllDomains() if domain.name() == self.name]
         if here:
             self.connection.domainListGetStats(here, libvirt.VIR_DOMAIN_STATS_IOTHREAD, 0)
 
     def close(self) -> None:
-        with suppress(libvirt.libvirtError):  # the daemon may be another by now
+        with suppress(libvirt.libvirtError):  # the daemon may have been restarted
             self.connection.close()
 
 
 @contextmanager
-def on_stage(stage: Stage) -> Iterator[Stage]:
+def managed_domain(driver: DomainDriver) -> Iterator[DomainDriver]:
     try:
-        yield stage
+        yield driver
     finally:
-        stage.clear()
-        stage.close()
+        driver.clear()
+        driver.close()

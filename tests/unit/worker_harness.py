@@ -1,4 +1,6 @@
-"""The pipeline on a bench: no threads, a journal in memory, the connection's wishes noted."""
+"""Harness of the worker: no threads, a journal in memory, and a recorder of the requests to the
+connection.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,25 +17,25 @@ from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest, Message
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
-from tests.unit.seen import HERE
+from tests.unit.factories import HERE
 
 
-class Asked:
-    """Notes what the worker asks of a connection."""
+class RequestRecorder:
+    """Records the requests of the worker to a connection."""
 
     def __init__(self) -> None:
-        self.snapshots = 0
-        self.looks: dict[str, EvidenceRequest | None] = {}
+        self.listings = 0
+        self.lookups: dict[str, EvidenceRequest | None] = {}
 
     def request_listing(self) -> None:
-        self.snapshots += 1
+        self.listings += 1
 
     def request_lookups(self, uuids: Mapping[str, EvidenceRequest | None]) -> None:
-        self.looks.update(uuids)
+        self.lookups.update(uuids)
 
 
-class Notebook:
-    """A journal in memory: what a file would hold."""
+class FakeJournal:
+    """A journal in memory."""
 
     def __init__(self) -> None:
         self.transitions: list[Transition] = []
@@ -51,7 +53,7 @@ class Notebook:
         return [(change.event, change.reason) for change in self.transitions if change.source == source]
 
 
-class Rig:
+class WorkerHarness:
     def __init__(
         self,
         include: str = ".*",
@@ -60,13 +62,13 @@ class Rig:
         monitor: ClockMonitor | None = None,
     ) -> None:
         self.now, self.turn = 1000.0, 0
-        self.message_queue, self.asked, self.notebook = MessageQueue(1000), Asked(), Notebook()
-        self.sink = MetricsStore((HERE,))
+        self.message_queue, self.requests, self.journal = MessageQueue(1000), RequestRecorder(), FakeJournal()
+        self.metrics = MetricsStore((HERE,))
         self.worker = Worker(
             self.message_queue,
-            self.sink,
-            self.notebook,
-            {HERE: self.asked},
+            self.metrics,
+            self.journal,
+            {HERE: self.requests},
             DomainFilter(include, exclude),
             series=SeriesLimit(1000, 900),
             series_ttl=900,
@@ -83,15 +85,15 @@ class Rig:
         while self.worker.process_batch():
             pass
 
-    def later(self, seconds: float = 2.0) -> None:
+    def advance(self, seconds: float = 2.0) -> None:
         self.now += seconds
         self.turn += 10
         self.worker.tick()
 
 
-def settle(rig: Rig, *answers: Message) -> None:
-    """libvirt says it, and says it again when asked later."""
-    rig.feed(*answers)
-    rig.later()
+def confirm(harness: WorkerHarness, *answers: Message) -> None:
+    """Feed answers, and the same answers again after the time for a confirmation."""
+    harness.feed(*answers)
+    harness.advance()
     for answer in answers:
-        rig.feed(answer._replace(began=rig.message_queue.next_order(), at=rig.now))  # type: ignore[call-arg]
+        harness.feed(answer._replace(began=harness.message_queue.next_order(), at=harness.now))  # type: ignore[call-arg]

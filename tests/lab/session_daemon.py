@@ -1,4 +1,4 @@
-"""The unprivileged libvirt: qemu:///session, private through the XDG folders, no systemd, no root."""
+"""Unprivileged libvirt: qemu:///session, isolated by the XDG directories; no systemd and no root."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ NOBODY = 65534
 
 
 class SessionDaemon(Daemon):
-    """Runs as the user of the tests; as uid 65534 when that is root, whom libvirt would take for privileged.
+    """Runs as the user of the tests; as uid 65534 if that is root, with which libvirt would be privileged.
 
-    With `hostname` two of them migrate to each other; that takes root or user namespaces.
+    With `hostname` two of these daemons migrate to each other; that needs root or user namespaces.
     """
 
     def __init__(self, root: Path, programs: Programs = HOST, *, hostname: str | None = None) -> None:
@@ -22,7 +22,7 @@ class SessionDaemon(Daemon):
         if hostname is not None and os.getuid() != 0:
             self.needs = " (a host name of its own takes root, or a kernel that gives users namespaces)"
         self.uid = os.getuid() or NOBODY
-        self._furnish()
+        self._write_configuration()
 
     @property
     def socket(self) -> Path:
@@ -56,7 +56,7 @@ class SessionDaemon(Daemon):
             "XDG_DATA_HOME": str(self.root / "data"),
         }
 
-    def _furnish(self) -> None:
+    def _write_configuration(self) -> None:
         config = self.root / "config/libvirt"
         for folder in (config, self.root / "run", self.root / "cache", self.root / "data"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Modelled domains, and the record of what really happened to them."""
+"""Modelled domains, and the record of all their events."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import NamedTuple
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainFacts, RunEvidence
 
 
-class Happened(NamedTuple):
-    """What really happened, whether anybody was told or not."""
+class ModelEvent(NamedTuple):
+    """An event of the model, whether libvirt sends it or not."""
 
     at: float
     uuid: str
@@ -17,11 +17,11 @@ class Happened(NamedTuple):
     domain_id: int
     event: str
     detail: str
-    """libvirt's word."""
+    """The detail that libvirt sends."""
     verdict: str
-    """What it means; of libvirt's words and ours."""
+    """The true reason, in the vocabulary of the exporter."""
     provable: str
-    """Why, as far as libvirt's state tells afterwards."""
+    """The reason that the later state of libvirt proves."""
 
 
 @dataclass
@@ -36,12 +36,12 @@ class Guest:
     reason: str = "unknown"
     number: int = -1
     process_start: int = 0
-    """Of the emulator; another for each run."""
+    """Start time of the emulator; different for each run."""
     saved: bool = False
-    ailing: set[str] = field(default_factory=set)
-    """Kinds of incident that are open, if somebody saw them all."""
+    open_incidents: set[str] = field(default_factory=set)
+    """Kinds of the incidents that are open if every event is observed."""
     incidents: Counter[str] = field(default_factory=Counter)
-    """How many there were, by kind."""
+    """Number of incidents by kind."""
     causes: Counter[str] = field(default_factory=Counter)
 
     def active(self) -> bool:
@@ -65,21 +65,21 @@ def runs(facts: DomainFacts) -> bool:
     return facts.state != "shutoff" and facts.reason != "starting_up"
 
 
-class Stage:
-    """Where it happens."""
+class HypervisorState:
+    """All domains of the model."""
 
-    def __init__(self, clock: Callable[[], float], send: Callable[[Happened], None]) -> None:
+    def __init__(self, clock: Callable[[], float], send: Callable[[ModelEvent], None]) -> None:
         self._clock, self._send = clock, send
         self.guests = {f"uuid-{name}": Guest(f"uuid-{name}", name) for name in ("a", "b", "c")}
-        self.happened: list[Happened] = []
+        self.events: list[ModelEvent] = []
         self.number = 0
-        """libvirt's newest number of a run."""
+        """The newest domain id of libvirt."""
         self._runs = 0
 
     def now(self) -> float:
         return self._clock()
 
-    def tell(
+    def record(
         self,
         guest: Guest,
         event: str,
@@ -90,8 +90,8 @@ class Stage:
         send: bool = True,
         at: float = 0.0,
     ) -> None:
-        """Something happened; libvirt says so unless ``send`` is False."""
-        happened = Happened(
+        """Record an event; libvirt sends it unless ``send`` is False."""
+        event_ = ModelEvent(
             at or self.now(),
             guest.uuid,
             guest.name,
@@ -101,32 +101,34 @@ class Stage:
             verdict or detail,
             provable or verdict or detail,
         )
-        self.happened.append(happened)
+        self.events.append(event_)
         if (event == "started" and detail != "migrated") or event == "resumed":
-            guest.ailing.clear()
+            guest.open_incidents.clear()
         if send:
-            self._send(happened)
+            self._send(event_)
 
-    def cause(self, guest: Guest, kind: str) -> None:
+    def record_cause(self, guest: Guest, kind: str) -> None:
         guest.causes[kind] += 1
-        if kind not in guest.ailing:
-            guest.ailing.add(kind)
+        if kind not in guest.open_incidents:
+            guest.open_incidents.add(kind)
             guest.incidents[kind] += 1
 
-    def begins(self, guest: Guest) -> None:
+    def begin_run(self, guest: Guest) -> None:
         self.number += 1
         self._runs += 1
         guest.process_start = self._runs
         guest.exists, guest.number, guest.saved = True, self.number, False
         guest.state, guest.reason = "paused", "starting_up"
 
-    def ends(self, guest: Guest, detail: str, reason: str, *, verdict: str = "", send: bool = True) -> None:
+    def end_run(
+        self, guest: Guest, detail: str, reason: str, *, verdict: str = "", send: bool = True
+    ) -> None:
         guest.state, guest.reason, guest.number = "shutoff", reason, -1
         guest.exists = guest.persistent
         if guest.exists:
-            self.tell(guest, "stopped", detail, reason, verdict=verdict, send=send)
+            self.record(guest, "stopped", detail, reason, verdict=verdict, send=send)
         else:
-            self.tell(guest, "stopped", detail, "unknown", verdict=verdict, send=send)
-            guest.ailing.clear()
-            # Should one be defined with its uuid, that is another domain, which has not ended.
+            self.record(guest, "stopped", detail, "unknown", verdict=verdict, send=send)
+            guest.open_incidents.clear()
+            # A later domain with the same UUID is another one, which has not ended.
             guest.reason = "unknown"

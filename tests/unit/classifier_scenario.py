@@ -1,4 +1,6 @@
-"""A domain's life as diagnosis is told it, and what it says of it."""
+"""Scenario for ``Classifier``: a sequence of events and answers of one domain, and the resulting
+transitions.
+"""
 
 from collections.abc import Iterable
 
@@ -12,8 +14,8 @@ from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
 )
+from tests.unit.factories import HERE, lifecycle, lookup, observation
 from tests.unit.hang_state import set_hung
-from tests.unit.seen import HERE, lifecycle, look, observation
 
 BOOT = ("resumed/unpaused", "started/booted")
 
@@ -24,8 +26,8 @@ GONE: DomainFacts | None = None
 UNPROVEN = ("unknown", "daemon", "destroyed", "shutdown")
 
 
-def sent(pair: str, *, name: str = "web", at: float = 1000.0) -> Observation:
-    """What libvirt sends for a pair, whatever its event id."""
+def make_observation(pair: str, *, name: str = "web", at: float = 1000.0) -> Observation:
+    """Return the observation that libvirt sends for a pair, whatever its event id."""
     event, _, reason = pair.partition("/")
     if event == "watchdog":
         return observation("watchdog", WATCHDOG_ACTIONS.index(reason), name=name, at=at)
@@ -36,63 +38,66 @@ def sent(pair: str, *, name: str = "web", at: float = 1000.0) -> Observation:
     return lifecycle(event, reason, name=name, at=at)
 
 
-def words(changes: Iterable[Transition]) -> list[str]:
+def pair_names(changes: Iterable[Transition]) -> list[str]:
     return [f"{change.event}/{change.reason}" for change in changes]
 
 
-def see(diagnosis: Classifier, seen: Observation, state: str = "", reason: str = "") -> list[Transition]:
-    """As the pipeline does."""
+def classify(
+    classifier: Classifier, seen: Observation, state: str = "", reason: str = ""
+) -> list[Transition]:
+    """Translate and classify an observation as the worker does."""
     change = translate(seen)
-    return [] if change is None else diagnosis.classify(seen, change, state, reason)
+    return [] if change is None else classifier.classify(seen, change, state, reason)
 
 
-class Scene:
-    """A domain's life as the worker tells it: state before, observation; its answers when asked."""
+class ClassifierScenario:
+    """Events of a domain with its state before each of them, answers to lookups, and the clock."""
 
     def __init__(self, state: str = "shutoff", reason: str = "shutdown", at: float = 1000.0) -> None:
         self.records = Records()
-        self.diagnosis = Classifier(self.records)
+        self.classifier = Classifier(self.records)
         self.hangs = Hangs(records=self.records)
         self.state = (state, reason)
         self.at = at
-        self.told: list[Transition] = []
+        self.transitions: list[Transition] = []
 
-    def sees(self, *pairs: str, apart: float = 0.1) -> "Scene":
+    def observe(self, *pairs: str, interval: float = 0.1) -> "ClassifierScenario":
         for pair in pairs:
-            self.at += apart
-            seen = sent(pair, at=self.at)
-            told = see(self.diagnosis, seen, *self.state)
-            self.told += told
+            self.at += interval
+            seen = make_observation(pair, at=self.at)
+            told = classify(self.classifier, seen, *self.state)
+            self.transitions += told
             for change in told:
                 self.hangs.apply(change)
             self.state = state_after(*pair.split("/")) or self.state
         return self
 
-    def is_hung(self, *signals: str) -> "Scene":
+    def set_hung(self, *signals: str) -> "ClassifierScenario":
         set_hung(self.records, "uuid-web", *signals, connection=HERE)
         return self
 
-    def asks(self, found: DomainFacts | None) -> "Scene":
-        self.told += self.diagnosis.apply_lookup(look("web", found))
+    def answer(self, facts: DomainFacts | None) -> "ClassifierScenario":
+        self.transitions += self.classifier.apply_lookup(lookup("web", facts))
         return self
 
-    def waits(self, seconds: float = VERDICT_WAIT) -> "Scene":
-        self.told += self.diagnosis.tick(self.at + seconds)
+    def wait(self, seconds: float = VERDICT_WAIT) -> "ClassifierScenario":
+        self.transitions += self.classifier.tick(self.at + seconds)
         return self
 
     @property
     def last(self) -> str:
-        return words(self.told)[-1]
+        return pair_names(self.transitions)[-1]
 
 
-def running() -> Scene:
-    return Scene().sees(*BOOT)
+def running() -> ClassifierScenario:
+    return ClassifierScenario().observe(*BOOT)
 
 
-def pair(seen: Observation, diagnosis: Classifier | None = None) -> tuple[str, str] | None:
-    """The one pair that an observation of a domain about which nothing is known comes out as, at the latest
-    when the wait is over."""
-    diagnosis = diagnosis or Classifier()
-    changes = see(diagnosis, seen) + diagnosis.tick(seen.at + VERDICT_WAIT)
+def classify_single(seen: Observation, classifier: Classifier | None = None) -> tuple[str, str] | None:
+    """Return the only pair that an observation of an unknown domain gives, at the latest after the verdict
+    wait.
+    """
+    classifier = classifier or Classifier()
+    changes = classify(classifier, seen) + classifier.tick(seen.at + VERDICT_WAIT)
     assert len(changes) <= 1
     return (changes[0].event, changes[0].reason) if changes else None

@@ -1,8 +1,8 @@
-"""The witness: writes down everything that libvirt says about domains, and knows nothing of the exporter.
+"""Event recorder: writes down all domain events of libvirt, independently of the exporter.
 
-Run as a script with one URI. One JSON line an event, for every event id that the libvirt module knows;
-also when it gets its connection and when it loses it, for it comes back as often as the daemon does.
-It does without keepalive: a frozen daemon must be told from a dead one by the exporter, not by the witness.
+Run as a script with one URI. Writes one JSON line per event, for every event id of the libvirt module, and
+one for each connection and each loss of it; it reconnects as often as the daemon returns. It uses no
+keepalive: the exporter, not the recorder, distinguishes a frozen daemon from a dead one.
 """
 
 import json
@@ -23,17 +23,17 @@ IDS = {
 }
 
 
-def say(**entry: object) -> None:
+def write(**entry: object) -> None:
     os.write(1, json.dumps({"time": time.monotonic(), **entry}, default=str).encode() + b"\n")
 
 
-def heard(_connection: Any, domain: Any, *rest: Any) -> None:
+def on_event(_connection: Any, domain: Any, *rest: Any) -> None:
     *arguments, kind = rest
-    say(kind=kind, domain=domain.name(), uuid=domain.UUIDString(), id=domain.ID(), arguments=arguments)
+    write(kind=kind, domain=domain.name(), uuid=domain.UUIDString(), id=domain.ID(), arguments=arguments)
 
 
 def listen(uri: str) -> None:
-    """Until the connection is lost."""
+    """Record events until the connection is lost."""
     try:
         connection = libvirt.openReadOnly(uri)
     except libvirt.libvirtError:
@@ -42,12 +42,12 @@ def listen(uri: str) -> None:
     connection.registerCloseCallback(lambda *_: lost.set(), None)
     for number, kind in IDS.items():
         try:
-            connection.domainEventRegisterAny(None, number, heard, kind)
+            connection.domainEventRegisterAny(None, number, on_event, kind)
         except libvirt.libvirtError:
             continue  # this driver has no such event
-    say(kind="connected")
+    write(kind="connected")
     lost.wait()
-    say(kind="lost")
+    write(kind="lost")
 
 
 def run_events() -> None:
@@ -55,7 +55,7 @@ def run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def leave_with_the_test() -> None:
+def exit_with_the_test() -> None:
     sys.stdin.read()
     os._exit(0)
 
@@ -63,7 +63,7 @@ def leave_with_the_test() -> None:
 if __name__ == "__main__":
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     libvirt.virEventRegisterDefaultImpl()
-    for target in (run_events, leave_with_the_test):
+    for target in (run_events, exit_with_the_test):
         threading.Thread(target=target, daemon=True).start()
     while True:
         listen(sys.argv[1])
