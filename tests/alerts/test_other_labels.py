@@ -14,7 +14,7 @@ import yaml
 from alerts.generator.rules import groups
 from alerts.generator.thresholds import load
 from alerts.generator.writing import document
-from tests.alerts.test_rules import UNIT_TESTS, ran
+from tests.alerts.rule_tools import UNIT_TESTS, error_output
 
 Json = dict[str, Any]
 FLEET = '[scope]\nfleet = ["cluster", "job"]\n'
@@ -63,4 +63,4 @@ def test_each_story_ends_as_it_should_whatever_happens_in_another_cluster(path: 
     whole = yaml.safe_load(path.read_text())
     whole |= {"rule_files": ["rules.yaml"], "tests": list(side_by_side(whole["tests"]))}
     (tmp_path / "stories.yaml").write_text(json.dumps(whole))  # JSON is YAML
-    assert ran(["promtool", "test", "rules", tmp_path / "stories.yaml"]) == ""
+    assert error_output(["promtool", "test", "rules", tmp_path / "stories.yaml"]) == ""

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,12 +18,10 @@ from libvirt_lifecycle_exporter.model.states import SHOWN_STATES, STATE_REASONS
 from libvirt_lifecycle_exporter.model.text import OTHER
 from libvirt_lifecycle_exporter.model.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
 from tests.alerts.expressions import labels, metrics, selectors
+from tests.alerts.rule_tools import ALERTS_FOLDER, ROOT, UNIT_TESTS, error_output
 from tests.lab.go_tools import go_tool
 
-HERE = Path(__file__).parents[2]
-ALERTS_FOLDER = HERE / "alerts"
-UNIT_TESTS = sorted((ALERTS_FOLDER / "tests").glob("*.test.yaml"))
-GOLDEN = (HERE / "tests/prometheus/metrics.golden").read_text().splitlines()
+GOLDEN = (ROOT / "tests/prometheus/metrics.golden").read_text().splitlines()
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 TARGET_LABELS = {"job", "instance"}
 OF_PROMETHEUS = {"up": set[str](), "process_start_time_seconds": set[str]()}
@@ -66,12 +64,6 @@ def exposed() -> dict[str, set[str]]:
     return found
 
 
-def ran(argv: Sequence[str | Path], cwd: Path = HERE) -> str:
-    """What a program has to say, if it is not content; nothing is good."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=cwd)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def promtools() -> Iterator[dict[str, Callable[[], str]]]:
     """What each of them has to say about the stories; both at the same time, since it takes a while."""
@@ -107,7 +99,7 @@ def test_every_story_of_every_alert_ends_as_it_should(promtools: dict[str, Calla
 
 def test_promtool_finds_nothing(promtools: dict[str, Callable[[], str]]) -> None:
     for promtool in promtools:
-        assert ran([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
+        assert error_output([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
 
 
 def test_no_group_is_larger_than_mimir_takes() -> None:
@@ -124,11 +116,11 @@ def test_annotations_ask_nothing() -> None:
 def test_pint_finds_nothing(tmp_path: Path) -> None:
     """With no exclusion, and no configuration."""
     argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
-    assert ran(argv, cwd=tmp_path) == ""
+    assert error_output(argv, cwd=tmp_path) == ""
 
 
 def test_amtool_accepts_the_example() -> None:
-    assert ran(["amtool", "check-config", ALERTS_FOLDER / "alertmanager.example.yaml"]) == ""
+    assert error_output(["amtool", "check-config", ALERTS_FOLDER / "alertmanager.example.yaml"]) == ""
 
 
 def test_inhibitions_are_about_alerts_that_there_are() -> None:
@@ -217,7 +209,7 @@ def test_a_comparison_with_one_bound_is_found(expression: str) -> None:
 
 
 def test_every_scrape_example_honors_labels() -> None:
-    pages = (*HERE.glob("*.md"), *HERE.glob("docs/*"), *HERE.glob("alerts/*.md"))
+    pages = (*ROOT.glob("*.md"), *ROOT.glob("docs/*"), *ROOT.glob("alerts/*.md"))
     examples = [
         part
         for page in pages

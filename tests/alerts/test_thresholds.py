@@ -13,7 +13,7 @@ from alerts.generator.exporters import EXPORTERS
 from alerts.generator.rules import ALERTS, groups
 from alerts.generator.thresholds import load
 from alerts.generator.writing import document
-from tests.alerts.test_rules import ran
+from tests.alerts.rule_tools import error_output
 
 OWN = """
 [links]
@@ -36,7 +36,10 @@ def test_own_thresholds_need_say_only_what_differs(
     assert "LibvirtDomainFlapping" not in rules
     assert rules.count("- alert:") == len(ALERTS) - 1
     (tmp_path / "own.yaml").write_text(rules)
-    assert ran(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"]) == ""
+    assert (
+        error_output(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"])
+        == ""
+    )
 
 
 ANY_WAY = {
@@ -57,7 +60,10 @@ ANY_WAY = {
 def test_what_is_accepted_prometheus_takes(text: str, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(text)
     (tmp_path / "own.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
-    assert ran(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"]) == ""
+    assert (
+        error_output(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"])
+        == ""
+    )
 
 
 def test_a_fleet_is_called_by_its_labels(tmp_path: Path) -> None:

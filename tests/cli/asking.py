@@ -28,6 +28,20 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def unprivileged_prefix() -> list[str]:
+    """Return a command prefix that switches to an unprivileged user, if the tests run as root.
+
+    The user keeps CAP_DAC_READ_SEARCH because the test directories belong to root.
+    """
+    if os.getuid() != 0:
+        return []
+    capability = "+dac_read_search"
+    return [
+        *("setpriv", "--reuid=65534", "--clear-groups"),
+        *(f"--inh-caps={capability}", f"--ambient-caps={capability}"),
+    ]
+
+
 class Asked(Scribe):
     """A journal that is written and asked."""
 

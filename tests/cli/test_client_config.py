@@ -1,10 +1,9 @@
 """Default URI and aliases, with libvirt's in-process driver; virsh reads the same."""
 
-import os
 import subprocess
 from pathlib import Path
 
-from tests.cli.asking import CLEAN, COMMAND, run
+from tests.cli.asking import CLEAN, COMMAND, run, unprivileged_prefix
 
 
 def test_libvirt_default_uri_is_the_default() -> None:
@@ -27,7 +26,7 @@ def test_default_and_alias_of_libvirt_conf_are_used(tmp_path: Path) -> None:
     variables = CLEAN | {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
     for arguments in ([], ["--libvirt.uri", "play"], ["--libvirt.uri", "mine=play"]):
         said = subprocess.run(
-            [*unprivileged(), *COMMAND, "check", *arguments],
+            [*unprivileged_prefix(), *COMMAND, "check", *arguments],
             capture_output=True,
             text=True,
             timeout=60,
@@ -37,14 +36,6 @@ def test_default_and_alias_of_libvirt_conf_are_used(tmp_path: Path) -> None:
         )
         label = "mine" if "mine=play" in arguments else "test:///default"
         assert said.stdout.startswith(f"{label}: OK"), said
-
-
-def unprivileged() -> list[str]:
-    """Another effective user, who may still read everything: test folders belong to root."""
-    if os.getuid() != 0:
-        return []
-    powers = "+dac_read_search"
-    return ["setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={powers}", f"--ambient-caps={powers}"]
 
 
 def test_unknown_alias_is_refused_with_one_sentence() -> None:

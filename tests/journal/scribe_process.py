@@ -6,15 +6,18 @@ gives; each of its transitions names the batch. It is what is killed.
 
 import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from tests.journal.model import Writer
 from tests.journal.values import batch, transition
 
+MODULE = "tests.journal.scribe_process"
 MOST = 60
 
 
@@ -32,6 +35,18 @@ def numbers(first: int) -> Iterator[int]:
     while True:
         yield first
         first += 1
+
+
+@contextmanager
+def start_batch_writer(path: Path, first: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run this script on the journal at ``path`` until the context ends."""
+    argv = [sys.executable, "-m", MODULE, str(path), str(first)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def main() -> None:

@@ -2,41 +2,25 @@
 
 import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from libvirt_lifecycle_exporter.journal.database_file import connect
-from tests.journal import scribe_process
 from tests.journal.model import Writer
-from tests.journal.scribe_process import name, size
+from tests.journal.scribe_process import name, size, start_batch_writer
 from tests.journal.values import asides, counters, messages
 
 ROUNDS = int(os.environ.get("LAB_KILLS", "30"))
 SEED = int(os.environ.get("LAB_SEED", "1"))
 
 
-@contextmanager
-def scribe(path: Path, first: int) -> Iterator["subprocess.Popen[bytes]"]:
-    argv = [sys.executable, "-m", scribe_process.__name__, str(path), str(first)]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def write_and_be_killed(path: Path, first: int, dice: random.Random) -> list[int]:
     """What it said that it had committed."""
     said: list[int] = []
-    with scribe(path, first) as process:
+    with start_batch_writer(path, first) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         for _ in range(dice.randint(1, 25)):
@@ -86,7 +70,7 @@ def test_no_batch_is_lost_or_doubled_or_halved(path: Path) -> None:
 @pytest.mark.parametrize("round_", range(8))
 def test_killed_while_it_makes_the_file_another_begins_where_it_ended(path: Path, round_: int) -> None:
     dice = random.Random(SEED + round_)  # noqa: S311 - no secret
-    with scribe(path, 0) as process:
+    with start_batch_writer(path, 0) as process:
         while not path.exists():
             assert process.poll() is None
         threading.Event().wait(dice.uniform(0, 0.004))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.model import Writer
-from tests.journal.test_kill import scribe
+from tests.journal.scribe_process import start_batch_writer
 from tests.journal.values import messages
 from tests.lab.log_lines import count_lines
 
@@ -24,7 +24,7 @@ input()
 def test_the_second_takes_over_from_one_that_was_killed(
     path: Path, writes: Callable[[Path], Writer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with scribe(path, 0) as first:
+    with start_batch_writer(path, 0) as first:
         assert first.stdout is not None
         first.stdout.readline()
         second = writes(path)
