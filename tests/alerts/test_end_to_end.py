@@ -125,7 +125,7 @@ def notifications(told: list[Told]) -> list[Notification]:
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_the_pager_is_told_exactly_this(played: Played, scene: Scene) -> None:
+def test_pager_receives_exactly_the_expected_notifications(played: Played, scene: Scene) -> None:
     played.ends[scene.name].result()
     told = played.places[scene.name].told()
     assert notifications(told) == list(scene.notifications)
@@ -139,7 +139,7 @@ def test_the_pager_is_told_exactly_this(played: Played, scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.reason], ids=lambda scene: scene.name)
-def test_the_command_that_it_is_told_tells_more(played: Played, scene: Scene) -> None:
+def test_annotated_command_shows_the_domain(played: Played, scene: Scene) -> None:
     played.ends[scene.name].result()
     place = played.places[scene.name]
     for one in place.told():
@@ -156,20 +156,20 @@ def test_the_command_that_it_is_told_tells_more(played: Played, scene: Scene) ->
         assert is_over or one.labels["domain"] in done.stdout
 
 
-def test_of_a_migration_it_is_told_nothing(played: Played, hosts: Hosts) -> None:
+def test_migration_sends_no_notification(played: Played, hosts: Hosts) -> None:
     played.migrated.result()
     counts = hosts.exporter.lifecycle_counts(MOVED)
     assert counts["started", "migrated"] == counts["stopped", "migrated"] == 2
     assert [one for one in played.pager.told if one.labels.get("connection") in ("here", "there")] == []
 
 
-def test_all_is_over_and_nothing_else_was_told(played: Played) -> None:
+def test_all_alerts_resolve_and_no_others_were_sent(played: Played) -> None:
     assert played.left == []
     known = {place.instance for place in played.places.values()}
     assert [one.labels for one in played.pager.told if one.labels.get("instance") not in known] == []
 
 
-def test_how_long_it_takes(played: Played) -> None:
+def test_notification_delay_is_printed(played: Played) -> None:
     """Printed; judged is only that it is told at all."""
     place = played.places["killed"]
     first = next(one for one in place.told() if one.status == "firing")

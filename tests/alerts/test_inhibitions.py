@@ -81,7 +81,7 @@ def held_back(alertmanager: Alertmanager) -> set[tuple[str, str]]:
     }
 
 
-def test_every_two_on_one_host(alertmanager: Alertmanager) -> None:
+def test_every_pair_of_alerts_on_one_host(alertmanager: Alertmanager) -> None:
     """Each pair has a host of its own."""
     hosted = [(source, target) for source, target in EVERY_TWO if "instance" in labels(target, "x")]
     alertmanager.post(
@@ -97,7 +97,7 @@ def test_every_two_on_one_host(alertmanager: Alertmanager) -> None:
     assert held_back(alertmanager) == expected
 
 
-def test_a_panic_explains_who_falls_silent_in_the_guest_and_nothing_that_hangs_later(
+def test_panic_inhibits_guest_hangs_but_not_emulator_hangs(
     alertmanager: Alertmanager,
 ) -> None:
     """A guest that dumps its memory answers nobody; an emulator does, and a killed one runs no more."""
@@ -115,7 +115,7 @@ def test_a_panic_explains_who_falls_silent_in_the_guest_and_nothing_that_hangs_l
     assert silent == {f"{signal} after panicked" for signal, explained in hung.items() if explained}
 
 
-def test_other_hosts_and_other_domains_are_not_concerned(alertmanager: Alertmanager) -> None:
+def test_other_hosts_and_domains_are_not_inhibited(alertmanager: Alertmanager) -> None:
     before = held_back(alertmanager)
     alertmanager.post(
         [

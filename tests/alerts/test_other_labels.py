@@ -57,7 +57,7 @@ def side_by_side(stories: list[Json]) -> Iterator[Json]:
 
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.name.removesuffix(".test.yaml"))
-def test_each_story_ends_as_it_should_whatever_happens_in_another_cluster(path: Path, tmp_path: Path) -> None:
+def test_rule_tests_pass_beside_another_cluster(path: Path, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(FLEET)
     (tmp_path / "rules.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
     whole = yaml.safe_load(path.read_text())

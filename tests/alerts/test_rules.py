@@ -85,35 +85,35 @@ def _begun(stack: ExitStack, tool: str) -> Callable[[], str]:
     return said
 
 
-def test_what_is_shipped_is_what_the_source_says() -> None:
+def test_generated_rules_are_up_to_date() -> None:
     """If not: make rules."""
     assert RULES.read_text() == document(groups(load()))
     assert README.read_text() == filled(README.read_text(), load())
 
 
-def test_every_story_of_every_alert_ends_as_it_should(promtools: dict[str, Callable[[], str]]) -> None:
+def test_promtool_rule_tests_pass(promtools: dict[str, Callable[[], str]]) -> None:
     """By Debian's promtool (or whichever this machine has), and by the newest one that is pinned."""
     for said in promtools.values():
         assert said() == ""
 
 
-def test_promtool_finds_nothing(promtools: dict[str, Callable[[], str]]) -> None:
+def test_promtool_accepts_the_rules(promtools: dict[str, Callable[[], str]]) -> None:
     for promtool in promtools:
         assert error_output([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
 
 
-def test_no_group_is_larger_than_mimir_takes() -> None:
+def test_groups_fit_the_limit_of_mimir() -> None:
     """Its default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
     assert max(len(group["rules"]) for group in groups(load())) <= MIMIRS_LIMIT
 
 
-def test_annotations_ask_nothing() -> None:
+def test_annotations_run_no_queries() -> None:
     """A query for each alert, at each evaluation: thousands of domains may stand still at the same time."""
     asked = {alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description}
     assert asked == set()
 
 
-def test_pint_finds_nothing(tmp_path: Path) -> None:
+def test_pint_accepts_the_rules(tmp_path: Path) -> None:
     """With no exclusion, and no configuration."""
     argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
     assert error_output(argv, cwd=tmp_path) == ""
@@ -123,7 +123,7 @@ def test_amtool_accepts_the_example() -> None:
     assert error_output(["amtool", "check-config", ALERTS_FOLDER / "alertmanager.example.yaml"]) == ""
 
 
-def test_inhibitions_are_about_alerts_that_there_are() -> None:
+def test_inhibition_rules_name_existing_alerts() -> None:
     text = (ALERTS_FOLDER / "alertmanager.example.yaml").read_text()
     rules = [matcher for _, name, matcher in selectors_of(text) if name == "alertname"]
     assert rules
@@ -147,7 +147,7 @@ def _alternatives(value: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_every_alert_has_a_runbook_and_its_stories(name: str) -> None:
+def test_every_alert_has_a_runbook_and_rule_tests(name: str) -> None:
     runbook = (ALERTS_FOLDER / "runbooks" / f"{name}.md").read_text()
     headings = [line for line in runbook.splitlines() if line.startswith("#")]
     assert headings == [f"# {name}", "## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
@@ -157,13 +157,13 @@ def test_every_alert_has_a_runbook_and_its_stories(name: str) -> None:
     assert "exp_annotations" in stories
 
 
-def test_there_is_no_runbook_or_story_of_an_alert_that_is_none() -> None:
+def test_runbooks_and_rule_tests_belong_to_alerts() -> None:
     assert {path.stem for path in (ALERTS_FOLDER / "runbooks").glob("*.md")} == set(ALERTS)
     assert {path.name.split(".")[0] for path in UNIT_TESTS} == set(ALERTS)
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> None:
+def test_rules_use_only_metrics_and_labels_that_exist(expression: str) -> None:
     known = exposed()
     recorded = {one.record for one in RECORDINGS}
     named = metrics(expression)
@@ -196,7 +196,7 @@ def is_bounded(expression: str) -> bool:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_a_time_in_the_future_is_not_recent_for_ever(expression: str) -> None:
+def test_future_timestamps_are_not_treated_as_recent(expression: str) -> None:
     assert is_bounded(expression)
 
 
@@ -204,7 +204,7 @@ def test_a_time_in_the_future_is_not_recent_for_ever(expression: str) -> None:
     "expression",
     ['time() - x{a="b"} < 900', "x > time() - 900", "min_over_time(x[1h]) > bool (time() - 3600)"],
 )
-def test_a_comparison_with_one_bound_is_found(expression: str) -> None:
+def test_comparison_without_upper_bound_is_detected(expression: str) -> None:
     assert not is_bounded(expression)
 
 
@@ -220,7 +220,7 @@ def test_every_scrape_example_honors_labels() -> None:
     assert [example for example in examples if "honor_labels: true" not in example] == []
 
 
-def test_pairs_of_event_and_reason_are_real_ones() -> None:
+def test_selectors_name_existing_event_reason_pairs() -> None:
     """A selector of both names no pair that cannot be: each event has a reason, each reason an event."""
     for expression in EXPRESSIONS:
         for inside in re.findall(

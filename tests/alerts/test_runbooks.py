@@ -167,7 +167,7 @@ def judge(done: subprocess.CompletedProcess[str], command: str, alert: str, doma
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda runbook: runbook.stem)
-def test_every_command_works(runbook: Path, desk: Desk) -> None:
+def test_runbook_commands_succeed(runbook: Path, desk: Desk) -> None:
     name = f"of-{runbook.stem}"
     wanted = commands(runbook)
     assert wanted
@@ -217,7 +217,7 @@ def days_later(journal: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_what_an_alert_says_to_type_next_works(alert: str, desk: Desk, tmp_path: Path) -> None:
+def test_annotated_command_succeeds(alert: str, desk: Desk, tmp_path: Path) -> None:
     name = f"told-{alert}"
     command = told(alert).replace("qemu:///system", desk.place.daemon.uri)
     if "DOMAIN" in command:
@@ -230,7 +230,7 @@ def test_what_an_alert_says_to_type_next_works(alert: str, desk: Desk, tmp_path:
         desk.place.removes(name)
 
 
-def test_what_the_mitigations_promise(desk: Desk) -> None:
+def test_outage_mitigation_closes_the_incident(desk: Desk) -> None:
     """Started again, the domain runs, and its incident is over."""
     killed(desk.place, "mended")
     assert "mended" in desk.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout

@@ -25,7 +25,7 @@ severity = "off"
 """
 
 
-def test_own_thresholds_need_say_only_what_differs(
+def test_custom_thresholds_override_only_what_they_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "own.toml").write_text(OWN)
@@ -57,7 +57,7 @@ ANY_WAY = {
 
 
 @pytest.mark.parametrize("text", ANY_WAY.values(), ids=ANY_WAY)
-def test_what_is_accepted_prometheus_takes(text: str, tmp_path: Path) -> None:
+def test_accepted_thresholds_produce_valid_rules(text: str, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(text)
     (tmp_path / "own.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
     assert (
@@ -66,14 +66,14 @@ def test_what_is_accepted_prometheus_takes(text: str, tmp_path: Path) -> None:
     )
 
 
-def test_a_fleet_is_called_by_its_labels(tmp_path: Path) -> None:
+def test_fleet_alert_names_the_fleet_labels(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(ANY_WAY["with labels of one's own"])
     of_fleet = groups(load(tmp_path / "own.toml"))[0]["rules"][-1]
     assert of_fleet["alert"] == "LibvirtFleetCrashRateHigh"
     assert "of {{ $labels.cluster }} {{ $labels.job }} crashed" in of_fleet["annotations"]["summary"]
 
 
-def test_a_vmrule_is_made_as_the_page_says(tmp_path: Path) -> None:
+def test_documented_vmrule_command_works(tmp_path: Path) -> None:
     """Its functions are VictoriaMetrics' own where Prometheus' names mean something else there."""
     (tmp_path / "mine.toml").write_text("[scope]\ndialect = 'metricsql'\n")
     (written,) = re.findall(
@@ -120,7 +120,7 @@ def test_a_vmrule_is_made_as_the_page_says(tmp_path: Path) -> None:
         ("[LibvirtDomainOutage", "Expected ']'"),
     ],
 )
-def test_thresholds_that_cannot_be_meant_are_refused_in_a_sentence(
+def test_invalid_thresholds_are_refused_in_one_line(
     text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "own.toml").write_text(text)

@@ -31,7 +31,7 @@ def is_nothing(value: Any) -> bool:
 @pytest.mark.parametrize(
     "path", [path for path, default in paths(DEFAULTS, SCHEMA) if not is_nothing(default)], ids=".".join
 )
-def test_what_has_a_default_cannot_be_taken_away(path: tuple[str, ...]) -> None:
+def test_value_with_a_default_cannot_be_removed(path: tuple[str, ...]) -> None:
     """Else `<nil>` would stand in the manifests, or nothing where a limit was."""
     values = copy.deepcopy(DEFAULTS)
     within = values
@@ -42,7 +42,7 @@ def test_what_has_a_default_cannot_be_taken_away(path: tuple[str, ...]) -> None:
         jsonschema.validate(values, SCHEMA, cls=jsonschema.Draft7Validator)
 
 
-def test_what_has_none_may_stay_blank() -> None:
+def test_value_without_a_default_may_be_blank() -> None:
     """The matrix renders that file, and Kubernetes takes what comes out."""
     blank = yaml.safe_load(values_file("blank").read_text())
     for path, default in paths(DEFAULTS, SCHEMA):

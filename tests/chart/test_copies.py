@@ -37,12 +37,12 @@ MEBIBYTE = 1 << 20
 EVERYTHING = values_file("everything")
 
 
-def test_nothing_is_out_of_date() -> None:
+def test_generated_files_are_up_to_date() -> None:
     """Else run: make chart."""
     assert chart.stale() == []
 
 
-def test_what_is_out_of_date_is_found(tmp_path: Path) -> None:
+def test_outdated_files_are_found(tmp_path: Path) -> None:
     for name in ("helm", "alerts", "dashboards"):
         shutil.copytree(ROOT / name, tmp_path / name)
     package = Path("exporter/libvirt_lifecycle_exporter/__init__.py")
@@ -69,20 +69,20 @@ def test_a_value_without_a_comment_is_refused(tmp_path: Path) -> None:
         readme.values(values)
 
 
-def test_versions_are_the_packages() -> None:
+def test_versions_match_the_package() -> None:
     described = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert described["version"] == described["appVersion"] == chart.version() == __version__
     assert f"\nARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_rendered_rules_are_byte_for_byte_those_of_alerts() -> None:
+def test_rendered_rules_are_identical_to_alerts() -> None:
     assert RULES
     rendered = re.findall(r"kind: PrometheusRule\n.*?\nspec:\n(.*?)\n(?:---|\Z)", text(EVERYTHING), re.DOTALL)
     given = [re.sub(r"^ {2}", "", spec, flags=re.MULTILINE).rstrip("\n") for spec in rendered]
     assert given == [path.read_text().rstrip("\n") for path in RULES]
 
 
-def test_rendered_dashboards_are_byte_for_byte_those_of_dashboards() -> None:
+def test_rendered_dashboards_are_identical_to_dashboards() -> None:
     assert DASHBOARDS
     shown: dict[str, str] = {}
     for configured in of_kind(render(EVERYTHING), "ConfigMap"):
@@ -90,7 +90,7 @@ def test_rendered_dashboards_are_byte_for_byte_those_of_dashboards() -> None:
     assert shown == {path.name: path.read_text() for path in DASHBOARDS}
 
 
-def test_dashboards_of_the_operator_are_those_of_the_config_maps() -> None:
+def test_grafana_dashboards_refer_to_the_config_maps() -> None:
     manifests = render(EVERYTHING)
     found = [one["spec"]["configMapRef"] for one in of_kind(manifests, "GrafanaDashboard")]
     assert found == [
@@ -100,7 +100,7 @@ def test_dashboards_of_the_operator_are_those_of_the_config_maps() -> None:
     ]
 
 
-def test_objects_and_the_release_stay_below_what_etcd_takes(tmp_path: Path) -> None:
+def test_objects_and_release_fit_the_size_limit_of_etcd(tmp_path: Path) -> None:
     """A ConfigMap may have 1 MiB, and so may the Secret in which Helm keeps chart and manifests, packed."""
     for configured in of_kind(render(EVERYTHING), "ConfigMap"):
         assert len(json.dumps(configured).encode()) < MEBIBYTE
@@ -110,7 +110,7 @@ def test_objects_and_the_release_stay_below_what_etcd_takes(tmp_path: Path) -> N
     assert package.stat().st_size < MEBIBYTE / 4
 
 
-def test_the_package_holds_the_chart_and_nothing_else(tmp_path: Path) -> None:
+def test_package_holds_only_the_chart(tmp_path: Path) -> None:
     helm("package", CHART, "--destination", tmp_path)
     (package,) = tmp_path.iterdir()
     assert package.name == f"libvirt-lifecycle-exporter-{__version__}.tgz"
@@ -120,7 +120,7 @@ def test_the_package_holds_the_chart_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [EVERYTHING, values_file("rules-changed")], ids=lambda path: path.stem)
-def test_promtool_takes_the_rendered_rules(values: Path, tmp_path: Path) -> None:
+def test_promtool_accepts_the_rendered_rules(values: Path, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(yaml.safe_dump(the(render(values), "PrometheusRule")["spec"]))
     done = subprocess.run(
@@ -133,7 +133,7 @@ def test_promtool_takes_the_rendered_rules(values: Path, tmp_path: Path) -> None
     assert f"SUCCESS: {alerts + records - left_out} rules found" in done.stdout
 
 
-def test_changed_rules_are_those_of_alerts_without_one_and_with_a_label_more() -> None:
+def test_rules_can_be_disabled_and_labelled() -> None:
     (spec,) = (yaml.safe_load(path.read_text()) for path in RULES)
     for group in spec["groups"]:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != "LibvirtExporterAbsent"]
@@ -146,7 +146,7 @@ def test_changed_rules_are_those_of_alerts_without_one_and_with_a_label_more() -
 @pytest.mark.parametrize(
     ("setting", "address"), [("runbooks", "https://runbooks.local"), ("grafana", "http://grafana.local")]
 )
-def test_addresses_that_the_alerts_have_for_an_example_are_replaced(setting: str, address: str) -> None:
+def test_example_addresses_in_alerts_are_replaced(setting: str, address: str) -> None:
     key = {"runbooks": "runbook_url", "grafana": "dashboard_url"}[setting]
     rendered = the(render(EVERYTHING, (f"prometheusRule.{setting}={address}",)), "PrometheusRule")
     links = [
@@ -160,7 +160,7 @@ def test_addresses_that_the_alerts_have_for_an_example_are_replaced(setting: str
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
-def test_the_exporter_takes_what_it_is_told(values: Path) -> None:
+def test_exporter_accepts_the_rendered_arguments(values: Path) -> None:
     args = container(render(values))["args"]
     read = cli.command.make_context("exporter", list(args))
     Settings(**{name: value for name, value in read.params.items() if value not in (None, ())})
@@ -168,7 +168,7 @@ def test_the_exporter_takes_what_it_is_told(values: Path) -> None:
     assert {name for name in names if names.count(name) > 1} <= {"--libvirt.uri"}
 
 
-def test_defaults_are_the_exporters() -> None:
+def test_defaults_match_the_exporter() -> None:
     """What the chart says by itself is what the exporter would do by itself, but for places."""
     defaults = {option.name: option.default for option in OPTIONS}
     places = {"--libvirt.uri", "--journal.path"}
@@ -179,7 +179,7 @@ def test_defaults_are_the_exporters() -> None:
             assert (name, value) == (name, defaults[name])
 
 
-def test_every_object_in_the_schema_is_closed() -> None:
+def test_schema_objects_forbid_unknown_properties() -> None:
     """But for what a parent chart hands to all its charts."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert _open(schema, "") == ["/properties/global"]
@@ -203,12 +203,12 @@ def _open(thing: Any, where: str) -> list[str]:
     return found
 
 
-def test_the_documentation_says_that_kubevirt_is_not_seen() -> None:
+def test_documentation_says_kubevirt_is_not_supported() -> None:
     assert "sees none of them" in (CHART / "README.md").read_text()
     assert "KubeVirt is not supported" in (CHART / "templates/NOTES.txt").read_text()
 
 
-def test_the_pod_asks_for_no_privilege_in_any_way() -> None:
+def test_pod_requests_no_privileges() -> None:
     for values in VALUES:
         spec = pod(render(values))
         assert (spec["hostNetwork"], spec["hostPID"], spec["hostIPC"]) == (False, False, False)

@@ -12,7 +12,7 @@ CASES = yaml.safe_load(Path(__file__).with_name("refused.yaml").read_text())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["values"])[:70])
-def test_values_are_refused(case: dict[str, Any], tmp_path: Path) -> None:
+def test_schema_refuses_invalid_values(case: dict[str, Any], tmp_path: Path) -> None:
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump(case["values"]))
     done = template("--values", values)

@@ -76,7 +76,7 @@ def test_lint_finds_nothing(values: Path | None) -> None:
     assert "[ERROR]" not in done.stdout
 
 
-def test_suites_pass_and_there_is_one_for_each_template() -> None:
+def test_suites_pass_and_cover_every_template() -> None:
     relative = Path("../..") / SUITES.relative_to(ROOT) / "*_test.yaml"
     done = subprocess.run(
         [go_tool("helm-unittest"), "--strict", "--file", relative, CHART],
@@ -92,7 +92,7 @@ def test_suites_pass_and_there_is_one_for_each_template() -> None:
     assert f"Tests:       {sum(len(suite['tests']) for suite in suites)} passed" in done.stdout
 
 
-def test_manifests_are_what_kubernetes_and_the_operators_know(core_schemas: Path, tmp_path: Path) -> None:
+def test_manifests_are_valid_for_kubernetes_and_operators(core_schemas: Path, tmp_path: Path) -> None:
     for values in VALUES:
         (tmp_path / values.name).write_text(text(values))
     told = kubeconform(core_schemas, tmp_path)
@@ -101,7 +101,7 @@ def test_manifests_are_what_kubernetes_and_the_operators_know(core_schemas: Path
     assert told["summary"] == {"valid": every, "invalid": 0, "errors": 0, "skipped": 0}
 
 
-def test_what_they_do_not_know_would_be_found(core_schemas: Path, tmp_path: Path) -> None:
+def test_invalid_manifest_is_found(core_schemas: Path, tmp_path: Path) -> None:
     wrong = text(values_file("defaults")).replace("hostNetwork: false", "hostNetwrk: false")
     (tmp_path / "wrong.yaml").write_text(wrong)
     told = kubeconform(core_schemas, tmp_path)
@@ -109,14 +109,14 @@ def test_what_they_do_not_know_would_be_found(core_schemas: Path, tmp_path: Path
     assert "hostNetwrk" in told["resources"][0]["msg"]
 
 
-def test_the_matrix_renders_every_kind() -> None:
+def test_value_files_render_every_kind() -> None:
     """Else what is above would say little."""
     kinds = {manifest["kind"] for values in VALUES for manifest in render(values)}
     assert kinds == {*CORE, "GrafanaDashboard", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
 
 
 @every_values_file
-def test_everything_is_named_once_and_after_the_release(values: Path) -> None:
+def test_names_are_unique_and_labelled_with_the_release(values: Path) -> None:
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in render(values)]
     assert len(set(names)) == len(names)
     for manifest in render(values):
@@ -125,13 +125,13 @@ def test_everything_is_named_once_and_after_the_release(values: Path) -> None:
         assert len(manifest["metadata"]["name"]) <= 63
 
 
-def test_long_names_stay_within_what_kubernetes_takes() -> None:
+def test_long_names_are_truncated_to_63_characters() -> None:
     manifests = render(values_file("everything"), (f"fullnameOverride={'a' * 70}",))
     assert max(len(manifest["metadata"]["name"]) for manifest in manifests) <= 63
 
 
 @every_values_file
-def test_what_is_mounted_is_a_volume_and_every_volume_is_mounted(values: Path) -> None:
+def test_mounts_and_volumes_match(values: Path) -> None:
     spec = pod(render(values))
     mounted = {mount["name"] for mount in container(render(values))["volumeMounts"]}
     assert mounted == {volume["name"] for volume in spec["volumes"]}
@@ -140,11 +140,11 @@ def test_what_is_mounted_is_a_volume_and_every_volume_is_mounted(values: Path) -
 
 
 @pytest.mark.parametrize("value", ["global.theirs.deeply=1", "enabled=true"])
-def test_a_sub_chart_of_somebody_elses_may_be_given_what_is_theirs(value: str) -> None:
+def test_parent_chart_values_are_accepted(value: str) -> None:
     assert template("--set", value).returncode == 0
 
 
-def test_names_stay_names_whatever_they_look_like(core_schemas: Path, tmp_path: Path) -> None:
+def test_names_that_look_like_numbers_stay_strings(core_schemas: Path, tmp_path: Path) -> None:
     where = ("--namespace", "456", "--kube-version", NEWEST)
     done = helm("template", "123", CHART, *where, "--values", values_file("awkward"))
     assert done.returncode == 0, done.stderr
@@ -157,7 +157,7 @@ def test_names_stay_names_whatever_they_look_like(core_schemas: Path, tmp_path: 
             assert isinstance(word, str)
 
 
-def test_what_is_awkward_arrives_as_it_was_written() -> None:
+def test_special_characters_in_values_are_preserved() -> None:
     manifests = render(values_file("awkward"))
     volumes = {volume["name"]: volume for volume in pod(manifests)["volumes"]}
     assert volumes["libvirt"]["hostPath"]["path"] == "/run/libvirt #1"
@@ -175,7 +175,7 @@ def test_what_is_awkward_arrives_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("values", ["virtqemud", "tls"])
-def test_the_job_is_one_that_the_alerts_look_for(values: str) -> None:
+def test_job_label_matches_the_alerts(values: str) -> None:
     manifests = render(values_file(values))
     (monitor,) = of_kind(manifests, "PodMonitor") + of_kind(manifests, "ServiceMonitor")
     spec = monitor["spec"]
@@ -187,7 +187,7 @@ def test_the_job_is_one_that_the_alerts_look_for(values: str) -> None:
     assert all(re.fullmatch(expression, job) for expression in looked_for)
 
 
-def test_selectors_find_the_pods_and_not_the_test() -> None:
+def test_selectors_match_the_pods_but_not_the_helm_test() -> None:
     manifests = render(values_file("everything"))
     labels = the(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
     test_labels = the(manifests, "Pod")["metadata"]["labels"]

@@ -74,7 +74,7 @@ def site(session_daemon: Daemon, tmp_path: Path) -> Site:
     return Site(session_daemon, tmp_path)
 
 
-def test_it_is_ready_and_counts_and_the_next_pod_goes_on(site: Site, guests: Guests) -> None:
+def test_next_pod_continues_the_counters(site: Site, guests: Guests) -> None:
     domain = f"chart-{uuid.uuid4().hex[:8]}"
     pod = site.place("defaults")
     connection = site.daemon.connect()
@@ -96,7 +96,7 @@ def test_it_is_ready_and_counts_and_the_next_pod_goes_on(site: Site, guests: Gue
         connection.close()
 
 
-def test_without_libvirt_it_is_well_and_not_ready(site: Site, tmp_path: Path) -> None:
+def test_pod_without_libvirt_is_live_but_not_ready(site: Site, tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     nothing.mkdir()
     settings = ("probes.liveness.enabled=true", "service.enabled=true", *_PROBES)
@@ -113,7 +113,7 @@ def test_without_libvirt_it_is_well_and_not_ready(site: Site, tmp_path: Path) ->
 _PROBES = ("probes.readiness.enabled=true", "probes.startup.enabled=true")
 
 
-def test_a_kubelet_can_say_https(site: Site, signed: Path) -> None:
+def test_kubelet_probes_work_over_https(site: Site, signed: Path) -> None:
     site.secret(
         "lle-web",
         {"web-config.yml": WEB, "tls.crt": signed / "server.pem", "tls.key": signed / "server.key"},
@@ -126,7 +126,7 @@ def test_a_kubelet_can_say_https(site: Site, signed: Path) -> None:
         assert pod.helm_test().returncode == 0
 
 
-def test_the_container_asks_itself_where_a_kubelet_is_refused(site: Site, signed: Path) -> None:
+def test_exec_probes_work_where_the_kubelet_is_refused(site: Site, signed: Path) -> None:
     """TLS, client certificates and users at once."""
     shown: dict[str, str | Path] = {
         "tls.crt": signed / "client.pem",
@@ -158,7 +158,7 @@ def test_the_container_asks_itself_where_a_kubelet_is_refused(site: Site, signed
         assert not pod.probe("liveness")
 
 
-def test_what_is_sent_names_the_node(site: Site, guests: Guests, collector: Collector) -> None:
+def test_exported_resource_names_the_node(site: Site, guests: Guests, collector: Collector) -> None:
     domain = f"chart-{uuid.uuid4().hex[:8]}"
     site.secret("otlp-headers", {"headers": "authorization=Bearer%20x"})
     pod = site.place(

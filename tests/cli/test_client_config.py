@@ -38,7 +38,7 @@ def test_default_and_alias_of_libvirt_conf_are_used(tmp_path: Path) -> None:
         assert said.stdout.startswith(f"{label}: OK"), said
 
 
-def test_unknown_alias_is_refused_with_one_sentence() -> None:
+def test_unknown_alias_is_refused_in_one_line() -> None:
     said = run("check", "--libvirt.uri", "no-such-alias")
     assert said.returncode == 2
     assert 'invalid libvirt URI "no-such-alias"' in said.stderr

@@ -16,13 +16,13 @@ from tests.lab.exporter import free_port
 from tests.lab.page import Page
 
 
-def test_version() -> None:
+def test_version_is_printed() -> None:
     said = run("--version")
     assert (said.returncode, said.stdout.strip()) == (0, f"libvirt-lifecycle-exporter, version {__version__}")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["check", "--help"], ["demo", "--help"]])
-def test_help_names_every_flag_its_variable_and_its_default(arguments: list[str]) -> None:
+def test_help_lists_every_option_and_default(arguments: list[str]) -> None:
     said = " ".join(run(*arguments, COLUMNS="200").stdout.split())
     for option in OPTIONS:
         if arguments[0] == "demo" and option.name == "--libvirt.uri":
@@ -52,7 +52,7 @@ def test_help_names_every_flag_its_variable_and_its_default(arguments: list[str]
         (["demo", "--web.config.file", "/"], "--web.config.file /: is a directory"),
     ],
 )
-def test_bad_settings_are_refused_with_one_sentence(arguments: list[str], words: str) -> None:
+def test_invalid_settings_are_refused_in_one_line(arguments: list[str], words: str) -> None:
     said = run(*arguments)
     assert said.returncode == 2
     assert said.stdout == ""
@@ -61,14 +61,14 @@ def test_bad_settings_are_refused_with_one_sentence(arguments: list[str], words:
     assert len(said.stderr.splitlines()) == 1
 
 
-def test_a_bad_variable_is_refused_with_one_sentence_that_names_it() -> None:
+def test_error_names_the_invalid_environment_variable() -> None:
     said = run(LIBVIRT_LIFECYCLE_EXPORTER_SERIES_TTL="soon")
     assert said.returncode == 2
     assert "LIBVIRT_LIFECYCLE_EXPORTER_SERIES_TTL" in said.stderr
     assert len(said.stderr.splitlines()) == 1
 
 
-def test_variables_set_flags_and_flags_win() -> None:
+def test_flags_take_precedence_over_variables() -> None:
     two = "one=test:///default two=test:///default"
     assert (
         run("check", LIBVIRT_LIFECYCLE_EXPORTER_LIBVIRT_URI=two).stdout.count(": OK (test:///default)") == 2
@@ -78,11 +78,11 @@ def test_variables_set_flags_and_flags_win() -> None:
     assert "one" not in said.stdout
 
 
-def test_flags_may_stand_before_the_command() -> None:
+def test_flags_are_accepted_before_the_command() -> None:
     assert "x: OK" in run("--libvirt.uri", "x=test:///default", "check").stdout
 
 
-def test_check_says_what_is_there(session_daemon: Daemon) -> None:
+def test_check_reports_supported_features(session_daemon: Daemon) -> None:
     said = run("check", "--libvirt.uri", session_daemon.uri)
     assert said.returncode == 0
     assert "driver QEMU, libvirt " in said.stdout
@@ -91,7 +91,7 @@ def test_check_says_what_is_there(session_daemon: Daemon) -> None:
     assert "hang detection by guest agent (--hang.guest-agent): OK (read-write access)" in said.stdout
 
 
-def test_check_reads_the_web_configuration(tmp_path: Path) -> None:
+def test_check_validates_the_web_configuration(tmp_path: Path) -> None:
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users: {{alice: $2b$04${'a' * 53}}}")
     asked = ("check", "--libvirt.uri", "test:///default", "--web.config.file", str(file))
@@ -100,7 +100,7 @@ def test_check_reads_the_web_configuration(tmp_path: Path) -> None:
     assert 'the value of user "alice" is not a bcrypt hash' in refused(run(*asked), 2)
 
 
-def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+def test_check_explains_a_missing_socket(tmp_path: Path) -> None:
     absent = f"absent=qemu+unix:///session?socket={tmp_path}/none"
     said = run("check", "--libvirt.uri", absent, "--libvirt.uri", "test:///default")
     assert said.returncode == 1
@@ -110,7 +110,7 @@ def test_check_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert f"hint: the daemon's socket {tmp_path}/none does not exist" in said.stdout
 
 
-def test_check_says_how_to_be_allowed(own_daemon: Daemon) -> None:
+def test_check_explains_denied_access_to_the_socket(own_daemon: Daemon) -> None:
     """As a user who may not open the socket: root has to give up what opens everything to it."""
     own_daemon.socket.chmod(0)
     powers = "-dac_override,-dac_read_search"
@@ -126,7 +126,7 @@ def test_check_says_how_to_be_allowed(own_daemon: Daemon) -> None:
     assert f"hint: this user has no permission to open the socket {own_daemon.socket}" in said.stdout
 
 
-def test_a_second_instance_on_the_same_port_gets_one_sentence() -> None:
+def test_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = run("--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{port}")
@@ -138,7 +138,7 @@ def test_a_second_instance_on_the_same_port_gets_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_demo_plays_until_it_is_told_to_stop(number: signal.Signals) -> None:
+def test_demo_runs_until_a_signal_stops_it(number: signal.Signals) -> None:
     ports = (free_port(), free_port())
     addresses = [word for port in ports for word in ("--web.listen-address", f"127.0.0.1:{port}")]
     with subprocess.Popen(

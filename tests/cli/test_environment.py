@@ -92,7 +92,7 @@ def test_error_that_names_a_file_is_printed_in_any_encoding(encoding: dict[str, 
 
 
 @pytest.mark.parametrize("arguments", [["events"], ["incidents"], ["events", "--journal.path", "~/j.sqlite"]])
-def test_without_a_home_folder_there_is_one_sentence(arguments: list[str]) -> None:
+def test_missing_home_directory_is_reported_in_one_line(arguments: list[str]) -> None:
     """A user id that is in no user database, as containers have it."""
     stranger = ["setpriv", "--reuid", "54321", "--clear-groups"] if os.getuid() == 0 else []
     environment = {name: value for name, value in CLEAN.items() if name not in ("HOME", "XDG_STATE_HOME")}
@@ -149,13 +149,13 @@ def test_local_time_applies_without_a_zone(scribe: Asked) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2026-13-01", "yesterday", "", "2026-01-31T25:00", "0001-01-01"])
-def test_moment_that_is_no_time_is_refused(scribe: Asked, moment: str) -> None:
+def test_invalid_time_is_refused(scribe: Asked, moment: str) -> None:
     scribe.write(change("web"))
     said = scribe.ask("events", "--since", moment)
     assert "invalid duration or time" in refused(said, 2) or moment == "0001-01-01"
 
 
-def test_following_has_no_end(scribe: Asked) -> None:
+def test_follow_refuses_until(scribe: Asked) -> None:
     scribe.write(change("web"))
     assert "--follow cannot be combined with --until" in refused(
         scribe.ask("events", "--follow", "--until", "1h"), 2
@@ -194,6 +194,6 @@ def test_unknown_otel_value_is_logged_and_the_exporter_runs(
         {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nosuch"},
     ],
 )
-def test_known_otel_value_is_no_reason_to_warn(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_known_otel_value_logs_no_warning(tmp_path: Path, variables: dict[str, str]) -> None:
     log = start_and_stop(tmp_path, **{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **variables})
     assert "unknown value" not in log

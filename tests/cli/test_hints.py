@@ -127,14 +127,14 @@ def tls(server: TlsServer, pki: Path) -> str:
     return f"qemu+tls://localhost:{server.port}/system?pkipath={pki}"
 
 
-def test_missing_ca_certificate(tmp_path: Path) -> None:
+def test_missing_ca_certificate_is_explained(tmp_path: Path) -> None:
     hint = hint_of(f"qemu+tls://localhost:1/system?pkipath={tmp_path}")
     assert (
         f"CA certificate is missing; copy the one that signed the server's certificate to {tmp_path}" in hint
     )
 
 
-def test_client_certificate_of_another_authority(pki: Path, tmp_path: Path) -> None:
+def test_client_certificate_of_another_ca_is_explained(pki: Path, tmp_path: Path) -> None:
     other = Authority(tmp_path / "other", "other")
     for source, name in zip(other.issue("client"), ("clientcert.pem", "clientkey.pem"), strict=True):
         (pki / name).write_bytes(source.read_bytes())
@@ -142,22 +142,28 @@ def test_client_certificate_of_another_authority(pki: Path, tmp_path: Path) -> N
     assert f"{pki}/cacert.pem did not sign the client certificate {pki}/clientcert.pem" in hint
 
 
-def test_server_of_an_unknown_issuer(serve: Callable[..., TlsServer], pki: Path, tmp_path: Path) -> None:
+def test_server_certificate_of_unknown_ca_is_explained(
+    serve: Callable[..., TlsServer], pki: Path, tmp_path: Path
+) -> None:
     server = serve(Authority(tmp_path / "other", "other").issue("server"))
     assert "local CA certificate did not sign the server's certificate" in hint_of(tls(server, pki))
 
 
-def test_server_of_another_name(serve: Callable[..., TlsServer], authority: Authority, pki: Path) -> None:
+def test_server_certificate_for_another_host_is_explained(
+    serve: Callable[..., TlsServer], authority: Authority, pki: Path
+) -> None:
     server = serve(authority.issue("server", "subjectAltName=DNS:elsewhere.example"))
     assert "certificate is for another name than localhost" in hint_of(tls(server, pki))
 
 
-def test_expired_server_certificate(serve: Callable[..., TlsServer], authority: Authority, pki: Path) -> None:
+def test_expired_server_certificate_is_explained(
+    serve: Callable[..., TlsServer], authority: Authority, pki: Path
+) -> None:
     server = serve(authority.issue("server", days=-1))
     assert "has expired or is not valid yet" in hint_of(tls(server, pki))
 
 
-def test_each_of_two_servers_has_its_own_reason(
+def test_each_server_gets_its_own_hint(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
     """libvirt's warnings of both come from one place in its source, and only the first is logged."""
@@ -169,7 +175,7 @@ def test_each_of_two_servers_has_its_own_reason(
     assert "has expired" in second
 
 
-def test_reason_unknown_if_the_user_redirects_the_log(
+def test_hint_is_generic_when_the_user_redirects_the_log(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path, tmp_path: Path
 ) -> None:
     server = serve(authority.issue("server", days=-1))
@@ -177,7 +183,7 @@ def test_reason_unknown_if_the_user_redirects_the_log(
     assert "check that cacert.pem signed it, that it has not expired, and that it names the host" in hint
 
 
-def test_server_that_rejects_the_client(
+def test_server_that_rejects_the_client_is_explained(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
     server = serve(authority.issue("server"), authority.folder / "ca.pem")
@@ -185,16 +191,16 @@ def test_server_that_rejects_the_client(
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls", "libssh", "libssh2"])
-def test_refused_port(transport: str, pki: Path) -> None:
+def test_refused_port_is_explained(transport: str, pki: Path) -> None:
     hint = hint_of(f"qemu+{transport}://localhost:1/system?pkipath={pki}")
     assert "nothing accepts connections at localhost:1" in hint
 
 
-def test_unknown_host() -> None:
+def test_unknown_host_is_explained() -> None:
     assert "the host name nowhere.invalid cannot be resolved" in hint_of("qemu+tcp://nowhere.invalid/system")
 
 
-def test_unknown_transport() -> None:
+def test_unknown_transport_is_explained() -> None:
     assert "libvirt does not support the transport" in hint_of("qemu+foo://localhost/system")
 
 
@@ -218,7 +224,7 @@ def test_unknown_transport() -> None:
         ("sh: 1: nc: not found", "neither virt-ssh-helper nor nc"),
     ],
 )
-def test_ssh_error(said: str, part: str, tmp_path: Path) -> None:
+def test_ssh_error_is_explained(said: str, part: str, tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
     # It reads a byte of libvirt's first message: libvirt adds ssh's words only if its own write succeeds.
     ssh.write_text(f"#!/bin/sh\nhead -c 1 >/dev/null\nprintf '%s\\n' {shlex.quote(said)} >&2\nexit 255\n")
@@ -226,7 +232,7 @@ def test_ssh_error(said: str, part: str, tmp_path: Path) -> None:
     assert part in hint_of(f"qemu+ssh://u@h1/system?command={ssh}")
 
 
-def test_missing_ssh_program(tmp_path: Path) -> None:
+def test_missing_ssh_program_is_explained(tmp_path: Path) -> None:
     hint = hint_of(f"qemu+ssh://u@h1/system?command={tmp_path}/none")
     assert f"{tmp_path}/none does not exist on the exporter's host" in hint
 

@@ -11,7 +11,7 @@ from tests.cli.asking import VARIABLE, Asked, run
 from tests.journal.seeding import HERE, NOON, change
 
 
-def test_the_table_says_what_an_operator_wants_to_know(scribe: Asked) -> None:
+def test_table_shows_time_domain_event_and_note(scribe: Asked) -> None:
     scribe.write(
         change("web"),
         change(
@@ -29,14 +29,14 @@ def test_the_table_says_what_an_operator_wants_to_know(scribe: Asked) -> None:
     ]
 
 
-def test_the_connection_is_told_where_there_are_several(scribe: Asked) -> None:
+def test_connection_column_appears_for_several_connections(scribe: Asked) -> None:
     scribe.write(change("web"), change("db", connection="node-2"))
     assert "CONNECTION" in scribe.ask("events").stdout
     assert "node-2" in scribe.ask("events").stdout
     assert "CONNECTION" not in scribe.ask("events", "--connection", "node-2").stdout
 
 
-def test_json_is_all_there_is(scribe: Asked) -> None:
+def test_json_has_every_field(scribe: Asked) -> None:
     scribe.write(change("web", message="why", run_id="r", incident_id="i"))
     assert scribe.told("events") == [
         {
@@ -86,7 +86,7 @@ def test_events_are_selected(scribe: Asked) -> None:
     assert scribe.names("events", "--connection", "node-2") == ["db"]
 
 
-def test_what_belongs_to_an_incident_is_selected_by_its_id_or_the_beginning_of_it(scribe: Asked) -> None:
+def test_events_are_selected_by_incident_id_or_prefix(scribe: Asked) -> None:
     whole = ("3bbba48ba11c9047", "3bbba48bffffffff", "c0ffee0000000000")
     scribe.write(
         change("web", "crashed", "panicked", incident_id=whole[0]),
@@ -102,7 +102,7 @@ def test_what_belongs_to_an_incident_is_selected_by_its_id_or_the_beginning_of_i
     assert scribe.names("events", "--incident", "f") == []
 
 
-def test_incidents_are_told_and_selected(scribe: Asked) -> None:
+def test_incidents_are_selected_and_printed(scribe: Asked) -> None:
     now = time.time()
     scribe.incident("web", "crashed", NOON, NOON + 192, cause="by hand")
     scribe.incident("db", "hung", NOON + 60)
@@ -133,7 +133,7 @@ def test_incidents_are_told_and_selected(scribe: Asked) -> None:
 
 
 @pytest.mark.parametrize("command", ["events", "incidents"])
-def test_nothing_is_a_sentence_beside_the_table(scribe: Asked, command: str) -> None:
+def test_empty_result_is_reported_on_stderr(scribe: Asked, command: str) -> None:
     said = scribe.ask(command)
     assert (said.returncode, said.stdout) == (0, "")
     assert said.stderr == f"no matching entries in {scribe.path}\n"
@@ -142,7 +142,7 @@ def test_nothing_is_a_sentence_beside_the_table(scribe: Asked, command: str) -> 
 
 
 @pytest.mark.parametrize("command", ["events", "incidents"])
-def test_help_names_the_journals_flag_and_no_other_of_the_exporter(command: str) -> None:
+def test_help_lists_only_the_journal_flag_of_the_exporter(command: str) -> None:
     said = run(command, "--help", COLUMNS="200").stdout
     assert "--journal.path" in said
     assert VARIABLE in said

@@ -23,7 +23,7 @@ def next_name(process: subprocess.Popen[str]) -> Any:
     return json.loads(line(process))["name"]
 
 
-def test_follow_tells_what_is_appended(scribe: Asked) -> None:
+def test_follow_prints_appended_events(scribe: Asked) -> None:
     scribe.write(*(change(f"old-{number}") for number in range(12)))
     with scribe.follow("--output", "json") as process:
         assert [next_name(process) for _ in range(10)] == [f"old-{number}" for number in range(2, 12)]
@@ -32,14 +32,14 @@ def test_follow_tells_what_is_appended(scribe: Asked) -> None:
             assert [next_name(process), next_name(process)] == [f"new-{number}", f"newer-{number}"]
 
 
-def test_follow_obeys_the_selection(scribe: Asked) -> None:
+def test_follow_applies_the_selection(scribe: Asked) -> None:
     scribe.write(change("web"))
     with scribe.follow("--output", "json", "--domain", "web", "--event", "stopped") as process:
         scribe.write(change("web"), change("db", "stopped", "saved"), change("web", "stopped", "shutdown"))
         assert json.loads(line(process))["reason"] == "shutdown"
 
 
-def test_a_followed_table_has_one_header_at_once(scribe: Asked) -> None:
+def test_follow_prints_one_header_immediately(scribe: Asked) -> None:
     with scribe.follow() as process:
         assert line(process).startswith("TIME ")
         scribe.write(change("web"))
@@ -48,7 +48,7 @@ def test_a_followed_table_has_one_header_at_once(scribe: Asked) -> None:
         assert "db" in line(process)
 
 
-def test_follow_waits_for_the_evidence(scribe: Asked) -> None:
+def test_follow_waits_for_the_message_of_a_crash(scribe: Asked) -> None:
     scribe.write(change("old"))
     with scribe.follow("--output", "json") as process:
         assert next_name(process) == "old"
@@ -58,7 +58,7 @@ def test_follow_waits_for_the_evidence(scribe: Asked) -> None:
         assert json.loads(line(process))["message"] == "signal 9"
 
 
-def test_follow_survives_a_journal_that_is_replaced(scribe: Asked) -> None:
+def test_follow_continues_after_the_journal_is_replaced(scribe: Asked) -> None:
     scribe.write(change("old"))
     with scribe.follow("--output", "json") as process:
         assert next_name(process) == "old"
@@ -71,7 +71,7 @@ def test_follow_survives_a_journal_that_is_replaced(scribe: Asked) -> None:
         assert next_name(process) == "new"
 
 
-def test_follow_goes_on_while_the_exporter_restarts(scribe: Asked) -> None:
+def test_follow_continues_while_the_exporter_restarts(scribe: Asked) -> None:
     scribe.write(change("old"))
     with scribe.follow("--output", "json") as process:
         assert next_name(process) == "old"
@@ -82,7 +82,7 @@ def test_follow_goes_on_while_the_exporter_restarts(scribe: Asked) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_follow_ends_when_it_is_told_to(scribe: Asked, number: signal.Signals) -> None:
+def test_follow_stops_on_a_signal(scribe: Asked, number: signal.Signals) -> None:
     scribe.write(change("web"))
     with scribe.follow() as process:
         line(process)
@@ -91,7 +91,7 @@ def test_follow_ends_when_it_is_told_to(scribe: Asked, number: signal.Signals) -
         assert (process.returncode, complaint) == (0, "")
 
 
-def test_follow_ends_when_nobody_reads_it_any_more(scribe: Asked) -> None:
+def test_follow_stops_when_its_output_is_closed(scribe: Asked) -> None:
     scribe.write(change("web"))
     with scribe.follow() as process:
         line(process)

@@ -57,7 +57,7 @@ def own(machine: Machine) -> Path:
     return machine.home / SERVICE_DIRECTORY.name
 
 
-def test_where_there_is_none_one_sentence_says_where_it_was_looked_for(machine: Machine) -> None:
+def test_missing_journal_error_lists_searched_paths(machine: Machine) -> None:
     said = refused(machine.ask(), 1)
     assert f"no journal at {own(machine) / FILE} or at {SERVICE_DIRECTORY / FILE}: " in said
     assert "--journal.path" in said
@@ -65,12 +65,12 @@ def test_where_there_is_none_one_sentence_says_where_it_was_looked_for(machine: 
     assert list(machine.home.iterdir()) == []
 
 
-def test_the_services_is_found(machine: Machine) -> None:
+def test_journal_of_the_service_is_found(machine: Machine) -> None:
     machine.keep(SERVICE_DIRECTORY, "of-the-service")
     assert "of-the-service" in machine.ask().stdout
 
 
-def test_ones_own_is_asked_first(machine: Machine) -> None:
+def test_journal_of_the_user_is_preferred(machine: Machine) -> None:
     machine.keep(SERVICE_DIRECTORY, "of-the-service")
     machine.keep(own(machine), "my-own")
     said = machine.ask().stdout
@@ -78,7 +78,7 @@ def test_ones_own_is_asked_first(machine: Machine) -> None:
     assert "of-the-service" not in said
 
 
-def test_a_service_whose_folder_is_closed_is_not_taken_for_none(machine: Machine) -> None:
+def test_unreadable_service_directory_is_reported(machine: Machine) -> None:
     machine.keep(SERVICE_DIRECTORY, "of-the-service")
     machine.disk.run("chmod", "0", SERVICE_DIRECTORY)
     said = refused(machine.ask(*HUMBLE), 1)
@@ -88,14 +88,14 @@ def test_a_service_whose_folder_is_closed_is_not_taken_for_none(machine: Machine
     )
 
 
-def test_what_is_said_is_not_second_guessed(machine: Machine) -> None:
+def test_explicit_path_disables_the_search(machine: Machine) -> None:
     machine.keep(SERVICE_DIRECTORY, "of-the-service")
     nowhere = str(machine.home / "nowhere")
     for said in (machine.ask(STATE_DIRECTORY=nowhere), machine.ask(**{VARIABLE: f"{nowhere}/{FILE}"})):
         assert f"no journal at {nowhere}/{FILE}: set the path with" in refused(said, 1)
 
 
-def test_none_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_none_has_no_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", os.devnull)
     assert candidate_paths("none") == []

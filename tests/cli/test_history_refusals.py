@@ -28,15 +28,13 @@ from tests.journal.seeding import HERE, change
         (["events", "--journal.path", "none"], "disables the journal: there is no history"),
     ],
 )
-def test_a_bad_question_gets_one_sentence(scribe: Asked, arguments: list[str], words: str) -> None:
+def test_invalid_selection_is_refused_in_one_line(scribe: Asked, arguments: list[str], words: str) -> None:
     scribe.write(change("web"))
     assert words in refused(scribe.ask(*arguments), 2)
 
 
 @pytest.mark.parametrize("follow", [[], ["--follow"]])
-def test_a_missing_journal_is_said_to_be_missing_and_is_not_created(
-    tmp_path: Path, follow: list[str]
-) -> None:
+def test_missing_journal_is_reported_and_not_created(tmp_path: Path, follow: list[str]) -> None:
     said = refused(run("events", *follow, STATE_DIRECTORY=str(tmp_path)), 1)
     assert f"no journal at {tmp_path}/journal.sqlite: " in said
     assert "--journal.path" in said
@@ -44,7 +42,7 @@ def test_a_missing_journal_is_said_to_be_missing_and_is_not_created(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_journal_is_where_the_exporter_keeps_it(scribe: Asked) -> None:
+def test_journal_is_found_by_flag_and_variable(scribe: Asked) -> None:
     scribe.write(change("web"))
     folder, path = str(scribe.path.parent), str(scribe.path)
     for said in (
@@ -56,7 +54,7 @@ def test_the_journal_is_where_the_exporter_keeps_it(scribe: Asked) -> None:
         assert "web" in said.stdout
 
 
-def test_other_files_are_no_journals(scribe: Asked, tmp_path: Path) -> None:
+def test_files_that_are_no_journals_are_refused(scribe: Asked, tmp_path: Path) -> None:
     assert "is not a regular file" in refused(run("events", "--journal.path", str(tmp_path)), 1)
     diary = tmp_path / "diary"
     diary.write_text("holidays " * 1000)
@@ -74,7 +72,7 @@ def humble(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("hidden", ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"])
-def test_a_user_who_may_not_read_it_is_told_so(scribe: Asked, hidden: str) -> None:
+def test_unreadable_file_is_reported(scribe: Asked, hidden: str) -> None:
     scribe.write(change("web"))
     path = scribe.path.with_name(hidden)
     path.chmod(0)
@@ -82,7 +80,7 @@ def test_a_user_who_may_not_read_it_is_told_so(scribe: Asked, hidden: str) -> No
     assert f"permission denied for {path}: run this command as its owner, {path.owner()}" in said
 
 
-def test_a_user_who_may_not_look_into_the_folder_is_told_so(scribe: Asked) -> None:
+def test_unreadable_directory_is_reported(scribe: Asked) -> None:
     scribe.write(change("web"))
     scribe.path.parent.chmod(0)
     said = humble("events", "--journal.path", str(scribe.path))
@@ -91,7 +89,7 @@ def test_a_user_who_may_not_look_into_the_folder_is_told_so(scribe: Asked) -> No
 
 
 @pytest.mark.parametrize("written", ["now", "before"])
-def test_a_folder_that_is_read_only_is_enough(scribe: Asked, written: str) -> None:
+def test_read_only_directory_is_sufficient(scribe: Asked, written: str) -> None:
     scribe.write(change("web"))
     if written == "before":
         scribe.journal.close()

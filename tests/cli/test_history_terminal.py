@@ -15,7 +15,7 @@ HOSTILE = ("[red]x[/red]", "a\nb", "\x1b[31mred\x1b]0;title\x07", "\x9b2J", "evi
 ESCAPES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 
 
-def test_hostile_names_do_no_harm(scribe: Asked) -> None:
+def test_control_characters_in_names_are_escaped(scribe: Asked) -> None:
     scribe.write(*(change(name, message=name, connection=name) for name in HOSTILE))
     for name in HOSTILE:
         scribe.incident(name, "crashed", NOON, connection=name)
@@ -51,7 +51,7 @@ def on_a_terminal(*arguments: str, columns: int) -> str:
     return sent.decode()
 
 
-def test_a_terminal_gets_colour_and_lines_that_fit(scribe: Asked) -> None:
+def test_terminal_output_has_colour_and_fits_the_width(scribe: Asked) -> None:
     scribe.write(
         change("n" * 60),
         change("web", "stopped", "crashed", message="a long story " * 9),
@@ -66,13 +66,13 @@ def test_a_terminal_gets_colour_and_lines_that_fit(scribe: Asked) -> None:
     assert "\x1b" not in scribe.ask("events", FORCE_COLOR="1", TERM="xterm-256color").stdout
 
 
-def test_a_narrow_pipe_may_be_asked_for(scribe: Asked) -> None:
+def test_columns_limits_the_width_of_piped_output(scribe: Asked) -> None:
     scribe.write(change("n" * 60))
     assert max(map(len, scribe.ask("events", COLUMNS="90").stdout.splitlines())) <= 90
     assert "n" * 60 in scribe.ask("events").stdout
 
 
-def test_a_reader_that_has_had_enough_is_no_error(scribe: Asked) -> None:
+def test_closed_pipe_is_no_error(scribe: Asked) -> None:
     scribe.write(*(change(f"vm-{number}") for number in range(5000)))
     said = subprocess.run(
         ["bash", "-c", 'set -o pipefail; "$@" | head -1', "bash", *COMMAND, "events"],
@@ -86,7 +86,7 @@ def test_a_reader_that_has_had_enough_is_no_error(scribe: Asked) -> None:
     assert said.stdout.startswith("TIME ")
 
 
-def test_a_full_disk_is_one_sentence(scribe: Asked) -> None:
+def test_full_disk_is_reported_in_one_line(scribe: Asked) -> None:
     scribe.write(change("web"))
     with Path("/dev/full").open("w") as full:
         said = subprocess.run(

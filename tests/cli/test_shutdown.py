@@ -54,7 +54,7 @@ def transitions(exporter: Exporter) -> int:
         return int(database.execute("SELECT count(*) FROM transitions WHERE name = 'late'").fetchone()[0])
 
 
-def test_stops_in_time_although_everything_hangs(
+def test_sigterm_stops_in_time_when_everything_hangs(
     silent_libvirt: str, black_hole: dict[str, str], session_daemon: Daemon, tmp_path: Path
 ) -> None:
     uris = [silent_libvirt, session_daemon.test_uri]
@@ -82,7 +82,7 @@ def test_stops_in_time_although_everything_hangs(
         assert before + sum(lost) >= 8, said
 
 
-def test_what_is_queued_is_written_before_the_end(session_daemon: Daemon, tmp_path: Path) -> None:
+def test_queued_events_are_written_before_exit(session_daemon: Daemon, tmp_path: Path) -> None:
     with (
         Driver(session_daemon) as driver,
         Exporter(tmp_path, [session_daemon.test_uri]) as exporter,

@@ -39,22 +39,22 @@ def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
         ("libvirt-exporter", "Exporters not reachable", 1),
     ],
 )
-def test_what_is_away_is_counted(uid: str, title: str, number: int, grafana: Grafana) -> None:
+def test_unreachable_hosts_are_counted(uid: str, title: str, number: int, grafana: Grafana) -> None:
     (question,) = (one for one in questions(uid) if one.panel == title)
     assert [one.last for one in grafana.answer(question)] == [number]
 
 
-def test_the_connection_that_is_down_has_a_name(grafana: Grafana) -> None:
+def test_connection_that_is_down_is_named(grafana: Grafana) -> None:
     first = next(one for one in questions("libvirt-exporter") if one.panel == "Connections")
     assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1, "away": 0}
 
 
-def test_a_host_of_which_nothing_is_known_is_not_called_available(grafana: Grafana) -> None:
+def test_unreachable_host_has_no_availability(grafana: Grafana) -> None:
     first = next(one for one in questions("libvirt-fleet") if one.panel == "Availability per host")
     assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1}
 
 
-def test_the_exporter_that_is_out_of_reach_has_a_name(grafana: Grafana) -> None:
+def test_unreachable_exporter_is_named(grafana: Grafana) -> None:
     (question,) = (one for one in questions("libvirt-exporter") if one.panel == "Exporters")
     reached = {one.labels["instance"]: one.last for one in grafana.answer(question)}
     assert reached.pop(f"127.0.0.1:{NOBODY_LISTENS}") == 0

@@ -70,23 +70,23 @@ def distance(one: str, other: str, blindness: str) -> float:
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
 @pytest.mark.parametrize(("one", "other"), list(combinations(PALETTE, 2)))
-def test_any_two_colours_of_the_palette(one: str, other: str, blindness: str) -> None:
+def test_palette_colours_are_distinguishable(one: str, other: str, blindness: str) -> None:
     assert distance(one, other, blindness) > DIFFERENT
 
 
-def test_red_and_green_would_not_do() -> None:
+def test_distance_detects_red_and_green() -> None:
     """The measure knows the pair that most dashboards use: Grafana's dark green and dark orange."""
     assert distance("#37872D", "#C4162A", "none") > 5 * DIFFERENT
     assert distance("#73BF69", "#FF9830", "deuteranopia") < distance("#0072B2", "#D55E00", "deuteranopia") / 3
 
 
-def test_states_have_colours_of_their_own() -> None:
+def test_each_state_has_its_own_colour() -> None:
     colours = [colour for _, colour in STATES.values() if colour != OFF]
     assert len(set(colours)) == len(colours)
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_no_other_colour_is_used_for_a_meaning(uid: str) -> None:
+def test_panels_use_only_colours_of_the_palette(uid: str) -> None:
     for panel in panels(classic(uid)):
         assert set(_colours(panel["fieldConfig"])) <= set(PALETTE), panel["title"]
 
@@ -102,7 +102,7 @@ def _colours(value: object) -> list[str]:
     return []
 
 
-def test_words_keep_their_colour() -> None:
+def test_value_colours_are_in_the_palette() -> None:
     assert set(WORDS.values()) <= set(PALETTE)
 
 
@@ -110,5 +110,5 @@ def json_colours(board: Json) -> list[str]:
     return [one["iconColor"] for one in board["annotations"]["list"]]
 
 
-def test_marks_have_colours_of_the_palette() -> None:
+def test_annotation_colours_are_in_the_palette() -> None:
     assert set(json_colours(classic("libvirt-domain"))) <= set(PALETTE)

@@ -61,7 +61,7 @@ def found(uid: str, title: str) -> Json:
 
 
 @pytest.mark.parametrize(("uid", "title"), EVERY)
-def test_what_is_empty_says_why(uid: str, title: str, grafana: Grafana) -> None:
+def test_empty_panels_explain_themselves(uid: str, title: str, grafana: Grafana) -> None:
     asked = [question for question in questions(uid) if question.panel == title]
     said = found(uid, title)["fieldConfig"]["defaults"].get("noValue")
     answered = [bool(grafana.answer(question, late=True)) for question in asked]
@@ -72,7 +72,7 @@ def test_what_is_empty_says_why(uid: str, title: str, grafana: Grafana) -> None:
     assert shown or (said and not any(answered)), [question.expr for question in asked]
 
 
-def test_timelines_of_nothing_have_a_row_that_says_so(grafana: Grafana) -> None:
+def test_empty_timelines_have_a_row_with_an_explanation(grafana: Grafana) -> None:
     nobody = Grafana(grafana.prometheus, grafana.since, chosen={"domain": "nobody"}, now=grafana.now)
     for uid in UIDS:
         for question in questions(uid):
@@ -86,7 +86,7 @@ def test_timelines_of_nothing_have_a_row_that_says_so(grafana: Grafana) -> None:
     ("uid", "title"),
     [("libvirt-fleet", "Hosts disconnected"), ("libvirt-exporter", "Exporters not reachable")],
 )
-def test_that_nothing_is_scraped_is_not_0(uid: str, title: str, grafana: Grafana) -> None:
+def test_no_scraped_exporter_is_not_shown_as_0(uid: str, title: str, grafana: Grafana) -> None:
     nothing = dict.fromkeys(("job", "instance", "connection"), "nothing")
     nowhere = Grafana(grafana.prometheus, grafana.since, chosen=nothing, now=grafana.now)
     (question,) = (one for one in questions(uid) if one.panel == title)
@@ -95,7 +95,7 @@ def test_that_nothing_is_scraped_is_not_0(uid: str, title: str, grafana: Grafana
 
 
 @pytest.mark.parametrize("title", ALARMS)
-def test_alarms_show_0(title: str, grafana: Grafana) -> None:
+def test_alarm_panels_show_0(title: str, grafana: Grafana) -> None:
     asked = [question for uid in UIDS for question in questions(uid) if question.panel == title]
     assert asked
     for question in asked:

@@ -34,21 +34,21 @@ TO_EXPLORE = [one for one in ALL if one[2].startswith("/explore?")]
 TO_PAGES = [one for one in ALL if one not in (*TO_BOARDS, *TO_EXPLORE)]
 
 
-def test_there_are_links_of_each_kind() -> None:
+def test_links_of_each_kind_exist() -> None:
     assert TO_BOARDS
     assert {one[0] for one in TO_EXPLORE} == {"libvirt-domain"}
     assert {one[0] for one in TO_PAGES} == {"libvirt-domain", "libvirt-exporter"}
 
 
 @pytest.mark.parametrize(("uid", "where", "url"), ALL)
-def test_what_a_link_takes_along_is_there(uid: str, where: str, url: str) -> None:
+def test_variables_in_links_exist(uid: str, where: str, url: str) -> None:
     del where
     used = {found[1] or found[2] for found in VARIABLE.finditer(url)}
     assert used <= {*variables(classic(uid)), *GRAFANA}
 
 
 @pytest.mark.parametrize(("uid", "where", "url"), TO_BOARDS)
-def test_dashboards_have_the_uid_and_the_variables(uid: str, where: str, url: str) -> None:
+def test_linked_dashboards_have_the_uid_and_variables(uid: str, where: str, url: str) -> None:
     del uid, where
     there = urlsplit(url).path.removeprefix("/d/")
     assert there in UIDS
@@ -58,7 +58,7 @@ def test_dashboards_have_the_uid_and_the_variables(uid: str, where: str, url: st
 
 
 @pytest.mark.parametrize(("uid", "where", "url"), TO_EXPLORE)
-def test_explore_gets_a_query_for_the_data_source_of_the_variable(uid: str, where: str, url: str) -> None:
+def test_explore_links_query_the_selected_data_source(uid: str, where: str, url: str) -> None:
     del where
     values = dict.fromkeys(variables(classic(uid)), "web-1") | {"__from": "1", "__to": "2"}
     panes = json.loads(parse_qs(urlsplit(filled(url, values)).query)["panes"][0])
@@ -73,14 +73,14 @@ def test_explore_gets_a_query_for_the_data_source_of_the_variable(uid: str, wher
 
 
 @pytest.mark.parametrize(("uid", "where", "url"), TO_PAGES)
-def test_the_exporters_own_page_is_where_prometheus_scrapes(uid: str, where: str, url: str) -> None:
+def test_exporter_link_uses_the_scraped_address(uid: str, where: str, url: str) -> None:
     del where
     assert url == "${scheme}://${__data.fields.instance}/"
     choices = variables(classic(uid))["scheme"]
     assert (choices["query"], choices["current"]["value"]) == ("http,https", "http")
 
 
-def test_alerts_lead_to_dashboards_and_variables_that_are_there() -> None:
+def test_alert_links_lead_to_existing_dashboards() -> None:
     led = [one["dashboard_url"] for one in (rule.get("annotations", {}) for rule in alerts()) if one]
     assert led
     for url in led:
@@ -97,7 +97,7 @@ def alerts() -> Iterator[Json]:
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_the_dashboards_lead_to_one_another(uid: str) -> None:
+def test_dashboards_link_to_each_other(uid: str) -> None:
     (first, *_) = classic(uid)["links"]
     assert (first["type"], first["includeVars"], first["keepTime"]) == ("dashboards", True, True)
     for other in UIDS:
@@ -105,7 +105,7 @@ def test_the_dashboards_lead_to_one_another(uid: str) -> None:
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_both_formats_have_the_same_links_at_the_top(uid: str) -> None:
+def test_both_formats_have_the_same_dashboard_links(uid: str) -> None:
     def short(board: Json) -> list[tuple[str, str]]:
         return [(one["title"], one["url"]) for one in board["links"]]
 

@@ -54,11 +54,11 @@ def answers(grafana: Grafana) -> dict[str, list[Series]]:
 
 
 @pytest.mark.parametrize("question", all_questions(), ids=str)
-def test_every_question_has_an_answer(question: Question, answers: dict[str, list[Series]]) -> None:
+def test_every_query_has_data(question: Question, answers: dict[str, list[Series]]) -> None:
     assert bool(answers[str(question)]) != (str(question) in EMPTY), question.expr
 
 
-def test_nothing_of_other_programs_is_shown(life: Lived, answers: dict[str, list[Series]]) -> None:
+def test_series_of_other_programs_are_not_shown(life: Lived, answers: dict[str, list[Series]]) -> None:
     exporters = {f"127.0.0.1:{exporter.port}" for exporter in (life.qemu, life.driver)}
     assert len(life.prometheus.query('up{job="other"}')) == 2
     for question, rows in answers.items():
@@ -67,7 +67,7 @@ def test_nothing_of_other_programs_is_shown(life: Lived, answers: dict[str, list
         assert {row.labels.get("instance") for row in rows if "job" in row.labels} <= {None, *exporters}
 
 
-def test_figures(answers: dict[str, list[Series]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_is_printed(answers: dict[str, list[Series]], capsys: pytest.CaptureFixture[str]) -> None:
     shown = {(question.board, question.panel) for question in all_questions()}
     answered = sum(map(bool, answers.values()))
     findings = [finding for rule in RULES for uid in UIDS for finding in rule(classic(uid))]
@@ -90,13 +90,13 @@ class TestHeadlines:
 
         return number
 
-    def test_now(self, shown: Any) -> None:
+    def test_current_incidents_are_counted(self, shown: Any) -> None:
         assert shown("Crashed now") == 3  # web, app and the test driver's; db runs again
         assert shown("Hung now") == len(HUNG)
         assert shown("Failed or paused by an I/O error now") == len(FULL)
         assert shown("Hosts disconnected") == 0
 
-    def test_who_that_is(self, answers: dict[str, list[Series]]) -> None:
+    def test_current_incidents_name_their_domains(self, answers: dict[str, list[Series]]) -> None:
         rows = answers["libvirt-fleet: Who is crashed, hung or failed now (A)"]
         assert {(row.labels["domain"], row.labels["kind"]) for row in rows} == {
             *((name, "crashed") for name in ("web", "app", TESTED)),
@@ -104,12 +104,12 @@ class TestHeadlines:
             *((name, "io_error") for name in FULL),
         }
 
-    def test_in_range(self, shown: Any) -> None:
+    def test_incidents_in_range_are_counted(self, shown: Any) -> None:
         assert shown("Crashes in range") == sum(CRASHES.values())
         assert shown("Hangs in range") == sum(HANGS.values())
         assert shown("Disk and start failures in range") == len(FULL | LOST)
 
-    def test_crashes_by_cause(self, shown: Any) -> None:
+    def test_crashes_are_counted_by_cause(self, shown: Any) -> None:
         wanted = {
             "Panics": 1,
             "Crash kernels": 1,
@@ -120,20 +120,20 @@ class TestHeadlines:
         }
         assert {panel: shown(panel, "libvirt-crashes") for panel in wanted} == wanted
 
-    def test_of_one_domain(self, shown: Any) -> None:
+    def test_domain_dashboard_shows_one_domain(self, shown: Any) -> None:
         assert shown("Incidents in range", "libvirt-domain") == CRASHES["db"]
         assert shown("Starts in range", "libvirt-domain") == 1 + CRASHES["db"]
         assert shown("Open incidents", "libvirt-domain") == 0
         assert shown("State", "libvirt-domain") == 1  # running
         assert 0 < shown("Availability", "libvirt-domain") < 1
 
-    def test_of_the_exporters(self, shown: Any) -> None:
+    def test_exporter_dashboard_shows_no_faults(self, shown: Any) -> None:
         assert shown("Connections up", "libvirt-exporter") == 3
         assert shown("Connections down", "libvirt-exporter") == 0
         assert shown("Events dropped in range", "libvirt-exporter") == 0
         assert shown("Journal errors in range", "libvirt-exporter") == 0
 
-    def test_blind_time_is_shown_when_it_is_over(
+    def test_unobserved_time_is_shown_after_reconnect(
         self, grafana: Grafana, answers: dict[str, list[Series]]
     ) -> None:
         """In seconds, not as a share of the step: an hour is told of at once."""
@@ -149,7 +149,7 @@ class TestHeadlines:
         by_state = answers["libvirt-fleet: Domains by state (A)"]
         assert sum(one.last for one in by_state) == shown("Domains")
 
-    def test_events_are_counted_from_the_first_one_on(self, answers: dict[str, list[Series]]) -> None:
+    def test_first_event_is_counted(self, answers: dict[str, list[Series]]) -> None:
         shown: dict[tuple[str, str], float] = {}
         for one in answers["libvirt-domain: Events by event and reason (A)"]:
             shown[one.labels["event"], one.labels["reason"]] = sum(one.values)
@@ -159,7 +159,9 @@ class TestHeadlines:
             event, _, reason = pair.partition("/")
             assert shown[event, reason] == pytest.approx(times, abs=0.4), pair
 
-    def test_flappers_and_repeat_offenders(self, answers: dict[str, list[Series]]) -> None:
+    def test_flapping_and_repeatedly_crashing_domains_are_listed(
+        self, answers: dict[str, list[Series]]
+    ) -> None:
         starts = {one.labels["domain"]: one.last for one in answers["libvirt-fleet: Top flappers (A)"]}
         assert starts["db"] == 1 + CRASHES["db"]
         assert starts["saves"] == 2
@@ -185,22 +187,22 @@ class TestHeadlines:
         } <= listed
         assert not {name for name, _, _ in listed} & {"busy", "saves", "moves", "boots"}
 
-    def test_the_worst_domains_are_those_that_had_incidents(self, answers: dict[str, list[Series]]) -> None:
+    def test_worst_domains_are_those_with_incidents(self, answers: dict[str, list[Series]]) -> None:
         shown = {one.labels["domain"] for one in answers["libvirt-fleet: The worst domains (A)"]}
         assert shown == {*CRASHES, *HANGS, *FULL, *LOST}
 
-    def test_outages_and_hangs_that_ended(self, answers: dict[str, list[Series]]) -> None:
+    def test_durations_of_ended_incidents_are_shown(self, answers: dict[str, list[Series]]) -> None:
         for panel, ended in (("Recovery time", CRASHES["db"]), ("Hang durations", 1)):
             buckets = {one.labels["le"]: one.last for one in answers[f"libvirt-crashes: {panel} (A)"]}
             assert buckets["+Inf"] == ended
 
-    def test_hosts_hit(self, answers: dict[str, list[Series]]) -> None:
+    def test_affected_hosts_are_counted(self, answers: dict[str, list[Series]]) -> None:
         rows = answers["libvirt-crashes: Correlated: hosts with several domains hit (A)"]
         hit = {one.labels["connection"]: one.last for one in rows}
         ended = {TESTED, GONE}
         assert hit == {"here": len({*CRASHES, *HANGS, *FULL} - ended), "test:///default": len(ended)}
 
-    def test_the_sum_of_bars_is_what_happened(self, grafana: Grafana) -> None:
+    def test_bars_add_up_to_the_number_of_events(self, grafana: Grafana) -> None:
         wanted = {
             ("libvirt-fleet", "Migrations", "A"): {"": 2},  # one of them dies on arrival
             ("libvirt-fleet", "Migrations", "B"): {"": 1},
@@ -216,7 +218,7 @@ class TestHeadlines:
 
 
 @pytest.mark.parametrize("name", MARKED)
-def test_marks_are_where_it_happened(name: str, life: Lived, grafana: Grafana) -> None:
+def test_annotations_are_at_the_time_of_the_event(name: str, life: Lived, grafana: Grafana) -> None:
     (mark,) = (one for one in annotations("libvirt-domain") if one.panel == name)
     here = Grafana(life.prometheus, grafana.since, chosen={"domain": MARKED[name]}, now=grafana.now)
     found = here.answer(mark)
@@ -225,7 +227,7 @@ def test_marks_are_where_it_happened(name: str, life: Lived, grafana: Grafana) -
         assert grafana.since <= one.last / 1000 <= grafana.now
 
 
-def test_a_name_that_is_no_regular_expression_is_found(life: Lived, grafana: Grafana) -> None:
+def test_name_with_regex_characters_is_found(life: Lived, grafana: Grafana) -> None:
     there = Grafana(life.prometheus, grafana.since, chosen={"domain": TESTED}, now=grafana.now)
     shown = {question.panel: there.answer(question, late=True) for question in questions("libvirt-domain")}
     assert [one.last for one in shown["State"]] == [5]  # shut off
@@ -235,7 +237,7 @@ def test_a_name_that_is_no_regular_expression_is_found(life: Lived, grafana: Gra
     }
 
 
-def test_a_domain_that_is_gone_is_still_told_of(life: Lived, grafana: Grafana) -> None:
+def test_removed_domain_still_has_its_last_events(life: Lived, grafana: Grafana) -> None:
     there = Grafana(life.prometheus, grafana.since, chosen={"domain": GONE}, now=grafana.now)
     (domain,) = (one for one in classic("libvirt-domain")["templating"]["list"] if one["name"] == "domain")
     assert GONE in there.options(domain, there.variables("libvirt-domain"))
@@ -250,7 +252,7 @@ MANY = ("Event rate by libvirt's event id", "OTLP drops and failed attempts", "P
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_series_that_mean_something_have_the_colour_of_it(uid: str, answers: dict[str, list[Series]]) -> None:
+def test_series_have_the_colour_of_their_meaning(uid: str, answers: dict[str, list[Series]]) -> None:
     shown = {panel["title"]: panel for panel in panels(classic(uid)) if panel["type"] == "timeseries"}
     for question in questions(uid):
         if question.panel not in shown or question.panel in MANY or "{{instance}}" in question.legend:
@@ -271,14 +273,14 @@ def test_series_that_mean_something_have_the_colour_of_it(uid: str, answers: dic
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_every_variable_has_something_to_choose(uid: str, grafana: Grafana) -> None:
+def test_every_variable_has_options(uid: str, grafana: Grafana) -> None:
     values = grafana.variables(uid)
     for name, variable in variables(classic(uid)).items():
         if variable["type"] == "query":
             assert grafana.options(variable, values), name
 
 
-def test_the_exporters_own_page_answers_at_the_address_of_the_rows(answers: dict[str, list[Series]]) -> None:
+def test_exporter_page_is_served_at_the_linked_address(answers: dict[str, list[Series]]) -> None:
     rows = answers["libvirt-exporter: Connections (A)"]
     assert len({row.labels["instance"] for row in rows}) == 2
     for row in rows:
@@ -287,7 +289,7 @@ def test_the_exporters_own_page_answers_at_the_address_of_the_rows(answers: dict
             assert b"<title>libvirt-lifecycle-exporter</title>" in page.read()
 
 
-def test_exemplars_lead_to_traces_that_were_sent(life: Lived, grafana: Grafana) -> None:
+def test_exemplars_refer_to_exported_traces(life: Lived, grafana: Grafana) -> None:
     (question,) = (one for one in questions("libvirt-domain") if one.panel == "Events by event and reason")
     expr = filled(question.expr, grafana.variables(question.board))
     found = life.prometheus.ask("query_exemplars", query=expr, start=str(grafana.since), end=str(grafana.now))

@@ -26,7 +26,7 @@ def answers(board: Json, panel: Json) -> list[frozenset[str]]:
 
 @pytest.mark.parametrize("uid", UIDS)
 class TestUsed:
-    def test_selectors_ask_for_labels_that_their_metric_has(self, uid: str) -> None:
+    def test_selectors_use_labels_of_their_metric(self, uid: str) -> None:
         board = classic(uid)
         asked = [target["expr"] for panel in panels(board) for target in panel["targets"]]
         asked += [one.expr for one in annotations(uid)]
@@ -35,13 +35,13 @@ class TestUsed:
                 wanted = {matcher.name for matcher in selector.matchers.matchers}
                 assert wanted <= KNOWN[str(selector.name)], selector
 
-    def test_legends_name_labels_that_the_answer_has(self, uid: str) -> None:
+    def test_legends_use_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             for target, has in zip(panel["targets"], answers(board, panel), strict=True):
                 assert set(NAMED.findall(target["legendFormat"])) <= has, panel["title"]
 
-    def test_columns_are_what_the_answer_has_and_nothing_is_left_over(self, uid: str) -> None:
+    def test_table_columns_match_the_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             if panel["type"] != "table":
@@ -52,13 +52,13 @@ class TestUsed:
             columns = set(panel["transformations"][-1]["options"]["indexByName"])
             assert columns == has | values, panel["title"]
 
-    def test_all_questions_of_a_table_have_the_same_labels(self, uid: str) -> None:
+    def test_queries_of_a_table_have_the_same_labels(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             if panel["type"] == "table":
                 assert len(set(answers(board, panel))) == 1, panel["title"]
 
-    def test_links_take_labels_that_the_answer_has(self, uid: str) -> None:
+    def test_links_use_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             text = str(panel["fieldConfig"])
@@ -66,13 +66,13 @@ class TestUsed:
             assert set(FIELDS.findall(text)) <= has, panel["title"]
             assert set(SERIES.findall(text)) <= has, panel["title"]
 
-    def test_marks_are_worded_with_labels_that_they_have(self, uid: str) -> None:
+    def test_annotation_texts_use_existing_labels(self, uid: str) -> None:
         board = classic(uid)
         for one in board["annotations"]["list"]:
             has = labels(parsed(filled(one["target"]["expr"], placeholders(board))), KNOWN)
             assert set(NAMED.findall(one["textFormat"])) | set(one["tagKeys"].split(",")) <= has
 
-    def test_variables_ask_for_labels_that_are_there(self, uid: str) -> None:
+    def test_variables_query_existing_labels(self, uid: str) -> None:
         board = classic(uid)
         for name, variable in variables(board).items():
             if variable["type"] != "query":
@@ -91,7 +91,7 @@ class TestUsed:
             assert re.search(rf"\$\{{?{name}\b", text), name
 
 
-def test_the_buckets_of_durations_have_names() -> None:
+def test_duration_buckets_have_display_names() -> None:
     """As Prometheus 2 spells their bounds, and as Prometheus 3 does."""
     assert list(NAMES) == [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
     named = [panel for uid in UIDS for panel in panels(classic(uid)) if "_bucket" in str(panel["targets"])]
@@ -102,7 +102,7 @@ def test_the_buckets_of_durations_have_names() -> None:
             assert len(matching) == 1, (panel["title"], bound)
 
 
-def test_pairs_that_are_there_before_they_happen_are_known() -> None:
+def test_pairs_exported_at_zero_are_known() -> None:
     """On the Domain dashboard, the first event of all others is counted apart."""
     matchers = [parsed(f"{{{one}}}").matchers.matchers for one in BORN_AT_0]
     shown_before = set(alert_pairs(HANG_SIGNALS))
@@ -115,7 +115,7 @@ def test_pairs_that_are_there_before_they_happen_are_known() -> None:
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_a_time_in_the_future_is_not_recent_for_ever(uid: str) -> None:
+def test_future_timestamps_are_not_treated_as_recent(uid: str) -> None:
     text = json.dumps(classic(uid))
     after = re.findall(r"> time\(\) - [^<>]*", text)
     assert [one for one in after if one + "< time() + 120" not in text] == []
@@ -123,7 +123,7 @@ def test_a_time_in_the_future_is_not_recent_for_ever(uid: str) -> None:
     assert [one for one in is_after if f"{one} * (" not in text] == []
 
 
-def test_a_metric_that_is_not_there_is_noticed() -> None:
+def test_unknown_metric_or_label_is_detected() -> None:
     with pytest.raises(KeyError):
         labels(parsed("sum by (job) (libvirt_nothing)"), KNOWN)
     with pytest.raises(KeyError):

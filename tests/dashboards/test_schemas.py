@@ -38,19 +38,19 @@ def errors(schema: Json, board: Json) -> list[str]:
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_classic(uid: str) -> None:
+def test_classic_format_is_valid(uid: str) -> None:
     board = classic(uid)
     assert board["schemaVersion"] == 42
     assert errors(classic_schema(), board) == []
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_classic_as_it_is_but_for_annotations(uid: str) -> None:
+def test_classic_without_annotations_fits_the_original_schema(uid: str) -> None:
     assert errors(schema(NAMES[0]), classic(uid) | {"annotations": {"list": []}}) == []
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_v2(uid: str) -> None:
+def test_v2_format_is_valid(uid: str) -> None:
     board = second(uid)
     assert (board["apiVersion"], board["kind"]) == ("dashboard.grafana.app/v2", "Dashboard")
     assert board["metadata"]["name"] == uid
@@ -58,12 +58,12 @@ def test_v2(uid: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_schema_refuses_what_is_none(name: str) -> None:
+def test_schema_refuses_an_invalid_dashboard(name: str) -> None:
     assert errors(schema(name), {"title": "a title, and an illegal key", "auto": True})
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_copies_are_the_shared_ones(name: str) -> None:
+def test_schema_copies_match_the_shared_ones(name: str) -> None:
     """Where those are not, the copies are what there is, and this holds nothing against them."""
     beside = SHARED / f"{name}.json"
     if not beside.exists():

@@ -45,9 +45,7 @@ def has_its_file_corrupted(life: Life) -> None:
 
 
 @pytest.mark.parametrize("suffers", [loses_its_file, has_its_file_corrupted])
-def test_a_connection_that_is_away_for_a_day_keeps_its_counters(
-    suffers: Callable[[Life], None], tmp_path: Path
-) -> None:
+def test_absent_connection_keeps_its_counters(suffers: Callable[[Life], None], tmp_path: Path) -> None:
     with Life(tmp_path, connections=(HERE, THERE)) as life:
         life.lists(*BOTH)
         life.feed(crashed("db")._replace(connection=THERE, uuid="there-uuid-db"))
@@ -68,7 +66,7 @@ def test_a_connection_that_is_away_for_a_day_keeps_its_counters(
         assert [told for told in life.inferred() if told[0] == "db"] == [("db", "started", "booted")]
 
 
-def test_a_journal_that_could_not_be_read_at_the_start_keeps_what_is_of_other_connections(
+def test_journal_locked_at_start_keeps_other_connections(
     tmp_path: Path,
 ) -> None:
     with Life(tmp_path, connections=(HERE, THERE)) as life:

@@ -47,7 +47,7 @@ def overwrite(path: Path, where: int, what: bytes = GARBAGE) -> None:
 
 
 @pytest.mark.parametrize("where", [0, 4096, 30_000], ids=["header", "schema", "middle"])
-def test_a_corrupt_file_is_set_aside_at_the_start_and_a_new_one_begins(
+def test_corrupt_file_is_set_aside_at_start(
     where: int, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:
     closed_journal(path)
@@ -64,7 +64,7 @@ def test_a_corrupt_file_is_set_aside_at_the_start_and_a_new_one_begins(
 
 
 @pytest.mark.parametrize("where", [0, 4096, 30_000], ids=["header", "schema", "middle"])
-def test_corrupted_while_it_is_written_the_counters_go_on(
+def test_corruption_while_running_keeps_counters(
     where: int, path: Path, writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer.tend()
@@ -84,7 +84,7 @@ def test_corrupted_while_it_is_written_the_counters_go_on(
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_garbage_stops_the_start(seed: int, path: Path, writes: Begin) -> None:
+def test_random_damage_does_not_prevent_start(seed: int, path: Path, writes: Begin) -> None:
     """SQLite notices much, but not all: words may be no text any more, and numbers no numbers."""
     closed_journal(path, 100)
     dice = random.Random(seed)  # noqa: S311 - no secret
@@ -98,7 +98,7 @@ def test_no_garbage_stops_the_start(seed: int, path: Path, writes: Begin) -> Non
     assert writer.remembers_everything()
 
 
-def test_rows_that_mean_nothing_cost_their_own_content(path: Path, writes: Begin) -> None:
+def test_invalid_rows_lose_only_their_own_content(path: Path, writes: Begin) -> None:
     closed_journal(path)
     database = connect(path)
     database.execute("UPDATE domain_counters SET value = 'many', last_at = x'00'")
@@ -119,7 +119,7 @@ def test_rows_that_mean_nothing_cost_their_own_content(path: Path, writes: Begin
     assert writer.remembers_everything()
 
 
-def test_a_corrupt_file_never_takes_anothers_place_among_those_set_aside(path: Path, writes: Begin) -> None:
+def test_each_corrupt_file_gets_its_own_name(path: Path, writes: Begin) -> None:
     for number in range(3):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(GARBAGE + bytes([number]))
@@ -128,7 +128,7 @@ def test_a_corrupt_file_never_takes_anothers_place_among_those_set_aside(path: P
 
 
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
-def test_a_file_from_the_future_is_left_untouched(
+def test_file_of_newer_schema_is_left_unchanged(
     mode: str, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:
     closed_journal(path)
@@ -148,7 +148,7 @@ def test_a_file_from_the_future_is_left_untouched(
     assert count_lines(caplog, f"schema version {VERSION + 1}") == 1
 
 
-def test_it_is_well_once_the_file_from_the_future_is_gone(path: Path, writes: Begin) -> None:
+def test_journal_recovers_when_newer_file_is_removed(path: Path, writes: Begin) -> None:
     path.parent.mkdir()
     database = sqlite3.connect(path)
     database.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -162,9 +162,7 @@ def test_it_is_well_once_the_file_from_the_future_is_gone(path: Path, writes: Be
     assert writer.remembers_everything()
 
 
-def test_deleted_under_the_running_process_it_is_made_anew(
-    path: Path, writer: Writer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_deleted_file_is_recreated(path: Path, writer: Writer, caplog: pytest.LogCaptureFixture) -> None:
     writer.tend()
     writer.append(3)
     for part in path.parent.iterdir():
@@ -178,7 +176,7 @@ def test_deleted_under_the_running_process_it_is_made_anew(
     assert writer.remembers_everything()
 
 
-def test_deleted_with_its_folder_it_is_made_anew(path: Path, writer: Writer) -> None:
+def test_deleted_directory_is_recreated(path: Path, writer: Writer) -> None:
     writer.tend()
     writer.append(3)
     shutil.rmtree(path.parent)
@@ -188,9 +186,7 @@ def test_deleted_with_its_folder_it_is_made_anew(path: Path, writer: Writer) -> 
     assert writer.remembers_everything()
 
 
-def test_replaced_under_the_running_process_the_other_file_goes_on_with_our_counters(
-    path: Path, writer: Writer
-) -> None:
+def test_replaced_file_continues_with_counters_of_the_process(path: Path, writer: Writer) -> None:
     other = path.parent.parent / "other.sqlite"
     closed_journal(other, 7)
     writer.tend()
@@ -202,7 +198,7 @@ def test_replaced_under_the_running_process_the_other_file_goes_on_with_our_coun
     assert writer.remembers_everything()
 
 
-def test_replaced_by_garbage_it_is_set_aside(path: Path, writer: Writer) -> None:
+def test_replaced_by_corrupt_file_is_set_aside(path: Path, writer: Writer) -> None:
     writer.tend()
     writer.append(3)
     other = path.with_name("other")
@@ -215,7 +211,7 @@ def test_replaced_by_garbage_it_is_set_aside(path: Path, writer: Writer) -> None
 
 
 @pytest.mark.parametrize("companion", ["-wal", "-shm"])
-def test_a_companion_that_is_deleted_costs_no_counter(companion: str, path: Path, writer: Writer) -> None:
+def test_deleted_wal_or_shm_loses_no_counter(companion: str, path: Path, writer: Writer) -> None:
     writer.tend()
     writer.append(3)
     path.with_name(path.name + companion).unlink()
@@ -230,7 +226,7 @@ def test_a_companion_that_is_deleted_costs_no_counter(companion: str, path: Path
 
 
 @pytest.mark.parametrize("what", ["a folder that cannot be", "a folder in its place"])
-def test_out_of_reach_it_is_said_once_and_counted_and_healed(
+def test_unavailable_journal_is_logged_once_and_recovers(
     what: str, tmp_path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Permissions would not stop root, who runs such services."""
@@ -254,7 +250,7 @@ def test_out_of_reach_it_is_said_once_and_counted_and_healed(
     assert writer.remembers_everything()
 
 
-def test_without_a_journal_that_is_said_and_nothing_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_disabled_journal_is_logged_and_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
     journal = DisabledJournal()
     assert journal.restore() == NOTHING
     journal.append(ChangeBatch())
@@ -270,7 +266,7 @@ HUGE = 2**70
 @pytest.mark.parametrize(
     "bad", [HUGE, "lone \ud800 surrogate", None, object()], ids=["huge", "text", "NULL", "type"]
 )
-def test_value_that_cannot_be_written_costs_its_own_row(
+def test_unwritable_value_loses_only_its_own_row(
     bad: object, path: Path, writes: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = writes(path)
@@ -306,7 +302,7 @@ class FailingTracing(SpanRecorder):
         return super().trace(database, batch)
 
 
-def test_batch_that_cannot_be_written_is_counted_as_lost(path: Path) -> None:
+def test_unwritable_batch_is_counted_as_lost(path: Path) -> None:
     threads = ThreadRegistry()
     journal = Journal(path, span_recorder=FailingTracing(2), threads=threads)
     counted = Counted()

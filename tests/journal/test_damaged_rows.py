@@ -202,7 +202,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("table", "column", "what"), list(_columns()))
-def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
+def test_damaged_row_loses_only_its_own_content(  # noqa: PLR0917 - fixtures
     table: str, column: str, what: str, template: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "journal.sqlite"

@@ -81,7 +81,7 @@ def has_all(clerk: Clerk, given: int) -> None:
     assert clerk("remembers")["remembers"]
 
 
-def test_full_and_emptied(disk: Disk, clerk: Clerk) -> None:
+def test_journal_recovers_after_disk_full(disk: Disk, clerk: Clerk) -> None:
     disk.fill()
     given = overflow(clerk)
     errors = [clerk(order)["errors"] for order in ("tend", "append 7", "tend", "tend")]
@@ -96,7 +96,7 @@ def test_full_and_emptied(disk: Disk, clerk: Clerk) -> None:
     has_all(clerk, given + 3)
 
 
-def test_read_only_and_mended(disk: Disk, clerk: Clerk) -> None:
+def test_journal_recovers_after_read_only_disk(disk: Disk, clerk: Clerk) -> None:
     """Made read-only between two attempts: while a file is open for writing, nobody can."""
     disk.fill()
     given = overflow(clerk)
@@ -114,7 +114,7 @@ def test_read_only_and_mended(disk: Disk, clerk: Clerk) -> None:
 
 @pytest.mark.parametrize("ended", ["in good order", "by kill -9"])
 @pytest.mark.parametrize("ailment", ["full", "read-only"])
-def test_a_restart_meanwhile_begins_with_the_counters(
+def test_restart_on_unwritable_disk_restores_counters(
     ended: str, ailment: str, disk: Disk, tmp_path: Path
 ) -> None:
     with Clerk(disk, tmp_path / "first.log") as first:
@@ -140,7 +140,7 @@ def test_a_restart_meanwhile_begins_with_the_counters(
         assert second("remembers")["remembers"]
 
 
-def test_the_disk_ends_with_the_test(tmp_path: Path) -> None:
+def test_disk_fixture_is_removed(tmp_path: Path) -> None:
     with Disk(tmp_path / "disk") as disk:
         disk.run("touch", disk.folder / "here")
         assert list(disk.folder.iterdir()) == []

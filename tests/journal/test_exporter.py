@@ -19,7 +19,7 @@ def history(path: Path, name: str) -> int:
         return int(database.execute(query, (name,)).fetchone()[0])
 
 
-def test_deleted_with_its_folder(start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_recreates_deleted_directory(start: Start, guest: Guest, tmp_path: Path) -> None:
     path = tmp_path / "state/journal.sqlite"
     exporter = start(path)
     guest.cycle(exporter)
@@ -35,7 +35,7 @@ def test_deleted_with_its_folder(start: Start, guest: Guest, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("where", [0, 20_000], ids=["header", "middle"])
-def test_corrupt_at_the_start(where: int, start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_sets_corrupt_journal_aside(where: int, start: Start, guest: Guest, tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     exporter = start(path)
     guest.cycle(exporter)
@@ -56,7 +56,7 @@ def test_corrupt_at_the_start(where: int, start: Start, guest: Guest, tmp_path: 
     assert guest.shown(exporter) == 1
 
 
-def test_from_the_future(start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_leaves_newer_journal_unchanged(start: Start, guest: Guest, tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -70,7 +70,7 @@ def test_from_the_future(start: Start, guest: Guest, tmp_path: Path) -> None:
     assert asides(path) == []
 
 
-def test_two_on_one_file(start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_second_exporter_waits_for_the_journal_lock(start: Start, guest: Guest, tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     first = start(path)
     second = start(path)
@@ -88,7 +88,7 @@ def test_two_on_one_file(start: Start, guest: Guest, tmp_path: Path) -> None:
     first.wait_ready()
 
 
-def test_a_folder_that_cannot_be(start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_recovers_when_directory_can_be_created(start: Start, guest: Guest, tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.write_text("a file")
     exporter = start(folder / "journal.sqlite")
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be(start: Start, guest: Guest, tmp_path: Path) -> 
     assert exporter.figure(EVENTS) == len(messages(folder / "journal.sqlite"))
 
 
-def test_none_says_so(start: Start, guest: Guest) -> None:
+def test_exporter_runs_without_journal(start: Start, guest: Guest) -> None:
     exporter = start("none")
     guest.cycle(exporter)
     assert exporter.said("journal disabled") == 1

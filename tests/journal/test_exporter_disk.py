@@ -44,7 +44,7 @@ def nothing_is_missing(disk: Disk, guest: Guest, exporter: Mortal) -> None:
     exporter.stop()
 
 
-def test_full(start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_recovers_after_disk_full(start: Start, guest: Guest, tmp_path: Path) -> None:
     with Disk(tmp_path / "disk") as disk:
         exporter = start(disk.folder / "journal.sqlite", disk)
         guest.cycle(exporter)
@@ -57,7 +57,7 @@ def test_full(start: Start, guest: Guest, tmp_path: Path) -> None:
         nothing_is_missing(disk, guest, exporter)
 
 
-def test_read_only(start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_recovers_after_read_only_disk(start: Start, guest: Guest, tmp_path: Path) -> None:
     """Nobody can make it so while a file is open for writing; so it is full first."""
     with Disk(tmp_path / "disk") as disk:
         exporter = start(disk.folder / "journal.sqlite", disk)
@@ -75,7 +75,9 @@ def test_read_only(start: Start, guest: Guest, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ended", ["stopped", "killed"])
 @pytest.mark.parametrize("ailment", ["full", "read-only"])
-def test_it_is_so_at_the_start(ailment: str, ended: str, start: Start, guest: Guest, tmp_path: Path) -> None:
+def test_exporter_starts_on_unwritable_disk(
+    ailment: str, ended: str, start: Start, guest: Guest, tmp_path: Path
+) -> None:
     """What the journal remembers is shown all the same, and grows."""
     with Disk(tmp_path / "disk") as disk:
         exporter = start(disk.folder / "journal.sqlite", disk)

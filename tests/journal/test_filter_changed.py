@@ -17,7 +17,7 @@ THERE = "qemu+ssh://there/system"
 
 
 class TestNarrower:
-    def test_what_left_the_view_is_dropped_and_counts_as_nothing(self, life: Life) -> None:
+    def test_excluded_domains_are_dropped_without_transitions(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
         life.feed(crashed("db"))
         life.names = NO_DB
@@ -28,7 +28,7 @@ class TestNarrower:
         assert (names(life.sink), life.known()) == ({"web"}, {"web"})
         assert [(row.name, row.event) for row in life.rows()] == [("db", "stopped")]
 
-    def test_nobody_waits_for_its_incidents(self, life: Life) -> None:
+    def test_incidents_of_excluded_domain_are_closed(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB))
         life.feed(crashed("db"))
         life.names = NO_DB
@@ -38,7 +38,7 @@ class TestNarrower:
         assert names(life.sink) == {"web"}
         assert value(life.sink, "libvirt_domain_operation_duration_seconds_count") is None
 
-    def test_set_right_before_a_listing_nothing_is_lost(self, life: Life) -> None:
+    def test_filter_reverted_before_listing_loses_nothing(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB))
         life.feed(crashed("db"))
         life.names = NO_DB
@@ -50,7 +50,7 @@ class TestNarrower:
         assert sorted(life.inferred()) == [("db", "started", "booted"), ("web", "stopped", "crashed")]
         assert life.incidents()[0] == ("uuid-db", "crashed", False)
 
-    def test_set_right_after_the_journal_was_written_anew_nothing_is_lost(self, life: Life) -> None:
+    def test_filter_reverted_after_rewrite_loses_nothing(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB))
         life.names = NO_DB
         life.is_killed()
@@ -61,7 +61,7 @@ class TestNarrower:
         life.lists(snapshot(WEB, facts("db", "shutoff", "crashed")))
         assert life.inferred() == [("db", "stopped", "crashed")]
 
-    def test_and_wide_again_its_counters_go_on(self, life: Life) -> None:
+    def test_included_again_domain_keeps_its_counters(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB))
         life.feed(crashed("db"))
         life.names = NO_DB
@@ -73,7 +73,7 @@ class TestNarrower:
         assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
         assert life.crashes("db") == 1
 
-    def test_and_wide_again_also_if_the_journal_was_written_anew(self, life: Life) -> None:
+    def test_included_again_after_rewrite_keeps_counters(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB))
         life.feed(crashed("db"))
         life.names = NO_DB
@@ -88,7 +88,7 @@ class TestNarrower:
 
 
 class TestWider:
-    def test_what_comes_into_view_counts_as_nothing(self, life: Life) -> None:
+    def test_newly_included_domains_add_no_transitions(self, life: Life) -> None:
         life.names = ONLY_WEB
         life.is_killed()
         life.lists(snapshot(WEB, DB))
@@ -103,7 +103,7 @@ class TestWider:
         found = sorted(told for told in life.inferred() if told[0] in ("db", "new"))
         assert found == [("db", "stopped", "crashed"), ("new", "defined", "added")], "from now on"
 
-    def test_what_was_in_view_before_is_compared(self, life: Life) -> None:
+    def test_domains_included_before_are_reconciled(self, life: Life) -> None:
         life.names = ONLY_WEB
         life.is_killed()
         life.lists(snapshot(WEB, facts("web-2")))
@@ -119,7 +119,7 @@ class TestWider:
         ]
 
     @pytest.mark.parametrize("persistent", [True, False])
-    def test_an_event_before_the_listing_is_one(self, persistent: bool, life: Life) -> None:  # noqa: FBT001
+    def test_event_before_first_listing_is_counted(self, persistent: bool, life: Life) -> None:  # noqa: FBT001
         life.names = ONLY_WEB
         life.is_killed()
         life.lists(snapshot(WEB, facts("db", "shutoff")))
@@ -131,7 +131,7 @@ class TestWider:
         assert life.inferred() == []
         assert life.all_changes() == [0 if persistent else 1, 0, 0, 0]
 
-    def test_a_look_before_the_listing_proves_nothing(self, life: Life) -> None:
+    def test_lookup_before_first_listing_infers_nothing(self, life: Life) -> None:
         life.names = ONLY_WEB
         life.is_killed()
         life.lists(snapshot(WEB, DB))
@@ -143,7 +143,7 @@ class TestWider:
         life.feed(look("db", DB))
         assert life.inferred() == []
 
-    def test_a_connection_that_was_not_listed_since_keeps_the_view_that_it_had(self, tmp_path: Path) -> None:
+    def test_unlisted_connection_keeps_its_recorded_filter(self, tmp_path: Path) -> None:
         there = facts("db", uuid="uuid-there")
         with Life(tmp_path, connections=(HERE, THERE), names=NO_DB) as life:
             life.lists(snapshot(WEB, DB), snapshot(there, connection=THERE))
@@ -155,7 +155,7 @@ class TestWider:
             assert sorted(life.inferred()) == [("db", "stopped", "unknown"), ("db", "undefined", "removed")]
             assert [row.connection for row in life.rows()] == [HERE, HERE]
 
-    def test_a_journal_that_does_not_know_the_view_compares_what_it_knows(self, life: Life) -> None:
+    def test_missing_filter_record_reconciles_known_domains(self, life: Life) -> None:
         life.lists(snapshot(WEB, DB))
         with closing(sqlite3.connect(life.path)) as database, database:
             database.execute("DELETE FROM scopes")
@@ -167,7 +167,7 @@ class TestWider:
             ("web", "stopped", "crashed"),
         ]
 
-    def test_an_expression_that_is_none_any_more_is_no_view(self, life: Life) -> None:
+    def test_invalid_recorded_filter_is_ignored(self, life: Life) -> None:
         """Python may read the same expression otherwise one day."""
         life.lists(snapshot(WEB))
         with closing(sqlite3.connect(life.path)) as database, database:

@@ -74,7 +74,7 @@ class Life:
     ],
     ids=["connected", "lost", "refused"],
 )
-def test_what_was_there_is_never_new(before: list[Message], path: Path) -> None:
+def test_domains_of_first_listing_are_not_transitions(before: list[Message], path: Path) -> None:
     first = Life(path)
     first.live(*before)
     first.ends()
@@ -86,7 +86,7 @@ def test_what_was_there_is_never_new(before: list[Message], path: Path) -> None:
     assert messages(path) == []
 
 
-def test_what_is_new_after_a_listing_is(path: Path) -> None:
+def test_domain_new_after_a_listing_is_counted(path: Path) -> None:
     first = Life(path)
     first.live(ConnectionUp(1000, CONNECTION), Listing(1, 1000, CONNECTION, ()))
     first.ends()

@@ -54,7 +54,7 @@ def test_start_after_a_host_reboot_is_not_counted_twice(life: Life) -> None:
     ]
 
 
-def test_missed_start_after_a_host_reboot_is_inferred_from_its_stop(life: Life) -> None:
+def test_missed_start_after_host_reboot_is_inferred_from_stop(life: Life) -> None:
     connects(life, "boot-1")
     life.lists(snapshot(facts("web")))
     life.is_killed()
@@ -71,7 +71,7 @@ def test_missed_start_after_a_host_reboot_is_inferred_from_its_stop(life: Life) 
     ]
 
 
-def test_host_reboots_outlive_a_restart(life: Life) -> None:
+def test_host_reboot_count_survives_restart(life: Life) -> None:
     connects(life, "boot-1")
     assert (value(life.sink, REBOOTS), value(life.sink, LAST_REBOOT)) == (0, 0)
     life.is_killed()
@@ -121,7 +121,7 @@ def test_lxc_reboot_while_disconnected_is_no_stop() -> None:
     assert rig.notebook.transitions == []
 
 
-def test_another_process_is_counted_once_it_is_confirmed() -> None:
+def test_new_emulator_process_is_counted_when_confirmed() -> None:
     rig = Rig()
     first = facts("web")._replace(run_evidence=RunEvidence(process_start=100))
     second = facts("web")._replace(run_evidence=RunEvidence(process_start=200))
@@ -131,7 +131,7 @@ def test_another_process_is_counted_once_it_is_confirmed() -> None:
     assert rig.notebook.pairs("reconcile") == [("stopped", "unknown"), ("started", "booted")]
 
 
-def test_evidence_of_a_run_is_forgotten_when_it_ends() -> None:
+def test_run_evidence_is_discarded_when_the_run_ends() -> None:
     rig = Rig()
     first = facts("web")._replace(run_evidence=RunEvidence(cpu_time=9_000))
     second = facts("web")._replace(run_evidence=RunEvidence(cpu_time=10))

@@ -22,7 +22,7 @@ def keep(writer: Writer, *, max_age: float = FOR_EVER, max_bytes: int = ANY_SIZE
     JournalMaintenance(writer.journal, max_age=max_age, max_bytes=max_bytes).run_once(now)
 
 
-def test_what_is_older_than_its_age_goes_and_the_counters_stay(writer: Writer) -> None:
+def test_expired_history_is_removed_but_counters_stay(writer: Writer) -> None:
     writer.tend()
     writer.append(10)
     keep(writer, max_age=4.5, now=AT + 10)
@@ -32,7 +32,7 @@ def test_what_is_older_than_its_age_goes_and_the_counters_stay(writer: Writer) -
     assert writer.journal.events == 4
 
 
-def test_more_than_a_chunk_goes_at_once(writer: Writer) -> None:
+def test_more_than_one_chunk_is_removed_in_one_run(writer: Writer) -> None:
     writer.tend()
     writer.append(7000)
     keep(writer, max_age=10, now=AT + 6999)
@@ -40,7 +40,7 @@ def test_more_than_a_chunk_goes_at_once(writer: Writer) -> None:
     assert writer.remembers_everything()
 
 
-def test_the_oldest_goes_when_the_file_is_too_large(writer: Writer) -> None:
+def test_size_limit_removes_the_oldest_history(writer: Writer) -> None:
     writer.tend()
     writer.append(30_000)
     keep(writer, max_bytes=2 << 20)
@@ -58,14 +58,14 @@ def test_the_oldest_goes_when_the_file_is_too_large(writer: Writer) -> None:
     assert writer.path.stat().st_size <= used + (1 << 20), "free pages are used again"
 
 
-def test_without_limits_everything_stays(writer: Writer) -> None:
+def test_without_limits_nothing_is_removed(writer: Writer) -> None:
     writer.tend()
     writer.append(5000)
     keep(writer, now=AT + 1000 * DAY)
     assert len(messages(writer.path)) == 5000
 
 
-def test_clock_that_was_behind_for_a_while_costs_no_history(writer: Writer) -> None:
+def test_history_is_kept_after_clock_was_behind(writer: Writer) -> None:
     """A machine without a clock battery journals in 1970 until it is told the time."""
     writer.tend()
     writer.append(3)
@@ -75,7 +75,7 @@ def test_clock_that_was_behind_for_a_while_costs_no_history(writer: Writer) -> N
     assert messages(writer.path) == ["0", "1", "2", "0", "3", "4"]
 
 
-def test_the_write_ahead_log_reaches_the_file(writer: Writer) -> None:
+def test_write_ahead_log_is_checkpointed(writer: Writer) -> None:
     writer.tend()
     writer.append(1000)
     before = writer.path.stat().st_size
@@ -83,7 +83,7 @@ def test_the_write_ahead_log_reaches_the_file(writer: Writer) -> None:
     assert writer.path.stat().st_size > before
 
 
-def test_a_file_that_is_not_the_journals_is_not_touched(writer: Writer) -> None:
+def test_replaced_file_is_left_unchanged(writer: Writer) -> None:
     """Execute there while it runs; until that is noticed, the keeper must not have cut it."""
     writer.tend()
     writer.append(5)
@@ -100,14 +100,14 @@ def test_a_file_that_is_not_the_journals_is_not_touched(writer: Writer) -> None:
     assert writer.path.read_bytes() == before
 
 
-def test_nothing_is_created_where_the_journal_was(writer: Writer) -> None:
+def test_deleted_file_is_not_recreated(writer: Writer) -> None:
     writer.tend()
     writer.path.unlink()
     keep(writer)
     assert not writer.path.exists()
 
 
-def test_who_has_no_journal_keeps_nothing(path: Path, writer: Writer) -> None:
+def test_locked_out_process_removes_nothing(path: Path, writer: Writer) -> None:
     """Another process has it."""
     writer.tend()
     writer.append(5)

@@ -43,7 +43,7 @@ def is_whole(path: Path) -> bool:
         database.close()
 
 
-def test_no_batch_is_lost_or_doubled_or_halved(path: Path) -> None:
+def test_killed_writer_loses_and_repeats_no_batch(path: Path) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
     committed: list[int] = []
     unsaid = 0
@@ -68,7 +68,7 @@ def test_no_batch_is_lost_or_doubled_or_halved(path: Path) -> None:
 
 
 @pytest.mark.parametrize("round_", range(8))
-def test_killed_while_it_makes_the_file_another_begins_where_it_ended(path: Path, round_: int) -> None:
+def test_kill_during_file_creation_leaves_usable_journal(path: Path, round_: int) -> None:
     dice = random.Random(SEED + round_)  # noqa: S311 - no secret
     with start_batch_writer(path, 0) as process:
         while not path.exists():

@@ -18,7 +18,7 @@ GONE = look("web", None)
 TRANSIENT = facts("web", persistent=False)
 
 
-def test_a_transient_domain_is_removed_once(life: Life) -> None:
+def test_transient_domain_is_removed_once(life: Life) -> None:
     life.lists(snapshot(TRANSIENT))
     life.feed(KILLED)
     life.is_killed()
@@ -27,7 +27,7 @@ def test_a_transient_domain_is_removed_once(life: Life) -> None:
     assert life.changes("removed", "shutdown") == 1
 
 
-def test_one_that_came_and_went_within_a_batch_is_added_once_and_removed_once(life: Life) -> None:
+def test_domain_within_one_batch_is_added_and_removed_once(life: Life) -> None:
     life.lists(snapshot())
     life.put(lifecycle("resumed", "unpaused"), lifecycle("started", "booted"), KILLED)
     life.work()
@@ -37,7 +37,7 @@ def test_one_that_came_and_went_within_a_batch_is_added_once_and_removed_once(li
     assert (life.changes("added", "started"), life.changes("removed", "shutdown")) == (1, 1)
 
 
-def test_of_two_runs_within_a_batch_the_first_is_over(life: Life) -> None:
+def test_first_of_two_runs_within_one_batch_is_closed(life: Life) -> None:
     life.lists(snapshot())
     boot = lifecycle("resumed", "unpaused"), lifecycle("started", "booted")
     life.put(*boot, lifecycle("stopped", "destroyed"), *boot, KILLED)
@@ -49,7 +49,7 @@ def test_of_two_runs_within_a_batch_the_first_is_over(life: Life) -> None:
 
 
 @pytest.mark.parametrize("ends", [GONE, lifecycle("started", "booted")], ids=["asked", "started again"])
-def test_the_removal_is_counted_with_the_verdict(life: Life, ends: Observation | Lookup) -> None:
+def test_removal_is_counted_with_the_stop_reason(life: Life, ends: Observation | Lookup) -> None:
     life.lists(snapshot(TRANSIENT))
     life.feed(KILLED)
     assert life.changes("removed", "shutdown") == 0
@@ -59,7 +59,7 @@ def test_the_removal_is_counted_with_the_verdict(life: Life, ends: Observation |
     assert life.changes("removed", "shutdown") == 1
 
 
-def test_a_journal_written_anew_meanwhile_knows_the_state_before(life: Life) -> None:
+def test_rewritten_journal_has_the_state_before_the_stop(life: Life) -> None:
     life.lists(snapshot(facts("web")))
     life.feed(KILLED)
     life.path.unlink()
@@ -70,7 +70,7 @@ def test_a_journal_written_anew_meanwhile_knows_the_state_before(life: Life) -> 
     assert life.inferred() == [("web", "stopped", "crashed")]
 
 
-def test_trouble_of_the_journal_that_begins_and_ends_meanwhile_changes_nothing(life: Life) -> None:
+def test_journal_outage_during_pending_stop_changes_nothing(life: Life) -> None:
     life.lists(snapshot(facts("web")))
     with closing(sqlite3.connect(life.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -82,7 +82,7 @@ def test_trouble_of_the_journal_that_begins_and_ends_meanwhile_changes_nothing(l
     assert life.inferred() == [("web", "stopped", "crashed")]
 
 
-def test_what_was_handed_over_to_be_written_does_not_change_any_more() -> None:
+def test_collected_batch_does_not_change_afterwards() -> None:
     orders = itertools.count()
     engine = Engine(
         [HERE],

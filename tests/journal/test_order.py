@@ -15,7 +15,7 @@ def replaced(name: str) -> list[tuple[str, str, str]]:
     return [(name, "undefined", "removed"), (name, "defined", "added")]
 
 
-def test_a_domain_that_was_replaced_ended_before_its_successor_began(life: Life) -> None:
+def test_replaced_domain_ends_before_its_successor_starts(life: Life) -> None:
     life.lists(snapshot(*(off(f"vm-{n}", f"old-{n}") for n in MANY)))
     life.is_killed()
     life.lists(snapshot(*(off(f"vm-{n}", f"new-{n}") for n in MANY)))
@@ -23,7 +23,7 @@ def test_a_domain_that_was_replaced_ended_before_its_successor_began(life: Life)
         assert [told for told in life.inferred() if told[0] == f"vm-{n}"] == replaced(f"vm-{n}")
 
 
-def test_also_where_libvirt_is_asked_about_each_again(life: Life) -> None:
+def test_replacement_order_holds_with_lookups(life: Life) -> None:
     found = {f"new-{n}": off(f"vm-{n}", f"new-{n}") for n in MANY[:4]}
     life.lists(snapshot(*(off(f"vm-{n}", f"old-{n}") for n in MANY[:4])))
     life.is_killed()
@@ -37,7 +37,7 @@ def test_also_where_libvirt_is_asked_about_each_again(life: Life) -> None:
         assert [told for told in life.inferred() if told[0] == f"vm-{n}"] == replaced(f"vm-{n}")
 
 
-def test_a_name_is_left_before_another_takes_it(life: Life) -> None:
+def test_renamed_domain_frees_its_name_first(life: Life) -> None:
     life.lists(snapshot(*(off(f"vm-{n}", f"old-{n}") for n in MANY)))
     life.is_killed()
     renamed, new = [off(f"was-{n}", f"old-{n}") for n in MANY], [off(f"vm-{n}", f"new-{n}") for n in MANY]

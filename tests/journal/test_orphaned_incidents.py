@@ -86,7 +86,7 @@ def test_incident_of_a_removed_domain_is_closed_at_restart(tmp_path: Path) -> No
         assert is_open(life) == []
 
 
-def test_incident_of_a_domain_that_leaves_while_its_verdict_is_open_joins_it(tmp_path: Path) -> None:
+def test_stop_that_removes_a_hung_domain_joins_the_hang(tmp_path: Path) -> None:
     """The stop that removes a hung domain belongs to the hang, although the verdict comes later."""
     with Life(tmp_path) as life:
         life.lists(snapshot(facts("web", persistent=False)))

@@ -33,9 +33,7 @@ def inventory(exporter: Mortal) -> float:
     return sum(sample.value for sample in exporter.metrics()[CHANGES.removesuffix("_total")].samples)
 
 
-def test_a_filter_that_is_narrowed_and_widened_invents_nothing(
-    driver: Driver, own_daemon: Daemon, tmp_path: Path
-) -> None:
+def test_changing_the_filter_adds_no_transitions(driver: Driver, own_daemon: Daemon, tmp_path: Path) -> None:
     journal = tmp_path / "journal.sqlite"
     for name in ("web", "db"):
         driver.define(name, running=True)
@@ -59,7 +57,7 @@ def test_a_filter_that_is_narrowed_and_widened_invents_nothing(
         assert wide.value("libvirt_domain_state", domain="db", state="running") == 1
 
 
-def test_a_connection_that_is_left_out_for_a_day_is_as_it_was(
+def test_removed_and_readded_connection_keeps_counters(
     driver: Driver, other_driver: Driver, own_daemon: Daemon, session_daemon: Daemon, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal.sqlite"

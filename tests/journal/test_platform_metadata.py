@@ -57,7 +57,7 @@ def shown(exporter: Mortal) -> set[tuple[str, ...]]:
     }
 
 
-def test_platform_metadata_outlives_domain_and_restart(
+def test_platform_metadata_survives_stop_and_restart(
     driver: Driver, own_daemon: Daemon, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal.sqlite"

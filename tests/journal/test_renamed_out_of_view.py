@@ -12,7 +12,7 @@ WEB = facts("web")
 
 
 class TestRenamed:
-    def test_out_of_the_view_it_is_dropped(self, tmp_path: Path) -> None:
+    def test_domain_renamed_to_excluded_name_is_dropped(self, tmp_path: Path) -> None:
         with Life(tmp_path, names=NO_DB) as life:
             life.lists(snapshot(facts("web", "shutoff")))
             life.feed(
@@ -24,7 +24,7 @@ class TestRenamed:
             ]
             assert (life.known(), life.all_changes()) == (set(), [0, 0, 0, 0])
 
-    def test_out_of_the_view_a_look_is_enough(self, tmp_path: Path) -> None:
+    def test_lookup_alone_drops_domain_with_excluded_name(self, tmp_path: Path) -> None:
         with Life(tmp_path, names=NO_DB, ttl=10.0) as life:
             life.lists(snapshot(facts("web", "shutoff", "crashed")))
             life.feed(lifecycle("undefined", "renamed"))
@@ -33,7 +33,7 @@ class TestRenamed:
             life.later(11.0)
             assert names(life.sink) == set()
 
-    def test_out_of_the_view_an_answer_that_is_old_news_drops_nothing(self, tmp_path: Path) -> None:
+    def test_outdated_lookup_drops_nothing(self, tmp_path: Path) -> None:
         with Life(tmp_path, names=NO_DB) as life:
             life.lists(snapshot(WEB))
             old = life.message_queue.next_order()
@@ -42,7 +42,7 @@ class TestRenamed:
             life.work()
             assert life.known() == {"web"}
 
-    def test_an_answer_that_overtakes_the_event_drops_it_and_the_event_counts(self, tmp_path: Path) -> None:
+    def test_lookup_before_rename_event_still_counts_the_event(self, tmp_path: Path) -> None:
         """What is known in the end is written, too: the next life takes nothing for new."""
         with Life(tmp_path, names=NO_DB) as life:
             life.lists(snapshot(facts("web", "shutoff")))
@@ -59,7 +59,7 @@ class TestRenamed:
             pairs = [(row.name, row.event, row.reason) for row in life.rows()]
             assert pairs == [("web", "undefined", "renamed"), ("web", "defined", "renamed")]
 
-    def test_into_the_view_and_back_it_is_neither_added_nor_removed(self, tmp_path: Path) -> None:
+    def test_rename_in_and_out_is_neither_added_nor_removed(self, tmp_path: Path) -> None:
         with Life(tmp_path, names=NO_DB) as life:
             db = facts("db", "shutoff", uuid="uuid-web")
             life.lists(snapshot(db))
@@ -75,7 +75,7 @@ class TestRenamed:
             assert life.all_changes() == [0, 0, 0, 0]
             assert value(life.sink, EVENTS, domain="web", event="defined", reason="renamed") == 2
 
-    def test_while_the_filter_changed_it_is_adopted(self, life: Life) -> None:
+    def test_rename_while_filter_changed_is_adopted(self, life: Life) -> None:
         life.lists(snapshot(WEB, facts("db", "shutoff")))
         life.names = NO_DB
         life.is_killed()

@@ -54,7 +54,7 @@ def witnessed(witness: Witness, names: list[str]) -> dict[str, Counter[Pair]]:
     return {name: witness.pairs(name) for name in names}
 
 
-def test_nothing_shows_of_the_restarts(
+def test_restarts_change_no_counter(
     driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
 ) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
@@ -103,7 +103,7 @@ UNPROVEN = {("shutdown", "finished")}
 """What leaves no trace: a state that is passed through."""
 
 
-def test_what_happened_meanwhile_is_counted_once_and_with_the_reason_that_libvirt_gives(
+def test_changes_during_downtime_are_counted_once(
     driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
 ) -> None:
     for before, _ in MEANWHILE.values():
@@ -131,7 +131,7 @@ def test_what_happened_meanwhile_is_counted_once_and_with_the_reason_that_libvir
     assert counted(mortal, names) == proven, "and not again after the next restart"
 
 
-def test_the_domains_that_were_there_first_were_never_transitions(
+def test_kills_before_first_listing_add_no_transitions(
     driver: Driver, own_daemon: Daemon, tmp_path: Path
 ) -> None:
     """Killed at once, perhaps before the first listing is in the journal: they are not new."""
@@ -147,7 +147,7 @@ def test_the_domains_that_were_there_first_were_never_transitions(
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
 
 
-def test_the_history_is_what_the_page_says_it_is(
+def test_event_count_is_the_same_after_restart(
     driver: Driver, own_driver_witness: Witness, mortal: Mortal
 ) -> None:
     driver.define("one")

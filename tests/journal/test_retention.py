@@ -67,7 +67,7 @@ def test_pending_rows_of_an_enabled_signal_block_retention(path: Path) -> None:
 
 
 @pytest.mark.parametrize("signals", [(LOGS,), SIGNALS], ids=["logs only", "both"])
-def test_operation_without_end_does_not_block_retention(signals: tuple[str, ...], path: Path) -> None:
+def test_unfinished_operation_does_not_block_retention(signals: tuple[str, ...], path: Path) -> None:
     queue = Queue(path)
     with closing(queue.journal):
         queue.journal.append(batch([transition(event="shutdown", reason="guest")]))

@@ -33,7 +33,7 @@ def fresh() -> Iterator[Writer]:
 
 @UNHURRIED
 @given(st.lists(TRANSITIONS, max_size=5))
-def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transition]) -> None:
+def test_transitions_are_restored_unchanged_and_in_order(changes: list[Transition]) -> None:
     with fresh() as writer:
         writer.give(batch(changes))
         entries = history(writer.path)
@@ -43,7 +43,7 @@ def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transi
 
 @UNHURRIED
 @given(DOMAINS)
-def test_every_domain_comes_back_as_it_was(domain: Domain) -> None:
+def test_domains_are_restored_unchanged(domain: Domain) -> None:
     effects = ChangeBatch()
     effects.touch(domain)
     with fresh() as writer:
@@ -78,7 +78,7 @@ ACTS = ("append", "tend", "restart", "delete", "close")
 
 @UNHURRIED
 @given(st.lists(st.tuples(st.sampled_from(ACTS), effects()), max_size=10))
-def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[str, ChangeBatch]]) -> None:
+def test_counters_survive_any_sequence_of_file_faults(acts: list[tuple[str, ChangeBatch]]) -> None:
     """A deletion is noticed when it is tended; who restarts before that, begins anew: not asked here."""
     with fresh() as writer:
         for act, given_effects in acts:
@@ -93,14 +93,14 @@ def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[st
         assert writer.remembers_everything()
 
 
-def test_the_last_time_of_a_pair_is_the_newest(writer: Writer) -> None:
+def test_last_timestamp_of_a_pair_is_the_newest(writer: Writer) -> None:
     writer.tend()
     writer.give(batch([transition(1), transition(5)]))
     writer.give(batch([transition(9)]))
     assert [last for _, last in writer.restart().counts.values()] == [transition(9).at]
 
 
-def test_sequence_numbers_are_never_used_again(writer: Writer) -> None:
+def test_sequence_numbers_are_never_reused(writer: Writer) -> None:
     writer.tend()
     writer.append(3)
     writer.journal.close()

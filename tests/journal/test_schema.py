@@ -181,7 +181,7 @@ def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> N
     journal.close()
 
 
-def test_version_4_that_cannot_be_written_is_read_unchanged(path: Path) -> None:
+def test_version_4_is_read_without_write_access(path: Path) -> None:
     write(path, VERSION_4)
     before = path.read_bytes()
     with open_read_only(path) as database:

@@ -67,7 +67,7 @@ def crash(name: str) -> tuple[Observation, Observation]:
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_who_has_series_keeps_them_and_what_was_folded_stays_so(again: Again, life: Life) -> None:
+def test_individual_and_aggregated_series_survive_restart(again: Again, life: Life) -> None:
     life.lists(snapshot(*(facts(name) for name in NAMES)))
     for name in (*NAMES, NAMES[0]):
         life.feed(*crash(name))
@@ -81,7 +81,7 @@ def test_who_has_series_keeps_them_and_what_was_folded_stays_so(again: Again, li
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again: Again, life: Life) -> None:
+def test_refused_domains_are_counted_again_after_restart(again: Again, life: Life) -> None:
     """The alert about it asks the counter: a restart makes no room."""
     found = snapshot(*(facts(name) for name in NAMES))
     life.lists(found)
@@ -97,7 +97,7 @@ def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again:
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_zeros_stay_where_they_were(again: Again, life: Life) -> None:
+def test_zero_values_survive_restart(again: Again, life: Life) -> None:
     """Nothing has happened yet to the one that has series, but to all that have none."""
     life.lists(snapshot(*(facts(name) for name in NAMES)))
     for name in NAMES[1:]:
@@ -108,7 +108,7 @@ def test_zeros_stay_where_they_were(again: Again, life: Life) -> None:
 
 
 @pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_a_pair_that_found_no_room_stays_apart_from_its_domain(again: Again, tmp_path: Path) -> None:
+def test_aggregated_pair_stays_aggregated_after_restart(again: Again, tmp_path: Path) -> None:
     with Life(tmp_path, series_limit=TIGHT) as life:
         life.lists(snapshot(facts("web")))
         life.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
@@ -121,7 +121,7 @@ def test_a_pair_that_found_no_room_stays_apart_from_its_domain(again: Again, tmp
             life.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
 
 
-def test_one_of_the_folded_that_is_well_again_hides_no_other(life: Life) -> None:
+def test_recovered_domain_keeps_other_aggregated_incidents(life: Life) -> None:
     life.lists(snapshot(*(facts(name) for name in NAMES)))
     life.feed(lifecycle("stopped", "crashed", name=NAMES[1]), lifecycle("stopped", "crashed", name=NAMES[2]))
     newest = value(
@@ -135,7 +135,7 @@ def test_one_of_the_folded_that_is_well_again_hides_no_other(life: Life) -> None
     assert value(life.sink, "libvirt_domain_incident_open", **shown) == 0
 
 
-def test_who_is_let_in_later_has_series_from_then_on(life: Life) -> None:
+def test_domain_admitted_later_has_series_from_then_on(life: Life) -> None:
     life.lists(snapshot(facts(NAMES[0]), facts(NAMES[1])))
     life.feed(*crash(NAMES[1]))
     life.feed(
@@ -151,7 +151,7 @@ def test_who_is_let_in_later_has_series_from_then_on(life: Life) -> None:
         life.is_killed()
 
 
-def test_what_came_and_went_without_series_leaves_nothing_behind(life: Life) -> None:
+def test_removed_aggregated_domains_leave_no_state(life: Life) -> None:
     life.lists(snapshot(facts("first")))
     for number in range(20):
         name = f"ci-{number}"
@@ -162,7 +162,7 @@ def test_what_came_and_went_without_series_leaves_nothing_behind(life: Life) -> 
     assert names(life.sink) == {"first", "_other"}
 
 
-def test_what_is_counted_when_its_series_have_just_left_begins_anew(tmp_path: Path) -> None:
+def test_count_after_series_expiry_starts_at_one(tmp_path: Path) -> None:
     """A verdict may take longer than the series of a domain that is gone."""
     with Life(tmp_path, ttl=0.0) as life:
         life.lists(snapshot(facts("web", persistent=False)))
@@ -202,7 +202,7 @@ ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied
 @given(
     limit=st.integers(0, 4 * ONE), ttl=st.sampled_from((FOR_EVER, 5.0, 0.0)), acts=st.lists(ACT, max_size=40)
 )
-def test_whatever_happens_a_restart_shows_nothing(limit: int, ttl: float, acts: list[object]) -> None:
+def test_restart_shows_the_same_page_after_any_sequence(limit: int, ttl: float, acts: list[object]) -> None:
     folder = Path(tempfile.mkdtemp(dir=ROOM))
     try:
         with Life(folder, series_limit=limit, ttl=ttl) as life:

@@ -21,7 +21,7 @@ input()
 """
 
 
-def test_the_second_takes_over_from_one_that_was_killed(
+def test_second_writer_takes_over_after_kill(
     path: Path, writes: Callable[[Path], Writer], caplog: pytest.LogCaptureFixture
 ) -> None:
     with start_batch_writer(path, 0) as first:
@@ -44,7 +44,7 @@ def test_the_second_takes_over_from_one_that_was_killed(
     assert second.remembers_everything()
 
 
-def test_the_first_is_not_disturbed(path: Path, writes: Callable[[Path], Writer]) -> None:
+def test_first_writer_is_not_disturbed(path: Path, writes: Callable[[Path], Writer]) -> None:
     first, second = writes(path), writes(path)
     first.tend()
     for _ in range(3):
@@ -58,9 +58,7 @@ def test_the_first_is_not_disturbed(path: Path, writes: Callable[[Path], Writer]
     assert first.remembers_everything()
 
 
-def test_a_predecessor_that_is_still_ending_is_waited_for(
-    path: Path, writes: Callable[[Path], Writer]
-) -> None:
+def test_start_waits_for_a_predecessor_that_is_stopping(path: Path, writes: Callable[[Path], Writer]) -> None:
     """Started anew by its service manager, it must not begin at 0 because the last one has not let go yet."""
     before = writes(path)
     before.tend()

@@ -21,13 +21,13 @@ def tasks() -> list[dict[str, Any]]:
     return [task for play in PLAYBOOK for part in ("tasks", "handlers") for task in play.get(part, [])]
 
 
-def test_every_task_has_a_name_and_a_module_that_ansible_has_itself() -> None:
+def test_every_task_has_a_name_and_a_builtin_module() -> None:
     for task in tasks():
         assert task["name"]
         assert sum(key.startswith("ansible.builtin.") for key in task) == 1, task["name"]
 
 
-def test_the_playbook_puts_things_where_the_unit_looks_for_them() -> None:
+def test_playbook_installs_to_the_paths_of_the_unit() -> None:
     (variables,) = (play["vars"] for play in PLAYBOOK if "vars" in play)
     assert variables["lifecycle_home"] == str(HOME)
     assert set(variables["lifecycle_settings"]) <= VARIABLES
@@ -39,25 +39,25 @@ def test_the_playbook_puts_things_where_the_unit_looks_for_them() -> None:
         assert place in (ROOT / "pyproject.toml").read_text()
 
 
-def test_every_handler_that_is_called_is_there() -> None:
+def test_notified_handlers_exist() -> None:
     handlers = {handler["name"] for play in PLAYBOOK for handler in play.get("handlers", [])}
     assert {task["notify"] for task in tasks() if "notify" in task} == handlers
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_to_existing_files() -> None:
     for page in ("install.md", "web-config.md"):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", (DOCS / page).read_text()):
             if not link.startswith("../helm/"):
                 assert (DOCS / link).exists(), f"{page}: {link}"
 
 
-def test_every_variable_is_one() -> None:
+def test_documented_variables_exist() -> None:
     for page in ("install.md", "web-config.md", "ansible.yml"):
         found = set(re.findall(r"LIBVIRT_LIFECYCLE_EXPORTER_[A-Z_]+", (DOCS / page).read_text()))
         assert found <= VARIABLES, page
 
 
-def test_what_python_it_takes_is_said() -> None:
+def test_required_python_version_is_documented() -> None:
     """Not every distribution's python3 will do."""
     (oldest,) = re.findall(
         r'^requires-python = ">=([\d.]+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
@@ -68,7 +68,7 @@ def test_what_python_it_takes_is_said() -> None:
     assert 'virtualenv_command: "{{ lifecycle_python }} -m venv"' in (DOCS / "ansible.yml").read_text()
 
 
-def test_the_health_check_that_the_documentation_names_takes_its_arguments() -> None:
+def test_documented_health_check_command_is_valid() -> None:
     (said,) = re.findall(
         r"--health-cmd 'python -m libvirt_lifecycle_exporter\.cli\.healthcheck ([^']+)'",
         (DOCS / "web-config.md").read_text(),
@@ -78,6 +78,6 @@ def test_the_health_check_that_the_documentation_names_takes_its_arguments() -> 
     assert given.credentials
 
 
-def test_the_port_is_the_ports() -> None:
+def test_documented_port_is_the_default_port() -> None:
     said = Path(DOCS / "install.md").read_text() + (DOCS / "ansible.yml").read_text()
     assert set(re.findall(r"localhost:(\d+)", said)) == {"10177"}

@@ -43,7 +43,7 @@ def place(released: dict[str, Path], tmp_path: Path) -> Place:
 
 
 @pytest.mark.timeout(600)
-def test_it_plays_and_serves_and_tells_with_the_oldest_versions(place: Place, tmp_path: Path) -> None:
+def test_exporter_works_with_the_oldest_versions(place: Place, tmp_path: Path) -> None:
     web = tmp_path / "web.yml"
     web.write_text(
         f"basic_auth_users: {{alice: {bcrypt_hash('a')}}}\nrate_limit: {{interval: 1ms, burst: 100}}\n"

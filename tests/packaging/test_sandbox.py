@@ -101,7 +101,7 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
-def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root: Path) -> None:
+def test_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root: Path) -> None:
     page = Page(free_port())
     variables = {
         "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{page.port}",
@@ -142,7 +142,7 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
     assert "level=warning" not in said
 
 
-def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path) -> None:
+def test_tls_and_basic_auth_work_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path) -> None:
     def inline(name: str, file: str) -> str:
         return f"  {name}: |\n" + "".join(
             f"    {line}\n" for line in (signed / file).read_text().splitlines()
@@ -170,7 +170,7 @@ def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path
         assert client.get(client.client_context())[0] == 401
 
 
-def test_check_has_nothing_to_ask_for(sandbox: Sandbox) -> None:
+def test_check_succeeds_with_read_only_access(sandbox: Sandbox) -> None:
     said = subprocess.run(
         sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI), capture_output=True, text=True, check=False
     )
@@ -178,7 +178,7 @@ def test_check_has_nothing_to_ask_for(sandbox: Sandbox) -> None:
     assert "read-only access is enough" in said.stdout
 
 
-def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None:
+def test_check_explains_a_user_unknown_to_the_daemon(sandbox: Sandbox) -> None:
     """As in a container, whose users the daemon outside does not know; that takes root to show."""
     asked = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
     said = subprocess.run(asked, capture_output=True, text=True, check=False)
@@ -186,7 +186,7 @@ def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None
     assert ("hint: the user of the exporter does not exist on libvirt's host" in said.stdout) is AS_ROOT
 
 
-def test_the_sandbox_holds(sandbox: Sandbox) -> None:
+def test_sandbox_forbids_everything_else(sandbox: Sandbox) -> None:
     said = subprocess.run(
         sandbox.argv({}, PYTHON, "-I", "-c", PROBES), capture_output=True, text=True, check=False
     )

@@ -54,23 +54,23 @@ def exposure(root: Path) -> float:
     return float(found)
 
 
-def test_systemd_has_nothing_to_say(root: Path) -> None:
+def test_systemd_accepts_the_unit_file(root: Path) -> None:
     assert verified(root) == ""
 
 
-def test_systemd_would_have_something_to_say(root: Path) -> None:
+def test_systemd_reports_an_invalid_unit_file(root: Path) -> None:
     with (root / "etc/systemd/system" / FILE.name).open("a") as unit:
         unit.write("[Service]\nRestart=alwayz\n")
     assert "Failed to parse service restart specifier" in verified(root)
 
 
-def test_it_is_well_locked_in(root: Path) -> None:
+def test_exposure_level_is_low(root: Path) -> None:
     measured = exposure(root)
     print(f"systemd-analyze security: {measured}")
     assert measured <= WORST
 
 
-def test_the_drop_in_of_the_documentation_opens_little_more(root: Path) -> None:
+def test_documented_drop_in_raises_exposure_only_slightly(root: Path) -> None:
     text = INSTALL.read_text()
     (drop_in,) = (found for found in re.findall(r"```ini\n(.*?)```", text, re.DOTALL) if "[Service]" in found)
     folder = root / f"etc/systemd/system/{FILE.name}.d"
@@ -83,7 +83,7 @@ def test_the_drop_in_of_the_documentation_opens_little_more(root: Path) -> None:
     assert before < measured <= WORST + 1
 
 
-def test_what_the_issue_asks_for_is_there() -> None:
+def test_required_directives_are_set() -> None:
     found = directives()
     for name, value in {
         "Type": "notify",
@@ -102,7 +102,7 @@ def test_what_the_issue_asks_for_is_there() -> None:
     assert "WatchdogSec" in found
 
 
-def test_the_user_that_it_runs_as_is_the_one_that_sysusers_makes(tmp_path: Path) -> None:
+def test_sysusers_creates_the_user_of_the_unit(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     made = subprocess.run(
         ["systemd-sysusers", f"--root={tmp_path}", SYSUSERS], capture_output=True, text=True, check=False

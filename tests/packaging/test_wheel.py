@@ -19,7 +19,7 @@ from tests.packaging.place import COMMAND, HOME, Place, running
 NAME = f"libvirt_lifecycle_exporter-{__version__}"
 
 
-def test_exactly_one_package_and_what_systemd_needs(released: dict[str, Path]) -> None:
+def test_wheel_holds_one_package_and_the_systemd_files(released: dict[str, Path]) -> None:
     with zipfile.ZipFile(released[".whl"]) as wheel:
         names = wheel.namelist()
         metadata = email.message_from_bytes(wheel.read(f"{NAME}.dist-info/METADATA"))
@@ -37,7 +37,7 @@ def test_exactly_one_package_and_what_systemd_needs(released: dict[str, Path]) -
     assert metadata.get_all("Provides-Extra") == ["grpc"]
 
 
-def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Path) -> None:
+def test_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Path) -> None:
     # Not by tarfile, which says nothing of filters in Debian 12's Python and complains without one in others.
     subprocess.run(["tar", "-xzf", released[".gz"], "-C", tmp_path], check=True)
     (wheel,) = build(tmp_path / NAME, tmp_path / "again", "wheel")
@@ -45,7 +45,7 @@ def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Pa
     assert wheel.read_bytes() == released[".whl"].read_bytes()
 
 
-def test_the_sdist_has_what_the_image_is_made_of_and_what_the_pages_lead_to(
+def test_sdist_has_files_of_the_image_and_linked_pages(
     released: dict[str, Path],
 ) -> None:
     listed = subprocess.run(["tar", "-tzf", released[".gz"]], capture_output=True, text=True, check=True)
@@ -61,7 +61,7 @@ def test_the_sdist_has_what_the_image_is_made_of_and_what_the_pages_lead_to(
         assert found, path
 
 
-def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
+def test_twine_accepts_the_distributions(released: dict[str, Path]) -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "twine", "check", "--strict", *released.values()],
         capture_output=True,
@@ -71,11 +71,11 @@ def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
     assert checked.returncode == 0, checked
 
 
-def test_pip_has_nothing_to_say(installed: Place) -> None:
+def test_pip_finds_no_broken_requirements(installed: Place) -> None:
     assert "No broken requirements" in installed.run(HOME / "bin/python", "-m", "pip", "check")
 
 
-def test_only_what_is_locked_is_installed_and_all_of_it_is_constrained(installed: Place) -> None:
+def test_installed_packages_are_the_locked_ones(installed: Place) -> None:
     found = json.loads(
         installed.run(
             HOME / "bin/python", "-m", "pip", "list", "--format", "json", PIP_DISABLE_PIP_VERSION_CHECK="1"
@@ -90,7 +90,7 @@ def test_only_what_is_locked_is_installed_and_all_of_it_is_constrained(installed
     assert set(pins("requirements-hashed-grpc.txt")) == {"googleapis-common-protos", "grpcio"}
 
 
-def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> None:
+def test_locked_requirements_have_hashes_and_no_registry() -> None:
     for file in ("requirements-hashed.txt", "requirements-hashed-grpc.txt"):
         text = (ROOT / file).read_text()
         for entry in re.split(r"\n(?=\S)", text)[1:]:
@@ -98,7 +98,7 @@ def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> No
         assert "://" not in text
 
 
-def test_it_plays_what_make_run_plays(installed: Place) -> None:
+def test_installed_demo_runs(installed: Place) -> None:
     with running(installed, "demo", "--pace", "10ms") as (page, process):
         crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}
         page.wait_until(lambda: (page.value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 1)
@@ -108,7 +108,7 @@ def test_it_plays_what_make_run_plays(installed: Place) -> None:
     assert __version__ in installed.run(COMMAND, "--version")
 
 
-def test_spans_and_logs_on_the_console_without_the_extra(installed: Place) -> None:
+def test_console_export_works_without_the_extra(installed: Place) -> None:
     console = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
     with running(installed, "demo", "--pace", "10ms", **console) as (_, process):
         assert process.stdout is not None
@@ -120,7 +120,7 @@ def test_spans_and_logs_on_the_console_without_the_extra(installed: Place) -> No
                 break
 
 
-def test_otlp_over_http_without_the_extra(installed: Place) -> None:
+def test_otlp_http_works_without_the_extra(installed: Place) -> None:
     with (
         ReceiverStub() as stub,
         running(installed, "demo", "--pace", "10ms", OTEL_EXPORTER_OTLP_ENDPOINT=stub.url),
@@ -128,14 +128,14 @@ def test_otlp_over_http_without_the_extra(installed: Place) -> None:
         until(lambda: stub.accepted("traces") and stub.accepted("logs"), 30, "spans and log records")
 
 
-def test_grpc_without_the_extra_is_refused_in_one_sentence(installed: Place) -> None:
+def test_grpc_without_the_extra_is_refused_in_one_line(installed: Place) -> None:
     grpc = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     said = installed.run(COMMAND, "demo", code=2, **grpc)
     assert said.count("\n") == 1
     assert "libvirt-lifecycle-exporter[grpc]" in said
 
 
-def test_otlp_over_grpc_with_the_extra(extended: Place, tmp_path: Path) -> None:
+def test_otlp_grpc_works_with_the_extra(extended: Place, tmp_path: Path) -> None:
     """What the extra brings is enough: the environment of the tests has more."""
     assert "No broken requirements" in extended.run(HOME / "bin/python", "-m", "pip", "check")
     with (
