@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.library_log import LibraryLog
-from tests.cli.asking import run
+from tests.cli.command import run
 from tests.lab.exporter import Exporter
 
 
@@ -72,9 +72,9 @@ def test_libvirt_writes_nothing_to_stderr_on_retries(untrusted: str, tmp_path: P
 
 
 def test_check_prints_the_error_once(untrusted: str) -> None:
-    said = run("check", "--libvirt.uri", untrusted)
-    assert said.returncode == 1
-    assert [line for line in said.stderr.splitlines() if not line.startswith("ts=")] == []
+    result = run("check", "--libvirt.uri", untrusted)
+    assert result.returncode == 1
+    assert [line for line in result.stderr.splitlines() if not line.startswith("ts=")] == []
 
 
 def test_user_settings_take_precedence(untrusted: str, tmp_path: Path) -> None:

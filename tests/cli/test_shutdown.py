@@ -35,7 +35,7 @@ def silent_libvirt() -> Iterator[str]:
 
 
 @pytest.fixture
-def black_hole() -> Iterator[dict[str, str]]:
+def silent_otlp_endpoint() -> Iterator[dict[str, str]]:
     """An OTLP endpoint that accepts and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listening.getsockname()[1]}"}
@@ -55,12 +55,12 @@ def transitions(exporter: Exporter) -> int:
 
 
 def test_sigterm_stops_in_time_when_everything_hangs(
-    silent_libvirt: str, black_hole: dict[str, str], session_daemon: Daemon, tmp_path: Path
+    silent_libvirt: str, silent_otlp_endpoint: dict[str, str], session_daemon: Daemon, tmp_path: Path
 ) -> None:
     uris = [silent_libvirt, session_daemon.test_uri]
     with (
         Driver(session_daemon) as driver,
-        Exporter(tmp_path, uris, environment=black_hole) as exporter,
+        Exporter(tmp_path, uris, environment=silent_otlp_endpoint) as exporter,
         closing(sqlite3.connect(exporter.journal.path, isolation_level=None)) as lock,
     ):
         domain = driver.define("late")
@@ -76,10 +76,10 @@ def test_sigterm_stops_in_time_when_everything_hangs(
         finally:
             domain.undefine()
             del domain
-        said = exporter.log_text()
-        assert took < LIMIT, said
-        lost = [int(number) for number in re.findall(r"\b(?:transitions|events)=(\d+)", said)]
-        assert before + sum(lost) >= 8, said
+        result = exporter.log_text()
+        assert took < LIMIT, result
+        lost = [int(number) for number in re.findall(r"\b(?:transitions|events)=(\d+)", result)]
+        assert before + sum(lost) >= 8, result
 
 
 def test_queued_events_are_written_before_exit(session_daemon: Daemon, tmp_path: Path) -> None:

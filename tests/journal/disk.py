@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
-HOLD = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
+MOUNT_SCRIPT = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
 
 
 class Disk:
@@ -22,7 +22,7 @@ class Disk:
         folder.mkdir()
         user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
         self._holder = subprocess.Popen(
-            ["unshare", *user, "--mount", "sh", "-c", HOLD, "sh", folder, size],
+            ["unshare", *user, "--mount", "sh", "-c", MOUNT_SCRIPT, "sh", folder, size],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -43,7 +43,7 @@ class Disk:
         self._holder.communicate()
 
     @property
-    def enter(self) -> list[str]:
+    def command_prefix(self) -> list[str]:
         """What makes a command run where the disk is."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--root", "--"]
@@ -51,21 +51,23 @@ class Disk:
         return [*inside, "env", "-C", str(ROOT)]
 
     def run(self, *command: str | Path, check: bool = True) -> str:
-        return subprocess.run([*self.enter, *command], check=check, capture_output=True, text=True).stdout
+        return subprocess.run(
+            [*self.command_prefix, *command], check=check, capture_output=True, text=True
+        ).stdout
 
     def fill(self) -> None:
         """Not a byte is left."""
         self.run("sh", "-c", f"cat /dev/zero > {self._filler} 2> /dev/null", check=False)
 
-    def make_room(self) -> None:
+    def free_space(self) -> None:
         self.run("rm", self._filler)
 
-    def freeze(self) -> bool:
+    def make_read_only(self) -> bool:
         """Read-only from now on; False while a file is open for writing."""
         self.run("mount", "-o", "remount,ro", self.folder, check=False)
         return "ro" in self.options()
 
-    def thaw(self) -> None:
+    def make_writable(self) -> None:
         self.run("mount", "-o", "remount,rw", self.folder)
 
     def options(self) -> list[str]:
@@ -73,4 +75,4 @@ class Disk:
         return next(words[3].split(",") for words in mounts if words[1] == str(self.folder))
 
     def python(self, *arguments: str | Path) -> list[str]:
-        return [*self.enter, sys.executable, *map(str, arguments)]
+        return [*self.command_prefix, sys.executable, *map(str, arguments)]

@@ -83,7 +83,7 @@ class Exporter:
             self.feed(lifecycle("suspended", "paused", name=name, at=now))
             self.feed(lifecycle("stopped", "crashed", name=name, at=now))
 
-    def crashes(self, name: str = "web") -> float | None:
+    def crash_count(self, name: str = "web") -> float | None:
         return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed")
 
     def deliver(self) -> dict[str, int]:
@@ -211,10 +211,10 @@ def test_damaged_row_loses_only_its_own_content(  # noqa: PLR0917 - fixtures
     assert changed, f"there is no row in {table}"
     exporter = Exporter(path)
     try:
-        before = exporter.crashes()
+        before = exporter.crash_count()
         assert before == 1 or table == "domain_counters"
         exporter.live()
-        assert exporter.crashes() == (before or 0) + 1
+        assert exporter.crash_count() == (before or 0) + 1
         assert exporter.sink.render(openmetrics=False)
         assert exporter.sink.render(openmetrics=True)
         exporter.maintain()
@@ -230,9 +230,9 @@ def test_damaged_row_loses_only_its_own_content(  # noqa: PLR0917 - fixtures
         exporter.journal.close()
     after = Exporter(path)
     try:
-        assert after.crashes() == exporter.crashes()
+        assert after.crash_count() == exporter.crash_count()
         assert after.journal.errors == 0
-        assert math.isfinite(after.crashes() or 0)
+        assert math.isfinite(after.crash_count() or 0)
     finally:
         after.journal.close()
 

@@ -7,110 +7,116 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from tests.journal.life import Life, crashed
+from tests.journal.simulated_exporter import SimulatedExporter, crash_event
 from tests.unit.exposition_reader import names, value
 from tests.unit.seen import HERE, facts, lifecycle, look, snapshot
 
 ALL, NO_DB, ONLY_WEB = DomainFilter(), DomainFilter(".*", "db.*"), DomainFilter("web.*")
 WEB, DB = facts("web"), facts("db")
-THERE = "qemu+ssh://there/system"
+OTHER_HOST = "qemu+ssh://there/system"
 
 
 class TestNarrower:
-    def test_excluded_domains_are_dropped_without_transitions(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.is_killed()
-        assert names(life.sink) == {"web"}
-        life.lists(snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
-        assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
-        assert (names(life.sink), life.known()) == ({"web"}, {"web"})
-        assert [(row.name, row.event) for row in life.rows()] == [("db", "stopped")]
+    def test_excluded_domains_are_dropped_without_transitions(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(
+            snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
+        )
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.is_killed()
+        assert names(exporter.sink) == {"web"}
+        exporter.connect_and_list(
+            snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
+        )
+        assert (exporter.inferred(), exporter.all_inventory_changes()) == ([], [0, 0, 0, 0])
+        assert (names(exporter.sink), exporter.known_domains()) == ({"web"}, {"web"})
+        assert [(row.name, row.event) for row in exporter.rows()] == [("db", "stopped")]
 
-    def test_incidents_of_excluded_domain_are_closed(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("db", "shutoff", "crashed")))
-        assert life.incidents() == [("uuid-db", "crashed", False)]
-        assert names(life.sink) == {"web"}
-        assert value(life.sink, "libvirt_domain_operation_duration_seconds_count") is None
+    def test_incidents_of_excluded_domain_are_closed(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("db", "shutoff", "crashed")))
+        assert exporter.incidents() == [("uuid-db", "crashed", False)]
+        assert names(exporter.sink) == {"web"}
+        assert value(exporter.sink, "libvirt_domain_operation_duration_seconds_count") is None
 
-    def test_filter_reverted_before_listing_loses_nothing(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.is_killed()
-        life.later()
-        life.names = ALL
-        life.is_killed()
-        life.lists(snapshot(facts("web", "shutoff", "crashed"), DB))
-        assert sorted(life.inferred()) == [("db", "started", "booted"), ("web", "stopped", "crashed")]
-        assert life.incidents()[0] == ("uuid-db", "crashed", False)
+    def test_filter_reverted_before_listing_loses_nothing(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.is_killed()
+        exporter.advance()
+        exporter.names = ALL
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(facts("web", "shutoff", "crashed"), DB))
+        assert sorted(exporter.inferred()) == [("db", "started", "booted"), ("web", "stopped", "crashed")]
+        assert exporter.incidents()[0] == ("uuid-db", "crashed", False)
 
-    def test_filter_reverted_after_rewrite_loses_nothing(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB))
-        life.names = NO_DB
-        life.is_killed()
-        life.path.unlink()
-        life.worker.tick()
-        life.names = ALL
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("db", "shutoff", "crashed")))
-        assert life.inferred() == [("db", "stopped", "crashed")]
+    def test_filter_reverted_after_rewrite_loses_nothing(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.names = NO_DB
+        exporter.is_killed()
+        exporter.path.unlink()
+        exporter.worker.tick()
+        exporter.names = ALL
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("db", "shutoff", "crashed")))
+        assert exporter.inferred() == [("db", "stopped", "crashed")]
 
-    def test_included_again_domain_keeps_its_counters(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("db", "shutoff", "crashed")))
-        life.names = ALL
-        life.is_killed()
-        life.lists(snapshot(WEB, DB))
-        assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
-        assert life.crashes("db") == 1
+    def test_included_again_domain_keeps_its_counters(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("db", "shutoff", "crashed")))
+        exporter.names = ALL
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, DB))
+        assert (exporter.inferred(), exporter.all_inventory_changes()) == ([], [0, 0, 0, 0])
+        assert exporter.crash_count("db") == 1
 
-    def test_included_again_after_rewrite_keeps_counters(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("db", "shutoff", "crashed")))
-        for part in life.path.parent.glob(f"{life.path.name}*"):
+    def test_included_again_after_rewrite_keeps_counters(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("db", "shutoff", "crashed")))
+        for part in exporter.path.parent.glob(f"{exporter.path.name}*"):
             part.unlink()
-        life.worker.tick()
-        life.names = ALL
-        life.is_killed()
-        assert life.crashes("db") == 1
+        exporter.worker.tick()
+        exporter.names = ALL
+        exporter.is_killed()
+        assert exporter.crash_count("db") == 1
 
 
 class TestWider:
-    def test_newly_included_domains_add_no_transitions(self, life: Life) -> None:
-        life.names = ONLY_WEB
-        life.is_killed()
-        life.lists(snapshot(WEB, DB))
-        life.names = ALL
-        life.is_killed()
-        life.lists(snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
-        assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
-        assert names(life.sink) == {"web", "db", "db-off", "db-ci"}
-        assert value(life.sink, "libvirt_domain_state", domain="db", state="running") == 1
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("db", "shutoff", "crashed"), facts("new", "shutoff")))
-        found = sorted(told for told in life.inferred() if told[0] in ("db", "new"))
+    def test_newly_included_domains_add_no_transitions(self, exporter: SimulatedExporter) -> None:
+        exporter.names = ONLY_WEB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.names = ALL
+        exporter.is_killed()
+        exporter.connect_and_list(
+            snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
+        )
+        assert (exporter.inferred(), exporter.all_inventory_changes()) == ([], [0, 0, 0, 0])
+        assert names(exporter.sink) == {"web", "db", "db-off", "db-ci"}
+        assert value(exporter.sink, "libvirt_domain_state", domain="db", state="running") == 1
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("db", "shutoff", "crashed"), facts("new", "shutoff")))
+        found = sorted(row for row in exporter.inferred() if row[0] in ("db", "new"))
         assert found == [("db", "stopped", "crashed"), ("new", "defined", "added")], "from now on"
 
-    def test_domains_included_before_are_reconciled(self, life: Life) -> None:
-        life.names = ONLY_WEB
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("web-2")))
-        life.names = ALL
-        life.is_killed()
-        life.lists(snapshot(facts("web", "shutoff", "crashed"), facts("web-3"), DB))
-        assert sorted(life.inferred()) == [
+    def test_domains_included_before_are_reconciled(self, exporter: SimulatedExporter) -> None:
+        exporter.names = ONLY_WEB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("web-2")))
+        exporter.names = ALL
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(facts("web", "shutoff", "crashed"), facts("web-3"), DB))
+        assert sorted(exporter.inferred()) == [
             ("web", "stopped", "crashed"),
             ("web-2", "stopped", "unknown"),
             ("web-2", "undefined", "removed"),
@@ -119,59 +125,66 @@ class TestWider:
         ]
 
     @pytest.mark.parametrize("persistent", [True, False])
-    def test_event_before_first_listing_is_counted(self, persistent: bool, life: Life) -> None:  # noqa: FBT001
-        life.names = ONLY_WEB
-        life.is_killed()
-        life.lists(snapshot(WEB, facts("db", "shutoff")))
-        life.names = ALL
-        life.is_killed()
-        life.feed(lifecycle("resumed", "unpaused", name="db"), lifecycle("started", "booted", name="db"))
-        life.lists(snapshot(WEB, facts("db", persistent=persistent)))
-        assert [row.name for row in life.rows()] == ["db", "db"]
-        assert life.inferred() == []
-        assert life.all_changes() == [0 if persistent else 1, 0, 0, 0]
+    def test_event_before_first_listing_is_counted(
+        self,
+        persistent: bool,  # noqa: FBT001 - a parameter of the test
+        exporter: SimulatedExporter,
+    ) -> None:
+        exporter.names = ONLY_WEB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, facts("db", "shutoff")))
+        exporter.names = ALL
+        exporter.is_killed()
+        exporter.feed(lifecycle("resumed", "unpaused", name="db"), lifecycle("started", "booted", name="db"))
+        exporter.connect_and_list(snapshot(WEB, facts("db", persistent=persistent)))
+        assert [row.name for row in exporter.rows()] == ["db", "db"]
+        assert exporter.inferred() == []
+        assert exporter.all_inventory_changes() == [0 if persistent else 1, 0, 0, 0]
 
-    def test_lookup_before_first_listing_infers_nothing(self, life: Life) -> None:
-        life.names = ONLY_WEB
-        life.is_killed()
-        life.lists(snapshot(WEB, DB))
-        life.names = ALL
-        life.is_killed()
+    def test_lookup_before_first_listing_infers_nothing(self, exporter: SimulatedExporter) -> None:
+        exporter.names = ONLY_WEB
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, DB))
+        exporter.names = ALL
+        exporter.is_killed()
         for _ in range(2):
-            life.feed(look("db", DB))
-            life.later()
-        life.feed(look("db", DB))
-        assert life.inferred() == []
+            exporter.feed(look("db", DB))
+            exporter.advance()
+        exporter.feed(look("db", DB))
+        assert exporter.inferred() == []
 
     def test_unlisted_connection_keeps_its_recorded_filter(self, tmp_path: Path) -> None:
-        there = facts("db", uuid="uuid-there")
-        with Life(tmp_path, connections=(HERE, THERE), names=NO_DB) as life:
-            life.lists(snapshot(WEB, DB), snapshot(there, connection=THERE))
-            life.names = ALL
-            life.is_killed()
-            life.lists(snapshot(WEB, DB))
-            life.is_killed()
-            life.lists(snapshot(WEB), snapshot(there, connection=THERE))
-            assert sorted(life.inferred()) == [("db", "stopped", "unknown"), ("db", "undefined", "removed")]
-            assert [row.connection for row in life.rows()] == [HERE, HERE]
+        other_db = facts("db", uuid="uuid-there")
+        with SimulatedExporter(tmp_path, connections=(HERE, OTHER_HOST), names=NO_DB) as exporter:
+            exporter.connect_and_list(snapshot(WEB, DB), snapshot(other_db, connection=OTHER_HOST))
+            exporter.names = ALL
+            exporter.is_killed()
+            exporter.connect_and_list(snapshot(WEB, DB))
+            exporter.is_killed()
+            exporter.connect_and_list(snapshot(WEB), snapshot(other_db, connection=OTHER_HOST))
+            assert sorted(exporter.inferred()) == [
+                ("db", "stopped", "unknown"),
+                ("db", "undefined", "removed"),
+            ]
+            assert [row.connection for row in exporter.rows()] == [HERE, HERE]
 
-    def test_missing_filter_record_reconciles_known_domains(self, life: Life) -> None:
-        life.lists(snapshot(WEB, DB))
-        with closing(sqlite3.connect(life.path)) as database, database:
+    def test_missing_filter_record_reconciles_known_domains(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(snapshot(WEB, DB))
+        with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("DELETE FROM scopes")
-        life.is_killed()
-        life.lists(snapshot(facts("web", "shutoff", "crashed"), facts("new")))
-        assert sorted(life.inferred()) == [
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(facts("web", "shutoff", "crashed"), facts("new")))
+        assert sorted(exporter.inferred()) == [
             ("db", "stopped", "unknown"),
             ("db", "undefined", "removed"),
             ("web", "stopped", "crashed"),
         ]
 
-    def test_invalid_recorded_filter_is_ignored(self, life: Life) -> None:
+    def test_invalid_recorded_filter_is_ignored(self, exporter: SimulatedExporter) -> None:
         """Python may read the same expression otherwise one day."""
-        life.lists(snapshot(WEB))
-        with closing(sqlite3.connect(life.path)) as database, database:
+        exporter.connect_and_list(snapshot(WEB))
+        with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("UPDATE scopes SET include = '('")
-        life.is_killed()
-        life.lists(snapshot(WEB, DB))
-        assert life.inferred() == []
+        exporter.is_killed()
+        exporter.connect_and_list(snapshot(WEB, DB))
+        assert exporter.inferred() == []

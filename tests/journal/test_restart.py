@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.driver import Driver, xml
-from tests.journal.mortal import EVENTS, Mortal, Onlooker
+from tests.journal.exporter_with_journal import EVENTS, CounterMonitor, ExporterWithJournal
 from tests.lab.daemon import Daemon
 from tests.lab.pairs import Pair
 from tests.lab.waiting import until
@@ -29,10 +29,12 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 
 
 @pytest.fixture
-def mortal(own_daemon: Daemon, own_driver_witness: Witness, tmp_path: Path) -> Iterator[Mortal]:
+def exporter(
+    own_daemon: Daemon, own_driver_witness: Witness, tmp_path: Path
+) -> Iterator[ExporterWithJournal]:
     del own_driver_witness  # it is there first, and so it has seen all that the exporter counts
-    with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as mortal:
-        yield mortal
+    with ExporterWithJournal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as exporter:
+        yield exporter
 
 
 def rows(path: Path, source: str) -> Counter[tuple[str, str, str]]:
@@ -41,40 +43,40 @@ def rows(path: Path, source: str) -> Counter[tuple[str, str, str]]:
         return Counter(database.execute(query, (source,)).fetchall())
 
 
-def settle(mortal: Mortal, witness: Witness) -> None:
+def settle(exporter: ExporterWithJournal, witness: Witness) -> None:
     marker = witness.settle()
-    mortal.wait_until(lambda: mortal.lifecycle_counts(marker)["undefined", "removed"], what=marker)
+    exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], what=marker)
 
 
-def counted(mortal: Mortal, names: list[str]) -> dict[str, Counter[Pair]]:
-    return {name: mortal.lifecycle_counts(name) for name in names}
+def exporter_counts(exporter: ExporterWithJournal, names: list[str]) -> dict[str, Counter[Pair]]:
+    return {name: exporter.lifecycle_counts(name) for name in names}
 
 
-def witnessed(witness: Witness, names: list[str]) -> dict[str, Counter[Pair]]:
+def witness_counts(witness: Witness, names: list[str]) -> dict[str, Counter[Pair]]:
     return {name: witness.pairs(name) for name in names}
 
 
 def test_restarts_change_no_counter(
-    driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
+    driver: Driver, own_driver_witness: Witness, exporter: ExporterWithJournal, tmp_path: Path
 ) -> None:
-    dice = random.Random(SEED)  # noqa: S311 - no secret
+    rng = random.Random(SEED)  # noqa: S311 - no secret
     for name in DOMAINS:
         driver.define(name)
-    with Onlooker(mortal) as onlooker:
+    with CounterMonitor(exporter) as monitor:
         for _ in range(RESTARTS):
-            for _ in range(dice.randint(1, 20)):
-                driver.cycle(dice.choice(DOMAINS))
-            settle(mortal, own_driver_witness)
-            mortal.kill()
-            mortal.again()
-            assert counted(mortal, DOMAINS) == witnessed(own_driver_witness, DOMAINS)
-        scrapes = onlooker.scrapes
-        until(lambda: onlooker.scrapes > scrapes, 10, "one more look")
-    assert onlooker.falls == []
+            for _ in range(rng.randint(1, 20)):
+                driver.cycle(rng.choice(DOMAINS))
+            settle(exporter, own_driver_witness)
+            exporter.kill()
+            exporter.again()
+            assert exporter_counts(exporter, DOMAINS) == witness_counts(own_driver_witness, DOMAINS)
+        scrapes = monitor.scrapes
+        until(lambda: monitor.scrapes > scrapes, 10, "one more look")
+    assert monitor.decreases == []
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
     total = sum(own_driver_witness.pairs(name).total() for name in DOMAINS)
     print(
-        f"\nseed {SEED}: {RESTARTS} kills, {total} transitions, {onlooker.scrapes} scrapes; lost 0, doubled 0"
+        f"\nseed {SEED}: {RESTARTS} kills, {total} transitions, {monitor.scrapes} scrapes; lost 0, doubled 0"
     )
 
 
@@ -82,7 +84,7 @@ def transient(driver: Driver) -> None:
     driver.connection.createXML(xml("transient"))
 
 
-MEANWHILE: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object]]] = {
+DOWNTIME_CHANGES: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object]]] = {
     "started": (lambda d: d.define("started"), lambda d: d.find("started").create()),
     "destroyed": (lambda d: d.define("destroyed", running=True), lambda d: d.find("destroyed").destroy()),
     "shut-down": (lambda d: d.define("shut-down", running=True), lambda d: d.find("shut-down").shutdown()),
@@ -99,36 +101,36 @@ MEANWHILE: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object
 }
 """What is before, and the one thing that happens while nobody watches."""
 
-UNPROVEN = {("shutdown", "finished")}
+UNOBSERVABLE = {("shutdown", "finished")}
 """What leaves no trace: a state that is passed through."""
 
 
 def test_changes_during_downtime_are_counted_once(
-    driver: Driver, own_driver_witness: Witness, mortal: Mortal, tmp_path: Path
+    driver: Driver, own_driver_witness: Witness, exporter: ExporterWithJournal, tmp_path: Path
 ) -> None:
-    for before, _ in MEANWHILE.values():
+    for before, _ in DOWNTIME_CHANGES.values():
         before(driver)
-    settle(mortal, own_driver_witness)
-    mortal.kill()
-    for _, act in MEANWHILE.values():
+    settle(exporter, own_driver_witness)
+    exporter.kill()
+    for _, act in DOWNTIME_CHANGES.values():
         act(driver)
     own_driver_witness.settle()
-    mortal.again()
-    names = list(MEANWHILE)
+    exporter.again()
+    names = list(DOWNTIME_CHANGES)
     proven = {
-        name: Counter({pair: n for pair, n in pairs.items() if pair not in UNPROVEN})
-        for name, pairs in witnessed(own_driver_witness, names).items()
+        name: Counter({pair: n for pair, n in pairs.items() if pair not in UNOBSERVABLE})
+        for name, pairs in witness_counts(own_driver_witness, names).items()
     }
-    mortal.wait_until(lambda: counted(mortal, names) == proven, 15, "what happened meanwhile")
-    settle(mortal, own_driver_witness)
-    assert counted(mortal, names) == proven
+    exporter.wait_until(lambda: exporter_counts(exporter, names) == proven, 15, "what happened meanwhile")
+    settle(exporter, own_driver_witness)
+    assert exporter_counts(exporter, names) == proven
     reconciled = rows(tmp_path / "journal.sqlite", "reconcile")
     assert set(reconciled.values()) == {1}
     assert not any(name == "nothing" for name, _, _ in reconciled)
-    mortal.kill()
-    mortal.again()
-    settle(mortal, own_driver_witness)
-    assert counted(mortal, names) == proven, "and not again after the next restart"
+    exporter.kill()
+    exporter.again()
+    settle(exporter, own_driver_witness)
+    assert exporter_counts(exporter, names) == proven, "and not again after the next restart"
 
 
 def test_kills_before_first_listing_add_no_transitions(
@@ -137,23 +139,25 @@ def test_kills_before_first_listing_add_no_transitions(
     """Killed at once, perhaps before the first listing is in the journal: they are not new."""
     for name in DOMAINS:
         driver.define(name, running=True)
-    with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False) as mortal:
+    with ExporterWithJournal(
+        tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False
+    ) as exporter:
         for _ in range(5):
-            lives = mortal.said("is up")
-            mortal.kill()
-            mortal.start()
-            mortal.wait_until(lambda: mortal.said("is up") > lives, what="the connection")  # noqa: B023
-        mortal.wait_ready()
+            connections = exporter.log_count("is up")
+            exporter.kill()
+            exporter.start()
+            exporter.wait_until(lambda: exporter.log_count("is up") > connections, what="the connection")  # noqa: B023
+        exporter.wait_ready()
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
 
 
 def test_event_count_is_the_same_after_restart(
-    driver: Driver, own_driver_witness: Witness, mortal: Mortal
+    driver: Driver, own_driver_witness: Witness, exporter: ExporterWithJournal
 ) -> None:
     driver.define("one")
     driver.cycle("one")
-    settle(mortal, own_driver_witness)
-    before = mortal.figure(EVENTS)
-    mortal.kill()
-    mortal.again()
-    assert mortal.figure(EVENTS) == before
+    settle(exporter, own_driver_witness)
+    before = exporter.figure(EVENTS)
+    exporter.kill()
+    exporter.again()
+    assert exporter.figure(EVENTS) == before

@@ -62,7 +62,7 @@ def messages(path: Path) -> list[str]:
         database.close()
 
 
-def asides(path: Path) -> list[Path]:
+def set_aside_files(path: Path) -> list[Path]:
     """Journals that were set aside, without their companions."""
     found = path.parent.glob(f"{path.name}.corrupt-*")
     return [aside for aside in found if not aside.name.endswith(("-wal", "-shm"))]

@@ -9,7 +9,7 @@ import libvirt
 import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.check import check_connection
-from tests.cli.asking import CLEAN, COMMAND, run, unprivileged_prefix
+from tests.cli.command import CLEAN_ENVIRONMENT, COMMAND, run, unprivileged_prefix
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.programs import Programs
 from tests.lab.session import SessionDaemon
@@ -49,7 +49,7 @@ def test_polkit_without_a_system_bus(configured: Callable[[str], Daemon]) -> Non
         timeout=60,
         check=False,
         cwd="/",
-        env=CLEAN,
+        env=CLEAN_ENVIRONMENT,
     )
     assert said.returncode == 1, said
     assert (

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from tests.journal.driver import Driver
-from tests.journal.mortal import Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal
 
-Start = Callable[..., Mortal]
+StartExporter = Callable[..., ExporterWithJournal]
 """Starts an exporter on a journal, which may be on a disk of its own."""
 
 
-class Guest:
+class CountedDomain:
     """One domain of a test; counts with the exporter what it did."""
 
     def __init__(self, driver: Driver, name: str) -> None:
@@ -18,16 +18,16 @@ class Guest:
         self.cycles = 0
         self.domain = driver.define(name)
 
-    def cycle(self, *exporters: Mortal) -> None:
+    def cycle(self, *exporters: ExporterWithJournal) -> None:
         self.driver.cycle(self.name)
         self.cycles += 1
         for exporter in exporters:
-            exporter.wait_until(lambda: self.shown(exporter) == self.cycles, what=f"cycle {self.cycles}")  # noqa: B023
+            exporter.wait_until(lambda: self.stop_count(exporter) == self.cycles, what=f"cycle {self.cycles}")  # noqa: B023
 
-    def shown(self, exporter: Mortal) -> int:
+    def stop_count(self, exporter: ExporterWithJournal) -> int:
         return exporter.lifecycle_counts(self.name)["stopped", "destroyed"]
 
 
-def well(exporter: Mortal) -> None:
+def wait_recovered(exporter: ExporterWithJournal) -> None:
     """In trouble it errs again with every attempt."""
-    exporter.wait_until(lambda: exporter.said("journal recovered"), what="the journal to heal")
+    exporter.wait_until(lambda: exporter.log_count("journal recovered"), what="the journal to heal")

@@ -12,7 +12,7 @@ from libvirt_lifecycle_exporter.model.transitions import Incident
 from tests.journal.values import batch, transition
 
 
-class Counted:
+class ExpectedState:
     """Takes every batch that the journal is given."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Counted:
         self.watched: dict[str, float] = {}
         self.incidents: dict[str, Incident] = {}
 
-    def take(self, effects: ChangeBatch) -> None:
+    def apply(self, effects: ChangeBatch) -> None:
         # What has left is gone before anything is shown.
         self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         for change in effects.transitions:
@@ -39,19 +39,23 @@ class Counted:
         self.watched |= effects.watched_until
         self.incidents |= effects.incidents
 
-    def recall(self, memory: SavedState) -> None:
+    def load(self, state: SavedState) -> None:
         """Begin with what was restored, as the exporter does."""
-        self.counts, self.watched = dict(memory.counts), dict(memory.watched_until)
-        self.totals.update({key: int(total) for key, total in memory.totals.items()})
-        self.domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
-        self.incidents = {incident.id: incident for incident in memory.incidents}
+        self.counts, self.watched = dict(state.counts), dict(state.watched_until)
+        self.totals.update({key: int(total) for key, total in state.totals.items()})
+        self.domains = {(domain.connection, domain.uuid): domain for domain in state.domains}
+        self.incidents = {incident.id: incident for incident in state.incidents}
 
-    def open(self) -> list[Incident]:
+    def open_incidents(self) -> list[Incident]:
         return [incident for incident in self.incidents.values() if incident.closed_at is None]
 
-    def memory(self) -> SavedState:
+    def saved_state(self) -> SavedState:
         return SavedState(
-            dict(self.counts), dict(self.totals), list(self.domains.values()), dict(self.watched), self.open()
+            dict(self.counts),
+            dict(self.totals),
+            list(self.domains.values()),
+            dict(self.watched),
+            self.open_incidents(),
         )
 
 
@@ -60,23 +64,23 @@ class Writer:
 
     def __init__(self, path: Path, max_buffer_bytes: int = MAX_BYTES) -> None:
         self.path = path
-        self.counted = Counted()
+        self.expected = ExpectedState()
         self.number = 0
         self.journal = Journal(path, max_buffer_bytes=max_buffer_bytes, first_retry=0)
         self.restored = self.journal.restore()
-        self.counted.recall(self.restored)
+        self.expected.load(self.restored)
 
     def append(self, transitions: int = 1) -> None:
         numbers = range(self.number, self.number + transitions)
-        self.give(batch(transition(number) for number in numbers))
+        self.write(batch(transition(number) for number in numbers))
         self.number += transitions
 
-    def give(self, effects: ChangeBatch) -> None:
-        self.counted.take(effects)
+    def write(self, effects: ChangeBatch) -> None:
+        self.expected.apply(effects)
         self.journal.append(effects)
 
-    def tend(self) -> None:
-        self.journal.recover(self.counted.memory)
+    def recover(self) -> None:
+        self.journal.recover(self.expected.saved_state)
 
     def restart(self) -> SavedState:
         self.journal.close()
@@ -84,17 +88,17 @@ class Writer:
         self.restored = self.journal.restore()
         return self.restored
 
-    def remembers_everything(self) -> bool:
-        return alike(self.restart(), self.counted.memory())
+    def restores_everything(self) -> bool:
+        return is_same_state(self.restart(), self.expected.saved_state())
 
 
-def alike(one: SavedState, other: SavedState) -> bool:
+def is_same_state(one: SavedState, other: SavedState) -> bool:
     """Domains in any order."""
     return _comparable(one) == _comparable(other)
 
 
-def _comparable(memory: SavedState) -> tuple[object, ...]:
-    domains = {(domain.connection, domain.uuid): domain for domain in memory.domains}
-    totals = {key: total for key, total in memory.totals.items() if total}
-    incidents = {incident.id: incident for incident in memory.incidents}
-    return memory._replace(totals=totals, domains=domains, incidents=incidents)  # type: ignore[arg-type]
+def _comparable(state: SavedState) -> tuple[object, ...]:
+    domains = {(domain.connection, domain.uuid): domain for domain in state.domains}
+    totals = {key: total for key, total in state.totals.items() if total}
+    incidents = {incident.id: incident for incident in state.incidents}
+    return state._replace(totals=totals, domains=domains, incidents=incidents)  # type: ignore[arg-type]

@@ -34,24 +34,24 @@ def append(journal: Journal, changes: Iterable[Transition]) -> None:
     journal.append(batch(changes))
 
 
-class Scribe:
+class JournalFixture:
     """Writes a journal as the exporter does."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.journal = Journal(path)
-        self.journal.restore()
+        self.store = Journal(path)
+        self.store.restore()
 
     def write(self, *changes: Transition) -> None:
-        append(self.journal, changes)
+        append(self.store, changes)
 
-    def again(self) -> None:
+    def reopen(self) -> None:
         """The next exporter begins, on what is at the path now."""
-        self.journal.close()
-        self.journal = Journal(self.path)
-        self.journal.restore()
+        self.store.close()
+        self.store = Journal(self.path)
+        self.store.restore()
 
-    def incident(
+    def add_incident(
         self,
         name: str,
         kind: str,

@@ -9,25 +9,25 @@ import os
 import sys
 from pathlib import Path
 
-from tests.journal.model import Writer
 from tests.journal.values import messages
+from tests.journal.writer import Writer
 
 
 def answer(writer: Writer, order: str) -> dict[str, object]:
     match order.split():
         case ["append", count]:
             writer.append(int(count))
-        case ["tend"]:
-            writer.tend()
+        case ["recover"]:
+            writer.recover()
         case ["restart"]:
             writer.restart()
-        case ["remembers"]:
-            return {"remembers": writer.remembers_everything()}
+        case ["is_restored"]:
+            return {"is_restored": writer.restores_everything()}
         case ["messages"]:
             return {"messages": messages(writer.path)}
     return {
         "errors": writer.journal.errors,
-        "well": writer.journal.is_open(),
+        "is_open": writer.journal.is_open(),
         "counted": sum(count for count, _ in writer.restored.counts.values()),
     }
 

@@ -8,18 +8,18 @@ from tests.unit.exporter_model import Clock, Exporter
 from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.seen import HERE, lifecycle
 
-ROOM = 1_000_000
+QUEUE_SIZE = 1_000_000
 """In the queue."""
 
 
-class Life(Exporter):
+class SimulatedExporter(Exporter):
     """Its settings may be changed from one life to the next."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         """``settings``: attributes of ``Exporter``."""
         self.clock = Clock()
         self.__dict__.update(settings)
-        super().__init__(folder, self.clock, ROOM)
+        super().__init__(folder, self.clock, QUEUE_SIZE)
 
     def __enter__(self) -> Self:
         return self
@@ -27,7 +27,7 @@ class Life(Exporter):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put(self, *messages: Observation | Listing | Lookup) -> None:
+    def enqueue(self, *messages: Observation | Listing | Lookup) -> None:
         """Each is newer than those before it, answers too; they are one batch."""
         for message in messages:
             order, at = self.message_queue.next_order(), self.clock.tick()
@@ -41,41 +41,41 @@ class Life(Exporter):
     def feed(self, *messages: Observation | Listing | Lookup) -> None:
         """Each is a batch of its own."""
         for message in messages:
-            self.put(message)
+            self.enqueue(message)
             self.work()
 
-    def later(self, seconds: float = 2.0) -> None:
+    def advance(self, seconds: float = 2.0) -> None:
         self.clock.now += seconds
         self.clock.turns += 10
         self.tick()
 
-    def lists(self, *listings: Listing) -> None:
+    def connect_and_list(self, *listings: Listing) -> None:
         """Connects, and lists until everything that contradicts what was known is believed."""
         for listing in listings:
             self.message_queue.put(ConnectionUp(self.clock.tick(), listing.connection))
         for _ in range(3):
             self.feed(*listings)
-            self.later()
+            self.advance()
 
     def inferred(self) -> list[tuple[str, str, str]]:
         """Name, event, reason of what nobody saw."""
         return [(row.name, row.event, row.reason) for row in self.rows() if row.source == "reconcile"]
 
-    def changes(self, change: str, reason: str) -> float | None:
+    def inventory_changes(self, change: str, reason: str) -> float | None:
         """Of the inventory."""
         return value(self.sink, "libvirt_domain_inventory_changes_total", change=change, reason=reason)
 
-    def all_changes(self) -> list[float | None]:
+    def all_inventory_changes(self) -> list[float | None]:
         kinds = ("added", "started"), ("added", "defined"), ("removed", "shutdown"), ("removed", "undefined")
-        return [self.changes(*kind) for kind in kinds]
+        return [self.inventory_changes(*kind) for kind in kinds]
 
-    def known(self) -> set[str]:
+    def known_domains(self) -> set[str]:
         """Names of the domains whose state is in the journal."""
         return {domain.name for domain in self.memory().domains}
 
-    def crashes(self, name: str, connection: str = HERE) -> float | None:
+    def crash_count(self, name: str, connection: str = HERE) -> float | None:
         return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed", connection=connection)
 
 
-def crashed(name: str) -> Observation:
+def crash_event(name: str) -> Observation:
     return lifecycle("stopped", "crashed", name=name)

@@ -10,7 +10,7 @@ from tests.journal.disk import Disk
 from tests.lab.exporter import Exporter
 from tests.lab.page import Page
 
-IMPATIENT = (
+SHORT_INTERVALS = (
     *("--libvirt.keepalive-interval", "1s", "--libvirt.keepalive-count", "2"),
     *("--libvirt.reconnect-max-delay", "1s", "--libvirt.snapshot-interval", "5s"),
 )
@@ -24,7 +24,7 @@ COUNTERS = (
 )
 
 
-class Mortal(Exporter):
+class ExporterWithJournal(Exporter):
     """`journal` is its --journal.path."""
 
     def __init__(
@@ -40,26 +40,26 @@ class Mortal(Exporter):
         enter: Sequence[str] = (),
     ) -> None:
         """``enter``: a command that runs the exporter, which follows it."""
-        flags = ("--journal.path", str(journal), *IMPATIENT, *extra_args)
+        flags = ("--journal.path", str(journal), *SHORT_INTERVALS, *extra_args)
         super().__init__(folder, uris, extra_args=flags, ready=ready, environment=environment)
-        self._argv = [*enter, *(disk.enter if disk is not None else ()), *self._argv]
+        self._argv = [*enter, *(disk.command_prefix if disk is not None else ()), *self._argv]
 
     def figure(self, name: str) -> float:
         value = self.value(name)
         assert value is not None
         return value
 
-    def said(self, words: str) -> int:
+    def log_count(self, words: str) -> int:
         return self.log_text().count(words)
 
 
-class Onlooker:
+class CounterMonitor:
     """Prometheus, impatient: reads the page for as long as it lives, and notes each counter that fell."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
         self._seen: dict[tuple[object, ...], float] = {}
-        self.falls: list[str] = []
+        self.decreases: list[str] = []
         self.scrapes = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="onlooker", daemon=True)
@@ -89,5 +89,5 @@ class Onlooker:
     def _note(self, series: tuple[object, ...], value: float) -> None:
         before = self._seen.get(series, value)
         if value < before:
-            self.falls.append(f"{series}: {before:g}, then {value:g}")
+            self.decreases.append(f"{series}: {before:g}, then {value:g}")
         self._seen[series] = value

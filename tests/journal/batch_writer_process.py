@@ -14,24 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
-from tests.journal.model import Writer
 from tests.journal.values import batch, transition
+from tests.journal.writer import Writer
 
-MODULE = "tests.journal.scribe_process"
-MOST = 60
+MODULE = "tests.journal.batch_writer_process"
+LARGE_BATCH = 60
 
 
-def size(number: int) -> int:
+def batch_size(number: int) -> int:
     """Of the batch with this number: mostly small, sometimes over many pages."""
-    dice = random.Random(number)  # noqa: S311 - no secret
-    return dice.choice((1, 1, 2, 5, MOST, 40 * MOST))
+    rng = random.Random(number)  # noqa: S311 - no secret
+    return rng.choice((1, 1, 2, 5, LARGE_BATCH, 40 * LARGE_BATCH))
 
 
-def name(number: int) -> str:
+def batch_name(number: int) -> str:
     return f"batch {number}"
 
 
-def numbers(first: int) -> Iterator[int]:
+def batch_numbers(first: int) -> Iterator[int]:
     while True:
         yield first
         first += 1
@@ -51,16 +51,18 @@ def start_batch_writer(path: Path, first: int) -> Iterator["subprocess.Popen[byt
 
 def main() -> None:
     writer = Writer(Path(sys.argv[1]))
-    writer.tend()
-    keeper = JournalMaintenance(writer.journal, max_age=0, max_bytes=0)
-    for number in numbers(int(sys.argv[2])):
-        writer.give(batch(transition()._replace(message=name(number)) for _ in range(size(number))))
+    writer.recover()
+    maintenance = JournalMaintenance(writer.journal, max_age=0, max_bytes=0)
+    for number in batch_numbers(int(sys.argv[2])):
+        writer.write(
+            batch(transition()._replace(message=batch_name(number)) for _ in range(batch_size(number)))
+        )
         if writer.journal.errors:
             sys.exit(f"{writer.journal.errors} errors")
         os.write(1, f"{number}\n".encode())
         if number % 5 == 0:
-            keeper.run_once(time.time())
-        writer.tend()
+            maintenance.run_once(time.time())
+        writer.recover()
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.journal.seeding import Scribe
+from tests.journal.journal_fixture import JournalFixture
 
 COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
-POWERS = "-dac_override,-dac_read_search"
-HUMBLE = ["setpriv", f"--bounding-set={POWERS}", f"--inh-caps={POWERS}"]
+CAPABILITIES = "-dac_override,-dac_read_search"
+WITHOUT_CAPABILITIES = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}"]
 """Makes root give up what opens everything to it."""
-VARIABLE = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
-CLEAN = {
+JOURNAL_VARIABLE = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
+CLEAN_ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith("LIBVIRT_LIFECYCLE_EXPORTER") and name not in ("COLUMNS", "STATE_DIRECTORY")
@@ -24,7 +24,12 @@ CLEAN = {
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, env=CLEAN | variables
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=CLEAN_ENVIRONMENT | variables,
     )
 
 
@@ -42,19 +47,19 @@ def unprivileged_prefix() -> list[str]:
     ]
 
 
-class Asked(Scribe):
+class QueryableJournal(JournalFixture):
     """A journal that is written and asked."""
 
-    def ask(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return run(*arguments, **({VARIABLE: str(self.path)} | variables))
+    def query(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return run(*arguments, **({JOURNAL_VARIABLE: str(self.path)} | variables))
 
-    def told(self, *arguments: str) -> list[dict[str, Any]]:
-        said = self.ask(*arguments, "--output", "json")
-        assert (said.returncode, said.stderr) == (0, "")
-        return [json.loads(line) for line in said.stdout.splitlines()]
+    def query_json(self, *arguments: str) -> list[dict[str, Any]]:
+        result = self.query(*arguments, "--output", "json")
+        assert (result.returncode, result.stderr) == (0, "")
+        return [json.loads(line) for line in result.stdout.splitlines()]
 
     def names(self, *arguments: str) -> list[str]:
-        return [told["name"] for told in self.told(*arguments)]
+        return [told["name"] for told in self.query_json(*arguments)]
 
     @contextmanager
     def follow(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -63,7 +68,7 @@ class Asked(Scribe):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=CLEAN,
+            env=CLEAN_ENVIRONMENT,
         ) as process:
             try:
                 yield process
@@ -71,9 +76,9 @@ class Asked(Scribe):
                 process.kill()
 
 
-def refused(said: subprocess.CompletedProcess[str], code: int) -> str:
+def error_line(result: subprocess.CompletedProcess[str], code: int) -> str:
     """The one sentence."""
-    assert (said.returncode, said.stdout) == (code, "")
-    assert said.stderr.startswith("libvirt-lifecycle-exporter: ")
-    assert said.stderr.count("\n") == 1
-    return said.stderr
+    assert (result.returncode, result.stdout) == (code, "")
+    assert result.stderr.startswith("libvirt-lifecycle-exporter: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
