@@ -24,12 +24,12 @@ from tests.lab.go_tools import go_tool
 GOLDEN = (ROOT / "tests/prometheus/metrics.golden").read_text().splitlines()
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 TARGET_LABELS = {"job", "instance"}
-OF_PROMETHEUS = {"up": set[str](), "process_start_time_seconds": set[str]()}
+BUILTIN_METRICS = {"up": set[str](), "process_start_time_seconds": set[str]()}
 """Prometheus' own, and prometheus_client's; neither has labels of the exporter's."""
 EXPRESSIONS = [
     rule["expr"] for group in groups(load()) for rule in group["rules"] if "alert" in rule or "record" in rule
 ]
-UNASKED = {
+KNOWN_VALUES = {
     "event": {event for event, _ in COUNTED_PAIRS},
     "reason": {reason for _, reason in COUNTED_PAIRS}
     | {reason for reasons in STATE_REASONS.values() for reason in reasons},
@@ -41,8 +41,8 @@ UNASKED = {
 """The values that a label can have, and that a rule may therefore name."""
 
 
-MIMIRS_LIMIT = 20
-UNCLOCKED = {
+MIMIR_GROUP_LIMIT = 20
+WITHOUT_HOST_TIME = {
     "LibvirtConnectionDown",
     "LibvirtConnectionFlapping",
     "LibvirtExporterAbsent",
@@ -54,9 +54,9 @@ UNCLOCKED = {
 """No time of the host's is in their expressions."""
 
 
-def exposed() -> dict[str, set[str]]:
+def exported_metrics() -> dict[str, set[str]]:
     """Every series name of the exporter, and its labels."""
-    found = dict(OF_PROMETHEUS)
+    found = dict(BUILTIN_METRICS)
     for line in GOLDEN:
         name, kind, rest = line.split(" ", 2)
         names = {label.strip() for label in rest[1 : rest.index("}")].split(",") if label.strip()}
@@ -68,21 +68,21 @@ def exposed() -> dict[str, set[str]]:
 def promtools() -> Iterator[dict[str, Callable[[], str]]]:
     """What each of them has to say about the stories; both at the same time, since it takes a while."""
     with ExitStack() as stack:
-        yield {tool: _begun(stack, tool) for tool in ("promtool", go_tool("promtool"))}
+        yield {tool: _start_rule_tests(stack, tool) for tool in ("promtool", go_tool("promtool"))}
 
 
-def _begun(stack: ExitStack, tool: str) -> Callable[[], str]:
+def _start_rule_tests(stack: ExitStack, tool: str) -> Callable[[], str]:
     argv: list[str | Path] = [tool, "test", "rules", *UNIT_TESTS]
     process = stack.enter_context(
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     )
     stack.callback(process.kill)
 
-    def said() -> str:
+    def wait_output() -> str:
         output, _ = process.communicate()
         return "" if process.returncode == 0 else output
 
-    return said
+    return wait_output
 
 
 def test_generated_rules_are_up_to_date() -> None:
@@ -93,8 +93,8 @@ def test_generated_rules_are_up_to_date() -> None:
 
 def test_promtool_rule_tests_pass(promtools: dict[str, Callable[[], str]]) -> None:
     """By Debian's promtool (or whichever this machine has), and by the newest one that is pinned."""
-    for said in promtools.values():
-        assert said() == ""
+    for wait_output in promtools.values():
+        assert wait_output() == ""
 
 
 def test_promtool_accepts_the_rules(promtools: dict[str, Callable[[], str]]) -> None:
@@ -104,13 +104,15 @@ def test_promtool_accepts_the_rules(promtools: dict[str, Callable[[], str]]) -> 
 
 def test_groups_fit_the_limit_of_mimir() -> None:
     """Its default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
-    assert max(len(group["rules"]) for group in groups(load())) <= MIMIRS_LIMIT
+    assert max(len(group["rules"]) for group in groups(load())) <= MIMIR_GROUP_LIMIT
 
 
 def test_annotations_run_no_queries() -> None:
     """A query for each alert, at each evaluation: thousands of domains may stand still at the same time."""
-    asked = {alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description}
-    assert asked == set()
+    alerts_with_queries = {
+        alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description
+    }
+    assert alerts_with_queries == set()
 
 
 def test_pint_accepts_the_rules(tmp_path: Path) -> None:
@@ -151,10 +153,10 @@ def test_every_alert_has_a_runbook_and_rule_tests(name: str) -> None:
     runbook = (ALERTS_FOLDER / "runbooks" / f"{name}.md").read_text()
     headings = [line for line in runbook.splitlines() if line.startswith("#")]
     assert headings == [f"# {name}", "## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
-    stories = (ALERTS_FOLDER / "tests" / f"{name}.test.yaml").read_text()
-    for about in ("restart", "series go", *(() if name in UNCLOCKED else ("clock",))):
-        assert about in stories
-    assert "exp_annotations" in stories
+    rule_tests = (ALERTS_FOLDER / "tests" / f"{name}.test.yaml").read_text()
+    for about in ("restart", "series go", *(() if name in WITHOUT_HOST_TIME else ("clock",))):
+        assert about in rule_tests
+    assert "exp_annotations" in rule_tests
 
 
 def test_runbooks_and_rule_tests_belong_to_alerts() -> None:
@@ -164,7 +166,7 @@ def test_runbooks_and_rule_tests_belong_to_alerts() -> None:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_rules_use_only_metrics_and_labels_that_exist(expression: str) -> None:
-    known = exposed()
+    known = exported_metrics()
     recorded = {one.record for one in RECORDINGS}
     named = metrics(expression)
     assert named
@@ -174,7 +176,7 @@ def test_rules_use_only_metrics_and_labels_that_exist(expression: str) -> None:
             continue
         label = label.removeprefix("exported_")  # noqa: PLW2901 - as Prometheus renames it
         assert label in known[metric] | TARGET_LABELS, metric
-        assert values == ("",) or set(values) <= UNASKED[label], (metric, label)
+        assert values == ("",) or set(values) <= KNOWN_VALUES[label], (metric, label)
     of_metrics = {label for metric in named & set(known) for label in known[metric]}
     listed = {label.removeprefix("exported_") for label in labels(expression)}
     grouped = listed - TARGET_LABELS - {"le"}

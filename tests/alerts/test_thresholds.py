@@ -42,7 +42,7 @@ def test_custom_thresholds_override_only_what_they_name(
     )
 
 
-ANY_WAY = {
+ACCEPTED = {
     "with labels of one's own": "[scope]\nfleet = ['cluster', 'job']",
     "another job": "[scope]\njob = 'node\"s.\\\\d+|libvirt'",
     "nothing goes on": "[scope]\nkeep = '0s'",
@@ -56,7 +56,7 @@ ANY_WAY = {
 }
 
 
-@pytest.mark.parametrize("text", ANY_WAY.values(), ids=ANY_WAY)
+@pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
 def test_accepted_thresholds_produce_valid_rules(text: str, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(text)
     (tmp_path / "own.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
@@ -67,25 +67,25 @@ def test_accepted_thresholds_produce_valid_rules(text: str, tmp_path: Path) -> N
 
 
 def test_fleet_alert_names_the_fleet_labels(tmp_path: Path) -> None:
-    (tmp_path / "own.toml").write_text(ANY_WAY["with labels of one's own"])
-    of_fleet = groups(load(tmp_path / "own.toml"))[0]["rules"][-1]
-    assert of_fleet["alert"] == "LibvirtFleetCrashRateHigh"
-    assert "of {{ $labels.cluster }} {{ $labels.job }} crashed" in of_fleet["annotations"]["summary"]
+    (tmp_path / "own.toml").write_text(ACCEPTED["with labels of one's own"])
+    fleet_rule = groups(load(tmp_path / "own.toml"))[0]["rules"][-1]
+    assert fleet_rule["alert"] == "LibvirtFleetCrashRateHigh"
+    assert "of {{ $labels.cluster }} {{ $labels.job }} crashed" in fleet_rule["annotations"]["summary"]
 
 
 def test_documented_vmrule_command_works(tmp_path: Path) -> None:
     """Its functions are VictoriaMetrics' own where Prometheus' names mean something else there."""
     (tmp_path / "mine.toml").write_text("[scope]\ndialect = 'metricsql'\n")
-    (written,) = re.findall(
+    (command,) = re.findall(
         r"^\$ (\{ printf.*?> vmrule\.yaml)$", README.read_text(), re.DOTALL | re.MULTILINE
     )
     environment = {**os.environ, "PYTHONPATH": str(README.parents[1])}
-    subprocess.run(["sh", "-ec", written], cwd=tmp_path, env=environment, check=True)
-    made = yaml.safe_load((tmp_path / "vmrule.yaml").read_text())
-    assert (made["apiVersion"], made["kind"]) == ("operator.victoriametrics.com/v1beta1", "VMRule")
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, env=environment, check=True)
+    result = yaml.safe_load((tmp_path / "vmrule.yaml").read_text())
+    assert (result["apiVersion"], result["kind"]) == ("operator.victoriametrics.com/v1beta1", "VMRule")
     shipped = yaml.safe_load(RULES.read_text())["groups"]
-    for ours, theirs in zip(shipped, made["spec"]["groups"], strict=True):
-        for rule, other in zip(ours["rules"], theirs["rules"], strict=True):
+    for group, converted_group in zip(shipped, result["spec"]["groups"], strict=True):
+        for rule, other in zip(group["rules"], converted_group["rules"], strict=True):
             assert other["expr"] == re.sub(r"\b(changes|increase)\(", r"\1_prometheus(", rule["expr"])
             assert {**other, "expr": ""} == {**rule, "expr": ""}
 

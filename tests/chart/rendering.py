@@ -51,14 +51,14 @@ def of_kind(manifests: Sequence[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def the(manifests: Sequence[Manifest], kind: str) -> Manifest:
+def only(manifests: Sequence[Manifest], kind: str) -> Manifest:
     (one,) = of_kind(manifests, kind)
     return one
 
 
 def pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
     """The specification of the DaemonSet's pods."""
-    spec: dict[str, Any] = the(manifests, "DaemonSet")["spec"]["template"]["spec"]
+    spec: dict[str, Any] = only(manifests, "DaemonSet")["spec"]["template"]["spec"]
     return spec
 
 

@@ -18,11 +18,11 @@ from tests.chart.rendering import (
     container,
     helm,
     of_kind,
+    only,
     pod,
     render,
     template,
     text,
-    the,
     values_file,
 )
 from tests.lab.go_tools import go_tool
@@ -63,8 +63,8 @@ def kubeconform(core_schemas: Path, *arguments: str | Path) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @pytest.mark.parametrize("values", [None, *VALUES], ids=lambda path: path.stem if path else "alone")
@@ -95,18 +95,18 @@ def test_suites_pass_and_cover_every_template() -> None:
 def test_manifests_are_valid_for_kubernetes_and_operators(core_schemas: Path, tmp_path: Path) -> None:
     for values in VALUES:
         (tmp_path / values.name).write_text(text(values))
-    told = kubeconform(core_schemas, tmp_path)
-    assert told.get("resources", []) == []
+    report = kubeconform(core_schemas, tmp_path)
+    assert report.get("resources", []) == []
     every = sum(len(render(values)) for values in VALUES)
-    assert told["summary"] == {"valid": every, "invalid": 0, "errors": 0, "skipped": 0}
+    assert report["summary"] == {"valid": every, "invalid": 0, "errors": 0, "skipped": 0}
 
 
 def test_invalid_manifest_is_found(core_schemas: Path, tmp_path: Path) -> None:
     wrong = text(values_file("defaults")).replace("hostNetwork: false", "hostNetwrk: false")
     (tmp_path / "wrong.yaml").write_text(wrong)
-    told = kubeconform(core_schemas, tmp_path)
-    assert told["summary"]["invalid"] == 1
-    assert "hostNetwrk" in told["resources"][0]["msg"]
+    report = kubeconform(core_schemas, tmp_path)
+    assert report["summary"]["invalid"] == 1
+    assert "hostNetwrk" in report["resources"][0]["msg"]
 
 
 def test_value_files_render_every_kind() -> None:
@@ -168,7 +168,7 @@ def test_special_characters_in_values_are_preserved() -> None:
         "null",
         "0x1f",
     }
-    (endpoint,) = the(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    (endpoint,) = only(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"]
     assert endpoint["tlsConfig"]["serverName"] == "yes: #no"
     assert pod(manifests)["securityContext"]["runAsUser"] == 1000650000
     assert pod(manifests)["initContainers"][0]["args"][0] == "1000650000:1000650000"
@@ -189,13 +189,13 @@ def test_job_label_matches_the_alerts(values: str) -> None:
 
 def test_selectors_match_the_pods_but_not_the_helm_test() -> None:
     manifests = render(values_file("everything"))
-    labels = the(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
-    test_labels = the(manifests, "Pod")["metadata"]["labels"]
+    labels = only(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
+    test_labels = only(manifests, "Pod")["metadata"]["labels"]
     selectors: list[dict[str, Any]] = [
-        the(manifests, "DaemonSet")["spec"]["selector"]["matchLabels"],
-        the(manifests, "Service")["spec"]["selector"],
-        the(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"],
-        the(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        only(manifests, "DaemonSet")["spec"]["selector"]["matchLabels"],
+        only(manifests, "Service")["spec"]["selector"],
+        only(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"],
+        only(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
     ]
     for selector in selectors:
         assert selector.items() <= labels.items()

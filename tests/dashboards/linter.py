@@ -12,8 +12,8 @@ from typing import Any, Final
 import promql_parser
 from grafana_foundation_sdk.models import units
 
-from tests.dashboards.reading import Json, Window, filled, panels, variables
-from tests.dashboards.selectors import nodes, parsed, selectors
+from tests.dashboards.dashboard_files import Json, Window, interpolate, panels, variables
+from tests.dashboards.promql import nodes, parsed, selectors
 
 SOURCE: Final = ("$prometheus_datasource", "${prometheus_datasource}", "$datasource", "${datasource}")
 LABEL_QUERY: Final = re.compile(r"([a-z_]+)\((.+)\)")
@@ -24,7 +24,7 @@ UNITS: Final = frozenset(value for value in vars(units).values() if isinstance(v
 SCRAPE: Final = 15.0
 RATE_INTERVAL: Final = timedelta(seconds=88699)
 """So odd that nobody writes it by hand."""
-STAND_INS: Final = Window(6069.0, SCRAPE).values() | {
+PLACEHOLDER_VALUES: Final = Window(6069.0, SCRAPE).values() | {
     "__rate_interval": f"{RATE_INTERVAL.total_seconds():.0f}s"
 }
 RATES: Final = ("rate", "irate")
@@ -33,7 +33,7 @@ GROWTH: Final = (*RATES, "increase")
 
 def placeholders(board: Json) -> dict[str, str]:
     """The dashboard's own variables stand for themselves."""
-    return {name: f"${name}" for name in variables(board)} | STAND_INS
+    return {name: f"${name}" for name in variables(board)} | PLACEHOLDER_VALUES
 
 
 def template_datasource(board: Json) -> Iterator[str]:
@@ -77,7 +77,7 @@ def template_label_promql(board: Json) -> Iterator[str]:
             yield f"{one['name']}: {one['query']}"
         else:
             inner = found[2].rsplit(",", 1)[0] if found[1] == "label_values" else found[2]
-            yield from _invalid(one["name"], filled(inner, placeholders(board)))
+            yield from _invalid(one["name"], interpolate(inner, placeholders(board)))
 
 
 def template_on_time_change_reload(board: Json) -> Iterator[str]:
@@ -121,11 +121,11 @@ def panel_no_targets(board: Json) -> Iterator[str]:
             yield f"{panel['title']} asks nothing"
 
 
-def _asked(board: Json) -> Iterator[tuple[str, Any]]:
+def _parsed_queries(board: Json) -> Iterator[tuple[str, Any]]:
     for panel in panels(board):
         for target in panel["targets"]:
             try:
-                yield panel["title"], parsed(filled(target["expr"], placeholders(board)))
+                yield panel["title"], parsed(interpolate(target["expr"], placeholders(board)))
             except (ValueError, KeyError):
                 continue  # target_promql says so
 
@@ -140,11 +140,11 @@ def _invalid(what: str, expr: str) -> Iterator[str]:
 def target_promql(board: Json) -> Iterator[str]:
     for panel in panels(board):
         for target in panel["targets"]:
-            yield from _invalid(panel["title"], filled(target["expr"], placeholders(board)))
+            yield from _invalid(panel["title"], interpolate(target["expr"], placeholders(board)))
 
 
 def _matched(board: Json, label: str) -> Iterator[str]:
-    for title, expr in _asked(board):
+    for title, expr in _parsed_queries(board):
         for selector in selectors(expr):
             wanted = (promql_parser.MatchOp.Re, label, f"${label}")
             if wanted not in [(one.op, one.name, one.value) for one in selector.matchers.matchers]:
@@ -160,7 +160,7 @@ def target_instance(board: Json) -> Iterator[str]:
 
 
 def target_rate_interval(board: Json) -> Iterator[str]:
-    for title, expr in _asked(board):
+    for title, expr in _parsed_queries(board):
         for call in nodes(expr):
             if (
                 isinstance(call, promql_parser.Call)
@@ -171,7 +171,7 @@ def target_rate_interval(board: Json) -> Iterator[str]:
 
 
 def target_counter_agg(board: Json) -> Iterator[str]:
-    for title, expr in _asked(board):
+    for title, expr in _parsed_queries(board):
         counters = sum(str(one.name).endswith("_total") for one in selectors(expr))
         grown = [str(call.args[0].vector_selector.name) for call in calls(expr, GROWTH)]
         if counters != sum(name.endswith("_total") for name in grown):

@@ -5,13 +5,13 @@ from itertools import combinations
 import pytest
 
 from dashboards.source.look import OFF, PALETTE, STATES, WORDS
-from tests.dashboards.reading import UIDS, Json, classic, panels
+from tests.dashboards.dashboard_files import UIDS, Json, classic, panels
 
 Colour = tuple[float, float, float]
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, for linear RGB:
 # https://www.inf.ufrgs.br/~oliveira/pubs_files/CVD_Simulation/CVD_Simulation.html
-BLINDNESS: dict[str, tuple[Colour, Colour, Colour]] = {
+COLOUR_VISION: dict[str, tuple[Colour, Colour, Colour]] = {
     "none": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "protanopia": (
         (0.152286, 1.052583, -0.204868),
@@ -29,7 +29,7 @@ BLINDNESS: dict[str, tuple[Colour, Colour, Colour]] = {
         (0.004733, 0.691367, 0.303900),
     ),
 }
-DIFFERENT = 10.0
+MIN_DISTANCE = 10.0
 """CIE76: a little over 2 is just noticeable side by side."""
 
 
@@ -42,8 +42,8 @@ def _curve(value: float) -> float:
     return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)
 
 
-def seen(colour: str, blindness: str) -> Colour:
-    rows, rgb = BLINDNESS[blindness], linear(colour)
+def simulate(colour: str, vision: str) -> Colour:
+    rows, rgb = COLOUR_VISION[vision], linear(colour)
     red, green, blue = (min(1.0, max(0.0, sum(a * b for a, b in zip(row, rgb, strict=True)))) for row in rows)
     return red, green, blue
 
@@ -63,20 +63,20 @@ def _root(value: float) -> float:
     return float(value ** (1 / 3)) if value > 0.008856 else 7.787 * value + 16 / 116
 
 
-def distance(one: str, other: str, blindness: str) -> float:
-    a, b = lab(seen(one, blindness)), lab(seen(other, blindness))
+def distance(one: str, other: str, vision: str) -> float:
+    a, b = lab(simulate(one, vision)), lab(simulate(other, vision))
     return float(sum((p - q) ** 2 for p, q in zip(a, b, strict=True)) ** 0.5)
 
 
-@pytest.mark.parametrize("blindness", BLINDNESS)
+@pytest.mark.parametrize("vision", COLOUR_VISION)
 @pytest.mark.parametrize(("one", "other"), list(combinations(PALETTE, 2)))
-def test_palette_colours_are_distinguishable(one: str, other: str, blindness: str) -> None:
-    assert distance(one, other, blindness) > DIFFERENT
+def test_palette_colours_are_distinguishable(one: str, other: str, vision: str) -> None:
+    assert distance(one, other, vision) > MIN_DISTANCE
 
 
 def test_distance_detects_red_and_green() -> None:
     """The measure knows the pair that most dashboards use: Grafana's dark green and dark orange."""
-    assert distance("#37872D", "#C4162A", "none") > 5 * DIFFERENT
+    assert distance("#37872D", "#C4162A", "none") > 5 * MIN_DISTANCE
     assert distance("#73BF69", "#FF9830", "deuteranopia") < distance("#0072B2", "#D55E00", "deuteranopia") / 3
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from dashboards.generate import files
 from dashboards.source.look import NOTHING, OFF
-from tests.dashboards.reading import FOLDER, UIDS, Json, classic, panels, second, variables
+from tests.dashboards.dashboard_files import FOLDER, UIDS, Json, classic, panels, schema_v2, variables
 
 TITLES = ("Libvirt / Fleet", "Libvirt / Domain", "Libvirt / Crashes & hangs", "Libvirt / Exporter")
-PICTURES = ("timeseries", "state-timeline", "status-history")
+GRAPH_TYPES = ("timeseries", "state-timeline", "status-history")
 
 
 def test_committed_dashboards_are_up_to_date() -> None:
@@ -22,7 +22,7 @@ def test_committed_dashboards_are_up_to_date() -> None:
 @pytest.mark.parametrize(("uid", "title"), list(zip(UIDS, TITLES, strict=True)))
 def test_uid_and_title_are_stable(uid: str, title: str) -> None:
     assert (classic(uid)["uid"], classic(uid)["title"]) == (uid, title)
-    assert (second(uid)["metadata"]["name"], second(uid)["spec"]["title"]) == (uid, title)
+    assert (schema_v2(uid)["metadata"]["name"], schema_v2(uid)["spec"]["title"]) == (uid, title)
 
 
 @pytest.mark.parametrize("uid", UIDS)
@@ -51,7 +51,7 @@ class TestConstruction:
 
     def test_legends_are_shown_as_tables(self, uid: str) -> None:
         for panel in panels(classic(uid)):
-            if panel["type"] in PICTURES:
+            if panel["type"] in GRAPH_TYPES:
                 legend = panel["options"]["legend"]
                 assert (legend["showLegend"], legend["displayMode"]) == (True, "table"), panel["title"]
             if panel["type"] == "timeseries":
@@ -108,29 +108,29 @@ class TestConstruction:
                 assert f"{NOTHING}" in words["options"], panel["title"]
 
     def test_both_formats_have_the_same_panels(self, uid: str) -> None:
-        elements = second(uid)["spec"]["elements"]
+        elements = schema_v2(uid)["spec"]["elements"]
         for panel in panels(classic(uid)):
             spec = elements.pop(f"panel-{panel['id']}")["spec"]
             assert (spec["title"], spec["description"]) == (panel["title"], panel["description"])
             assert spec["vizConfig"]["group"] == panel["type"]
             assert spec["vizConfig"]["spec"] == {key: panel[key] for key in ("options", "fieldConfig")}
-            asked = spec["data"]["spec"]
-            assert [_asked(one) for one in asked["queries"]] == [
+            data = spec["data"]["spec"]
+            assert [_query_fields(one) for one in data["queries"]] == [
                 (one["refId"], one["expr"], one["instant"], one["datasource"]["uid"])
                 for one in panel["targets"]
             ]
-            changes = [(one["group"], one["spec"]["options"]) for one in asked["transformations"]]
+            changes = [(one["group"], one["spec"]["options"]) for one in data["transformations"]]
             assert changes == [(one["id"], one["options"]) for one in panel.get("transformations", [])]
         assert not elements
 
     def test_both_formats_have_the_same_variables_and_annotations(self, uid: str) -> None:
-        board, spec = classic(uid), second(uid)["spec"]
+        board, spec = classic(uid), schema_v2(uid)["spec"]
         assert [one["spec"]["name"] for one in spec["variables"]] == list(variables(board))
-        marks = [
+        annotations = [
             (one["spec"]["name"], one["spec"]["query"]["spec"]["expr"], one["spec"]["legacyOptions"])
             for one in spec["annotations"]
         ]
-        assert marks == [
+        assert annotations == [
             (
                 one["name"],
                 one["target"]["expr"],
@@ -140,7 +140,7 @@ class TestConstruction:
         ]
 
 
-def _asked(query: Json) -> tuple[str, str, bool, str]:
+def _query_fields(query: Json) -> tuple[str, str, bool, str]:
     inner = query["spec"]["query"]
     spec = inner["spec"]
     return query["spec"]["refId"], spec["expr"], spec["instant"], inner["datasource"]["name"]

@@ -7,12 +7,21 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from tests.dashboards.reading import UIDS, VARIABLE, Json, classic, filled, panels, second, variables
-from tests.dashboards.selectors import RULES
+from tests.dashboards.dashboard_files import (
+    UIDS,
+    VARIABLE,
+    Json,
+    classic,
+    interpolate,
+    panels,
+    schema_v2,
+    variables,
+)
+from tests.dashboards.promql import RULES
 
-GRAFANA = ("__from", "__to", "__url_time_range", "__data", "__field")
+GRAFANA_VARIABLES = ("__from", "__to", "__url_time_range", "__data", "__field")
 """Grafana's own: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-data-links/"""
-EXPLORERS = {"tempo": "tempo_datasource", "loki": "loki_datasource"}
+EXPLORE_SOURCES = {"tempo": "tempo_datasource", "loki": "loki_datasource"}
 
 
 def links(board: Json) -> Iterator[tuple[str, str]]:
@@ -28,10 +37,10 @@ def links(board: Json) -> Iterator[tuple[str, str]]:
     yield from (("top", one["url"]) for one in board["links"] if one["type"] == "link")
 
 
-ALL = [(uid, *one) for uid in UIDS for one in links(classic(uid))]
-TO_BOARDS = [one for one in ALL if one[2].startswith("/d/")]
-TO_EXPLORE = [one for one in ALL if one[2].startswith("/explore?")]
-TO_PAGES = [one for one in ALL if one not in (*TO_BOARDS, *TO_EXPLORE)]
+ALL_LINKS = [(uid, *one) for uid in UIDS for one in links(classic(uid))]
+TO_BOARDS = [one for one in ALL_LINKS if one[2].startswith("/d/")]
+TO_EXPLORE = [one for one in ALL_LINKS if one[2].startswith("/explore?")]
+TO_PAGES = [one for one in ALL_LINKS if one not in (*TO_BOARDS, *TO_EXPLORE)]
 
 
 def test_links_of_each_kind_exist() -> None:
@@ -40,20 +49,22 @@ def test_links_of_each_kind_exist() -> None:
     assert {one[0] for one in TO_PAGES} == {"libvirt-domain", "libvirt-exporter"}
 
 
-@pytest.mark.parametrize(("uid", "where", "url"), ALL)
+@pytest.mark.parametrize(("uid", "where", "url"), ALL_LINKS)
 def test_variables_in_links_exist(uid: str, where: str, url: str) -> None:
     del where
     used = {found[1] or found[2] for found in VARIABLE.finditer(url)}
-    assert used <= {*variables(classic(uid)), *GRAFANA}
+    assert used <= {*variables(classic(uid)), *GRAFANA_VARIABLES}
 
 
 @pytest.mark.parametrize(("uid", "where", "url"), TO_BOARDS)
 def test_linked_dashboards_have_the_uid_and_variables(uid: str, where: str, url: str) -> None:
     del uid, where
-    there = urlsplit(url).path.removeprefix("/d/")
-    assert there in UIDS
-    set_there = {part.partition("=")[0] for part in urlsplit(url).query.split("&") if part.startswith("var-")}
-    assert {name.removeprefix("var-") for name in set_there} <= set(variables(classic(there)))
+    target = urlsplit(url).path.removeprefix("/d/")
+    assert target in UIDS
+    set_variables = {
+        part.partition("=")[0] for part in urlsplit(url).query.split("&") if part.startswith("var-")
+    }
+    assert {name.removeprefix("var-") for name in set_variables} <= set(variables(classic(target)))
     assert "${__url_time_range}" in url
 
 
@@ -61,10 +72,10 @@ def test_linked_dashboards_have_the_uid_and_variables(uid: str, where: str, url:
 def test_explore_links_query_the_selected_data_source(uid: str, where: str, url: str) -> None:
     del where
     values = dict.fromkeys(variables(classic(uid)), "web-1") | {"__from": "1", "__to": "2"}
-    panes = json.loads(parse_qs(urlsplit(filled(url, values)).query)["panes"][0])
+    panes = json.loads(parse_qs(urlsplit(interpolate(url, values)).query)["panes"][0])
     (pane,) = panes.values()
     (query,) = pane["queries"]
-    source = EXPLORERS[query["datasource"]["type"]]
+    source = EXPLORE_SOURCES[query["datasource"]["type"]]
     assert variables(classic(uid))[source]["query"] == query["datasource"]["type"]
     assert pane["datasource"] == query["datasource"]["uid"] == values[source]
     assert url.count(f"${{{source}}}") == 2
@@ -81,14 +92,16 @@ def test_exporter_link_uses_the_scraped_address(uid: str, where: str, url: str) 
 
 
 def test_alert_links_lead_to_existing_dashboards() -> None:
-    led = [one["dashboard_url"] for one in (rule.get("annotations", {}) for rule in alerts()) if one]
-    assert led
-    for url in led:
-        there = urlsplit(url).path.removeprefix("/d/")
-        assert there in UIDS, url
+    links_of_alerts = [
+        one["dashboard_url"] for one in (rule.get("annotations", {}) for rule in alerts()) if one
+    ]
+    assert links_of_alerts
+    for url in links_of_alerts:
+        target = urlsplit(url).path.removeprefix("/d/")
+        assert target in UIDS, url
         query = urlsplit(url).query
-        set_there = {part.partition("=")[0] for part in query.split("&") if query}
-        assert {name.removeprefix("var-") for name in set_there} <= set(variables(classic(there))), url
+        set_variables = {part.partition("=")[0] for part in query.split("&") if query}
+        assert {name.removeprefix("var-") for name in set_variables} <= set(variables(classic(target))), url
 
 
 def alerts() -> Iterator[Json]:
@@ -109,4 +122,4 @@ def test_both_formats_have_the_same_dashboard_links(uid: str) -> None:
     def short(board: Json) -> list[tuple[str, str]]:
         return [(one["title"], one["url"]) for one in board["links"]]
 
-    assert short(classic(uid)) == short(second(uid)["spec"])
+    assert short(classic(uid)) == short(schema_v2(uid)["spec"])

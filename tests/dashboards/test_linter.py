@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.dashboards import linter
-from tests.dashboards.reading import UIDS, Json, classic, panels, variables
+from tests.dashboards.dashboard_files import UIDS, Json, classic, panels, variables
 
 Rule = Callable[[Json], Iterator[str]]
 

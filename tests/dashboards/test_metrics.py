@@ -9,68 +9,68 @@ from dashboards.source.lasting import NAMES
 from dashboards.source.promql import BORN_AT_0
 from libvirt_lifecycle_exporter.engine.durations import BUCKETS
 from libvirt_lifecycle_exporter.model.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, alert_pairs
+from tests.dashboards.dashboard_files import UIDS, Json, annotations, classic, interpolate, panels, variables
 from tests.dashboards.linter import placeholders
-from tests.dashboards.reading import UIDS, Json, annotations, classic, filled, panels, variables
-from tests.dashboards.selectors import exported, labels, parsed, recorded, selectors
+from tests.dashboards.promql import exported, labels, parsed, recorded, selectors
 
 KNOWN = recorded(exported())
-NAMED = re.compile(r"\{\{(\w+)\}\}")
+LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
 FIELDS = re.compile(r"__data\.fields\.(\w+)")
 SERIES = re.compile(r"__field\.labels\.(\w+)")
 
 
-def answers(board: Json, panel: Json) -> list[frozenset[str]]:
-    stand_ins = placeholders(board)
-    return [labels(parsed(filled(target["expr"], stand_ins)), KNOWN) for target in panel["targets"]]
+def result_labels(board: Json, panel: Json) -> list[frozenset[str]]:
+    values = placeholders(board)
+    return [labels(parsed(interpolate(target["expr"], values)), KNOWN) for target in panel["targets"]]
 
 
 @pytest.mark.parametrize("uid", UIDS)
 class TestUsed:
     def test_selectors_use_labels_of_their_metric(self, uid: str) -> None:
         board = classic(uid)
-        asked = [target["expr"] for panel in panels(board) for target in panel["targets"]]
-        asked += [one.expr for one in annotations(uid)]
-        for expr in asked:
-            for selector in selectors(parsed(filled(expr, placeholders(board)))):
+        expressions = [target["expr"] for panel in panels(board) for target in panel["targets"]]
+        expressions += [one.expr for one in annotations(uid)]
+        for expr in expressions:
+            for selector in selectors(parsed(interpolate(expr, placeholders(board)))):
                 wanted = {matcher.name for matcher in selector.matchers.matchers}
                 assert wanted <= KNOWN[str(selector.name)], selector
 
     def test_legends_use_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
-            for target, has in zip(panel["targets"], answers(board, panel), strict=True):
-                assert set(NAMED.findall(target["legendFormat"])) <= has, panel["title"]
+            for target, available in zip(panel["targets"], result_labels(board, panel), strict=True):
+                assert set(LEGEND_LABEL.findall(target["legendFormat"])) <= available, panel["title"]
 
     def test_table_columns_match_the_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             if panel["type"] != "table":
                 continue
-            has = frozenset().union(*answers(board, panel))
+            available = frozenset().union(*result_labels(board, panel))
             refs = [target["refId"] for target in panel["targets"]]
             values = {f"Value #{ref}" for ref in refs} if len(refs) > 1 else {"Value", "Value #A"}
             columns = set(panel["transformations"][-1]["options"]["indexByName"])
-            assert columns == has | values, panel["title"]
+            assert columns == available | values, panel["title"]
 
     def test_queries_of_a_table_have_the_same_labels(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             if panel["type"] == "table":
-                assert len(set(answers(board, panel))) == 1, panel["title"]
+                assert len(set(result_labels(board, panel))) == 1, panel["title"]
 
     def test_links_use_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
         for panel in panels(board):
             text = str(panel["fieldConfig"])
-            has = frozenset.intersection(*answers(board, panel))
-            assert set(FIELDS.findall(text)) <= has, panel["title"]
-            assert set(SERIES.findall(text)) <= has, panel["title"]
+            available = frozenset.intersection(*result_labels(board, panel))
+            assert set(FIELDS.findall(text)) <= available, panel["title"]
+            assert set(SERIES.findall(text)) <= available, panel["title"]
 
     def test_annotation_texts_use_existing_labels(self, uid: str) -> None:
         board = classic(uid)
         for one in board["annotations"]["list"]:
-            has = labels(parsed(filled(one["target"]["expr"], placeholders(board))), KNOWN)
-            assert set(NAMED.findall(one["textFormat"])) | set(one["tagKeys"].split(",")) <= has
+            available = labels(parsed(interpolate(one["target"]["expr"], placeholders(board))), KNOWN)
+            assert set(LEGEND_LABEL.findall(one["textFormat"])) | set(one["tagKeys"].split(",")) <= available
 
     def test_variables_query_existing_labels(self, uid: str) -> None:
         board = classic(uid)
@@ -79,10 +79,10 @@ class TestUsed:
                 continue
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
             inner = found[1] if found else variable["query"].removeprefix("query_result(").removesuffix(")")
-            has = labels(parsed(filled(inner, placeholders(board))), KNOWN)
+            available = labels(parsed(interpolate(inner, placeholders(board))), KNOWN)
             wanted = found or re.match(r"/((\w+))=", variable["regex"])
             assert wanted is not None
-            assert wanted[2] in has, name
+            assert wanted[2] in available, name
 
     def test_every_variable_is_used(self, uid: str) -> None:
         board = classic(uid)

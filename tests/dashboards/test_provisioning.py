@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from tests.dashboards.reading import FOLDER, classic, variables
+from tests.dashboards.dashboard_files import FOLDER, classic, variables
 
 PROVISIONING = FOLDER / "provisioning"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from tests.dashboards.reading import UIDS, Json, classic, second
+from tests.dashboards.dashboard_files import UIDS, Json, classic, schema_v2
 
 SCHEMAS = Path(__file__).parent / "schemas"
 SHARED = Path(__file__).parents[3] / "shared/schemas"
 NAMES = ("grafana-dashboard-classic-42", "grafana-dashboard-v2")
-MARKS = ("titleFormat", "textFormat", "tagKeys", "useValueForTime")
+ANNOTATION_KEYS = ("titleFormat", "textFormat", "tagKeys", "useValueForTime")
 
 
 def schema(name: str) -> Json:
@@ -28,7 +28,7 @@ def classic_schema() -> Json:
     assert "should just be a normal query target" in annotation["target"]["description"]
     query = {"type": "object", "required": ["expr", "refId"], "properties": {"expr": {"type": "string"}}}
     annotation["target"] = {"anyOf": [{"$ref": annotation["target"]["$ref"]}, query]}
-    for key in MARKS:
+    for key in ANNOTATION_KEYS:
         annotation[key] = {"type": "string"}
     return found
 
@@ -51,7 +51,7 @@ def test_classic_without_annotations_fits_the_original_schema(uid: str) -> None:
 
 @pytest.mark.parametrize("uid", UIDS)
 def test_v2_format_is_valid(uid: str) -> None:
-    board = second(uid)
+    board = schema_v2(uid)
     assert (board["apiVersion"], board["kind"]) == ("dashboard.grafana.app/v2", "Dashboard")
     assert board["metadata"]["name"] == uid
     assert errors(schema(NAMES[1]), board["spec"]) == []
@@ -65,8 +65,8 @@ def test_schema_refuses_an_invalid_dashboard(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_schema_copies_match_the_shared_ones(name: str) -> None:
     """Where those are not, the copies are what there is, and this holds nothing against them."""
-    beside = SHARED / f"{name}.json"
-    if not beside.exists():
-        print(f"{beside} is not here: the copy in tests/dashboards/schemas is used")
+    shared = SHARED / f"{name}.json"
+    if not shared.exists():
+        print(f"{shared} is not here: the copy in tests/dashboards/schemas is used")
         return
-    assert schema(name) == json.loads(beside.read_text())
+    assert schema(name) == json.loads(shared.read_text())

@@ -92,23 +92,23 @@ def private_users(uid: int) -> None:
         raise OSError("the users could not be mapped")
 
 
-def main(order: dict[str, Any], command: list[str]) -> None:
-    os.umask(order["umask"])
-    if os.getuid() == 0 and order["uid"]:
+def main(request: dict[str, Any], command: list[str]) -> None:
+    os.umask(request["umask"])
+    if os.getuid() == 0 and request["uid"]:
         os.setgroups([])
-        if order["private_users"]:
-            private_users(order["uid"])
+        if request["private_users"]:
+            private_users(request["uid"])
         for capability in range(64):
             prctl(PR_CAPBSET_DROP, capability)
-        os.setresgid(*[order["uid"]] * 3)
-        os.setresuid(*[order["uid"]] * 3)
+        os.setresgid(*[request["uid"]] * 3)
+        os.setresuid(*[request["uid"]] * 3)
     if not prctl(PR_SET_NO_NEW_PRIVS, 1):
         raise OSError("no new privileges: not taken")
     # Kernels before 6.3 have only the filter.
     prctl(PR_SET_MDWE, 1)
-    deny_by_argument(order["families"])
-    allow_only(order["calls"])
-    os.execve(command[0], command, order["environment"])  # noqa: S606 - a command of the test's
+    deny_by_argument(request["families"])
+    allow_only(request["calls"])
+    os.execve(command[0], command, request["environment"])  # noqa: S606 - a command of the test's
 
 
 main(json.loads(sys.argv[1]), sys.argv[2:])

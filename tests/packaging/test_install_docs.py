@@ -9,8 +9,8 @@ import yaml
 from libvirt_lifecycle_exporter.cli import healthcheck as health
 from libvirt_lifecycle_exporter.config.options import OPTIONS
 from tests.packaging.conftest import ROOT
-from tests.packaging.place import HOME
-from tests.packaging.unit import SYSUSERS, directives
+from tests.packaging.installation import INSTALL_PREFIX
+from tests.packaging.unit_file import SYSUSERS, directives
 
 DOCS = ROOT / "docs"
 PLAYBOOK: list[dict[str, Any]] = yaml.safe_load((DOCS / "ansible.yml").read_text())
@@ -29,14 +29,14 @@ def test_every_task_has_a_name_and_a_builtin_module() -> None:
 
 def test_playbook_installs_to_the_paths_of_the_unit() -> None:
     (variables,) = (play["vars"] for play in PLAYBOOK if "vars" in play)
-    assert variables["lifecycle_home"] == str(HOME)
+    assert variables["lifecycle_home"] == str(INSTALL_PREFIX)
     assert set(variables["lifecycle_settings"]) <= VARIABLES
     text = (DOCS / "ansible.yml").read_text()
     assert f"dest: {directives()['EnvironmentFile'][0].removeprefix('-')}" in text
-    for place in (f"lib/sysusers.d/{SYSUSERS.name}", "lib/systemd/system/libvirt-lifecycle-exporter.service"):
-        assert f"{{{{ lifecycle_home }}}}/{place}" in text
-        assert place in (DOCS / "install.md").read_text()
-        assert place in (ROOT / "pyproject.toml").read_text()
+    for path in (f"lib/sysusers.d/{SYSUSERS.name}", "lib/systemd/system/libvirt-lifecycle-exporter.service"):
+        assert f"{{{{ lifecycle_home }}}}/{path}" in text
+        assert path in (DOCS / "install.md").read_text()
+        assert path in (ROOT / "pyproject.toml").read_text()
 
 
 def test_notified_handlers_exist() -> None:
@@ -69,15 +69,15 @@ def test_required_python_version_is_documented() -> None:
 
 
 def test_documented_health_check_command_is_valid() -> None:
-    (said,) = re.findall(
+    (text,) = re.findall(
         r"--health-cmd 'python -m libvirt_lifecycle_exporter\.cli\.healthcheck ([^']+)'",
         (DOCS / "web-config.md").read_text(),
     )
-    given = health.parser().parse_args(said.split())
+    given = health.parser().parse_args(text.split())
     assert given.url == "https://localhost:10177/-/healthy"
     assert given.credentials
 
 
 def test_documented_port_is_the_default_port() -> None:
-    said = Path(DOCS / "install.md").read_text() + (DOCS / "ansible.yml").read_text()
-    assert set(re.findall(r"localhost:(\d+)", said)) == {"10177"}
+    text = Path(DOCS / "install.md").read_text() + (DOCS / "ansible.yml").read_text()
+    assert set(re.findall(r"localhost:(\d+)", text)) == {"10177"}

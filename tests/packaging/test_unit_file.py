@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.place import COMMAND
-from tests.packaging.unit import FILE, SYSUSERS, directives
+from tests.packaging.installation import COMMAND
+from tests.packaging.unit_file import FILE, SYSUSERS, directives
 
 INSTALL = Path(__file__).parents[2] / "docs/install.md"
-WORST = 2.0
+MAX_EXPOSURE = 2.0
 UNITS = Path("/usr/lib/systemd/system")
 
 
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verified(root: Path) -> str:
+def verify(root: Path) -> str:
     """What is wrong with it; nothing is good."""
     done = subprocess.run(
         ["systemd-analyze", "verify", f"--root={root}", FILE.name],
@@ -55,19 +55,19 @@ def exposure(root: Path) -> float:
 
 
 def test_systemd_accepts_the_unit_file(root: Path) -> None:
-    assert verified(root) == ""
+    assert verify(root) == ""
 
 
 def test_systemd_reports_an_invalid_unit_file(root: Path) -> None:
     with (root / "etc/systemd/system" / FILE.name).open("a") as unit:
         unit.write("[Service]\nRestart=alwayz\n")
-    assert "Failed to parse service restart specifier" in verified(root)
+    assert "Failed to parse service restart specifier" in verify(root)
 
 
 def test_exposure_level_is_low(root: Path) -> None:
-    measured = exposure(root)
-    print(f"systemd-analyze security: {measured}")
-    assert measured <= WORST
+    level = exposure(root)
+    print(f"systemd-analyze security: {level}")
+    assert level <= MAX_EXPOSURE
 
 
 def test_documented_drop_in_raises_exposure_only_slightly(root: Path) -> None:
@@ -77,10 +77,10 @@ def test_documented_drop_in_raises_exposure_only_slightly(root: Path) -> None:
     folder.mkdir()
     before = exposure(root)
     (folder / "words.conf").write_text(drop_in)
-    assert verified(root) == ""
-    measured = exposure(root)
-    print(f"systemd-analyze security, with the drop-in: {measured}")
-    assert before < measured <= WORST + 1
+    assert verify(root) == ""
+    level = exposure(root)
+    print(f"systemd-analyze security, with the drop-in: {level}")
+    assert before < level <= MAX_EXPOSURE + 1
 
 
 def test_required_directives_are_set() -> None:
@@ -104,10 +104,10 @@ def test_required_directives_are_set() -> None:
 
 def test_sysusers_creates_the_user_of_the_unit(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    made = subprocess.run(
+    result = subprocess.run(
         ["systemd-sysusers", f"--root={tmp_path}", SYSUSERS], capture_output=True, text=True, check=False
     )
-    assert made.returncode == 0, made
+    assert result.returncode == 0, result
     (user,) = directives()["User"]
     users = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
     assert [(one[0], one[6]) for one in users] == [(user, "/usr/sbin/nologin")]

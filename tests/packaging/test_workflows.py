@@ -83,16 +83,16 @@ def test_issue_forms_are_valid(form: Path) -> None:
 def test_version_is_defined_in_one_place() -> None:
     """Elsewhere it is read from there; the changelog ends in it, once there is a release."""
     assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()
-    said = 's/^__version__ = "\\(.*\\)"$/\\1/p'
+    script = 's/^__version__ = "\\(.*\\)"$/\\1/p'
     found = subprocess.run(
-        ["sed", "-n", said, "exporter/libvirt_lifecycle_exporter/__init__.py"],
+        ["sed", "-n", script, "exporter/libvirt_lifecycle_exporter/__init__.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     assert found.stdout.strip() == __version__
-    assert said in (ROOT / ".github/workflows/release.yml").read_text()
+    assert script in (ROOT / ".github/workflows/release.yml").read_text()
 
 
 def test_changelog_headings_are_valid_and_ordered() -> None:

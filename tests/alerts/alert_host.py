@@ -15,10 +15,10 @@ from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.waiting import until
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 DISK_SIZE = 64 << 20
 SECTOR = 512
-IMPATIENT = (
+SHORT_INTERVALS = (
     *("--hang.emulator-interval", "1s", "--hang.emulator-threshold", "1s"),
     *("--libvirt.reconnect-max-delay", "1s"),
 )
@@ -27,7 +27,7 @@ and an event that it sends meanwhile (shutdown/host) would be missed.
 """
 
 
-class Place:
+class AlertHost:
     def __init__(
         self, daemon: Daemon, guests: Guests, exporter: Exporter, pager: Pager, alertmanager: Alertmanager
     ) -> None:
@@ -44,18 +44,26 @@ class Place:
     def instance(self) -> str:
         return f"127.0.0.1:{self.exporter.port}"
 
-    def told(self) -> list[Told]:
-        return [told for told in self.pager.told if told.labels.get("instance") == self.instance]
+    def notifications(self) -> list[Told]:
+        return [
+            notification
+            for notification in self.pager.told
+            if notification.labels.get("instance") == self.instance
+        ]
 
-    def hears(self, status: str, alert: str, times: int = 1) -> None:
-        """Waits until the pager is told so of this host."""
+    def wait_notified(self, status: str, alert: str, times: int = 1) -> None:
+        """Wait until the pager has received this status of the alert ``times`` times for this host."""
+
+        def received() -> list[tuple[str, str]]:
+            return [(notification.status, notification.name) for notification in self.notifications()]
+
         until(
-            lambda: [(told.status, told.name) for told in self.told()].count((status, alert)) >= times,
-            PATIENCE,
-            f"{alert} {status}; told was {[(told.status, told.name) for told in self.told()]}",
+            lambda: received().count((status, alert)) >= times,
+            TIMEOUT,
+            f"{alert} {status}; received: {received()}",
         )
 
-    def held_back(self, alert: str) -> bool:
+    def is_inhibited(self, alert: str) -> bool:
         """Whether an alert of this host is active, and inhibited."""
         return "suppressed" in self._states(alert)
 
@@ -81,12 +89,12 @@ class Place:
         domain.create()
         return domain
 
-    def starts_again(self, domain: Any) -> None:
+    def restart(self, domain: Any) -> None:
         """As soon as libvirt has noticed that its emulator is dead."""
-        until(lambda: not domain.isActive(), PATIENCE, "the emulator's end to be noticed")
+        until(lambda: not domain.isActive(), TIMEOUT, "the emulator's end to be noticed")
         domain.create()
 
-    def removes(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Whatever became of it."""
         with suppress(libvirt.libvirtError):
             domain = self.connection.lookupByName(name)
@@ -94,14 +102,14 @@ class Place:
                 domain.destroy()
             domain.undefine()
 
-    def emulators_get(self, how: signal.Signals, names: Iterable[str]) -> None:
+    def signal_emulators(self, number: signal.Signals, names: Iterable[str]) -> None:
         for name in names:
-            os.kill(self.daemon.emulator_pid(name), how)
+            os.kill(self.daemon.emulator_pid(name), number)
 
-    def runs(self, count: int) -> None:
+    def wait_running(self, count: int) -> None:
         """Waits until the exporter shows so many running domains."""
         self.exporter.wait_until(
-            lambda: self.running() == count, PATIENCE, f"{count} running domains, not {self.running()}"
+            lambda: self.running() == count, TIMEOUT, f"{count} running domains, not {self.running()}"
         )
 
     def running(self) -> int:

@@ -20,7 +20,7 @@ def classic(uid: str) -> Json:
     return board
 
 
-def second(uid: str) -> Json:
+def schema_v2(uid: str) -> Json:
     board: Json = json.loads((FOLDER / "v2" / f"{uid}.json").read_text())
     return board
 
@@ -34,7 +34,7 @@ def variables(board: Json) -> dict[str, Json]:
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """One query of a panel, or of an annotation."""
 
     board: str
@@ -52,11 +52,11 @@ class Question:
         return f"{self.board}: {self.panel} ({self.ref})"
 
 
-def questions(uid: str) -> Iterator[Question]:
+def queries(uid: str) -> Iterator[Query]:
     for panel in panels(classic(uid)):
         interval = {"1m": 60.0}[panel["interval"]] if "interval" in panel else 0.0
         for target in panel["targets"]:
-            yield Question(
+            yield Query(
                 uid,
                 panel["title"],
                 target["refId"],
@@ -68,14 +68,14 @@ def questions(uid: str) -> Iterator[Question]:
             )
 
 
-def all_questions() -> list[Question]:
-    return [question for uid in UIDS for question in questions(uid)]
+def all_queries() -> list[Query]:
+    return [query for uid in UIDS for query in queries(uid)]
 
 
-def annotations(uid: str) -> list[Question]:
+def annotations(uid: str) -> list[Query]:
     found = classic(uid)["annotations"]["list"]
     return [
-        Question(uid, one["name"], "mark", one["target"]["expr"], instant=False, interval=0) for one in found
+        Query(uid, one["name"], "mark", one["target"]["expr"], instant=False, interval=0) for one in found
     ]
 
 
@@ -104,6 +104,6 @@ class Window:
         }
 
 
-def filled(text: str, values: Mapping[str, str]) -> str:
+def interpolate(text: str, values: Mapping[str, str]) -> str:
     """`text` with its variables filled in. KeyError for one that there is not."""
     return VARIABLE.sub(lambda found: values[found[1] or found[2]], text)

@@ -18,17 +18,17 @@ from tests.alerts.rule_tools import UNIT_TESTS, error_output
 
 Json = dict[str, Any]
 FLEET = '[scope]\nfleet = ["cluster", "job"]\n'
-WITHOUT_TARGETS = "LibvirtExporterAbsent"
+WITHOUT_TARGET_LABELS = "LibvirtExporterAbsent"
 """What is not there has no labels."""
 FIRING = 'alertstate="firing"'
-STORIES = [path for path in UNIT_TESTS if path.name.split(".")[0] != WITHOUT_TARGETS]
+RULE_TESTS = [path for path in UNIT_TESTS if path.name.split(".")[0] != WITHOUT_TARGET_LABELS]
 
 
-def in_cluster(cluster: str, story: Json) -> tuple[list[Json], list[Json]]:
+def in_cluster(cluster: str, rule_test: Json) -> tuple[list[Json], list[Json]]:
     """The series of a story, and what is expected of its alerts."""
     label = f'cluster="{cluster}"'
     series = [
-        {**one, "series": one["series"].replace("{", f"{{{label},", 1)} for one in story["input_series"]
+        {**one, "series": one["series"].replace("{", f"{{{label},", 1)} for one in rule_test["input_series"]
     ]
     expected = [
         {
@@ -39,28 +39,28 @@ def in_cluster(cluster: str, story: Json) -> tuple[list[Json], list[Json]]:
                 for sample in one.get("exp_samples", [])
             ],
         }
-        for one in story["promql_expr_test"]
+        for one in rule_test["promql_expr_test"]
     ]
     assert all(label in one["expr"] for one in expected)
     return series, expected
 
 
-def side_by_side(stories: list[Json]) -> Iterator[Json]:
-    for here, there in zip(stories, [*stories[1:], stories[0]], strict=True):
-        (series, expected), (others, more) = in_cluster("east", here), in_cluster("west", there)
+def pair_clusters(rule_tests: list[Json]) -> Iterator[Json]:
+    for east, west in zip(rule_tests, [*rule_tests[1:], rule_tests[0]], strict=True):
+        (series, expected), (others, more) = in_cluster("east", east), in_cluster("west", west)
         yield {
-            "name": f"{here['name']} | {there['name']}",
-            "interval": here["interval"],
+            "name": f"{east['name']} | {west['name']}",
+            "interval": east["interval"],
             "input_series": series + others,
             "promql_expr_test": expected + more,
         }
 
 
-@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.name.removesuffix(".test.yaml"))
+@pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.name.removesuffix(".test.yaml"))
 def test_rule_tests_pass_beside_another_cluster(path: Path, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(FLEET)
     (tmp_path / "rules.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
     whole = yaml.safe_load(path.read_text())
-    whole |= {"rule_files": ["rules.yaml"], "tests": list(side_by_side(whole["tests"]))}
-    (tmp_path / "stories.yaml").write_text(json.dumps(whole))  # JSON is YAML
-    assert error_output(["promtool", "test", "rules", tmp_path / "stories.yaml"]) == ""
+    whole |= {"rule_files": ["rules.yaml"], "tests": list(pair_clusters(whole["tests"]))}
+    (tmp_path / "tests.yaml").write_text(json.dumps(whole))  # JSON is YAML
+    assert error_output(["promtool", "test", "rules", tmp_path / "tests.yaml"]) == ""

@@ -39,11 +39,11 @@ def exported() -> dict[str, Labels]:
     """Every metric of the exporter and what Prometheus adds, with its labels."""
     found: dict[str, Labels] = dict.fromkeys(SCRAPED, TARGET)
     for line in GOLDEN.read_text().splitlines():
-        told = re.match(r"(\w+) (\w+) \{(.*?)\}", line)
-        assert told is not None
-        names = frozenset(filter(None, told[3].split(", ")))
-        for part in PARTS[told[2]]:
-            found[told[1] + part] = names | TARGET
+        fields = re.match(r"(\w+) (\w+) \{(.*?)\}", line)
+        assert fields is not None
+        names = frozenset(filter(None, fields[3].split(", ")))
+        for part in PARTS[fields[2]]:
+            found[fields[1] + part] = names | TARGET
     for family in ProcessCollector(registry=CollectorRegistry()).collect():
         found[family.name + ("_total" if family.type == "counter" else "")] = TARGET
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from tests.chart.placed import NODE, Placed, mounted
+from tests.chart.container_process import NODE, ContainerProcess, mount_path
 from tests.chart.rendering import render, values_file
 from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
@@ -16,13 +16,13 @@ from tests.lab.exporter import free_port
 from tests.lab.guests import Guests
 from tests.otel.certificates import certificates
 
-RUN = "/run/libvirt"
-JOURNAL = "/var/lib/libvirt-lifecycle-exporter"
+RUN_DIRECTORY = "/run/libvirt"
+JOURNAL_DIRECTORY = "/var/lib/libvirt-lifecycle-exporter"
 PASSWORD = "correct horse"  # noqa: S105 - of a test
-WEB = """
+WEB_WITH_TLS = """
 tls_server_config: {cert_file: tls.crt, key_file: tls.key}
 """
-MUTUAL = f"""
+WEB_WITH_CLIENT_CERTIFICATES = f"""
 tls_server_config:
   cert_file: tls.crt
   key_file: tls.key
@@ -34,11 +34,11 @@ basic_auth_users:
 
 
 @pytest.fixture(scope="session")
-def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificate_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificates(tmp_path_factory.mktemp("signed"))
 
 
-class Site:
+class Node:
     """A node: its libvirt, a folder for its journal, Secrets of the cluster."""
 
     def __init__(self, daemon: Daemon, folder: Path) -> None:
@@ -56,28 +56,33 @@ class Site:
             else:
                 (self.secrets[name] / key).write_text(content)
 
-    def place(self, values: str, settings: Sequence[str] = (), *, libvirt: Path | None = None) -> Placed:
+    def create_pod(
+        self, values: str, settings: Sequence[str] = (), *, libvirt: Path | None = None
+    ) -> ContainerProcess:
         """The chart's container, with the session's URI and a free port."""
-        uri = f"qemu+unix:///session?socket={RUN}/{self.daemon.socket.name}"
+        uri = f"qemu+unix:///session?socket={RUN_DIRECTORY}/{self.daemon.socket.name}"
         manifests = render(
             values_file(values), (f"libvirt.uris[0]={uri}", f"web.port={free_port()}", *settings)
         )
-        places = {RUN: libvirt or self.daemon.socket.parent, JOURNAL: self.folder / "journal"}
+        paths = {
+            RUN_DIRECTORY: libvirt or self.daemon.socket.parent,
+            JOURNAL_DIRECTORY: self.folder / "journal",
+        }
         for volume, name in (("web", "lle-web"), ("client", "lle-client")):
             if name in self.secrets:
-                places[mounted(manifests, volume)] = self.secrets[name]
-        return Placed(manifests, places, self.secrets, self.folder / "exporter.log")
+                paths[mount_path(manifests, volume)] = self.secrets[name]
+        return ContainerProcess(manifests, paths, self.secrets, self.folder / "exporter.log")
 
 
 @pytest.fixture
-def site(session_daemon: Daemon, tmp_path: Path) -> Site:
-    return Site(session_daemon, tmp_path)
+def node(session_daemon: Daemon, tmp_path: Path) -> Node:
+    return Node(session_daemon, tmp_path)
 
 
-def test_next_pod_continues_the_counters(site: Site, guests: Guests) -> None:
+def test_next_pod_continues_the_counters(node: Node, guests: Guests) -> None:
     domain = f"chart-{uuid.uuid4().hex[:8]}"
-    pod = site.place("defaults")
-    connection = site.daemon.connect()
+    pod = node.create_pod("defaults")
+    connection = node.daemon.connect()
     try:
         with pod.running():
             pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
@@ -86,82 +91,86 @@ def test_next_pod_continues_the_counters(site: Site, guests: Guests) -> None:
             pod.wait_until(lambda: pod.lifecycle_counts(domain)["started", "booted"] == 1)
             assert pod.value("libvirt_connection_up") == 1
             assert pod.helm_test().returncode == 0
-        assert (site.folder / "journal/journal.sqlite").exists()
+        assert (node.folder / "journal/journal.sqlite").exists()
         connection.lookupByName(domain).destroy()
-        again = site.place("defaults")
-        with again.running():
-            again.wait_until(lambda: again.lifecycle_counts(domain)[("stopped", "unknown")] == 1)
-            assert again.lifecycle_counts(domain)["started", "booted"] == 1
+        next_pod = node.create_pod("defaults")
+        with next_pod.running():
+            next_pod.wait_until(lambda: next_pod.lifecycle_counts(domain)[("stopped", "unknown")] == 1)
+            assert next_pod.lifecycle_counts(domain)["started", "booted"] == 1
     finally:
         connection.close()
 
 
-def test_pod_without_libvirt_is_live_but_not_ready(site: Site, tmp_path: Path) -> None:
-    nothing = tmp_path / "nothing"
-    nothing.mkdir()
-    settings = ("probes.liveness.enabled=true", "service.enabled=true", *_PROBES)
-    pod = site.place("minimal", settings, libvirt=nothing)
+def test_pod_without_libvirt_is_live_but_not_ready(node: Node, tmp_path: Path) -> None:
+    empty = tmp_path / "nothing"
+    empty.mkdir()
+    settings = ("probes.liveness.enabled=true", "service.enabled=true", *PROBE_SETTINGS)
+    pod = node.create_pod("minimal", settings, libvirt=empty)
     with pod.running():
         assert pod.probe("liveness")
         assert not pod.probe("readiness")
         assert pod.value("libvirt_connection_up") == 0
-        said = pod.helm_test()
-        assert said.returncode == 1
-        assert ": 503 " in said.stderr
+        result = pod.helm_test()
+        assert result.returncode == 1
+        assert ": 503 " in result.stderr
 
 
-_PROBES = ("probes.readiness.enabled=true", "probes.startup.enabled=true")
+PROBE_SETTINGS = ("probes.readiness.enabled=true", "probes.startup.enabled=true")
 
 
-def test_kubelet_probes_work_over_https(site: Site, signed: Path) -> None:
-    site.secret(
+def test_kubelet_probes_work_over_https(node: Node, certificate_directory: Path) -> None:
+    node.secret(
         "lle-web",
-        {"web-config.yml": WEB, "tls.crt": signed / "server.pem", "tls.key": signed / "server.key"},
+        {
+            "web-config.yml": WEB_WITH_TLS,
+            "tls.crt": certificate_directory / "server.pem",
+            "tls.key": certificate_directory / "server.key",
+        },
     )
-    pod = site.place("tls")
+    pod = node.create_pod("tls")
     with pod.running():
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.probe("liveness")
-        assert pod.kubelet("http", "/-/healthy") != 200
+        assert pod.kubelet_status("http", "/-/healthy") != 200
         assert pod.helm_test().returncode == 0
 
 
-def test_exec_probes_work_where_the_kubelet_is_refused(site: Site, signed: Path) -> None:
+def test_exec_probes_work_where_the_kubelet_is_refused(node: Node, certificate_directory: Path) -> None:
     """TLS, client certificates and users at once."""
-    shown: dict[str, str | Path] = {
-        "tls.crt": signed / "client.pem",
-        "tls.key": signed / "client.key",
-        "ca.crt": signed / "ca.pem",
+    client_files: dict[str, str | Path] = {
+        "tls.crt": certificate_directory / "client.pem",
+        "tls.key": certificate_directory / "client.key",
+        "ca.crt": certificate_directory / "ca.pem",
         "username": "prometheus",
         "password": PASSWORD,
     }
-    site.secret("lle-client", shown)
-    site.secret(
+    node.secret("lle-client", client_files)
+    node.secret(
         "lle-web",
         {
-            "web.yml": MUTUAL,
-            "tls.crt": signed / "server.pem",
-            "tls.key": signed / "server.key",
-            "ca.crt": signed / "ca.pem",
+            "web.yml": WEB_WITH_CLIENT_CERTIFICATES,
+            "tls.crt": certificate_directory / "server.pem",
+            "tls.key": certificate_directory / "server.key",
+            "ca.crt": certificate_directory / "ca.pem",
         },
     )
-    pod = site.place("mtls")
+    pod = node.create_pod("mtls")
     with pod.running():
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.probe("liveness")
-        assert pod.kubelet("https", "/-/healthy") == 0
+        assert pod.kubelet_status("https", "/-/healthy") == 0
         assert pod.helm_test().returncode == 0
-        (site.secrets["lle-client"] / "password").write_text("wrong")
+        (node.secrets["lle-client"] / "password").write_text("wrong")
         assert not pod.probe("liveness")
         assert pod.helm_test().returncode == 1
-        (site.secrets["lle-client"] / "username").unlink()
+        (node.secrets["lle-client"] / "username").unlink()
         assert not pod.probe("liveness")
 
 
-def test_exported_resource_names_the_node(site: Site, guests: Guests, collector: Collector) -> None:
+def test_exported_resource_names_the_node(node: Node, guests: Guests, collector: Collector) -> None:
     domain = f"chart-{uuid.uuid4().hex[:8]}"
-    site.secret("otlp-headers", {"headers": "authorization=Bearer%20x"})
-    pod = site.place(
+    node.secret("otlp-headers", {"headers": "authorization=Bearer%20x"})
+    pod = node.create_pod(
         "defaults",
         (
             f"otlp.endpoint={collector.url}",
@@ -170,7 +179,7 @@ def test_exported_resource_names_the_node(site: Site, guests: Guests, collector:
             f"otlp.resourceAttributes.host\\.name={NODE}",
         ),
     )
-    connection = site.daemon.connect()
+    connection = node.daemon.connect()
     try:
         with pod.running():
             pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")

@@ -22,7 +22,7 @@ import libvirt
 import yaml
 from prometheus_client import start_http_server
 
-from tests.dashboards.selectors import RULES
+from tests.dashboards.promql import RULES
 from tests.journal.driver import Driver, xml
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.domain_xml import Hardware
@@ -40,21 +40,21 @@ from tests.qemu.road import Road
 from tests.qemu.stage import Stage
 from tests.qemu.ward import IMPATIENT
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 EVENTS = "libvirt_domain_lifecycle_events_total"
 
-TESTED = "tested (2)+x.y"
+REGEX_NAME = "tested (2)+x.y"
 """libvirt takes any name; this one is a regular expression that does not match itself."""
-GONE = "gone"
+REMOVED = "gone"
 """Exists only while it runs; its series are gone before the end, too."""
-CRASHES = {"db": 2, "web": 1, "app": 1, TESTED: 1, GONE: 1}
+CRASHES = {"db": 2, "web": 1, "app": 1, REGEX_NAME: 1, REMOVED: 1}
 """How often each crashes; the last two are the test driver's."""
 HANGS = {"slow": 1, "stuck": 1, "dog": 1}
-HUNG = {"stuck", "dog"}
+STILL_HUNG = {"stuck", "dog"}
 """Still, at the end."""
-FULL = {"full"}
+DISK_FULL = {"full"}
 """Held up by a disk; still, at the end."""
-LOST = {"lost"}
+FAILED_MIGRATION = {"lost"}
 """Failed to arrive; on the host where it was never missed."""
 
 GUESTS = {
@@ -72,7 +72,7 @@ GUESTS = {
 
 
 @dataclass(frozen=True)
-class Lived:
+class ScenarioResult:
     """It is over, and Prometheus knows all of it."""
 
     prometheus: Prometheus
@@ -82,12 +82,12 @@ class Lived:
 
 
 @contextmanager
-def watching(folder: Path, exporters: list[Exporter]) -> Iterator[Prometheus]:
+def start_prometheus(folder: Path, exporters: list[Exporter]) -> Iterator[Prometheus]:
     """A Prometheus that scrapes every second, evaluates the recording rules as often, and keeps exemplars.
     It scrapes others, too: one that has the metrics of any Python program, and one that is not there."""
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     rules = folder / "rules.json"  # JSON is YAML
-    rules.write_text(json.dumps({"groups": recordings()}))
+    rules.write_text(json.dumps({"groups": recording_rules()}))
     server, thread = start_http_server(0, "127.0.0.1")
     others = [f"127.0.0.1:{server.server_port}", f"127.0.0.1:{free_port()}"]
     try:
@@ -105,7 +105,7 @@ def watching(folder: Path, exporters: list[Exporter]) -> Iterator[Prometheus]:
         server.server_close()
 
 
-def recordings() -> list[dict[str, Any]]:
+def recording_rules() -> list[dict[str, Any]]:
     """The recording rules, at the pace of a test: theirs may be a minute."""
     found = []
     for group in yaml.safe_load(RULES.read_text())["groups"]:
@@ -114,23 +114,23 @@ def recordings() -> list[dict[str, Any]]:
     return found
 
 
-def is_up_to_date(prometheus: Prometheus) -> None:
+def wait_up_to_date(prometheus: Prometheus) -> None:
     """Returns when all that was shown by now has been scraped, and the rules were evaluated after that."""
     (_, now), *_ = prometheus.query("vector(time())")
-    prometheus.wait_for(f"min(timestamp(libvirt_connection_up)) > {now}", PATIENCE)
-    prometheus.wait_for(f"min(timestamp(connection:libvirt_domain_state:sum)) > {now + 2}", PATIENCE)
+    prometheus.wait_for(f"min(timestamp(libvirt_connection_up)) > {now}", TIMEOUT)
+    prometheus.wait_for(f"min(timestamp(connection:libvirt_domain_state:sum)) > {now + 2}", TIMEOUT)
 
 
 @contextmanager
-def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
+def run_scenario(guests: Guests, programs: Programs) -> Iterator[ScenarioResult]:
     """All of it; the guests stay as they are until the end."""
     kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
     with ExitStack() as stack:
         root = stack.enter_context(short_root())
         here = stack.enter_context(kind(root / "here", programs, hostname="here"))
         there = stack.enter_context(kind(root / "there", programs, hostname="there"))
-        tester = stack.enter_context(SessionDaemon(root / "tester"))
-        seen_here, seen_there = (stack.enter_context(Witness(one.uri)) for one in (here, there))
+        driver_daemon = stack.enter_context(SessionDaemon(root / "tester"))
+        witness_here, witness_there = (stack.enter_context(Witness(one.uri)) for one in (here, there))
         traces = stack.enter_context(ReceiverStub())
         qemu = stack.enter_context(
             Exporter(
@@ -141,82 +141,85 @@ def lived(guests: Guests, programs: Programs) -> Iterator[Lived]:
             )
         )
         driver = stack.enter_context(
-            Exporter(root, [tester.test_uri], extra_args=(*IMPATIENT, "--series.ttl", "3s"))
+            Exporter(root, [driver_daemon.test_uri], extra_args=(*IMPATIENT, "--series.ttl", "3s"))
         )
-        prometheus = stack.enter_context(watching(root, [qemu, driver]))
-        is_up_to_date(prometheus)
-        hosts = Hosts(Host("here", here, seen_here), Host("there", there, seen_there), qemu)
-        cast = Cast(here, seen_here, guests, prometheus)
-        stack.callback(cast.leaves)
-        cast.plays()
-        for name, guest, moves in (("moves", IDLE, Road.migrate), ("lost", Guest("dirty"), _is_lost)):
+        prometheus = stack.enter_context(start_prometheus(root, [qemu, driver]))
+        wait_up_to_date(prometheus)
+        hosts = Hosts(Host("here", here, witness_here), Host("there", there, witness_there), qemu)
+        actions = GuestActions(here, witness_here, guests, prometheus)
+        stack.callback(actions.close)
+        actions.run()
+        for name, guest, migrate in (
+            ("moves", IDLE, Road.migrate),
+            ("lost", Guest("dirty"), _fail_migration),
+        ):
             road = Road(name, guest, hosts, guests)
             stack.callback(road.close)
             stack.callback(road.clear)
             road.boot()
-            moves(road)
-        _driver_plays(tester, driver, prometheus)
+            migrate(road)
+        _run_driver_scenario(driver_daemon, driver, prometheus)
         qemu.wait_until(lambda: qemu.lifecycle_counts("moves", "there")["started", "migrated"])
         qemu.wait_until(lambda: qemu.lifecycle_counts("lost", "there")["stopped", "failed"])
-        is_up_to_date(prometheus)
-        yield Lived(prometheus, qemu, driver, traces)
+        wait_up_to_date(prometheus)
+        yield ScenarioResult(prometheus, qemu, driver, traces)
 
 
-class Cast:
+class GuestActions:
     """The guests on one host."""
 
     def __init__(self, daemon: Daemon, witness: Witness, guests: Guests, prometheus: Prometheus) -> None:
         self._prometheus = prometheus
         self._stages = {name: Stage(name, guest, daemon, guests, witness) for name, guest in GUESTS.items()}
 
-    def plays(self) -> None:
-        self._all_begin()
-        for name, play in PLAYS.items():
-            play(self._stages[name])
+    def run(self) -> None:
+        self._boot_all()
+        for name, action in ACTIONS.items():
+            action(self._stages[name])
         self._signal("slow", signal.SIGSTOP)
         self._signal("stuck", signal.SIGSTOP)
-        self._knows(f'{EVENTS}{{event="hung",domain="slow"}} > 0')
-        self._knows(f'{EVENTS}{{event="hung",domain="stuck"}} > 0')
+        self._wait_for(f'{EVENTS}{{event="hung",domain="slow"}} > 0')
+        self._wait_for(f'{EVENTS}{{event="hung",domain="stuck"}} > 0')
         self._signal("slow", signal.SIGCONT)
-        self._dies_and_is_started_again(1)
-        self._dies_and_is_started_again(2)
-        self._knows(f'{EVENTS}{{event="recovered",domain="slow"}} > 0')
+        self._kill_and_restart(1)
+        self._kill_and_restart(2)
+        self._wait_for(f'{EVENTS}{{event="recovered",domain="slow"}} > 0')
         for domain, kind in (("dog", "hung"), ("full", "io_error"), ("web", "crashed")):
-            self._knows(f'libvirt_domain_incidents_total{{domain="{domain}",kind="{kind}"}} > 0')
-        self._knows(f'{EVENTS}{{event="crashed",domain="app"}} > 0')
+            self._wait_for(f'libvirt_domain_incidents_total{{domain="{domain}",kind="{kind}"}} > 0')
+        self._wait_for(f'{EVENTS}{{event="crashed",domain="app"}} > 0')
 
-    def leaves(self) -> None:
+    def close(self) -> None:
         self._signal("stuck", signal.SIGCONT)
         for stage in self._stages.values():
             stage.clear()
             stage.close()
 
-    def _all_begin(self) -> None:
+    def _boot_all(self) -> None:
         for name in ("db", "slow", "stuck", "saves", "busy"):
             self._stages[name].boot()
 
-    def _dies_and_is_started_again(self, time: int) -> None:
+    def _kill_and_restart(self, count: int) -> None:
         """Prometheus sees each death and each return: two within one scrape would be one."""
         stage = self._stages["db"]
         self._signal("db", signal.SIGKILL)
-        self._knows(f'libvirt_domain_incidents_total{{domain="db",kind="crashed"}} == {time}')
+        self._wait_for(f'libvirt_domain_incidents_total{{domain="db",kind="crashed"}} == {count}')
         stage.domain.create()
-        self._knows('libvirt_domain_incident_open{domain="db",kind="crashed"} == 0')
+        self._wait_for('libvirt_domain_incident_open{domain="db",kind="crashed"} == 0')
 
     def _signal(self, name: str, how: signal.Signals) -> None:
         self._stages[name].emulator(how)
 
-    def _knows(self, expression: str) -> None:
-        self._prometheus.wait_for(expression, PATIENCE)
+    def _wait_for(self, expression: str) -> None:
+        self._prometheus.wait_for(expression, TIMEOUT)
 
 
-def _saves(stage: Stage) -> None:
+def _save_and_restore(stage: Stage) -> None:
     stage.domain.managedSave()
     stage.domain.create()
     stage.sees("started/restored")
 
 
-def _busy(stage: Stage) -> None:
+def _suspend_resume_and_shut_down(stage: Stage) -> None:
     stage.domain.suspend()
     stage.domain.resume()
     stage.hears("R")
@@ -224,57 +227,57 @@ def _busy(stage: Stage) -> None:
     stage.sees("stopped/shutdown")
 
 
-def _until(pair: str) -> Callable[[Stage], None]:
-    def play(stage: Stage) -> None:
+def _boot_until(pair: str) -> Callable[[Stage], None]:
+    def action(stage: Stage) -> None:
         stage.boot()
         stage.sees(pair)
 
-    return play
+    return action
 
 
-def _full(stage: Stage) -> None:
+def _fill_disk(stage: Stage) -> None:
     stage.boot(second_disk=full(stage, "stop"))
     stage.sees("suspended/ioerror")
 
 
-PLAYS: dict[str, Callable[[Stage], None]] = {
-    "web": _until("stopped/crashed"),
-    "app": _until("crashed/crashloaded"),
-    "dog": _until("watchdog/none"),
-    "boots": _until("rebooted/reset"),
-    "full": _full,
-    "saves": _saves,
-    "busy": _busy,
+ACTIONS: dict[str, Callable[[Stage], None]] = {
+    "web": _boot_until("stopped/crashed"),
+    "app": _boot_until("crashed/crashloaded"),
+    "dog": _boot_until("watchdog/none"),
+    "boots": _boot_until("rebooted/reset"),
+    "full": _fill_disk,
+    "saves": _save_and_restore,
+    "busy": _suspend_resume_and_shut_down,
 }
 
 
-def _is_lost(road: Road) -> None:
+def _fail_migration(road: Road) -> None:
     journey = road.set_out()
     journey.emulator_over_there(signal.SIGKILL)
     journey.fails()
 
 
-def _driver_plays(daemon: Daemon, exporter: Exporter, prometheus: Prometheus) -> None:
+def _run_driver_scenario(daemon: Daemon, exporter: Exporter, prometheus: Prometheus) -> None:
     """libvirtd goes and comes back; a domain crashes, and one that is gone then; the exporter restarts."""
     daemon.restart()
-    exporter.wait_until(lambda: (exporter.value("libvirt_connection_reconnects_total") or 0) >= 1, PATIENCE)
+    exporter.wait_until(lambda: (exporter.value("libvirt_connection_reconnects_total") or 0) >= 1, TIMEOUT)
     with Driver(daemon) as driver:
         driver.define("cycled")
         driver.cycle("cycled")
-        driver.define(TESTED, running=True)
-        driver.connection.createXML(xml(GONE))
-        for name in (TESTED, GONE):
-            exporter.wait_until(partial(_counted, exporter, name, "started", "booted"))
+        driver.define(REGEX_NAME, running=True)
+        driver.connection.createXML(xml(REMOVED))
+        for name in (REGEX_NAME, REMOVED):
+            exporter.wait_until(partial(_lifecycle_count, exporter, name, "started", "booted"))
             driver.find(name).coreDump(str(daemon.root / "core"), libvirt.VIR_DUMP_CRASH)
-            exporter.wait_until(partial(_counted, exporter, name, "stopped", "crashed"))
-        known = f'libvirt_domain_incidents_total{{domain="{GONE}",kind="crashed"}} == 1'
-        prometheus.wait_for(known, PATIENCE)
+            exporter.wait_until(partial(_lifecycle_count, exporter, name, "stopped", "crashed"))
+        incident_is_recorded = f'libvirt_domain_incidents_total{{domain="{REMOVED}",kind="crashed"}} == 1'
+        prometheus.wait_for(incident_is_recorded, TIMEOUT)
         # What it counted is not counted once more.
         exporter.stop()
         exporter.start()
         exporter.wait_ready()
-        exporter.wait_until(lambda: not exporter.lifecycle_counts(GONE), PATIENCE)
+        exporter.wait_until(lambda: not exporter.lifecycle_counts(REMOVED), TIMEOUT)
 
 
-def _counted(exporter: Exporter, name: str, event: str, reason: str) -> int:
+def _lifecycle_count(exporter: Exporter, name: str, event: str, reason: str) -> int:
     return exporter.lifecycle_counts(name)[event, reason]

@@ -22,10 +22,10 @@ from tests.chart.rendering import (
     container,
     helm,
     of_kind,
+    only,
     pod,
     render,
     text,
-    the,
     values_file,
 )
 from tests.lab.go_tools import go_tool
@@ -50,14 +50,14 @@ def test_outdated_files_are_found(tmp_path: Path) -> None:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
     assert chart.stale(tmp_path) == []
-    superfluous = tmp_path / chart.CHART / "files/dashboards/of-yesterday.json"
-    superfluous.write_text("{}")
+    extra = tmp_path / chart.CHART / "files/dashboards/of-yesterday.json"
+    extra.write_text("{}")
     changed = next((tmp_path / "dashboards").glob("*.json"))
     changed.write_text("{}")
     (tmp_path / package).write_text('__version__ = "9.8.7"\n')
     copy = tmp_path / chart.CHART / "files/dashboards" / changed.name
     versions = [tmp_path / chart.CHART / "Chart.yaml", tmp_path / "Dockerfile"]
-    assert set(chart.stale(tmp_path)) == {superfluous, copy, *versions}
+    assert set(chart.stale(tmp_path)) == {extra, copy, *versions}
 
 
 def test_a_value_without_a_comment_is_refused(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_versions_match_the_package() -> None:
 def test_rendered_rules_are_identical_to_alerts() -> None:
     assert RULES
     rendered = re.findall(r"kind: PrometheusRule\n.*?\nspec:\n(.*?)\n(?:---|\Z)", text(EVERYTHING), re.DOTALL)
-    given = [re.sub(r"^ {2}", "", spec, flags=re.MULTILINE).rstrip("\n") for spec in rendered]
-    assert given == [path.read_text().rstrip("\n") for path in RULES]
+    rendered_rules = [re.sub(r"^ {2}", "", spec, flags=re.MULTILINE).rstrip("\n") for spec in rendered]
+    assert rendered_rules == [path.read_text().rstrip("\n") for path in RULES]
 
 
 def test_rendered_dashboards_are_identical_to_dashboards() -> None:
@@ -115,14 +115,14 @@ def test_package_holds_only_the_chart(tmp_path: Path) -> None:
     (package,) = tmp_path.iterdir()
     assert package.name == f"libvirt-lifecycle-exporter-{__version__}.tgz"
     listed = subprocess.run(["tar", "-tzf", package], capture_output=True, text=True, check=True).stdout
-    held = {name.partition("/")[2] for name in listed.split()}
-    assert held == {str(path.relative_to(CHART)) for path in CHART.rglob("*") if path.is_file()}
+    packaged = {name.partition("/")[2] for name in listed.split()}
+    assert packaged == {str(path.relative_to(CHART)) for path in CHART.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("values", [EVERYTHING, values_file("rules-changed")], ids=lambda path: path.stem)
 def test_promtool_accepts_the_rendered_rules(values: Path, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
-    rules.write_text(yaml.safe_dump(the(render(values), "PrometheusRule")["spec"]))
+    rules.write_text(yaml.safe_dump(only(render(values), "PrometheusRule")["spec"]))
     done = subprocess.run(
         [go_tool("promtool"), "check", "rules", rules], capture_output=True, text=True, check=False
     )
@@ -140,7 +140,7 @@ def test_rules_can_be_disabled_and_labelled() -> None:
         for rule in group["rules"]:
             if "alert" in rule:
                 rule.setdefault("labels", {})["team"] = "compute"
-    assert the(render(values_file("rules-changed")), "PrometheusRule")["spec"] == spec
+    assert only(render(values_file("rules-changed")), "PrometheusRule")["spec"] == spec
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_rules_can_be_disabled_and_labelled() -> None:
 )
 def test_example_addresses_in_alerts_are_replaced(setting: str, address: str) -> None:
     key = {"runbooks": "runbook_url", "grafana": "dashboard_url"}[setting]
-    rendered = the(render(EVERYTHING, (f"prometheusRule.{setting}={address}",)), "PrometheusRule")
+    rendered = only(render(EVERYTHING, (f"prometheusRule.{setting}={address}",)), "PrometheusRule")
     links = [
         rule["annotations"][key]
         for group in rendered["spec"]["groups"]
@@ -171,25 +171,25 @@ def test_exporter_accepts_the_rendered_arguments(values: Path) -> None:
 def test_defaults_match_the_exporter() -> None:
     """What the chart says by itself is what the exporter would do by itself, but for places."""
     defaults = {option.name: option.default for option in OPTIONS}
-    places = {"--libvirt.uri", "--journal.path"}
+    paths = {"--libvirt.uri", "--journal.path"}
     settings = ("otlp.endpoint=http://c:4318", "hang.guestAgent.enabled=true", "hang.vcpu.enabled=true")
     for word in container(render(values_file("defaults"), settings))["args"]:
         name, _, value = word.partition("=")
-        if name in defaults and name not in places and value:
+        if name in defaults and name not in paths and value:
             assert (name, value) == (name, defaults[name])
 
 
 def test_schema_objects_forbid_unknown_properties() -> None:
     """But for what a parent chart hands to all its charts."""
     schema = json.loads((CHART / "values.schema.json").read_text())
-    assert _open(schema, "") == ["/properties/global"]
+    assert _objects_with_unknown_properties(schema, "") == ["/properties/global"]
 
 
-def _open(thing: Any, where: str) -> list[str]:
+def _objects_with_unknown_properties(thing: Any, where: str) -> list[str]:
     found = []
     if isinstance(thing, list):
         for number, part in enumerate(thing):
-            found += _open(part, f"{where}/{number}")
+            found += _objects_with_unknown_properties(part, f"{where}/{number}")
     if not isinstance(thing, dict):
         return found
     kinds = thing.get("type")
@@ -199,7 +199,7 @@ def _open(thing: Any, where: str) -> list[str]:
         found.append(where)
     for key, part in thing.items():
         if key not in ("if", "then", "not", "const", "enum"):
-            found += _open(part, f"{where}/{key}")
+            found += _objects_with_unknown_properties(part, f"{where}/{key}")
     return found
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from tests.lab.exporter import free_port
 from tests.lab.page import Page
 
-HOME = Path("/opt/libvirt-lifecycle-exporter")
-COMMAND = HOME / "bin/libvirt-lifecycle-exporter"
+INSTALL_PREFIX = Path("/opt/libvirt-lifecycle-exporter")
+COMMAND = INSTALL_PREFIX / "bin/libvirt-lifecycle-exporter"
 
-_FURNISH = """
+_SETUP_SCRIPT = """
 set -e
 mount -t tmpfs lab /opt
 mkdir /opt/libvirt-lifecycle-exporter
@@ -26,21 +26,29 @@ exec "$@"
 """
 
 
-class Place:
+class Installation:
     """`folder` is what is shown there; `environment` is clean of what leads to the source tree."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        hidden = ("PYTHON", "PIP_", "LIBVIRT_LIFECYCLE", "OTEL_", "VIRTUAL_ENV")
+        removed = ("PYTHON", "PIP_", "LIBVIRT_LIFECYCLE", "OTEL_", "VIRTUAL_ENV")
         kept = ("PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "PIP_CONFIG_FILE")
         self.environment = {
-            name: value for name, value in os.environ.items() if name in kept or not name.startswith(hidden)
+            name: value for name, value in os.environ.items() if name in kept or not name.startswith(removed)
         }
 
     def argv(self, *command: str | Path) -> list[str]:
         """The command, for whoever starts it."""
-        apart = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
-        return [*apart, "sh", "-c", _FURNISH, "sh", str(self.folder), *(str(word) for word in command)]
+        namespace = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
+        return [
+            *namespace,
+            "sh",
+            "-c",
+            _SETUP_SCRIPT,
+            "sh",
+            str(self.folder),
+            *(str(word) for word in command),
+        ]
 
     def run(self, *command: str | Path, code: int = 0, **variables: str) -> str:
         """Run it to its end; what it said."""
@@ -57,12 +65,14 @@ class Place:
 
 
 @contextmanager
-def running(place: Place, *arguments: str, **variables: str) -> Iterator[tuple[Page, subprocess.Popen[str]]]:
+def run_exporter(
+    installation: Installation, *arguments: str, **variables: str
+) -> Iterator[tuple[Page, subprocess.Popen[str]]]:
     page = Page(free_port())
     with subprocess.Popen(
-        place.argv(COMMAND, *arguments, "--web.listen-address", f"127.0.0.1:{page.port}"),
+        installation.argv(COMMAND, *arguments, "--web.listen-address", f"127.0.0.1:{page.port}"),
         cwd="/",
-        env=place.environment | variables,
+        env=installation.environment | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

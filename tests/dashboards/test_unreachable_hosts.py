@@ -5,28 +5,28 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.dashboards.dashboard_files import queries
 from tests.dashboards.grafana import Grafana
-from tests.dashboards.reading import questions
-from tests.dashboards.story import is_up_to_date, watching
+from tests.dashboards.scenario import start_prometheus, wait_up_to_date
 from tests.lab.exporter import Exporter, free_port
 
-NOBODY_LISTENS = free_port()
+UNUSED_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
 def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
     """Prometheus scrapes somebody else who is not there, too; that is no host."""
     folder = tmp_path_factory.mktemp("away")
-    nowhere = f"away=qemu+unix:///session?socket={folder}/nothing"
-    never_started = Exporter(folder, ["test:///default"], port=NOBODY_LISTENS)
+    absent = f"away=qemu+unix:///session?socket={folder}/nothing"
+    never_started = Exporter(folder, ["test:///default"], port=UNUSED_PORT)
     with (
-        Exporter(folder, ["here=test:///default", nowhere], ready=False) as exporter,
-        watching(folder, [exporter, never_started]) as prometheus,
+        Exporter(folder, ["here=test:///default", absent], ready=False) as exporter,
+        start_prometheus(folder, [exporter, never_started]) as prometheus,
     ):
         prometheus.wait_for('libvirt_connection_up{connection="here"} == 1')
         prometheus.wait_for('libvirt_connection_up{connection="away"} == 0')
         prometheus.wait_for("count(up == 0) == 2")
-        is_up_to_date(prometheus)
+        wait_up_to_date(prometheus)
         yield Grafana(prometheus, since=time.time() - 60)
 
 
@@ -40,22 +40,22 @@ def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
     ],
 )
 def test_unreachable_hosts_are_counted(uid: str, title: str, number: int, grafana: Grafana) -> None:
-    (question,) = (one for one in questions(uid) if one.panel == title)
-    assert [one.last for one in grafana.answer(question)] == [number]
+    (query,) = (one for one in queries(uid) if one.panel == title)
+    assert [one.last for one in grafana.run_query(query)] == [number]
 
 
 def test_connection_that_is_down_is_named(grafana: Grafana) -> None:
-    first = next(one for one in questions("libvirt-exporter") if one.panel == "Connections")
-    assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1, "away": 0}
+    first = next(one for one in queries("libvirt-exporter") if one.panel == "Connections")
+    assert {one.labels["connection"]: one.last for one in grafana.run_query(first)} == {"here": 1, "away": 0}
 
 
 def test_unreachable_host_has_no_availability(grafana: Grafana) -> None:
-    first = next(one for one in questions("libvirt-fleet") if one.panel == "Availability per host")
-    assert {one.labels["connection"]: one.last for one in grafana.answer(first)} == {"here": 1}
+    first = next(one for one in queries("libvirt-fleet") if one.panel == "Availability per host")
+    assert {one.labels["connection"]: one.last for one in grafana.run_query(first)} == {"here": 1}
 
 
 def test_unreachable_exporter_is_named(grafana: Grafana) -> None:
-    (question,) = (one for one in questions("libvirt-exporter") if one.panel == "Exporters")
-    reached = {one.labels["instance"]: one.last for one in grafana.answer(question)}
-    assert reached.pop(f"127.0.0.1:{NOBODY_LISTENS}") == 0
+    (query,) = (one for one in queries("libvirt-exporter") if one.panel == "Exporters")
+    reached = {one.labels["instance"]: one.last for one in grafana.run_query(query)}
+    assert reached.pop(f"127.0.0.1:{UNUSED_PORT}") == 0
     assert list(reached.values()) == [1]

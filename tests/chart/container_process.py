@@ -28,11 +28,11 @@ READY_WITHIN = 30.0
 STOPS_WITHIN = 5.0
 
 
-class Placed(Page):
+class ContainerProcess(Page):
     def __init__(
         self,
         manifests: Sequence[Manifest],
-        places: Mapping[str, Path],
+        paths: Mapping[str, Path],
         secrets: Mapping[str, Path],
         log: Path,
     ) -> None:
@@ -41,23 +41,28 @@ class Placed(Page):
         (port,) = self.container["ports"]
         super().__init__(port["containerPort"])
         self.log = log
-        self._places = places
+        self._paths = paths
         self._secrets = secrets
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """From its start, ready or not, until it has ended by SIGTERM."""
-        argv = [sys.executable, "-m", "libvirt_lifecycle_exporter", *map(self._put, self.container["args"])]
+        argv = [
+            sys.executable,
+            "-m",
+            "libvirt_lifecycle_exporter",
+            *map(self._map_paths, self.container["args"]),
+        ]
         reaper = Reaper()
         try:
             pid = reaper.spawn(argv, env=self.environment(), log=self.log, cwd=self.log.parent)
 
-            def served() -> bool:
+            def has_started() -> bool:
                 if reaper.exited(pid):
                     raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
                 return self.probe("startup")
 
-            until(served, READY_WITHIN, f"the startup probe; its log is {self.log}")
+            until(has_started, READY_WITHIN, f"the startup probe; its log is {self.log}")
             yield
             os.kill(pid, 15)
             assert reaper.wait(pid, STOPS_WITHIN) == 0, self.log.read_text()
@@ -68,40 +73,40 @@ class Placed(Page):
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LIBVIRT_"))
         }
-        told: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for variable in self.container.get("env", ()):
             text = self._value(variable)
-            told[variable["name"]] = re.sub(
-                r"\$\((\w+)\)", lambda found: told.get(found[1], found[0]), self._put(text)
+            variables[variable["name"]] = re.sub(
+                r"\$\((\w+)\)", lambda found: variables.get(found[1], found[0]), self._map_paths(text)
             )
-        return inherited | told
+        return inherited | variables
 
     def probe(self, kind: str) -> bool:
         """As the kubelet would."""
-        asked = self.container[f"{kind}Probe"]
-        if "exec" in asked:
-            program, *arguments = asked["exec"]["command"]
+        probe = self.container[f"{kind}Probe"]
+        if "exec" in probe:
+            program, *arguments = probe["exec"]["command"]
             assert program == "python"
             done = subprocess.run(
-                [sys.executable, *map(self._put, arguments)],
+                [sys.executable, *map(self._map_paths, arguments)],
                 capture_output=True,
                 check=False,
-                timeout=asked["timeoutSeconds"],
+                timeout=probe["timeoutSeconds"],
             )
             return done.returncode == 0
-        return 200 <= self.kubelet(asked["httpGet"]["scheme"].lower(), asked["httpGet"]["path"]) < 400
+        return 200 <= self.kubelet_status(probe["httpGet"]["scheme"].lower(), probe["httpGet"]["path"]) < 400
 
     def helm_test(self) -> "subprocess.CompletedProcess[str]":
         """As `helm test` would, but for the name, which only a cluster knows."""
         (test,) = self._tests
-        (asking,) = test["spec"]["containers"]
-        words: list[str] = asking["command"] + asking["args"]
+        (client,) = test["spec"]["containers"]
+        words: list[str] = client["command"] + client["args"]
         program, *arguments = words
         assert program == "python"
-        here = [re.sub(r"://[^:/]+", "://127.0.0.1", self._put(word)) for word in arguments]
+        here = [re.sub(r"://[^:/]+", "://127.0.0.1", self._map_paths(word)) for word in arguments]
         return subprocess.run([sys.executable, *here], capture_output=True, text=True, check=False)
 
-    def kubelet(self, scheme: str, path: str) -> int:
+    def kubelet_status(self, scheme: str, path: str) -> int:
         """The status that a kubelet gets, which verifies nothing and shows nothing; 0: no answer."""
         unverified = ssl._create_unverified_context()  # noqa: S323, SLF001 - as a kubelet
         try:
@@ -125,13 +130,13 @@ class Placed(Page):
         wanted = source["secretKeyRef"]
         return (self._secrets[wanted["name"]] / str(wanted["key"])).read_text()
 
-    def _put(self, text: str) -> str:
-        for mounted in sorted(self._places, key=len, reverse=True):
-            text = text.replace(mounted, str(self._places[mounted]))
+    def _map_paths(self, text: str) -> str:
+        for mount_path in sorted(self._paths, key=len, reverse=True):
+            text = text.replace(mount_path, str(self._paths[mount_path]))
         return text
 
 
-def mounted(manifests: Sequence[Manifest], name: str) -> str:
+def mount_path(manifests: Sequence[Manifest], name: str) -> str:
     """Where a volume is mounted."""
     (path,) = (mount["mountPath"] for mount in container(manifests)["volumeMounts"] if mount["name"] == name)
     return str(path)

@@ -20,12 +20,12 @@ def directives(file: Path = FILE) -> dict[str, list[str]]:
 @cache
 def syscall_sets() -> dict[str, list[str]]:
     """systemd's own sets of system calls."""
-    said = subprocess.run(
+    listing = subprocess.run(
         ["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True
     )
     sets: dict[str, list[str]] = {}
     members: list[str] = []
-    for line in said.stdout.splitlines():
+    for line in listing.stdout.splitlines():
         if line.startswith("@"):
             members = sets.setdefault(line.strip(), [])
         elif line.startswith("    ") and not line.strip().startswith("#"):
@@ -33,20 +33,20 @@ def syscall_sets() -> dict[str, list[str]]:
     return sets
 
 
-def expanded(names: list[str]) -> set[str]:
+def expand(names: list[str]) -> set[str]:
     """System calls of sets and names."""
     calls: set[str] = set()
     for name in names:
-        calls |= expanded(syscall_sets()[name]) if name.startswith("@") else {name}
+        calls |= expand(syscall_sets()[name]) if name.startswith("@") else {name}
     return calls
 
 
 def allowed_syscalls() -> set[str]:
     """What SystemCallFilter= comes to."""
-    calls: set[str] = expanded(["@default"])
+    calls: set[str] = expand(["@default"])
     for line in directives()["SystemCallFilter"]:
         if line.startswith("~"):
-            calls -= expanded(line[1:].split()) - expanded(["@default"])
+            calls -= expand(line[1:].split()) - expand(["@default"])
         else:
-            calls |= expanded(line.split())
+            calls |= expand(line.split())
     return calls
