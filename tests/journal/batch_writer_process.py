@@ -1,7 +1,8 @@
-"""Appends to a journal for as long as it lives, and says each number once it is committed.
+"""Process that appends numbered batches to a journal until it is killed.
 
-Run as a script: the journal's path, and the number of its first batch. A batch has a size that its number
-gives; each of its transitions names the batch. It is what is killed.
+Run as a script with two arguments: the path of the journal and the number of the first batch. The process
+prints the number of each batch after the commit. The number determines the size of the batch; the message of
+each transition names the batch.
 """
 
 import os
@@ -22,7 +23,7 @@ LARGE_BATCH = 60
 
 
 def batch_size(number: int) -> int:
-    """Of the batch with this number: mostly small, sometimes over many pages."""
+    """Return the number of transitions in a batch: usually small, sometimes many database pages."""
     rng = random.Random(number)  # noqa: S311 - no secret
     return rng.choice((1, 1, 2, 5, LARGE_BATCH, 40 * LARGE_BATCH))
 

@@ -1,4 +1,4 @@
-"""Each test has a folder of its own on a real disk, and closes what it opened."""
+"""Fixtures: a journal in a directory of its own on a real disk, its writers, and exporters that use it."""
 
 import logging
 from collections.abc import Callable, Iterator

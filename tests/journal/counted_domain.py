@@ -1,4 +1,4 @@
-"""One domain of a test, and the exporters that watch it."""
+"""A domain of libvirt's test driver whose stops are compared with the counters of exporters."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from tests.journal.driver import Driver
 from tests.journal.exporter_with_journal import ExporterWithJournal
 
 StartExporter = Callable[..., ExporterWithJournal]
-"""Starts an exporter on a journal, which may be on a disk of its own."""
+"""Start an exporter with a journal; the second argument is an optional disk to run it on."""
 
 
 class CountedDomain:
-    """One domain of a test; counts with the exporter what it did."""
+    """A domain and the number of its start-stop cycles."""
 
     def __init__(self, driver: Driver, name: str) -> None:
         self.driver = driver
@@ -29,5 +29,5 @@ class CountedDomain:
 
 
 def wait_recovered(exporter: ExporterWithJournal) -> None:
-    """In trouble it errs again with every attempt."""
+    """Wait until the exporter logs that the journal has recovered."""
     exporter.wait_until(lambda: exporter.log_count("journal recovered"), what="the journal to heal")

@@ -1,7 +1,7 @@
-"""A small disk of the test's own: a tmpfs in a mount namespace that one process holds.
+"""A small disk for one test: a tmpfs in a mount namespace that a helper process keeps alive.
 
-It ends with that process, and that process with the test, however that ends. What is to use the disk is
-started inside. Root, or a kernel that gives users namespaces.
+The disk disappears when the helper ends, and the helper ends with the test. Commands that use the disk must
+run in its namespace (`command_prefix`). Requires root, or a kernel that permits user namespaces.
 """
 
 import os
@@ -44,10 +44,10 @@ class Disk:
 
     @property
     def command_prefix(self) -> list[str]:
-        """What makes a command run where the disk is."""
+        """Command prefix that runs a command in the namespace of the disk."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--root", "--"]
-        # Not by a shell: in a chroot it would complain of the folder that it comes from.
+        # `env -C` instead of a shell: in a chroot, a shell reports an error about its previous directory.
         return [*inside, "env", "-C", str(ROOT)]
 
     def run(self, *command: str | Path, check: bool = True) -> str:
@@ -56,14 +56,14 @@ class Disk:
         ).stdout
 
     def fill(self) -> None:
-        """Not a byte is left."""
+        """Write a file until no space is left."""
         self.run("sh", "-c", f"cat /dev/zero > {self._filler} 2> /dev/null", check=False)
 
     def free_space(self) -> None:
         self.run("rm", self._filler)
 
     def make_read_only(self) -> bool:
-        """Read-only from now on; False while a file is open for writing."""
+        """Remount the disk read-only; return False if a file is still open for writing."""
         self.run("mount", "-o", "remount,ro", self.folder, check=False)
         return "ro" in self.options()
 

@@ -1,4 +1,4 @@
-"""The exporter as a process that dies and comes back, and who watches its counters meanwhile."""
+"""An exporter process with a journal that a test kills and restarts, and a monitor of its counters."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ COUNTERS = (
 
 
 class ExporterWithJournal(Exporter):
-    """`journal` is its --journal.path."""
+    """An exporter process whose --journal.path is ``journal``."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ExporterWithJournal(Exporter):
         environment: Mapping[str, str] | None = None,
         enter: Sequence[str] = (),
     ) -> None:
-        """``enter``: a command that runs the exporter, which follows it."""
+        """``enter``: command prefix for the exporter process."""
         flags = ("--journal.path", str(journal), *SHORT_INTERVALS, *extra_args)
         super().__init__(folder, uris, extra_args=flags, ready=ready, environment=environment)
         self._argv = [*enter, *(disk.command_prefix if disk is not None else ()), *self._argv]
@@ -54,7 +54,7 @@ class ExporterWithJournal(Exporter):
 
 
 class CounterMonitor:
-    """Prometheus, impatient: reads the page for as long as it lives, and notes each counter that fell."""
+    """Scrape a page continuously in a thread and record each counter that decreases."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -78,7 +78,7 @@ class CounterMonitor:
         while not self._over.wait(0.02):
             try:
                 families = self._page.metrics()
-            except (OSError, ValueError):  # it is down, or died while it answered
+            except (OSError, ValueError):  # the exporter is down, or was killed during the response
                 continue
             self.scrapes += 1
             for family in families.values():

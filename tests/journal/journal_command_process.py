@@ -1,6 +1,6 @@
-"""Does to a journal what it is told, one order a line, and answers with the figures.
+"""Process that runs commands on a journal: one command per line on stdin, one JSON object per line on stdout.
 
-Run as a script with the journal's path: for journals that only another process can reach.
+Run as a script with the path of the journal. Used for journals on a disk that only this process can access.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A journal with a history of one's choice, for those who read it."""
+"""A journal with a history that the test defines, for tests that read journals."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from tests.journal.values import batch
 
 HERE = "qemu:///system"
 NOON = 1_700_000_000.0
-"""2023-11-14T22:13:20Z, 23:13:20 in Prague"""
+"""Unix time, seconds: 2023-11-14T22:13:20Z, 23:13:20 in Prague."""
 
 
 def change(
@@ -35,7 +35,7 @@ def append(journal: Journal, changes: Iterable[Transition]) -> None:
 
 
 class JournalFixture:
-    """Writes a journal as the exporter does."""
+    """Write a journal as the exporter does."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class JournalFixture:
         append(self.store, changes)
 
     def reopen(self) -> None:
-        """The next exporter begins, on what is at the path now."""
+        """Close the journal and open the file that is at the path now, as a restarted exporter does."""
         self.store.close()
         self.store = Journal(self.path)
         self.store.restore()

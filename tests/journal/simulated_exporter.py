@@ -1,4 +1,4 @@
-"""An exporter without threads on a real journal: fed, killed, and begun anew with other settings."""
+"""An exporter without threads and libvirt on a real journal: a test feeds, kills and restarts it."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -9,11 +9,11 @@ from tests.unit.exposition_reader import EVENTS, value
 from tests.unit.seen import HERE, lifecycle
 
 QUEUE_SIZE = 1_000_000
-"""In the queue."""
+"""Capacity of the message queue."""
 
 
 class SimulatedExporter(Exporter):
-    """Its settings may be changed from one life to the next."""
+    """The settings (attributes) may change between restarts."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         """``settings``: attributes of ``Exporter``."""
@@ -28,7 +28,7 @@ class SimulatedExporter(Exporter):
         self.close()
 
     def enqueue(self, *messages: Observation | Listing | Lookup) -> None:
-        """Each is newer than those before it, answers too; they are one batch."""
+        """Enqueue messages in this order, each newer than the previous one; they form one batch."""
         for message in messages:
             order, at = self.message_queue.next_order(), self.clock.tick()
             if isinstance(message, Observation):
@@ -39,7 +39,7 @@ class SimulatedExporter(Exporter):
                 self.message_queue.put(message._replace(began=order, at=at))
 
     def feed(self, *messages: Observation | Listing | Lookup) -> None:
-        """Each is a batch of its own."""
+        """Process each message as a batch of its own."""
         for message in messages:
             self.enqueue(message)
             self.work()
@@ -50,7 +50,7 @@ class SimulatedExporter(Exporter):
         self.tick()
 
     def connect_and_list(self, *listings: Listing) -> None:
-        """Connects, and lists until everything that contradicts what was known is believed."""
+        """Connect, then repeat the listings until the exporter has confirmed every difference."""
         for listing in listings:
             self.message_queue.put(ConnectionUp(self.clock.tick(), listing.connection))
         for _ in range(3):
@@ -58,11 +58,11 @@ class SimulatedExporter(Exporter):
             self.advance()
 
     def inferred(self) -> list[tuple[str, str, str]]:
-        """Name, event, reason of what nobody saw."""
+        """Return name, event and reason of the transitions that were inferred from listings."""
         return [(row.name, row.event, row.reason) for row in self.rows() if row.source == "reconcile"]
 
     def inventory_changes(self, change: str, reason: str) -> float | None:
-        """Of the inventory."""
+        """Return the counter of inventory changes."""
         return value(self.sink, "libvirt_domain_inventory_changes_total", change=change, reason=reason)
 
     def all_inventory_changes(self) -> list[float | None]:
@@ -70,7 +70,7 @@ class SimulatedExporter(Exporter):
         return [self.inventory_changes(*kind) for kind in kinds]
 
     def known_domains(self) -> set[str]:
-        """Names of the domains whose state is in the journal."""
+        """Return the names of the domains whose state is in the journal."""
         return {domain.name for domain in self.memory().domains}
 
     def crash_count(self, name: str, connection: str = HERE) -> float | None:

@@ -1,4 +1,4 @@
-"""A connection that is not configured for one life: its counters and its state stay as they are."""
+"""A connection that is not configured for some time keeps its counters and its state."""
 
 import sqlite3
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A journal that cannot be written for a day: bounded memory, exact counters, retries with back-off."""
+"""A journal that cannot be written for a day: bounded memory, exact counters, retries with backoff."""
 
 import fcntl
 import gc
@@ -33,7 +33,7 @@ EVENTS_EVERY = 20
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a journal as another process does."""
+    """Hold the lock of a journal, as another process does."""
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -53,7 +53,7 @@ def traced_bytes() -> int:
 
 
 def run_for(exporter: SimulatedExporter, seconds: int) -> None:
-    """Domains start and stop in turn."""
+    """Simulate this many seconds in which domains start and stop in turn."""
     for second in range(0, seconds, TICK):
         exporter.clock.now += TICK
         if second % EVENTS_EVERY == 0:

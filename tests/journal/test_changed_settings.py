@@ -1,4 +1,4 @@
-"""The exporter as a process, stopped and started with another filter, or with fewer connections."""
+"""Exporter processes that restart with another filter or with fewer connections."""
 
 from collections.abc import Iterator
 from pathlib import Path

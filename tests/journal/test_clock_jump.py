@@ -109,7 +109,7 @@ def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -
 
 
 def test_exporter_loses_nothing_while_the_clock_is_wrong(own_daemon: Daemon, tmp_path: Path) -> None:
-    """Ahead: a lost connection, a killed exporter; then back again."""
+    """The connection is lost and the exporter is killed while the clock is ahead; then it jumps back."""
     journal, clock = tmp_path / "journal.sqlite", SteppedClock(tmp_path / "clock")
     environment = {**clock.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": UNREACHABLE_ENDPOINT}
     began = time.monotonic()
@@ -119,7 +119,7 @@ def test_exporter_loses_nothing_while_the_clock_is_wrong(own_daemon: Daemon, tmp
             return exporter.value(UP) == 1
 
         def cycle(name: str) -> None:
-            """The test driver forgets its domains when the daemon is killed."""
+            """Define the domain first: the test driver loses its domains when the daemon is killed."""
             with Driver(own_daemon) as driver:
                 driver.define(name)
                 driver.cycle(name)

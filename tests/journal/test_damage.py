@@ -1,4 +1,4 @@
-"""A journal that is corrupt, from the future, deleted, replaced or out of reach: counting goes on."""
+"""A journal that is corrupt, too new, deleted, replaced or not accessible: the exporter keeps counting."""
 
 import random
 import shutil
@@ -32,7 +32,7 @@ GARBAGE = b"this is no database \xff\x00" * 250
 
 
 def create_closed_journal(path: Path, transitions: int = 500) -> bytes:
-    """One that was closed in good order; its bytes."""
+    """Create a journal, close it properly and return its content."""
     writer = Writer(path)
     writer.recover()
     writer.append(transitions)
@@ -77,7 +77,7 @@ def test_corruption_while_running_keeps_counters(
     with suppress(sqlite3.Error):
         JournalMaintenance(writer.journal, max_age=0, max_bytes=0).run_once(
             AT
-        )  # who reads what writing need not touch
+        )  # maintenance reads pages that appending does not touch
     writer.recover()
     assert writer.restores_everything()
     assert count_lines(caplog, "journal corrupt") == len(set_aside_files(path)) <= 1
@@ -85,7 +85,7 @@ def test_corruption_while_running_keeps_counters(
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_damage_does_not_prevent_start(seed: int, path: Path, open_writer: OpenWriter) -> None:
-    """SQLite notices much, but not all: words may be no text any more, and numbers no numbers."""
+    """SQLite detects only part of the damage: columns may still hold values of the wrong type."""
     create_closed_journal(path, 100)
     rng = random.Random(seed)  # noqa: S311 - no secret
     size = path.stat().st_size
@@ -219,7 +219,7 @@ def test_deleted_wal_or_shm_loses_no_counter(companion: str, path: Path, writer:
     writer.append()
     writer.recover()
     copy = path.parent.parent / "copy"
-    shutil.copytree(path.parent, copy)  # as it would be found after a kill -9
+    shutil.copytree(path.parent, copy)  # the state of the files after a kill -9
     restored_writer = Writer(copy / path.name)
     assert is_same_state(restored_writer.restored, writer.expected.saved_state())
     restored_writer.journal.close()
@@ -229,7 +229,7 @@ def test_deleted_wal_or_shm_loses_no_counter(companion: str, path: Path, writer:
 def test_unavailable_journal_is_logged_once_and_recovers(
     what: str, tmp_path: Path, open_writer: OpenWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Permissions would not stop root, who runs such services."""
+    """File permissions cannot simulate this, because the tests may run as root."""
     folder = tmp_path / "state"
     path = folder / "journal.sqlite"
     if what == "a folder in its place":
@@ -287,7 +287,7 @@ def test_unwritable_value_loses_only_its_own_row(
 
 
 class FailingSpanRecorder(SpanRecorder):
-    """Raises for the first batches."""
+    """Raise an error for the first ``times`` batches."""
 
     def __init__(self, times: int) -> None:
         super().__init__("host", traces=True, logs=True, runs=False)

@@ -1,4 +1,4 @@
-"""A disk that is full, or read-only: counted in memory, said, healed; nothing lost and nothing twice."""
+"""A disk that is full or read-only: the journal buffers in memory, logs once, recovers and loses nothing."""
 
 import json
 import subprocess
@@ -13,11 +13,11 @@ from tests.journal import journal_command_process
 from tests.journal.disk import Disk
 
 MAX_APPENDED = 4000
-"""More than fits."""
+"""More transitions than fit on the disk."""
 
 
 class JournalProcess:
-    """A process that writes a journal on the disk, as it is told."""
+    """Controls a process that writes a journal on the disk."""
 
     def __init__(self, disk: Disk, log: Path) -> None:
         self.log = log
@@ -68,7 +68,7 @@ def journal_process(disk: Disk, tmp_path: Path) -> Iterator[JournalProcess]:
 
 
 def overflow(journal_process: JournalProcess) -> int:
-    """Batch by batch; the number of transitions that were given."""
+    """Append batches until the first error; return the number of appended transitions."""
     appended = 10
     while not journal_process("append 50")["errors"]:
         appended += 50
@@ -99,7 +99,7 @@ def test_journal_recovers_after_disk_full(disk: Disk, journal_process: JournalPr
 
 
 def test_journal_recovers_after_read_only_disk(disk: Disk, journal_process: JournalProcess) -> None:
-    """Made read-only between two attempts: while a file is open for writing, nobody can."""
+    """The disk becomes read-only between two attempts: not possible while a file is open for writing."""
     disk.fill()
     appended = overflow(journal_process)
     assert disk.make_read_only()

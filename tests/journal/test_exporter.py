@@ -1,4 +1,4 @@
-"""The exporter as a process, and its journal in trouble: it counts, says once what is wrong, and heals."""
+"""Exporter processes with a faulty journal: the exporter counts, logs the cause once and recovers."""
 
 import shutil
 import sqlite3
@@ -92,7 +92,7 @@ def test_second_exporter_waits_for_the_journal_lock(
     second.kill()
     second.again()
     assert counted_domain.stop_count(second) == 2
-    first.start()  # so that it can be stopped; it has no journal now
+    first.start()  # the fixture stops it; the second exporter holds the journal
     first.wait_ready()
 
 

@@ -1,4 +1,4 @@
-"""The exporter as a process, its disk full or read-only: it counts, says once what is wrong, and heals."""
+"""Exporter processes on a full or read-only disk: the exporter counts, logs the cause once and recovers."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ COUNT_STOPS_SCRIPT = (
 
 
 def history(disk: Disk, counted_domain: CountedDomain) -> int:
-    """How many stops of the guest are in the journal on the disk."""
+    """Return the number of stops of the domain in the journal on the disk."""
     argv = disk.python("-c", COUNT_STOPS_SCRIPT, disk.folder / "journal.sqlite", counted_domain.name)
     return int(disk.run(*argv[len(disk.command_prefix) :]))
 
@@ -28,7 +28,7 @@ def overflow(disk: Disk, counted_domain: CountedDomain, exporter: ExporterWithJo
 
 
 def check_counting_continues(counted_domain: CountedDomain, exporter: ExporterWithJournal) -> None:
-    """Counting does, and errors are counted."""
+    """Check that domains are still counted and that each further attempt counts an error."""
     errors = exporter.figure(ERRORS)
     for _ in range(3):
         counted_domain.cycle(exporter)
@@ -36,7 +36,7 @@ def check_counting_continues(counted_domain: CountedDomain, exporter: ExporterWi
 
 
 def check_nothing_is_lost(disk: Disk, counted_domain: CountedDomain, exporter: ExporterWithJournal) -> None:
-    """Now, and after a kill."""
+    """Check that the counters and the journal are complete after a kill."""
     counted_domain.cycle(exporter)
     exporter.kill()
     exporter.again()
@@ -64,7 +64,7 @@ def test_exporter_recovers_after_disk_full(
 def test_exporter_recovers_after_read_only_disk(
     start_exporter: StartExporter, counted_domain: CountedDomain, tmp_path: Path
 ) -> None:
-    """Nobody can make it so while a file is open for writing; so it is full first."""
+    """The disk is filled first, because it cannot become read-only while a file is open for writing."""
     with Disk(tmp_path / "disk") as disk:
         exporter = start_exporter(disk.folder / "journal.sqlite", disk)
         counted_domain.cycle(exporter)
@@ -84,7 +84,7 @@ def test_exporter_recovers_after_read_only_disk(
 def test_exporter_starts_on_unwritable_disk(
     fault: str, stop_mode: str, start_exporter: StartExporter, counted_domain: CountedDomain, tmp_path: Path
 ) -> None:
-    """What the journal remembers is shown all the same, and grows."""
+    """The exporter restores the counters and continues to count."""
     with Disk(tmp_path / "disk") as disk:
         exporter = start_exporter(disk.folder / "journal.sqlite", disk)
         counted_domain.cycle(exporter)

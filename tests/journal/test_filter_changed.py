@@ -1,4 +1,4 @@
-"""Another filter in the next life: no transition comes of it, and no counter is lost."""
+"""A restart with another domain filter adds no transition and loses no counter."""
 
 import sqlite3
 from contextlib import closing
@@ -181,7 +181,7 @@ class TestWider:
         ]
 
     def test_invalid_recorded_filter_is_ignored(self, exporter: SimulatedExporter) -> None:
-        """Python may read the same expression otherwise one day."""
+        """A later Python version may reject an expression that an earlier one accepted."""
         exporter.connect_and_list(snapshot(WEB))
         with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("UPDATE scopes SET include = '('")

@@ -1,4 +1,4 @@
-"""Killed before its first listing is in the journal, the next start must not take what it finds for new."""
+"""After a kill before the first listing is in the journal, the next start finds no new domains."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.journal.values import CONNECTION, UUID, messages
 
 
 class SilentConnection:
-    """A connection that answers nothing."""
+    """A connection that never answers a request."""
 
     def request_listing(self) -> None:
         pass
@@ -31,7 +31,7 @@ class SilentConnection:
 
 
 class MinimalExporter:
-    """An exporter without libvirt, from its start to a kill -9."""
+    """An exporter without libvirt and threads, from its start to its end."""
 
     def __init__(self, path: Path) -> None:
         self.now, self.turn = 1000.0, 0

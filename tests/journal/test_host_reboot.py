@@ -1,4 +1,4 @@
-"""A changed boot id: every domain that was running has stopped, and the host's reboot is counted."""
+"""A changed boot id: every domain that was running has stopped, and the reboot of the host is counted."""
 
 import pytest
 
@@ -13,7 +13,7 @@ LAST_REBOOT = "libvirt_connection_last_host_reboot_timestamp_seconds"
 
 
 def connects(rig: SimulatedExporter, boot_id: str, driver: str = "QEMU") -> None:
-    """As a connection does: the host first, then events may come."""
+    """Connect as a real connection does: identify the host before the first event."""
     clock = rig.clock
     rig.message_queue.put(HostIdentified(rig.message_queue.next_order(), clock.tick(), HERE, driver, boot_id))
     rig.message_queue.put(ConnectionUp(clock.tick(), HERE))

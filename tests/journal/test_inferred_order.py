@@ -1,4 +1,4 @@
-"""What was missed is written in the order of what must have happened: a name is free before it is taken."""
+"""Inferred transitions are written in a possible order: a name is released before another domain takes it."""
 
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, DomainFacts
 from tests.journal.simulated_exporter import SimulatedExporter

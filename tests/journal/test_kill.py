@@ -1,4 +1,4 @@
-"""kill -9 at any instant: each committed batch is there, whole, once; none is there in part."""
+"""kill -9 at any time: each committed batch is in the journal once and complete."""
 
 import os
 import random
@@ -18,7 +18,7 @@ SEED = int(os.environ.get("LAB_SEED", "1"))
 
 
 def run_killed_writer(path: Path, first: int, rng: random.Random) -> list[int]:
-    """What it said that it had committed."""
+    """Run a writer, kill it at a random time and return the numbers of the batches that it reported."""
     reported: list[int] = []
     with start_batch_writer(path, first) as process:
         assert process.stdout is not None
@@ -28,7 +28,7 @@ def run_killed_writer(path: Path, first: int, rng: random.Random) -> list[int]:
             if not line:
                 raise RuntimeError(process.stderr.read().decode())
             reported.append(int(line))
-        # The instant itself is to be random, and within a batch.
+        # A random delay, so that the kill can hit the middle of a batch.
         threading.Event().wait(rng.uniform(0, 0.02))
         process.kill()
         reported.extend(int(line) for line in process.stdout.read().split(b"\n")[:-1])
@@ -50,7 +50,7 @@ def test_killed_writer_loses_and_repeats_no_batch(path: Path) -> None:
     for _ in range(ROUNDS):
         committed += run_killed_writer(path, len(committed), rng)
         found = Counter(messages(path))
-        # One more may have been committed, and not said any more.
+        # The writer may have committed one more batch without reporting it.
         if batch_name(len(committed)) in found:
             committed.append(len(committed))
             unreported += 1

@@ -1,4 +1,4 @@
-"""Retention cuts the history, at its old end, and no counter."""
+"""Retention removes the oldest history, and no counter."""
 
 import logging
 import sqlite3
@@ -68,7 +68,7 @@ def test_without_limits_nothing_is_removed(writer: Writer) -> None:
 
 
 def test_history_is_kept_after_clock_was_behind(writer: Writer) -> None:
-    """A machine without a clock battery journals in 1970 until it is told the time."""
+    """A machine without a clock battery starts in 1970 until its clock is set."""
     writer.recover()
     writer.append(3)
     writer.write(batch([transition(0, at=5.0)]))
@@ -86,7 +86,7 @@ def test_write_ahead_log_is_checkpointed(writer: Writer) -> None:
 
 
 def test_replaced_file_is_left_unchanged(writer: Writer) -> None:
-    """Execute there while it runs; until that is noticed, the keeper must not have cut it."""
+    """The file is replaced while the exporter runs; maintenance must not change the new file."""
     writer.recover()
     writer.append(5)
     other = writer.path.with_name("other")
@@ -110,7 +110,7 @@ def test_deleted_file_is_not_recreated(writer: Writer) -> None:
 
 
 def test_locked_out_process_removes_nothing(path: Path, writer: Writer) -> None:
-    """Another process has it."""
+    """Another process holds the journal."""
     writer.recover()
     writer.append(5)
     second = Writer(path)

@@ -1,4 +1,4 @@
-"""Whatever removes a domain closes its incidents, in the journal and on the page."""
+"""Every removal of a domain closes its incidents, in the journal and on the metrics page."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ OPEN = "libvirt_domain_incident_open"
 
 
 def is_open(exporter: SimulatedExporter) -> list[object]:
-    """Return what is still open: in the journal, and on the page."""
+    """Return the open incidents in the journal and on the metrics page."""
     shown = [labels for (name, labels), is_set in samples(exporter.sink).items() if name == OPEN and is_set]
     return [*(one for one in exporter.incidents() if one[2]), *shown]
 
@@ -43,7 +43,7 @@ def test_transient_failing_during_first_listing_is_closed(pairs: Sequence[str], 
 
 
 def test_incident_of_a_domain_that_is_not_found_is_closed(tmp_path: Path) -> None:
-    """An event names a domain that libvirt does not know when it is asked."""
+    """An event names a domain that the following lookup does not find."""
     with SimulatedExporter(tmp_path) as exporter:
         exporter.connect_and_list(snapshot())
         exporter.advance(10.0)
@@ -63,7 +63,7 @@ def test_incident_of_an_unseen_removal_is_closed(tmp_path: Path) -> None:
 
 
 def test_incident_without_a_domain_is_closed_at_restart(tmp_path: Path) -> None:
-    """As an earlier version may have left it."""
+    """An earlier version may have left such a row."""
     with SimulatedExporter(tmp_path) as exporter:
         exporter.connect_and_list(snapshot(facts("web")))
         exporter.feed(*events("stopped/crashed"))
@@ -87,7 +87,7 @@ def test_incident_of_a_removed_domain_is_closed_at_restart(tmp_path: Path) -> No
 
 
 def test_stop_that_removes_a_hung_domain_joins_the_hang(tmp_path: Path) -> None:
-    """The stop that removes a hung domain belongs to the hang, although the verdict comes later."""
+    """The stop that removes a hung domain belongs to the hang, although its reason is known later."""
     with SimulatedExporter(tmp_path) as exporter:
         exporter.connect_and_list(snapshot(facts("web", persistent=False)))
         exporter.feed(*events("suspended/watchdog", "stopped/failed"))

@@ -1,4 +1,4 @@
-"""A kill, or a journal in trouble, while it is open why a domain stopped: the stop is found again, once."""
+"""A kill or a journal fault while the reason of a stop is pending: the stop is counted again, once."""
 
 import itertools
 import sqlite3

@@ -1,4 +1,4 @@
-"""The metadata of OpenNebula and oVirt outlives the transient domain and a restart of the exporter."""
+"""Metadata of OpenNebula and oVirt is kept after a transient domain stops and after the exporter restarts."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 
 
 def shown(exporter: ExporterWithJournal) -> set[tuple[str, ...]]:
-    """Family, domain and the platform's labels of each series."""
+    """Return family, domain and platform labels of each series."""
     families = exporter.metrics()
     return {
         (name, *(value for label, value in sample.labels.items() if label not in {"connection", "uuid"}))

@@ -1,4 +1,4 @@
-"""A domain whose new name the filter does not pass is dropped; back again, it is not added."""
+"""A domain whose new name the filter excludes is dropped; renamed back, it is not counted as added."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class TestRenamed:
             assert exporter.known_domains() == {"web"}
 
     def test_lookup_before_rename_event_still_counts_the_event(self, tmp_path: Path) -> None:
-        """What is known in the end is written, too: the next life takes nothing for new."""
+        """The final state is written as well: the next start finds no new domain."""
         with SimulatedExporter(tmp_path, names=NO_DB) as exporter:
             exporter.connect_and_list(snapshot(facts("web", "shutoff")))
             exporter.enqueue(

@@ -1,4 +1,4 @@
-"""kill -9 and start again, again and again: in Prometheus nothing shows but what happened."""
+"""Repeated kill -9 and restart: Prometheus sees only real transitions."""
 
 import os
 import random
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.driver import Driver, xml
+from tests.journal.driver import Driver
 from tests.journal.exporter_with_journal import EVENTS, CounterMonitor, ExporterWithJournal
 from tests.lab.daemon import Daemon
 from tests.lab.pairs import Pair
@@ -32,7 +32,9 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 def exporter(
     own_daemon: Daemon, own_driver_witness: Witness, tmp_path: Path
 ) -> Iterator[ExporterWithJournal]:
-    del own_driver_witness  # it is there first, and so it has seen all that the exporter counts
+    del (
+        own_driver_witness
+    )  # the witness starts before the exporter, so that it sees everything that the exporter counts
     with ExporterWithJournal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as exporter:
         yield exporter
 
@@ -80,10 +82,6 @@ def test_restarts_change_no_counter(
     )
 
 
-def transient(driver: Driver) -> None:
-    driver.connection.createXML(xml("transient"))
-
-
 DOWNTIME_CHANGES: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object]]] = {
     "started": (lambda d: d.define("started"), lambda d: d.find("started").create()),
     "destroyed": (lambda d: d.define("destroyed", running=True), lambda d: d.find("destroyed").destroy()),
@@ -99,10 +97,10 @@ DOWNTIME_CHANGES: dict[str, tuple[Callable[[Driver], object], Callable[[Driver],
     "born": (lambda _: None, lambda d: d.define("born", running=True)),
     "nothing": (lambda d: d.define("nothing", running=True), lambda _: None),
 }
-"""What is before, and the one thing that happens while nobody watches."""
+"""Name of the domain: its preparation, and its one change while the exporter is down."""
 
 UNOBSERVABLE = {("shutdown", "finished")}
-"""What leaves no trace: a state that is passed through."""
+"""Intermediate states, which cannot be inferred afterwards."""
 
 
 def test_changes_during_downtime_are_counted_once(
@@ -136,7 +134,7 @@ def test_changes_during_downtime_are_counted_once(
 def test_kills_before_first_listing_add_no_transitions(
     driver: Driver, own_daemon: Daemon, tmp_path: Path
 ) -> None:
-    """Killed at once, perhaps before the first listing is in the journal: they are not new."""
+    """The exporter is killed immediately, possibly before the first listing is in the journal."""
     for name in DOMAINS:
         driver.define(name, running=True)
     with ExporterWithJournal(

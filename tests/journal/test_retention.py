@@ -1,4 +1,4 @@
-"""Retention is never blocked for ever, and removes history last."""
+"""Retention is never blocked permanently, and the size limit removes history last."""
 
 import sqlite3
 from collections.abc import Collection
@@ -19,7 +19,7 @@ LATER = AT + 100 * DAY
 
 
 class QueueFixture:
-    """A journal that was written while both signals were enabled, as ``signals`` find it later."""
+    """A journal that was written while both signals were enabled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

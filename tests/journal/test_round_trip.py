@@ -1,4 +1,4 @@
-"""What went in comes out: every value, the counters, totals, domains and watches."""
+"""Everything that is written is restored: values, counters, totals, domains and coverage."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.journal.strategies import DOMAINS, TIMES, TRANSITIONS, WORDS
 from tests.journal.values import batch, history, transition
 from tests.journal.writer import Writer
 
-# A disk takes its time when others use it too.
+# The disk is slow when other processes use it.
 NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -79,7 +79,7 @@ ACTIONS = ("append", "tend", "restart", "delete", "close")
 @NO_DEADLINE
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), effects()), max_size=10))
 def test_counters_survive_any_sequence_of_file_faults(actions: list[tuple[str, ChangeBatch]]) -> None:
-    """A deletion is noticed when it is tended; who restarts before that, begins anew: not asked here."""
+    """`recover` detects a deleted file. A restart between deletion and recovery is not part of this test."""
     with open_new_writer() as writer:
         for action, given_effects in actions:
             writer.write(given_effects)

@@ -30,7 +30,7 @@ VERSION_1 = "version-1.sql"
 """Dump of a journal that the first release wrote: a crash with its incident, and a definition."""
 VERSION_4 = "version-4.sql"
 """Dump of a journal that the release before schema version 5 wrote: two domains, one of them shutting down;
-everything is still to be exported. ``folded``, ``hosts``, ``clock`` and ``set_aside`` were filled by hand."""
+nothing has been exported yet. ``folded``, ``hosts``, ``clock`` and ``set_aside`` were filled by hand."""
 HERE = "qemu:///system"
 COUNTERS_OF_VERSION_4 = {
     (HERE, "db", "incident", "io_error"): 1,
@@ -103,7 +103,7 @@ def test_new_and_migrated_files_have_the_same_schema(path: Path, tmp_path: Path)
 
 
 def test_first_listing_after_version_1_adopts_unknown_domains(tmp_path: Path) -> None:
-    """It does not say with which filter it was written."""
+    """Version 1 does not record the filter."""
     create_from_dump(tmp_path / "journal-0.db", VERSION_1)
     with SimulatedExporter(tmp_path) as exporter:
         web, db = facts("web-1", uuid=WEB), facts("db", "shutoff", "unknown", uuid=DB)
@@ -113,7 +113,7 @@ def test_first_listing_after_version_1_adopts_unknown_domains(tmp_path: Path) ->
 
 
 def test_version_3_has_no_evidence_of_runs_after_migration(path: Path) -> None:
-    """It records neither the boot of the host nor what identifies a run."""
+    """Version 3 records neither the boot id of the host nor the evidence of runs."""
     create_from_dump(path, VERSION_4)
     with closing(sqlite3.connect(path)) as database:
         database.executescript(
@@ -200,7 +200,7 @@ def test_connections_are_listed_without_migration(script: str, path: Path) -> No
 
 
 def test_history_is_read_without_migration(path: Path) -> None:
-    """The exporter may not have been started since the upgrade."""
+    """The exporter may not have started since the upgrade."""
     create_from_dump(path, VERSION_1)
     history_reader = History(path)
     span = history_reader.entry_range(Selection())

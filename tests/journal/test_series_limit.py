@@ -1,4 +1,4 @@
-"""A series limit that is reached: ``_other`` is the same after a kill, after a stop, after a repair."""
+"""At the series limit, the aggregated ``_other`` series are the same after a kill, a stop and a repair."""
 
 import shutil
 import sqlite3
@@ -19,9 +19,9 @@ from tests.unit.exposition_reader import EVENTS, Samples, names, samples, value
 from tests.unit.seen import HERE, facts, lifecycle, snapshot
 
 NAMES = ("vm-c", "vm-a", "vm-d", "vm-b", "vm-e")
-"""Not in the order of the alphabet, in which a journal has them."""
+"""Not in alphabetical order, unlike the rows in a journal."""
 LIMIT_ONE_DOMAIN_ONE_PAIR, LIMIT_ONE_DOMAIN = 34, 45
-"""Limits with room for one domain: and for one more pair, or for several."""
+"""Series limits that fit one domain with one more pair, and one domain with several more pairs."""
 OPEN, LAST_INCIDENT = "libvirt_domain_incident_open", "libvirt_domain_last_incident_timestamp_seconds"
 VOLATILE = ("libvirt_connection_up", "libvirt_connection_unobserved_seconds_total")
 
@@ -29,14 +29,14 @@ Restart = Callable[[SimulatedExporter], object]
 
 
 def rewrite_journal(exporter: SimulatedExporter) -> None:
-    """It was lost, and is written anew from memory."""
+    """Delete the journal, so that the exporter writes it again from memory; then kill the exporter."""
     exporter.path.unlink()
     exporter.worker.tick()
     exporter.is_killed()
 
 
 def interrupt_journal(exporter: SimulatedExporter) -> None:
-    """It could not be written for a while."""
+    """Block writes to the journal for some time."""
     with closing(sqlite3.connect(exporter.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         exporter.feed(
@@ -86,7 +86,7 @@ def test_individual_and_aggregated_series_survive_restart(
 def test_refused_domains_are_counted_again_after_restart(
     restart: Restart, exporter: SimulatedExporter
 ) -> None:
-    """The alert about it asks the counter: a restart makes no room."""
+    """The alert uses this counter, and a restart does not free any series."""
     found = snapshot(*(facts(name) for name in NAMES))
     exporter.connect_and_list(found)
     assert exporter.series.refused == len(NAMES) - 1
@@ -102,7 +102,7 @@ def test_refused_domains_are_counted_again_after_restart(
 
 @pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
 def test_zero_values_survive_restart(restart: Restart, exporter: SimulatedExporter) -> None:
-    """Nothing has happened yet to the one that has series, but to all that have none."""
+    """The domain with series has no events; all aggregated domains have some."""
     exporter.connect_and_list(snapshot(*(facts(name) for name in NAMES)))
     for name in NAMES[1:]:
         exporter.feed(*crash(name))
@@ -169,7 +169,7 @@ def test_removed_aggregated_domains_leave_no_state(exporter: SimulatedExporter) 
 
 
 def test_count_after_series_expiry_starts_at_one(tmp_path: Path) -> None:
-    """A verdict may take longer than the series of a domain that is gone."""
+    """The reason of a stop may be known only after the series of the removed domain have expired."""
     with SimulatedExporter(tmp_path, ttl=0.0) as exporter:
         exporter.connect_and_list(snapshot(facts("web", persistent=False)))
         exporter.feed(lifecycle("suspended", "paused"), lifecycle("stopped", "failed"))

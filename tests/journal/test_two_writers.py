@@ -1,4 +1,4 @@
-"""Two processes on one file: the second counts in memory, says so, and takes over once the first is gone."""
+"""Two processes on one file: the second buffers in memory and takes over when the first ends."""
 
 import subprocess
 import sys
@@ -61,7 +61,7 @@ def test_first_writer_is_not_disturbed(path: Path, open_writer: Callable[[Path],
 def test_start_waits_for_a_predecessor_that_is_stopping(
     path: Path, open_writer: Callable[[Path], Writer]
 ) -> None:
-    """Started anew by its service manager, it must not begin at 0 because the last one has not let go yet."""
+    """A restarted exporter must not start at 0 because the previous process still holds the lock."""
     previous = open_writer(path)
     previous.recover()
     previous.append(4)

@@ -1,4 +1,4 @@
-"""What the exporter itself would know: the counters that Prometheus has seen, kept beside the journal."""
+"""A journal writer, and the state that the journal is expected to restore."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.journal.values import batch, transition
 
 
 class ExpectedState:
-    """Takes every batch that the journal is given."""
+    """The state that results from all batches written so far."""
 
     def __init__(self) -> None:
         self.counts: dict[CountKey, tuple[int, float]] = {}
@@ -23,7 +23,7 @@ class ExpectedState:
         self.incidents: dict[str, Incident] = {}
 
     def apply(self, effects: ChangeBatch) -> None:
-        # What has left is gone before anything is shown.
+        # Expired series are removed before new counts apply, as on the metrics page.
         self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
         for change in effects.transitions:
             key = (change.connection, change.name, change.event, change.reason)
@@ -40,7 +40,7 @@ class ExpectedState:
         self.incidents |= effects.incidents
 
     def load(self, state: SavedState) -> None:
-        """Begin with what was restored, as the exporter does."""
+        """Start with the restored state, as the exporter does."""
         self.counts, self.watched = dict(state.counts), dict(state.watched_until)
         self.totals.update({key: int(total) for key, total in state.totals.items()})
         self.domains = {(domain.connection, domain.uuid): domain for domain in state.domains}
@@ -60,7 +60,7 @@ class ExpectedState:
 
 
 class Writer:
-    """A journal and its exporter: appends numbered transitions, tends, and restarts."""
+    """Append numbered transitions to a journal, recover it and restart it, as the exporter does."""
 
     def __init__(self, path: Path, max_buffer_bytes: int = MAX_BYTES) -> None:
         self.path = path
@@ -93,7 +93,7 @@ class Writer:
 
 
 def is_same_state(one: SavedState, other: SavedState) -> bool:
-    """Domains in any order."""
+    """Compare two states, ignoring the order of domains and incidents."""
     return _comparable(one) == _comparable(other)
 
 
