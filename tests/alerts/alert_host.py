@@ -1,4 +1,4 @@
-"""A host of the end-to-end test: its libvirt, its guests, its exporter, and what the pager was told of it."""
+"""A host of the end-to-end test: its libvirt, guests and exporter, and the notifications about it."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ SHORT_INTERVALS = (
     *("--hang.emulator-interval", "1s", "--hang.emulator-threshold", "1s"),
     *("--libvirt.reconnect-max-delay", "1s"),
 )
-"""The keepalive is as shipped. All scenes share the machine: with 3 s, a slow daemon would be taken for lost,
-and an event that it sends meanwhile (shutdown/host) would be missed.
+"""The keepalive has its default. All scenarios share the machine: with 3 s, the exporter would close the
+connection to a slow daemon and miss an event (shutdown/host).
 """
 
 
@@ -37,7 +37,7 @@ class AlertHost:
         self.pager = pager
         self.alertmanager = alertmanager
         self.killed_at = 0.0
-        """For the figures; Unix time, seconds."""
+        """When the emulators were killed; Unix time, seconds."""
         self.connection: Any = daemon.connect()
 
     @property
@@ -64,11 +64,11 @@ class AlertHost:
         )
 
     def is_inhibited(self, alert: str) -> bool:
-        """Whether an alert of this host is active, and inhibited."""
+        """Return whether an alert of this host is active and inhibited."""
         return "suppressed" in self._states(alert)
 
     def is_active(self, alert: str) -> bool:
-        """Whether Alertmanager has it of this host, inhibited or not."""
+        """Return whether an alert of this host is active, inhibited or not."""
         return bool(self._states(alert))
 
     def _states(self, alert: str) -> set[str]:
@@ -80,22 +80,22 @@ class AlertHost:
         }
 
     def boot(self, name: str, guest: Guest = IDLE) -> Any:
-        """Transient: gone when it stops."""
+        """Start a transient domain."""
         return self.connection.createXML(self.guests.xml(name, guest))
 
     def define(self, name: str, guest: Guest = IDLE) -> Any:
-        """Persistent, and running."""
+        """Define and start a persistent domain."""
         domain = self.connection.defineXML(self.guests.xml(name, guest))
         domain.create()
         return domain
 
     def restart(self, domain: Any) -> None:
-        """As soon as libvirt has noticed that its emulator is dead."""
+        """Start the domain again as soon as libvirt has noticed the end of its emulator."""
         until(lambda: not domain.isActive(), TIMEOUT, "the emulator's end to be noticed")
         domain.create()
 
     def remove(self, name: str) -> None:
-        """Whatever became of it."""
+        """Destroy and undefine the domain if it exists."""
         with suppress(libvirt.libvirtError):
             domain = self.connection.lookupByName(name)
             if domain.isActive():
@@ -107,7 +107,7 @@ class AlertHost:
             os.kill(self.daemon.emulator_pid(name), number)
 
     def wait_running(self, count: int) -> None:
-        """Waits until the exporter shows so many running domains."""
+        """Wait until the exporter shows this number of running domains."""
         self.exporter.wait_until(
             lambda: self.running() == count, TIMEOUT, f"{count} running domains, not {self.running()}"
         )
@@ -118,11 +118,11 @@ class AlertHost:
         return sum(sample.value == 1 and sample.labels["state"] == "running" for sample in samples)
 
     def full_disk(self) -> Hardware:
-        """A growing image that may not grow."""
+        """Return hardware with an image that cannot grow."""
         image = self.guests.blank(DISK_SIZE, "qcow2")
         size = image.stat().st_size // SECTOR * SECTOR
         return Hardware(second_disk=Disk(image, "qcow2", error_policy="stop", slice_size=size))
 
     def close(self) -> None:
-        with suppress(libvirt.libvirtError):  # the daemon may be another by now
+        with suppress(libvirt.libvirtError):  # the daemon may have been restarted
             self.connection.close()

@@ -1,4 +1,4 @@
-"""What happens on each host of the end-to-end test, and what the pager must be told: this, no more."""
+"""The scenarios of the end-to-end test, one per host, and the exact notifications that each must cause."""
 
 import signal
 import time
@@ -32,14 +32,14 @@ for = "2s"
 [LibvirtExporterDown]
 for = "8s"
 """
-"""As shipped, but in a hurry. The expressions are the same.
+"""Short thresholds; the expressions are the same as by default.
 
-A crash is over some 31 s after it began: not when Alertmanager looks at its group (after 10 s, then every
-30 s), so that this is told of before what it held back.
+A crash resolves about 31 s after it began: not at the time when Alertmanager flushes its group (after 10 s,
+then every 30 s). The pager receives this before the alerts that the crash has inhibited.
 """
 
 Notification = tuple[str, str, frozenset[str]]
-"""status, alert, domains"""
+"""Status, alert, domains."""
 
 
 class Scenario(NamedTuple):
@@ -47,16 +47,16 @@ class Scenario(NamedTuple):
     run: Callable[[AlertHost], None]
     notifications: tuple[Notification, ...] = ()
     reason: str = ""
-    """The label of the first alert."""
+    """The expected label `reason` of the first alert."""
 
 
 def firing_and_resolved(alert: str, *domains: str) -> tuple[Notification, Notification]:
-    """It fires, and it is over."""
+    """Return the two notifications of an alert that fires and resolves."""
     return ("firing", alert, frozenset(domains)), ("resolved", alert, frozenset(domains))
 
 
 def kill_two(host: AlertHost) -> None:
-    """Two at once are one notification. Nobody starts them again, until they are told of as outages."""
+    """Kill two domains at once: one notification. They are started again only after the outage alert."""
     domains = [host.define(name) for name in ("web-1", "web-2")]
     host.wait_running(2)
     host.killed_at = time.time()
@@ -69,7 +69,7 @@ def kill_two(host: AlertHost) -> None:
 
 
 def kill_repeatedly(host: AlertHost) -> None:
-    """Somebody starts it again before it is scraped, twice: each crash is told of, and nothing else."""
+    """Kill and restart a domain between two scrapes, twice: one notification per crash, no others."""
     domain = host.define("web")
     for times in (1, 2):
         host.wait_running(1)
@@ -79,7 +79,7 @@ def kill_repeatedly(host: AlertHost) -> None:
 
 
 def kill_while_exporter_is_down(host: AlertHost) -> None:
-    """While the exporter is away; it compares when it is back."""
+    """Kill a domain while the exporter is down; the exporter infers the crash after its start."""
     domain = host.define("web")
     host.wait_running(1)
     host.exporter.kill()
@@ -115,10 +115,10 @@ def fill_disk(host: AlertHost) -> None:
 
 
 def expire_watchdog(host: AlertHost) -> None:
-    """Its watchdog pauses it; that it stays paused is known as well, and held back."""
+    """Let a watchdog pause the domain; the alert about the long pause is inhibited."""
     domain = host.boot("dog", Guest("watchdog", hardware=Hardware(watchdog="pause")))
     until(
-        lambda: host.is_inhibited("LibvirtDomainStuckPaused"), 60, "LibvirtDomainStuckPaused to be held back"
+        lambda: host.is_inhibited("LibvirtDomainStuckPaused"), 60, "LibvirtDomainStuckPaused to be inhibited"
     )
     host.wait_notified("firing", "LibvirtDomainWatchdogFired")
     domain.destroy()
@@ -148,29 +148,29 @@ def stop_exporter(host: AlertHost) -> None:
 
 
 def stop_exporter_during_incident(host: AlertHost) -> None:
-    """A domain stands still, and its host is not heard of for a while, which is no recovery."""
+    """Stop the exporter while a domain is paused by an I/O error: this must not look like a recovery."""
     domain = host.boot("db", Guest("write", hardware=host.full_disk()))
     host.wait_notified("firing", "LibvirtDomainPausedOnIOError")
     host.exporter.stop()
     try:
         host.wait_notified("firing", "LibvirtExporterDown")
-        until(lambda: not host.is_active("LibvirtDomainPausedOnIOError"), TIMEOUT, "its series to be gone")
+        until(lambda: not host.is_active("LibvirtDomainPausedOnIOError"), TIMEOUT, "the series to disappear")
     finally:
         host.exporter.start()
     host.wait_notified("resolved", "LibvirtExporterDown")
-    until(lambda: host.is_active("LibvirtDomainPausedOnIOError"), TIMEOUT, "it to be seen again")
+    until(lambda: host.is_active("LibvirtDomainPausedOnIOError"), TIMEOUT, "the alert to be active again")
     domain.destroy()
     host.wait_notified("resolved", "LibvirtDomainPausedOnIOError")
 
 
 def kill_three(host: AlertHost) -> None:
-    """Three at once: the host's trouble, told of once."""
+    """Kill three domains at once: one notification about the host."""
     names = ("web-1", "web-2", "web-3")
     for name in names:
         host.boot(name)
     host.wait_running(3)
     host.signal_emulators(signal.SIGKILL, names)
-    until(lambda: host.is_inhibited("LibvirtDomainCrashed"), 60, "LibvirtDomainCrashed to be held back")
+    until(lambda: host.is_inhibited("LibvirtDomainCrashed"), 60, "LibvirtDomainCrashed to be inhibited")
     host.wait_notified("firing", "LibvirtHostCrashBurst")
     host.wait_notified("resolved", "LibvirtHostCrashBurst")
 
@@ -181,7 +181,7 @@ def power_off(host: AlertHost) -> None:
 
 
 def shut_host_down(host: AlertHost) -> None:
-    """Ten guests: half of them are asked to, as libvirt-guests does, half end with the host's processes."""
+    """Shut down ten guests: half by request, as libvirt-guests does, half by SIGTERM to their emulators."""
     responding = [host.boot(f"asked-{number}", Guest("powerbutton")) for number in range(5)]
     unresponsive = [f"ended-{number}" for number in range(5)]
     for name in unresponsive:

@@ -1,7 +1,7 @@
-"""From the emulator that dies to the pager: libvirt, QEMU, exporter, Prometheus and Alertmanager, all real.
+"""From a killed emulator to the pager: libvirt, QEMU, exporter, Prometheus and Alertmanager are all real.
 
-Each scene has a host of its own, so that what is told of a host is what its scene brought about. All play at
-the same time.
+Each scenario has its own host, so that notifications about a host result from its scenario. All scenarios run
+at the same time.
 """
 
 import json
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(400)
 INTERVAL = "1s"
 MOVED = "alerts-move"
 DURATION = re.compile(r"[1-9][0-9.]*(m|m?s)\b")
-"""As Prometheus writes minutes, seconds and less."""
+"""Minutes, seconds and milliseconds as Prometheus formats them."""
 
 
 class EndToEndRun(NamedTuple):
@@ -46,7 +46,7 @@ class EndToEndRun(NamedTuple):
     migration_future: Future[None]
     pager: Pager
     still_active: list[str]
-    """Alerts that were still active when all was over."""
+    """Alerts that were still active after all scenarios."""
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +103,20 @@ def _migrate_and_back(hosts: Hosts, guests: Guests) -> None:
 
 
 def _wait_until_resolved(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:
-    """Waits until nothing is active, so that nothing more can be told; or else says what is."""
+    """Wait until no alert is active; return the labels of those that still are after the timeout."""
     try:
-        until(lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(), TIMEOUT, "all to be over")
+        until(
+            lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(),
+            TIMEOUT,
+            "all alerts to resolve",
+        )
     except TimeoutError:
         return [json.dumps(alert["labels"]) for alert in alertmanager.alerts()]
     return []
 
 
 def summarize(told: list[Told]) -> list[Notification]:
-    """What each notification said: its status, its alert, its domains."""
+    """Return status, alert and domains of each notification."""
     numbers = dict.fromkeys(one.notification for one in told)
     found: list[Notification] = []
     for number in numbers:
@@ -136,7 +140,9 @@ def test_pager_receives_exactly_the_expected_notifications(run: EndToEndRun, sce
         assert one.annotations["runbook_url"].endswith(f"/{one.name}.md")
         assert run.alert_hosts[scenario.name].instance in one.annotations["summary"]
         assert DURATION.search(one.annotations["summary"]) or "domain" not in one.labels
-        assert not [text for text in one.annotations.values() if "<" in text]  # no value, an error
+        assert not [
+            text for text in one.annotations.values() if "<" in text
+        ]  # "<no value>" or an error of the template
 
 
 @pytest.mark.parametrize(
@@ -173,12 +179,12 @@ def test_all_alerts_resolve_and_no_others_were_sent(run: EndToEndRun) -> None:
 
 
 def test_notification_delay_is_printed(run: EndToEndRun) -> None:
-    """Printed; judged is only that it is told at all."""
+    """Print the delays; only the notification itself is required."""
     host = run.alert_hosts["killed"]
     first = next(one for one in host.notifications() if one.status == "firing")
     print(
         f"\nkilled: the alert fires after {first.starts_at - host.killed_at:.2f} s "
-        f"(scrape and evaluation interval: 1 s each), the pager is told after "
+        f"(scrape and evaluation interval: 1 s each), the pager is notified after "
         f"{first.at - host.killed_at:.2f} s (group_wait: 10 s)"
     )
     assert first.at > host.killed_at

@@ -1,6 +1,6 @@
-"""Labels of the operator's own, such as `cluster`: hosts that differ in nothing else are two hosts.
+"""Additional labels such as `cluster`: hosts that differ in no other label are different hosts.
 
-Every story is played in one cluster while another cluster's host of the same name plays the next one.
+Every rule test runs in one cluster while a host of the same name in another cluster runs the next test.
 """
 
 import json
@@ -19,13 +19,13 @@ from tests.alerts.rule_tools import UNIT_TESTS, error_output
 Json = dict[str, Any]
 FLEET = '[scope]\nfleet = ["cluster", "job"]\n'
 WITHOUT_TARGET_LABELS = "LibvirtExporterAbsent"
-"""What is not there has no labels."""
+"""A missing target has no labels."""
 FIRING = 'alertstate="firing"'
 RULE_TESTS = [path for path in UNIT_TESTS if path.name.split(".")[0] != WITHOUT_TARGET_LABELS]
 
 
 def in_cluster(cluster: str, rule_test: Json) -> tuple[list[Json], list[Json]]:
-    """The series of a story, and what is expected of its alerts."""
+    """Return the series and the expectations of a rule test with the label of a cluster."""
     label = f'cluster="{cluster}"'
     series = [
         {**one, "series": one["series"].replace("{", f"{{{label},", 1)} for one in rule_test["input_series"]

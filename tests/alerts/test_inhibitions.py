@@ -1,4 +1,4 @@
-"""Which alert holds back which, for every two of them, as a real Alertmanager with the example sees it."""
+"""Which alert inhibits which, for every pair, in a real Alertmanager with the example configuration."""
 
 from collections.abc import Iterator
 
@@ -53,7 +53,7 @@ PANICKED = {"event": "crashed", "reason": "panicked"}
 
 
 def labels(alert: str, instance: str, domain: str = "web-1") -> dict[str, str]:
-    """Those that the alert has in the rules, as far as inhibition looks at them."""
+    """Return the labels of an alert that the inhibition rules use."""
     if alert == "LibvirtExporterAbsent":
         return {"alertname": alert}
     found = {"alertname": alert, "job": "libvirt-lifecycle"}
@@ -82,7 +82,7 @@ def inhibited(alertmanager: Alertmanager) -> set[tuple[str, str]]:
 
 
 def test_every_pair_of_alerts_on_one_host(alertmanager: Alertmanager) -> None:
-    """Each pair has a host of its own."""
+    """Each pair has its own host."""
     pairs_with_instance = [
         (source, target) for source, target in ALL_PAIRS if "instance" in labels(target, "x")
     ]
@@ -98,7 +98,7 @@ def test_every_pair_of_alerts_on_one_host(alertmanager: Alertmanager) -> None:
         for source, target in pairs_with_instance
         if target in INHIBITS.get(source, ())
     }
-    # The two of a pair may hold each other back, but for that the pair is there the other way round, too.
+    # The target may also inhibit the source.
     expected |= {
         (f"{source}>{target}", source)
         for source, target in pairs_with_instance
@@ -110,7 +110,7 @@ def test_every_pair_of_alerts_on_one_host(alertmanager: Alertmanager) -> None:
 def test_panic_inhibits_guest_hangs_but_not_emulator_hangs(
     alertmanager: Alertmanager,
 ) -> None:
-    """A guest that dumps its memory answers nobody; an emulator does, and a killed one runs no more."""
+    """A guest that dumps its memory does not respond, but its emulator does."""
     hung = {"guest_agent": True, "vcpu": True, "emulator": False}
     for signal in hung:
         for crash_labels in ({}, PANICKED):

@@ -1,4 +1,4 @@
-"""The rules as a file: up to date, well-formed for the tools there are, and about metrics that there are."""
+"""The rules file is up to date, valid for all tools, and uses only metrics and labels that exist."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ GOLDEN = (ROOT / "tests/prometheus/metrics.golden").read_text().splitlines()
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 TARGET_LABELS = {"job", "instance"}
 BUILTIN_METRICS = {"up": set[str](), "process_start_time_seconds": set[str]()}
-"""Prometheus' own, and prometheus_client's; neither has labels of the exporter's."""
+"""Series of Prometheus and of prometheus_client, which have no labels of the exporter."""
 EXPRESSIONS = [
     rule["expr"] for group in groups(load()) for rule in group["rules"] if "alert" in rule or "record" in rule
 ]
@@ -38,7 +38,7 @@ KNOWN_VALUES = {
     "signal": set(HANG_SIGNALS),
     "domain": {OTHER},
 }
-"""The values that a label can have, and that a rule may therefore name."""
+"""The values that each label can have."""
 
 
 MIMIR_GROUP_LIMIT = 20
@@ -51,11 +51,11 @@ WITHOUT_HOST_TIME = {
     "LibvirtSeriesLimited",
     "LibvirtWebConfigFailing",
 }
-"""No time of the host's is in their expressions."""
+"""Alerts whose expressions use no timestamp of the host."""
 
 
 def exported_metrics() -> dict[str, set[str]]:
-    """Every series name of the exporter, and its labels."""
+    """Return every series name of the exporter with its labels."""
     found = dict(BUILTIN_METRICS)
     for line in GOLDEN:
         name, kind, rest = line.split(" ", 2)
@@ -66,7 +66,7 @@ def exported_metrics() -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def promtools() -> Iterator[dict[str, Callable[[], str]]]:
-    """What each of them has to say about the stories; both at the same time, since it takes a while."""
+    """Run the rule tests with both versions of promtool in parallel; each function waits for the output."""
     with ExitStack() as stack:
         yield {tool: _start_rule_tests(stack, tool) for tool in ("promtool", go_tool("promtool"))}
 
@@ -86,13 +86,13 @@ def _start_rule_tests(stack: ExitStack, tool: str) -> Callable[[], str]:
 
 
 def test_generated_rules_are_up_to_date() -> None:
-    """If not: make rules."""
+    """If this fails, run `make rules`."""
     assert RULES.read_text() == document(groups(load()))
     assert README.read_text() == filled(README.read_text(), load())
 
 
 def test_promtool_rule_tests_pass(promtools: dict[str, Callable[[], str]]) -> None:
-    """By Debian's promtool (or whichever this machine has), and by the newest one that is pinned."""
+    """With the promtool of the machine (e.g. Debian's) and with the pinned one."""
     for wait_output in promtools.values():
         assert wait_output() == ""
 
@@ -103,12 +103,12 @@ def test_promtool_accepts_the_rules(promtools: dict[str, Callable[[], str]]) -> 
 
 
 def test_groups_fit_the_limit_of_mimir() -> None:
-    """Its default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
+    """Mimir's default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
     assert max(len(group["rules"]) for group in groups(load())) <= MIMIR_GROUP_LIMIT
 
 
 def test_annotations_run_no_queries() -> None:
-    """A query for each alert, at each evaluation: thousands of domains may stand still at the same time."""
+    """A query would run for each alert at each evaluation, and thousands of alerts may fire at once."""
     alerts_with_queries = {
         alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description
     }
@@ -116,7 +116,7 @@ def test_annotations_run_no_queries() -> None:
 
 
 def test_pint_accepts_the_rules(tmp_path: Path) -> None:
-    """With no exclusion, and no configuration."""
+    """Without exclusions and configuration."""
     argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
     assert error_output(argv, cwd=tmp_path) == ""
 
@@ -139,7 +139,7 @@ def selectors_of(text: str) -> list[tuple[str, str, re.Pattern[str]]]:
 
 
 def _alternatives(value: str) -> list[str]:
-    """LibvirtDomain(A|B) -> LibvirtDomainA, LibvirtDomainB: none of them may be about nothing."""
+    """Expand LibvirtDomain(A|B) to LibvirtDomainA and LibvirtDomainB: each must match an alert."""
     head, bracket, rest = value.partition("(")
     if not bracket:
         return value.split("|")
@@ -184,9 +184,9 @@ def test_rules_use_only_metrics_and_labels_that_exist(expression: str) -> None:
 
 
 def is_bounded(expression: str) -> bool:
-    """Whether every "it is younger than" has a bound for times in the future, too."""
+    """Return whether every comparison with a minimum time also has an upper bound for future timestamps."""
     rest = " ".join(expression.split())
-    # A time that was shown so long ago already is older than that, whatever it says.
+    # A value that was already exported N seconds ago is older than N seconds, even if it is in the future.
     rest = re.sub(
         r"\(([^()]+?) > time\(\) - (\d+) unless \1 == last_over_time\(\1\[5m\] offset \2s\)\)", "", rest
     )
@@ -223,7 +223,7 @@ def test_every_scrape_example_honors_labels() -> None:
 
 
 def test_selectors_name_existing_event_reason_pairs() -> None:
-    """A selector of both names no pair that cannot be: each event has a reason, each reason an event."""
+    """In a selector with both labels, each event has a matching reason and each reason a matching event."""
     for expression in EXPRESSIONS:
         for inside in re.findall(
             r"_(?:timestamp_seconds|total)\{([^}]*event=[^}]*reason=[^}]*)\}", expression

@@ -1,6 +1,6 @@
-"""Every command of every runbook and of every alert works, on a domain that fares as the runbook says.
+"""Every command of every runbook and alert works on a domain that is in the state the runbook describes.
 
-Capital words are the reader's to fill in, and ours to put real things for.
+The tests replace the placeholders of the runbooks, words in capitals, with real values.
 """
 
 import os
@@ -34,18 +34,18 @@ LOGS = "/var/log/libvirt/qemu/"
 COMMAND = "libvirt-lifecycle-exporter"
 JOURNAL = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
 TIMEOUT = 60.0
-"""To destroy an emulator that does not answer takes libvirt a while."""
+"""Seconds: libvirt needs some time to destroy an emulator that does not respond."""
 
 
 class CommandRunner(NamedTuple):
-    """Where the reader sits."""
+    """Runs commands of runbooks, with placeholders and environment of one host."""
 
     host: AlertHost
     placeholders: dict[str, str]
     environment: dict[str, str]
 
     def run(self, command: str, domain: str, journal: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """`journal`: another than the exporter's own."""
+        """`journal`: read this journal instead of that of the exporter."""
         for word, value in {**self.placeholders, "DOMAIN": domain}.items():
             command = command.replace(word, value)
         return subprocess.run(
@@ -89,7 +89,7 @@ def runner(guests: Guests, programs: Programs) -> Iterator[CommandRunner]:
                 LOGS: f"{daemon.root}/cache/libvirt/qemu/log/",
             },
             {
-                # pytest's own processes have COLUMNS, and tables keep to it.
+                # pytest may set COLUMNS, which limits the width of tables.
                 **{name: value for name, value in os.environ.items() if name != "COLUMNS"},
                 "PATH": f"{folder / 'bin'}:{search_path()}",
                 "LIBVIRT_DEFAULT_URI": daemon.uri,
@@ -151,17 +151,17 @@ PREPARATIONS: dict[str, Callable[[AlertHost, str], Any]] = {
     "LibvirtDomainPausedOnIOError": fill_disk,
     "LibvirtDomainWatchdogFired": expire_watchdog,
 }
-"""How the domain of a runbook fares; it runs if nothing is said here."""
+"""How the test prepares the domain for a runbook; by default, the domain just runs."""
 NO_MIGRATIONS = "nothing in "
-"""What the history says of migrations: one host alone has none."""
+"""Message if the journal has no migrations: a single host has none."""
 
 
 def check_result(done: subprocess.CompletedProcess[str], command: str, alert: str, domain: str) -> None:
-    """It works, and has something to say of this domain."""
+    """Check that a command succeeded and printed something about the domain."""
     has_no_migrations = "--reason migrated" in command and done.stderr.startswith(NO_MIGRATIONS)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert not done.stderr or has_no_migrations, command
-    assert done.stdout or has_no_migrations or command.startswith("virsh"), f"{command} had nothing to say"
+    assert done.stdout or has_no_migrations or command.startswith("virsh"), f"{command} printed nothing"
     if command.startswith(f"{COMMAND} events") and PREPARATIONS.get(alert):
         assert domain in done.stdout, command
 
@@ -188,12 +188,12 @@ LONG_LASTING = {
     "LibvirtDomainStuckPaused",
     "LibvirtDomainStuckShuttingDown",
 }
-"""Alerts about a state: what led to it may be long ago."""
+"""Alerts about a state, whose cause may be days old."""
 AGE = 3 * 86400.0
 
 
 def annotated_command(alert: str) -> str:
-    """The command as Prometheus writes it, by the alert's stories; in the runbooks' capital words."""
+    """Return the command in the annotations of an alert, with the placeholders of the runbooks."""
     rule_tests = yaml.safe_load((ROOT / f"alerts/tests/{alert}.test.yaml").read_text())["tests"]
     annotated_command = next(one for rule_test in rule_tests for one in rule_test.get("alert_rule_test", ()))[
         "exp_alerts"
@@ -205,7 +205,7 @@ def annotated_command(alert: str) -> str:
 
 
 def age_journal(journal: Path, folder: Path) -> Path:
-    """A copy in which everything happened days ago."""
+    """Return a copy of the journal in which everything happened days ago."""
     copy = folder / "old.sqlite"
     with (
         closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as source,
@@ -233,7 +233,7 @@ def test_annotated_command_succeeds(alert: str, runner: CommandRunner, tmp_path:
 
 
 def test_outage_mitigation_closes_the_incident(runner: CommandRunner) -> None:
-    """Started again, the domain runs, and its incident is over."""
+    """The documented start command closes the incident."""
     kill_emulator(runner.host, "mended")
     assert "mended" in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout
     (start,) = [one for one in commands(RUNBOOKS[0].with_name("LibvirtDomainOutage.md")) if "start" in one]
@@ -241,6 +241,6 @@ def test_outage_mitigation_closes_the_incident(runner: CommandRunner) -> None:
     until(
         lambda: "mended" not in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout,
         30,
-        "the incident to be over",
+        "the incident to be closed",
     )
     runner.host.remove("mended")

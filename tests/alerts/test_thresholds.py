@@ -1,4 +1,4 @@
-"""Thresholds of an operator's own: what can be said, what cannot, what Prometheus says of it."""
+"""Custom thresholds: valid ones produce valid rules, invalid ones are refused with a clear error."""
 
 import os
 import re
@@ -74,7 +74,7 @@ def test_fleet_alert_names_the_fleet_labels(tmp_path: Path) -> None:
 
 
 def test_documented_vmrule_command_works(tmp_path: Path) -> None:
-    """Its functions are VictoriaMetrics' own where Prometheus' names mean something else there."""
+    """The rule uses VictoriaMetrics' functions where the names of Prometheus have another meaning there."""
     (tmp_path / "mine.toml").write_text("[scope]\ndialect = 'metricsql'\n")
     (command,) = re.findall(
         r"^\$ (\{ printf.*?> vmrule\.yaml)$", README.read_text(), re.DOTALL | re.MULTILINE

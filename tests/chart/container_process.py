@@ -1,9 +1,8 @@
-"""The rendered container as a process of this machine.
+"""The rendered container as a process on this machine.
 
-What it finds in a cluster at some path (a volume's mount) lies here at another: `places` says where. The
-paths in its arguments, variables and probes are put there; all else is as rendered. So it takes no
-container and no root; what a container adds (another root file system, no capabilities) is shown with the
-image, in tests/image.
+Volumes are directories of the test: `paths` maps each mount path to one. The process replaces these paths in
+its arguments, variables and probes; everything else is as rendered. No container and no root are required;
+tests/image covers what a container adds (another root file system, no capabilities).
 """
 
 import os
@@ -46,7 +45,7 @@ class ContainerProcess(Page):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """From its start, ready or not, until it has ended by SIGTERM."""
+        """Run from the startup probe until SIGTERM; the process may not be ready."""
         argv = [
             sys.executable,
             "-m",
@@ -82,7 +81,7 @@ class ContainerProcess(Page):
         return inherited | variables
 
     def probe(self, kind: str) -> bool:
-        """As the kubelet would."""
+        """Run a probe as the kubelet does."""
         probe = self.container[f"{kind}Probe"]
         if "exec" in probe:
             program, *arguments = probe["exec"]["command"]
@@ -97,7 +96,7 @@ class ContainerProcess(Page):
         return 200 <= self.kubelet_status(probe["httpGet"]["scheme"].lower(), probe["httpGet"]["path"]) < 400
 
     def helm_test(self) -> "subprocess.CompletedProcess[str]":
-        """As `helm test` would, but for the name, which only a cluster knows."""
+        """Run the test pod as `helm test` does, with 127.0.0.1 instead of the name of the service."""
         (test,) = self._tests
         (client,) = test["spec"]["containers"]
         words: list[str] = client["command"] + client["args"]
@@ -107,7 +106,7 @@ class ContainerProcess(Page):
         return subprocess.run([sys.executable, *here], capture_output=True, text=True, check=False)
 
     def kubelet_status(self, scheme: str, path: str) -> int:
-        """The status that a kubelet gets, which verifies nothing and shows nothing; 0: no answer."""
+        """Return the status that a kubelet gets without certificates and verification; 0: no answer."""
         unverified = ssl._create_unverified_context()  # noqa: S323, SLF001 - as a kubelet
         try:
             with urllib.request.urlopen(
@@ -137,6 +136,6 @@ class ContainerProcess(Page):
 
 
 def mount_path(manifests: Sequence[Manifest], name: str) -> str:
-    """Where a volume is mounted."""
+    """Return the path where a volume is mounted."""
     (path,) = (mount["mountPath"] for mount in container(manifests)["volumeMounts"] if mount["name"] == name)
     return str(path)

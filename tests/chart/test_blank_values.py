@@ -1,4 +1,4 @@
-"""Values without anything behind the colon: Helm takes them away, the default too."""
+"""Blank values in values.yaml: Helm removes the key together with its default."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 
 
 def paths(values: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each value of the chart's own and its default; what is in Kubernetes' structures is theirs."""
+    """Yield each value that the chart defines, with its default; Kubernetes structures are not expanded."""
     for key, value in values.items():
         yield (key,), value
         inner = schema["properties"][key]
@@ -32,7 +32,7 @@ def is_nothing(value: Any) -> bool:
     "path", [path for path, default in paths(DEFAULTS, SCHEMA) if not is_nothing(default)], ids=".".join
 )
 def test_value_with_a_default_cannot_be_removed(path: tuple[str, ...]) -> None:
-    """Else `<nil>` would stand in the manifests, or nothing where a limit was."""
+    """Otherwise the manifests would contain `<nil>`, or lose a limit."""
     values = copy.deepcopy(DEFAULTS)
     within = values
     for key in path[:-1]:
@@ -43,7 +43,7 @@ def test_value_with_a_default_cannot_be_removed(path: tuple[str, ...]) -> None:
 
 
 def test_value_without_a_default_may_be_blank() -> None:
-    """The matrix renders that file, and Kubernetes takes what comes out."""
+    """test_render.py renders this file and validates the manifests."""
     blank = yaml.safe_load(values_file("blank").read_text())
     for path, default in paths(DEFAULTS, SCHEMA):
         if is_nothing(default) and path != ("otlp", "endpoint"):

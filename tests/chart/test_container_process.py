@@ -1,4 +1,4 @@
-"""What is rendered, run here against a real session libvirtd, becomes ready and serves."""
+"""The rendered container, run as a process with a real session daemon, becomes ready and serves metrics."""
 
 import shutil
 import uuid
@@ -18,7 +18,7 @@ from tests.otel.certificates import certificates
 
 RUN_DIRECTORY = "/run/libvirt"
 JOURNAL_DIRECTORY = "/var/lib/libvirt-lifecycle-exporter"
-PASSWORD = "correct horse"  # noqa: S105 - of a test
+PASSWORD = "correct horse"  # noqa: S105 - a password of the test
 WEB_WITH_TLS = """
 tls_server_config: {cert_file: tls.crt, key_file: tls.key}
 """
@@ -39,7 +39,7 @@ def certificate_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Node:
-    """A node: its libvirt, a folder for its journal, Secrets of the cluster."""
+    """A node: its libvirt daemon, its journal directory, and the Secrets of the cluster."""
 
     def __init__(self, daemon: Daemon, folder: Path) -> None:
         self.daemon = daemon
@@ -59,7 +59,7 @@ class Node:
     def create_pod(
         self, values: str, settings: Sequence[str] = (), *, libvirt: Path | None = None
     ) -> ContainerProcess:
-        """The chart's container, with the session's URI and a free port."""
+        """Render the chart with the URI of the session daemon and a free port."""
         uri = f"qemu+unix:///session?socket={RUN_DIRECTORY}/{self.daemon.socket.name}"
         manifests = render(
             values_file(values), (f"libvirt.uris[0]={uri}", f"web.port={free_port()}", *settings)
@@ -136,7 +136,7 @@ def test_kubelet_probes_work_over_https(node: Node, certificate_directory: Path)
 
 
 def test_exec_probes_work_where_the_kubelet_is_refused(node: Node, certificate_directory: Path) -> None:
-    """TLS, client certificates and users at once."""
+    """With TLS, client certificates and basic authentication."""
     client_files: dict[str, str | Path] = {
         "tls.crt": certificate_directory / "client.pem",
         "tls.key": certificate_directory / "client.key",

@@ -1,4 +1,4 @@
-"""What the chart says twice is the same: rules, dashboards, versions, README, schema, flags, defaults."""
+"""Copies in the chart equal their sources: rules, dashboards, versions, README, schema, defaults."""
 
 import json
 import re
@@ -38,7 +38,7 @@ EVERYTHING = values_file("everything")
 
 
 def test_generated_files_are_up_to_date() -> None:
-    """Else run: make chart."""
+    """If this fails, run `make chart`."""
     assert chart.stale() == []
 
 
@@ -101,7 +101,7 @@ def test_grafana_dashboards_refer_to_the_config_maps() -> None:
 
 
 def test_objects_and_release_fit_the_size_limit_of_etcd(tmp_path: Path) -> None:
-    """A ConfigMap may have 1 MiB, and so may the Secret in which Helm keeps chart and manifests, packed."""
+    """1 MiB is the limit of a ConfigMap and of the Secret in which Helm stores the compressed release."""
     for configured in of_kind(render(EVERYTHING), "ConfigMap"):
         assert len(json.dumps(configured).encode()) < MEBIBYTE
     done = helm("package", CHART, "--destination", tmp_path)
@@ -169,7 +169,7 @@ def test_exporter_accepts_the_rendered_arguments(values: Path) -> None:
 
 
 def test_defaults_match_the_exporter() -> None:
-    """What the chart says by itself is what the exporter would do by itself, but for places."""
+    """The defaults of the chart equal those of the exporter, except for URI and journal path."""
     defaults = {option.name: option.default for option in OPTIONS}
     paths = {"--libvirt.uri", "--journal.path"}
     settings = ("otlp.endpoint=http://c:4318", "hang.guestAgent.enabled=true", "hang.vcpu.enabled=true")
@@ -180,7 +180,7 @@ def test_defaults_match_the_exporter() -> None:
 
 
 def test_schema_objects_forbid_unknown_properties() -> None:
-    """But for what a parent chart hands to all its charts."""
+    """Except for `global`, which a parent chart passes to all its charts."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert _objects_with_unknown_properties(schema, "") == ["/properties/global"]
 

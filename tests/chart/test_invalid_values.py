@@ -1,4 +1,4 @@
-"""Values that the schema must refuse, before anything reaches a cluster."""
+"""The schema refuses invalid values before they reach a cluster."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the chart renders, for a matrix of values, is what a cluster takes."""
+"""The manifests that the chart renders for many value files are valid."""
 
 import json
 import re
@@ -43,7 +43,7 @@ every_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: p
 
 @pytest.fixture(scope="session", params=[OLDEST, NEWEST])
 def core_schemas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kubernetes' own, of one release."""
+    """The schemas of one Kubernetes release."""
     folder = tmp_path_factory.mktemp(request.param)
     for kind, group in CORE.items():
         name = "-".join(part for part in (kind.lower(), group, "v1") if part)
@@ -110,7 +110,7 @@ def test_invalid_manifest_is_found(core_schemas: Path, tmp_path: Path) -> None:
 
 
 def test_value_files_render_every_kind() -> None:
-    """Else what is above would say little."""
+    """The other tests cover only the kinds that these files render."""
     kinds = {manifest["kind"] for values in VALUES for manifest in render(values)}
     assert kinds == {*CORE, "GrafanaDashboard", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
 

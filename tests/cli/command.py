@@ -1,4 +1,4 @@
-"""The command as an operator types it, and what it says of a journal."""
+"""Runs the command as an operator does, and queries a journal with it."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.journal.journal_fixture import JournalFixture
 COMMAND = [sys.executable, "-m", "libvirt_lifecycle_exporter"]
 CAPABILITIES = "-dac_override,-dac_read_search"
 WITHOUT_CAPABILITIES = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}"]
-"""Makes root give up what opens everything to it."""
+"""Command prefix that removes the capabilities that let root open any file."""
 JOURNAL_VARIABLE = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
 CLEAN_ENVIRONMENT = {
     name: value
@@ -48,7 +48,7 @@ def unprivileged_prefix() -> list[str]:
 
 
 class QueryableJournal(JournalFixture):
-    """A journal that is written and asked."""
+    """A journal that a test writes, and that the command reads."""
 
     def query(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return run(*arguments, **({JOURNAL_VARIABLE: str(self.path)} | variables))
@@ -77,7 +77,7 @@ class QueryableJournal(JournalFixture):
 
 
 def error_line(result: subprocess.CompletedProcess[str], code: int) -> str:
-    """The one sentence."""
+    """Check that the command failed with one line on stderr, and return that line."""
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith("libvirt-lifecycle-exporter: ")
     assert result.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Default URI and aliases, with libvirt's in-process driver; virsh reads the same."""
+"""Default URI and aliases of libvirt's client configuration, with libvirt's in-process driver."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_flag_wins_over_libvirt_default_uri() -> None:
 
 
 def test_default_and_alias_of_libvirt_conf_are_used(tmp_path: Path) -> None:
-    """Not as root, whose file is the machine's."""
+    """Runs as an unprivileged user: root's configuration file is that of the machine."""
     conf = tmp_path / "libvirt/libvirt.conf"
     conf.parent.mkdir()
     conf.write_text('uri_default = "play"\nuri_aliases = ["play=test:///default"]\n')

@@ -1,4 +1,4 @@
-"""The command as an operator types it."""
+"""The command with valid and invalid settings, `check` and `demo`."""
 
 import os
 import signal
@@ -114,7 +114,7 @@ def test_check_explains_a_missing_socket(tmp_path: Path) -> None:
 
 
 def test_check_explains_denied_access_to_the_socket(own_daemon: Daemon) -> None:
-    """As a user who may not open the socket: root has to give up what opens everything to it."""
+    """The user has no permission to open the socket: root loses the capabilities that would allow it."""
     own_daemon.socket.chmod(0)
     powers = "-dac_override,-dac_read_search"
     run_unprivileged = (

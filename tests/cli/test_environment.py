@@ -1,4 +1,4 @@
-"""Tests of the command with values in any letter case, without HOME, in other encodings, with OTEL_*."""
+"""Values in any letter case, a missing HOME, other encodings and OTEL_* variables."""
 
 import datetime as dt
 import json
@@ -95,7 +95,7 @@ def test_error_that_names_a_file_is_printed_in_any_encoding(encoding: dict[str, 
 
 @pytest.mark.parametrize("arguments", [["events"], ["incidents"], ["events", "--journal.path", "~/j.sqlite"]])
 def test_missing_home_directory_is_reported_in_one_line(arguments: list[str]) -> None:
-    """A user id that is in no user database, as containers have it."""
+    """Runs with a user id that is in no user database, as in a container."""
     unknown_user = ["setpriv", "--reuid", "54321", "--clear-groups"] if os.getuid() == 0 else []
     environment = {
         name: value for name, value in CLEAN_ENVIRONMENT.items() if name not in ("HOME", "XDG_STATE_HOME")

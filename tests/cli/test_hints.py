@@ -1,4 +1,4 @@
-"""The hints of `check`, with a real TLS server, real ports, and a script in the place of ssh."""
+"""The hints of `check`, with a real TLS server, real ports, and a script instead of ssh."""
 
 import shlex
 import socket
@@ -23,7 +23,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 
 class Authority:
-    """A certificate authority in a folder of its own."""
+    """A certificate authority in its own directory."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Authority:
         openssl(folder, *new, "-keyout", "ca.key", "-out", "ca.pem", *usage)
 
     def issue(self, name: str, names: str = NAMES, days: int = 2) -> tuple[Path, Path]:
-        """Return certificate and key."""
+        """Issue a certificate; return the paths of the certificate and its key."""
         (self.folder / "extensions").write_text(f"{names}\n{LEAF}")
         request = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         openssl(self.folder, *request, "-keyout", f"{name}.key", "-out", f"{name}.csr")
@@ -57,7 +57,7 @@ class Authority:
 
 
 class TlsServer:
-    """Accepts TLS on loopback, as libvirt's daemon does, and then closes."""
+    """Accept TLS connections on loopback, as libvirt's daemon does, and close them."""
 
     def __init__(self, certificate: tuple[Path, Path], client_ca: Path | None = None) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -107,7 +107,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def pki(tmp_path: Path, authority: Authority) -> Path:
-    """The client's folder: only the CA certificate."""
+    """The PKI directory of the client, with the CA certificate only."""
     folder = tmp_path / "pki"
     folder.mkdir()
     (folder / "cacert.pem").write_bytes((authority.folder / "ca.pem").read_bytes())
@@ -115,7 +115,7 @@ def pki(tmp_path: Path, authority: Authority) -> Path:
 
 
 def only_hint(uri: str, **variables: str) -> str:
-    """The only hint of a `check` that fails and prints nothing past the log."""
+    """Run a `check` that fails and return its only hint; stderr holds log lines only."""
     result = run("check", "--libvirt.uri", f"x={uri}", **variables)
     assert result.returncode == 1, result
     assert [line for line in result.stderr.splitlines() if not line.startswith("ts=")] == []
@@ -166,7 +166,7 @@ def test_expired_server_certificate_is_explained(
 def test_each_server_gets_its_own_hint(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
-    """libvirt's warnings of both come from one place in its source, and only the first is logged."""
+    """Both warnings have the same place in libvirt's source, so only the first one is logged."""
     other = serve(authority.issue("other", "subjectAltName=DNS:elsewhere.example"))
     expired = serve(authority.issue("expired", days=-1))
     result = run("check", "--libvirt.uri", f"a={tls(other, pki)}", "--libvirt.uri", f"b={tls(expired, pki)}")
@@ -228,7 +228,8 @@ def test_unknown_transport_is_explained() -> None:
 )
 def test_ssh_error_is_explained(ssh_output: str, part: str, tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
-    # It reads a byte of libvirt's first message: libvirt adds ssh's words only if its own write succeeds.
+    # The script reads a byte of libvirt's first message: libvirt adds the output of ssh to its error only if
+    # its own write succeeds.
     ssh.write_text(
         f"#!/bin/sh\nhead -c 1 >/dev/null\nprintf '%s\\n' {shlex.quote(ssh_output)} >&2\nexit 255\n"
     )

@@ -1,4 +1,4 @@
-"""``events`` and ``incidents``: bad questions, and journals that cannot be found or read."""
+"""``events`` and ``incidents``: invalid arguments, and journals that are missing or not readable."""
 
 import os
 import sqlite3

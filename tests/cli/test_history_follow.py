@@ -1,4 +1,4 @@
-"""``events --follow``, beside a writer of the same journal."""
+"""``events --follow`` while another process writes the same journal."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""``events`` and ``incidents``: what is selected, and how it is written."""
+"""``events`` and ``incidents``: selection and output formats."""
 
 import csv
 import io

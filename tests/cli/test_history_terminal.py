@@ -1,4 +1,4 @@
-"""What a terminal, a pipe, a full disk are sent, whatever the names are."""
+"""Output to a terminal, a pipe and a full disk, with any domain names."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ def test_control_characters_in_names_are_escaped(journal: QueryableJournal) -> N
 
 
 def run_in_terminal(*arguments: str, columns: int) -> str:
-    """What a terminal of that width is sent."""
+    """Run the command in a terminal of this width and return its output."""
     outer, inner = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, *arguments],
@@ -45,7 +45,7 @@ def run_in_terminal(*arguments: str, columns: int) -> str:
             try:
                 part = os.read(outer, 65_536)
             except OSError:
-                # How Linux spells that the other end is closed.
+                # Linux reports EIO when the other end is closed.
                 break
             sent += part
         assert process.wait(60) == 0

@@ -1,6 +1,6 @@
-"""Where the commands look for a journal that nobody says the place of: the user's own, then the service's.
+"""Where the commands look for the journal if no path is set: that of the user, then that of the service.
 
-In a mount namespace with a /var/lib of its own, so that it is the same on every machine.
+The tests run in a mount namespace with their own /var/lib, so that the result does not depend on the machine.
 """
 
 import os
@@ -19,7 +19,7 @@ FILE = "journal.sqlite"
 
 
 class Machine:
-    """Commands of a user whose state folder is ``home``."""
+    """Runs commands of a user whose state directory is ``home``, in the namespace of a disk."""
 
     def __init__(self, disk: Disk, state_home: Path) -> None:
         self.disk, self.state_home = disk, state_home
@@ -36,7 +36,7 @@ class Machine:
         )
 
     def create_journal(self, folder: Path, name: str) -> None:
-        """A journal with one transition, of a domain of this name."""
+        """Create a journal with one transition of a domain of this name."""
         written = self.state_home.parent / f"{name}.sqlite"
         journal = JournalFixture(written)
         journal.write(change(name))

@@ -1,4 +1,4 @@
-"""What libvirt's C library has to say goes through the log, once per cause."""
+"""Messages of libvirt's C library go to the log, once per cause."""
 
 import logging
 import socket
@@ -17,7 +17,7 @@ from tests.lab.exporter import Exporter
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate and its key."""
+    """Create a self-signed certificate and its key."""
     key, cert = folder / f"{name}.key", folder / f"{name}.pem"
     command = [
         "openssl",
@@ -37,7 +37,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 @pytest.fixture
 def untrusted(tmp_path: Path) -> Iterator[str]:
-    """URI of a TLS server whose certificate the client's CA did not sign."""
+    """The URI of a TLS server whose certificate the CA of the client did not sign."""
     cert, key = certificate(tmp_path, "server")
     certificate(tmp_path, "cacert")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""SIGTERM ends the process within 2 s, whatever hangs; what could not be written is counted in the log."""
+"""SIGTERM ends the process within 2 s, even if all peers hang; the log counts what could not be written."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.lab.daemon import Daemon, short_root
 from tests.lab.exporter import Exporter
 
 LIMIT = 2.5
-"""Seconds; 2 s are promised, the rest is for a busy machine. A sum of limits took 3 s and more."""
+"""Seconds: 2 s are documented, the rest is for a busy machine. Sequential limits add up to over 3 s."""
 DEPTH = "libvirt_lifecycle_exporter_queue_depth"
 RECEIVED = "libvirt_lifecycle_exporter_events_received_total"
 JOURNAL_ERRORS = "libvirt_lifecycle_exporter_journal_errors_total"
@@ -25,7 +25,7 @@ JOURNAL_ERRORS = "libvirt_lifecycle_exporter_journal_errors_total"
 
 @pytest.fixture
 def silent_libvirt() -> Iterator[str]:
-    """A daemon that accepts and never answers."""
+    """A daemon that accepts connections and never answers."""
     with short_root() as folder, socket.socket(socket.AF_UNIX) as listening:
         path = folder / "silent"
         listening.bind(str(path))
@@ -36,7 +36,7 @@ def silent_libvirt() -> Iterator[str]:
 
 @pytest.fixture
 def silent_otlp_endpoint() -> Iterator[dict[str, str]]:
-    """An OTLP endpoint that accepts and never answers."""
+    """An OTLP endpoint that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listening.getsockname()[1]}"}
 

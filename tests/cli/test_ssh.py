@@ -1,4 +1,4 @@
-"""No ssh process outlives the exporter or `check`; a script takes the place of ssh."""
+"""No ssh process outlives the exporter or `check`; a script replaces ssh."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ TIMEOUT = 30.0
 
 @pytest.fixture
 def fake_ssh(tmp_path: Path) -> Path:
-    """Writes its arguments and its pid, and that of a child, and never answers."""
+    """A script that writes its arguments, its pid and that of a child process, and never answers."""
     script = tmp_path / "ssh"
     script.write_text(
         f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\nsleep 600 &\necho $$ $! >{tmp_path}/pids.new\n'

@@ -1,4 +1,4 @@
-"""Notifications to the service manager, over real sockets of both kinds, by a real exporter."""
+"""Notifications of a real exporter to the service manager, over both kinds of sockets."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
         supervisor.wait_for("WATCHDOG")
         process.send_signal(signal.SIGUSR1)
         assert process.stderr is not None
-        # In either order: on a busy machine, the event loop may be slow before it is stalled.
+        # In any order: on a busy machine, the event loop may already be slow before it stalls.
         awaited = {"watchdog notifications suspended", "event loop stalled"}
         for line in process.stderr:
             awaited -= {text for text in awaited if text in line}

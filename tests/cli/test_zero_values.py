@@ -1,4 +1,4 @@
-"""Each numeric option refuses 0 in one sentence, or its help says what 0 means."""
+"""Each numeric option refuses 0 with a one-line error, or its help explains the value 0."""
 
 from typing import Any
 

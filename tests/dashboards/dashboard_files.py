@@ -1,4 +1,4 @@
-"""The committed dashboards as Grafana takes them: panels, questions, variables; questions filled in."""
+"""The committed dashboards: their panels, queries and variables, and how Grafana interpolates queries."""
 
 import json
 import math
@@ -43,10 +43,10 @@ class Query:
     expr: str
     instant: bool
     interval: float
-    """The panel's least step, in seconds."""
+    """Minimum step of the panel, in seconds."""
     legend: str = ""
     points: int = 60
-    """Into how many steps the range is cut, at most."""
+    """Maximum number of steps of the range."""
 
     def __str__(self) -> str:
         return f"{self.board}: {self.panel} ({self.ref})"
@@ -81,17 +81,17 @@ def annotations(uid: str) -> list[Query]:
 
 @dataclass(frozen=True)
 class Window:
-    """A time range, and how often Prometheus scrapes; all in seconds."""
+    """A time range and the scrape interval of Prometheus, in seconds."""
 
     range: float
     scrape: float
 
     def step(self, least: float = 0.0, points: int = 60) -> float:
-        """As Grafana reckons it. `least`: the panel's least step."""
+        """Return the step that Grafana computes. `least`: the minimum step of the panel."""
         return float(math.ceil(max(self.range / points, least, self.scrape)))
 
     def values(self, least: float = 0.0, points: int = 60) -> dict[str, str]:
-        """Grafana's own variables."""
+        """Return the values of the variables that Grafana defines."""
         interval = self.step(least, points)
         rate = max(interval + self.scrape, 4 * self.scrape)
         return {
@@ -105,5 +105,5 @@ class Window:
 
 
 def interpolate(text: str, values: Mapping[str, str]) -> str:
-    """`text` with its variables filled in. KeyError for one that there is not."""
+    """Replace the variables in `text`. Raises KeyError for an unknown variable."""
     return VARIABLE.sub(lambda found: values[found[1] or found[2]], text)

@@ -1,4 +1,4 @@
-"""Grafana's part between a dashboard and Prometheus: fills variables in, aligns the range, asks."""
+"""A fake Grafana between dashboards and Prometheus: interpolates variables and runs queries."""
 
 import math
 import re
@@ -17,8 +17,8 @@ META = re.compile(r"[$^*{}\[\]+?.()|]")
 
 
 def escape(value: str, *, several: bool) -> str:
-    """What Grafana's Prometheus data source makes of a value (as of @grafana/prometheus 13.2.3): a regular
-    expression where a variable may have several, in PromQL's quotes; else the value, in quotes."""
+    """Escape a value as Grafana's Prometheus data source does (@grafana/prometheus 13.2.3): as a regular
+    expression if the variable may have several values, else as a quoted string."""
     if several:
         return META.sub(r"\\\\\g<0>", value.replace("\\", "\\" * 4))
     return value.replace("\\", "\\" * 2).replace("'", "\\\\'")
@@ -26,7 +26,7 @@ def escape(value: str, *, several: bool) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """One row of an answer, or one line of a picture."""
+    """One row of an instant query, or one series of a range query."""
 
     labels: Mapping[str, str]
     values: list[float]
@@ -38,13 +38,13 @@ class Series:
 
 @dataclass
 class Grafana:
-    """The range is from `since` (Unix time, seconds) until now; Prometheus scrapes every `scrape` seconds."""
+    """The range is `since` (Unix time, seconds) to now; Prometheus scrapes every `scrape` seconds."""
 
     prometheus: Prometheus
     since: float
     scrape: float = 1.0
     chosen: Mapping[str, str] = field(default_factory=dict)
-    """Variables that somebody has set."""
+    """Values of variables that the user has selected."""
     now: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Grafana:
         self._variables: dict[str, dict[str, str]] = {}
 
     def variables(self, uid: str) -> dict[str, str]:
-        """Every variable of a dashboard, as it goes into a query. `All` is its allValue, or all there are."""
+        """Return the value of every variable as interpolated in queries. `All` is allValue or all options."""
         if uid not in self._variables:
             self._variables[uid] = self._resolve(uid)
         return self._variables[uid]
@@ -76,7 +76,7 @@ class Grafana:
         return found
 
     def options(self, variable: Json, values: Mapping[str, str]) -> list[str]:
-        """What a variable's query finds."""
+        """Return the options that the query of a variable finds."""
         query = interpolate(variable["query"], values)
         if label := LABEL_VALUES.fullmatch(query):
             matching = {"match[]": label[1], "start": str(self.since), "end": str(self.now)}
@@ -91,7 +91,7 @@ class Grafana:
         return sorted({found[1] for row in formatted if (found := wanted.search(row))})
 
     def run_query(self, query: Query, *, include_future: bool = False) -> list[Series]:
-        """What Prometheus says; NaN is nothing. `late`: the last step may end in the future."""
+        """Run a query without NaN results. `include_future`: the last step may end in the future."""
         values = self.variables(query.board) | self.window.values(query.interval, query.points)
         expr = interpolate(query.expr, values)
         if query.instant:

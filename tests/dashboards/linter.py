@@ -1,7 +1,8 @@
-"""The rules of Grafana's dashboard linter, and what they say of a Classic dashboard; for every kind of panel.
+"""The rules of Grafana's dashboard linter, applied to Classic dashboards and to every kind of panel.
 
-Rules: https://github.com/grafana/dashboard-linter/tree/main/docs/rules. There some hold for a few kinds of
-panels only; here all hold for state timelines, status histories, bar gauges and tables. Nothing is excused.
+Rules: https://github.com/grafana/dashboard-linter/tree/main/docs/rules. There, some rules apply to a few
+kinds of panels only; here, all apply to state timelines, status histories, bar gauges and tables, too. There
+are no exclusions.
 """
 
 import re
@@ -23,7 +24,7 @@ UNITS: Final = frozenset(value for value in vars(units).values() if isinstance(v
 }
 SCRAPE: Final = 15.0
 RATE_INTERVAL: Final = timedelta(seconds=88699)
-"""So odd that nobody writes it by hand."""
+"""An unusual value, so that a hand-written interval never equals it."""
 PLACEHOLDER_VALUES: Final = Window(6069.0, SCRAPE).values() | {
     "__rate_interval": f"{RATE_INTERVAL.total_seconds():.0f}s"
 }
@@ -32,7 +33,7 @@ GROWTH: Final = (*RATES, "increase")
 
 
 def placeholders(board: Json) -> dict[str, str]:
-    """The dashboard's own variables stand for themselves."""
+    """Return placeholder values; variables of the dashboard stand for themselves."""
     return {name: f"${name}" for name in variables(board)} | PLACEHOLDER_VALUES
 
 
@@ -127,7 +128,7 @@ def _parsed_queries(board: Json) -> Iterator[tuple[str, Any]]:
             try:
                 yield panel["title"], parsed(interpolate(target["expr"], placeholders(board)))
             except (ValueError, KeyError):
-                continue  # target_promql says so
+                continue  # target_promql reports it
 
 
 def _invalid(what: str, expr: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What PromQL asks for: its selectors, and which labels its answer has."""
+"""Analysis of PromQL: the selectors of an expression, and the labels of its result."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ GOLDEN: Final = Path(__file__).parents[1] / "prometheus/metrics.golden"
 RULES: Final = Path(__file__).parents[2] / "alerts/libvirt-lifecycle.rules.yaml"
 TARGET: Final = frozenset({"job", "instance"})
 SCRAPED: Final = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
-"""What Prometheus itself adds to every target: https://prometheus.io/docs/concepts/jobs_instances/"""
+"""Series that Prometheus adds to every target: https://prometheus.io/docs/concepts/jobs_instances/"""
 PARTS: Final = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), "gauge": ("",)}
 
 Labels = frozenset[str]
@@ -31,12 +31,12 @@ def nodes(expr: Any) -> list[Any]:
 
 
 def selectors(expr: Any) -> Iterator[Any]:
-    """Those of ranges, too."""
+    """Yield all selectors, including those of ranges."""
     yield from (node for node in nodes(expr) if isinstance(node, promql_parser.VectorSelector))
 
 
 def exported() -> dict[str, Labels]:
-    """Every metric of the exporter and what Prometheus adds, with its labels."""
+    """Return every series of the exporter and those that Prometheus adds, with their labels."""
     found: dict[str, Labels] = dict.fromkeys(SCRAPED, TARGET)
     for line in GOLDEN.read_text().splitlines():
         fields = re.match(r"(\w+) (\w+) \{(.*?)\}", line)
@@ -50,7 +50,7 @@ def exported() -> dict[str, Labels]:
 
 
 def recorded(known: Mapping[str, Labels]) -> dict[str, Labels]:
-    """Every recording rule of alerts/, with its labels."""
+    """Return the known metrics and every recording rule in alerts/, with their labels."""
     found = dict(known)
     for group in yaml.safe_load(RULES.read_text())["groups"]:
         for rule in group["rules"]:
@@ -62,7 +62,7 @@ def recorded(known: Mapping[str, Labels]) -> dict[str, Labels]:
 
 
 def labels(node: Any, known: Mapping[str, Labels]) -> Labels:
-    """Which labels the answer may have. KeyError for a metric that there is not."""
+    """Return the labels that a result may have. Raises KeyError for an unknown metric."""
     match node:
         case promql_parser.VectorSelector():
             found = known[str(node.name)]

@@ -1,11 +1,11 @@
-"""What real guests live through before the dashboards are asked: two hosts, one exporter; the test driver.
+"""The scenario before the dashboards are queried: real guests on two hosts, one exporter; the test driver.
 
-db      is killed twice, and started again each time        web     panics, and stays down
-app     boots its crash kernel                              slow    hangs, and recovers
-stuck   hangs                                               full    has no room on its disk
-dog     lets its watchdog run out                           boots   reboots
-saves   is saved, and restored                              moves   migrates
-lost    migrates, and its emulator over there dies          busy    is paused, resumed and shut down
+db      is killed twice and started again each time         web     panics and stays down
+app     boots its crash kernel                              slow    hangs and recovers
+stuck   hangs                                               full    has a full disk
+dog     has an expired watchdog                             boots   reboots
+saves   is saved and restored                               moves   migrates
+lost    migrates, and its emulator dies on the other host   busy    is paused, resumed and shut down
 """
 
 import json
@@ -44,18 +44,18 @@ TIMEOUT = 60.0
 EVENTS = "libvirt_domain_lifecycle_events_total"
 
 REGEX_NAME = "tested (2)+x.y"
-"""libvirt takes any name; this one is a regular expression that does not match itself."""
+"""libvirt accepts any name; this one is a regular expression that does not match itself."""
 REMOVED = "gone"
-"""Exists only while it runs; its series are gone before the end, too."""
+"""A transient domain; its series expire before the end of the scenario."""
 CRASHES = {"db": 2, "web": 1, "app": 1, REGEX_NAME: 1, REMOVED: 1}
-"""How often each crashes; the last two are the test driver's."""
+"""Number of crashes per domain; the last two belong to the test driver."""
 HANGS = {"slow": 1, "stuck": 1, "dog": 1}
 STILL_HUNG = {"stuck", "dog"}
-"""Still, at the end."""
+"""Domains that are still hung at the end."""
 DISK_FULL = {"full"}
-"""Held up by a disk; still, at the end."""
+"""Domains that are still paused by a disk error at the end."""
 FAILED_MIGRATION = {"lost"}
-"""Failed to arrive; on the host where it was never missed."""
+"""Domains that failed to start on the destination host of a migration."""
 
 GUESTS = {
     "db": IDLE,
@@ -73,7 +73,7 @@ GUESTS = {
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """It is over, and Prometheus knows all of it."""
+    """The scenario has ended, and Prometheus has scraped all of it."""
 
     prometheus: Prometheus
     qemu: Exporter
@@ -83,8 +83,8 @@ class ScenarioResult:
 
 @contextmanager
 def start_prometheus(folder: Path, exporters: list[Exporter]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes every second, evaluates the recording rules as often, and keeps exemplars.
-    It scrapes others, too: one that has the metrics of any Python program, and one that is not there."""
+    """Start a Prometheus with exemplars that scrapes and evaluates the recording rules every second.
+    It has two more targets: another Python program, and one that does not exist."""
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     rules = folder / "rules.json"  # JSON is YAML
     rules.write_text(json.dumps({"groups": recording_rules()}))
@@ -106,7 +106,7 @@ def start_prometheus(folder: Path, exporters: list[Exporter]) -> Iterator[Promet
 
 
 def recording_rules() -> list[dict[str, Any]]:
-    """The recording rules, at the pace of a test: theirs may be a minute."""
+    """Return the recording rules without their intervals, which may be a minute."""
     found = []
     for group in yaml.safe_load(RULES.read_text())["groups"]:
         rules = [rule for rule in group["rules"] if "record" in rule]
@@ -115,7 +115,7 @@ def recording_rules() -> list[dict[str, Any]]:
 
 
 def wait_up_to_date(prometheus: Prometheus) -> None:
-    """Returns when all that was shown by now has been scraped, and the rules were evaluated after that."""
+    """Wait until Prometheus has scraped the current values and then evaluated the rules."""
     (_, now), *_ = prometheus.query("vector(time())")
     prometheus.wait_for(f"min(timestamp(libvirt_connection_up)) > {now}", TIMEOUT)
     prometheus.wait_for(f"min(timestamp(connection:libvirt_domain_state:sum)) > {now + 2}", TIMEOUT)
@@ -123,7 +123,7 @@ def wait_up_to_date(prometheus: Prometheus) -> None:
 
 @contextmanager
 def run_scenario(guests: Guests, programs: Programs) -> Iterator[ScenarioResult]:
-    """All of it; the guests stay as they are until the end."""
+    """Run the whole scenario; the guests keep their state until the context ends."""
     kind = PrivateDaemon if os.getuid() == 0 else SessionDaemon
     with ExitStack() as stack:
         root = stack.enter_context(short_root())
@@ -166,7 +166,7 @@ def run_scenario(guests: Guests, programs: Programs) -> Iterator[ScenarioResult]
 
 
 class GuestActions:
-    """The guests on one host."""
+    """The guests of one host and what happens to them."""
 
     def __init__(self, daemon: Daemon, witness: Witness, guests: Guests, prometheus: Prometheus) -> None:
         self._prometheus = prometheus
@@ -199,7 +199,7 @@ class GuestActions:
             self._stages[name].boot()
 
     def _kill_and_restart(self, count: int) -> None:
-        """Prometheus sees each death and each return: two within one scrape would be one."""
+        """Wait until Prometheus has scraped the kill and the restart: two within one scrape would be one."""
         stage = self._stages["db"]
         self._signal("db", signal.SIGKILL)
         self._wait_for(f'libvirt_domain_incidents_total{{domain="db",kind="crashed"}} == {count}')
@@ -258,7 +258,7 @@ def _fail_migration(road: Road) -> None:
 
 
 def _run_driver_scenario(daemon: Daemon, exporter: Exporter, prometheus: Prometheus) -> None:
-    """libvirtd goes and comes back; a domain crashes, and one that is gone then; the exporter restarts."""
+    """Restart libvirtd, crash a persistent and a transient domain, and restart the exporter."""
     daemon.restart()
     exporter.wait_until(lambda: (exporter.value("libvirt_connection_reconnects_total") or 0) >= 1, TIMEOUT)
     with Driver(daemon) as driver:
@@ -272,7 +272,7 @@ def _run_driver_scenario(daemon: Daemon, exporter: Exporter, prometheus: Prometh
             exporter.wait_until(partial(_lifecycle_count, exporter, name, "stopped", "crashed"))
         incident_is_recorded = f'libvirt_domain_incidents_total{{domain="{REMOVED}",kind="crashed"}} == 1'
         prometheus.wait_for(incident_is_recorded, TIMEOUT)
-        # What it counted is not counted once more.
+        # The restarted exporter must not count the same events again.
         exporter.stop()
         exporter.start()
         exporter.wait_ready()

@@ -1,4 +1,4 @@
-"""Colours that mean something can be told apart, by the colour-blind too."""
+"""Colours with a meaning are distinguishable, also with colour vision deficiency."""
 
 from itertools import combinations
 
@@ -30,7 +30,7 @@ COLOUR_VISION: dict[str, tuple[Colour, Colour, Colour]] = {
     ),
 }
 MIN_DISTANCE = 10.0
-"""CIE76: a little over 2 is just noticeable side by side."""
+"""CIE76: a difference of about 2 is just noticeable side by side."""
 
 
 def linear(colour: str) -> Colour:
@@ -49,7 +49,7 @@ def simulate(colour: str, vision: str) -> Colour:
 
 
 def lab(rgb: Colour) -> Colour:
-    """CIE L*a*b* (D65) of linear RGB."""
+    """Convert linear RGB to CIE L*a*b* (D65)."""
     to_xyz = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
     white = (0.9505, 1.0, 1.089)
     x, y, z = (
@@ -75,7 +75,7 @@ def test_palette_colours_are_distinguishable(one: str, other: str, vision: str) 
 
 
 def test_distance_detects_red_and_green() -> None:
-    """The measure knows the pair that most dashboards use: Grafana's dark green and dark orange."""
+    """The measure works: the usual pairs are distinct in normal vision, but not with deuteranopia."""
     assert distance("#37872D", "#C4162A", "none") > 5 * MIN_DISTANCE
     assert distance("#73BF69", "#FF9830", "deuteranopia") < distance("#0072B2", "#D55E00", "deuteranopia") / 3
 

@@ -1,4 +1,4 @@
-"""What is committed is what the generator makes; and the traps that were seen are not stepped into."""
+"""Committed dashboards are up to date with the generator and avoid known problems of Grafana."""
 
 import re
 
@@ -13,7 +13,7 @@ GRAPH_TYPES = ("timeseries", "state-timeline", "status-history")
 
 
 def test_committed_dashboards_are_up_to_date() -> None:
-    """If this fails: make dashboards."""
+    """If this fails, run `make dashboards`."""
     committed = {path.relative_to(FOLDER): path.read_text() for path in FOLDER.glob("*.json")}
     committed |= {path.relative_to(FOLDER): path.read_text() for path in FOLDER.glob("v2/*.json")}
     assert committed == files()
@@ -66,7 +66,7 @@ class TestConstruction:
             assert not [key for key in variable if key.startswith("auto")], name
 
     def test_tables_aggregate_and_merge_their_queries(self, uid: str) -> None:
-        """Grafana's merge joins rows whose fields agree: a metric's name among them would keep rows apart."""
+        """Grafana's merge joins rows with equal fields: different metric names would keep rows apart."""
         for panel in panels(classic(uid)):
             if panel["type"] == "table":
                 for target in panel["targets"]:
@@ -81,7 +81,7 @@ class TestConstruction:
                 if target["instant"]:
                     assert "$__rate_interval" not in target["expr"], panel["title"]
                 else:
-                    # What is asked once, not at each step, may be of the whole range.
+                    # An expression that is evaluated once, not at each step, may use the whole range.
                     each = target["expr"].replace("[$__range] @ end()", "")
                     assert "$__range" not in each, panel["title"]
 
@@ -97,7 +97,7 @@ class TestConstruction:
                 assert said["noValue"] in {"-", "never"}, panel["title"]
 
     def test_timelines_show_text_instead_of_thresholds(self, uid: str) -> None:
-        """Coloured by thresholds, a timeline that merges equal values shows "-∞" instead of its words:
+        """With threshold colours, a timeline that merges equal values shows "-∞" instead of its text:
         https://github.com/grafana/grafana/issues/71804"""
         for panel in panels(classic(uid)):
             if panel["type"] == "state-timeline":

@@ -1,4 +1,4 @@
-"""Nothing is wrong, nothing ever was: panels show 0, or say in words why they are empty."""
+"""Without any fault, panels show 0 or explain why they are empty."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from tests.dashboards.scenario import start_prometheus, wait_up_to_date
 from tests.lab.exporter import Exporter
 
 TIMELINES = ("state-timeline", "status-history")
-"""These do not show what is to be said where there is nothing: https://github.com/grafana/grafana/issues/88004"""
+"""These panels do not show the text for missing data: https://github.com/grafana/grafana/issues/88004"""
 ALL_PANELS = [(uid, panel["title"]) for uid in UIDS for panel in panels(classic(uid))]
 ALARMS = (
     *(
@@ -47,7 +47,7 @@ LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
 
 @pytest.fixture(scope="module")
 def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
-    """One domain of libvirt's test driver, that runs and runs; no OTLP."""
+    """One running domain of libvirt's test driver; no OTLP."""
     folder = tmp_path_factory.mktemp("healthy")
     with (
         Exporter(folder, ["test:///default"]) as exporter,
@@ -70,7 +70,7 @@ def test_empty_panels_explain_themselves(uid: str, title: str, grafana: Grafana)
     has_data = [bool(grafana.run_query(query, include_future=True)) for query in panel_queries]
     if find_panel(uid, title)["type"] in TIMELINES:
         assert all(has_data)
-    # A table has its rows from its first question; what others do not find is an empty cell.
+    # The first query of a table provides its rows; the others may leave empty cells.
     shown = has_data[0] if find_panel(uid, title)["type"] == "table" else all(has_data)
     assert shown or (explanation and not any(has_data)), [query.expr for query in panel_queries]
 

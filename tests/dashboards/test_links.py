@@ -1,4 +1,4 @@
-"""Where links lead: to dashboards and variables that are there, to panes that Grafana's Explore can read."""
+"""Links lead to existing dashboards and variables, and Grafana's Explore can read their panes."""
 
 import json
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from tests.dashboards.dashboard_files import (
 from tests.dashboards.promql import RULES
 
 GRAFANA_VARIABLES = ("__from", "__to", "__url_time_range", "__data", "__field")
-"""Grafana's own: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-data-links/"""
+"""Variables of Grafana: https://grafana.com/docs/grafana/latest/panels-visualizations/configure-data-links/"""
 EXPLORE_SOURCES = {"tempo": "tempo_datasource", "loki": "loki_datasource"}
 
 
 def links(board: Json) -> Iterator[tuple[str, str]]:
-    """Of panels' fields, and at the top; what carries it, and its address."""
+    """Yield the links of panels and of the dashboard: the title of the panel (or "top") and the URL."""
     for panel in panels(board):
         config = panel["fieldConfig"]
         found = list(config["defaults"].get("links", []))

@@ -1,4 +1,4 @@
-"""No finding of the dashboard linter's rules, and every rule does find what it is there for."""
+"""The dashboards have no finding of the linter rules, and every rule detects the fault it is for."""
 
 import copy
 from collections.abc import Callable, Iterator

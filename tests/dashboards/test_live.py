@@ -1,4 +1,4 @@
-"""Every question of every panel, asked of a real Prometheus that watched real guests live through it all."""
+"""Every query of every panel, run on a real Prometheus after a scenario with real guests."""
 
 import re
 import urllib.request
@@ -38,10 +38,10 @@ from tests.lab.programs import Programs
 pytestmark = pytest.mark.timeout(300)
 
 WITHOUT_DATA: Mapping[str, str] = {}
-"""Questions that have no answer even so, and why. There are none."""
+"""Queries without data in the scenario, and the reason. There are none."""
 
 ANNOTATED_DOMAINS = {"crashed": "db", "hung": "stuck", "io_error": "full", "migrated": "moves"}
-"""Whose marks are looked for on the Domain dashboard."""
+"""Annotations of the Domain dashboard, and the domain that has them."""
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,14 @@ def scenario(guests: Guests, programs: Programs) -> Iterator[ScenarioResult]:
 
 @pytest.fixture(scope="module")
 def grafana(scenario: ScenarioResult) -> Grafana:
-    """Looks back to when Prometheus was started."""
+    """The range begins when Prometheus started."""
     first, *_ = scenario.prometheus.query("min(min_over_time(timestamp(libvirt_connection_up)[1h:1s]))")
     return Grafana(scenario.prometheus, since=first[1] - 1, chosen={"domain": "db"})
 
 
 @pytest.fixture(scope="module")
 def results(grafana: Grafana) -> dict[str, list[Series]]:
-    """As Grafana has them when the step that is under way is over: the story is shorter than a bar."""
+    """Results including the current step, because the whole scenario is shorter than one bar."""
     return {str(query): grafana.run_query(query, include_future=True) for query in all_queries()}
 
 
@@ -75,7 +75,7 @@ def test_series_of_other_programs_are_not_shown(
     assert len(scenario.prometheus.query('up{job="other"}')) == 2
     for query, rows in results.items():
         assert {row.labels.get("job", "libvirt") for row in rows} <= {"libvirt"}, query
-        # A timeline's row that says that there is nothing has no job.
+        # The row of an empty timeline has no job label.
         assert {row.labels.get("instance") for row in rows if "job" in row.labels} <= {None, *exporters}
 
 
@@ -85,14 +85,14 @@ def test_summary_is_printed(results: dict[str, list[Series]], capsys: pytest.Cap
     findings = [finding for rule in RULES for uid in UIDS for finding in rule(classic(uid))]
     with capsys.disabled():
         print(
-            f"\n{len(UIDS)} dashboards, {len(shown)} panels, {len(results)} questions, "
+            f"\n{len(UIDS)} dashboards, {len(shown)} panels, {len(results)} queries, "
             f"{answered} with data: {answered / len(results):.0%}; "
             f"{len(findings)} findings of {len(RULES)} rules of the linter"
         )
 
 
 class TestHeadlines:
-    """What was done is what is shown."""
+    """The panels show what happened in the scenario."""
 
     @pytest.fixture
     def shown(self, results: dict[str, list[Series]]) -> Any:
@@ -103,7 +103,7 @@ class TestHeadlines:
         return number
 
     def test_current_incidents_are_counted(self, shown: Any) -> None:
-        assert shown("Crashed now") == 3  # web, app and the test driver's; db runs again
+        assert shown("Crashed now") == 3  # web, app and one of the test driver; db runs again
         assert shown("Hung now") == len(STILL_HUNG)
         assert shown("Failed or paused by an I/O error now") == len(DISK_FULL)
         assert shown("Hosts disconnected") == 0
@@ -148,13 +148,13 @@ class TestHeadlines:
     def test_unobserved_time_is_shown_after_reconnect(
         self, grafana: Grafana, results: dict[str, list[Series]]
     ) -> None:
-        """In seconds, not as a share of the step: an hour is told of at once."""
+        """The panel shows seconds, not a share of the step."""
         missed = {one.labels["connection"]: one.last for one in results["libvirt-exporter: Connections (C)"]}
         (blind,) = (one for one in queries("libvirt-exporter") if one.panel == "Unobserved time")
         rows = grafana.run_query(replace(blind, interval=10.0), include_future=True)
         shown = {one.labels["connection"]: sum(one.values) for one in rows}
         assert missed["test:///default"] > 0
-        # Both extrapolate, each in its own window.
+        # Both values are extrapolated, each in its own window.
         assert shown == pytest.approx(missed, rel=0.3, abs=0.1)
 
     def test_states_add_up_to_the_domains(self, results: dict[str, list[Series]], shown: Any) -> None:
@@ -165,7 +165,7 @@ class TestHeadlines:
         shown: dict[tuple[str, str], float] = {}
         for one in results["libvirt-domain: Events by event and reason (A)"]:
             shown[one.labels["event"], one.labels["reason"]] = sum(one.values)
-        # rate() extrapolates to the edges of its window, more so after a late scrape.
+        # rate() extrapolates to the edges of its window, more after a late scrape.
         wanted = {"defined/added": 1, "started/booted": 3, "resumed/unpaused": 3, "stopped/crashed": 2}
         for pair, times in wanted.items():
             event, _, reason = pair.partition("/")
@@ -216,7 +216,7 @@ class TestHeadlines:
 
     def test_bars_add_up_to_the_number_of_events(self, grafana: Grafana) -> None:
         wanted = {
-            ("libvirt-fleet", "Migrations", "A"): {"": 2},  # one of them dies on arrival
+            ("libvirt-fleet", "Migrations", "A"): {"": 2},  # one of them fails on the destination
             ("libvirt-fleet", "Migrations", "B"): {"": 1},
             ("libvirt-crashes", "Crashes by cause", "A"): {"": 1},
             ("libvirt-crashes", "Hangs by signal", "A"): {"emulator": 2, "watchdog": 1},
@@ -225,7 +225,7 @@ class TestHeadlines:
             key = (query.board, query.panel, query.ref)
             for one in grafana.run_query(query, include_future=True) if key in wanted else ():
                 expected = wanted[key].get(one.labels.get("reason", ""), 0)
-                # rate() extrapolates to the edges of its window, more so after a late scrape.
+                # rate() extrapolates to the edges of its window, more after a late scrape.
                 assert sum(one.values) == pytest.approx(expected, abs=0.4), (query, one)
 
 
@@ -266,7 +266,7 @@ def test_removed_domain_still_has_its_last_events(scenario: ScenarioResult, graf
 
 
 MANY_SERIES = ("Event rate by libvirt's event id", "OTLP drops and failed attempts", "Probe rounds")
-"""Panels that have more names than there are colours; so have those that name instances."""
+"""Panels with more series than colours; so are the panels whose legend has the instance."""
 
 
 @pytest.mark.parametrize("uid", UIDS)

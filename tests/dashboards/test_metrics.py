@@ -1,4 +1,4 @@
-"""Every metric and label that a dashboard uses is there: of the exporter, Prometheus, or a recording rule."""
+"""Every metric and label in a dashboard exists: in the exporter, in Prometheus, or as a recording rule."""
 
 import json
 import re
@@ -92,7 +92,7 @@ class TestUsed:
 
 
 def test_duration_buckets_have_display_names() -> None:
-    """As Prometheus 2 spells their bounds, and as Prometheus 3 does."""
+    """For the bounds as Prometheus 2 and as Prometheus 3 format them."""
     assert list(NAMES) == [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
     named = [panel for uid in UIDS for panel in panels(classic(uid)) if "_bucket" in str(panel["targets"])]
     for panel in (panel for panel in named if panel["type"] == "bargauge"):
@@ -103,7 +103,7 @@ def test_duration_buckets_have_display_names() -> None:
 
 
 def test_pairs_exported_at_zero_are_known() -> None:
-    """On the Domain dashboard, the first event of all others is counted apart."""
+    """The Domain dashboard counts the first event of all other pairs separately."""
     matchers = [parsed(f"{{{one}}}").matchers.matchers for one in BORN_AT_0]
     shown_before = set(alert_pairs(HANG_SIGNALS))
     for pair in COUNTED_PAIRS:

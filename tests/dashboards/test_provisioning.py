@@ -1,4 +1,4 @@
-"""What Grafana is mounted with: the provider's folder is the one of the README, exemplars lead to Tempo."""
+"""The provisioning files match the README, and exemplars link to Tempo."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Both formats against Grafana's own types, as JSON Schema: no error."""
+"""Both formats are valid according to Grafana's types, as JSON Schema."""
 
 import gzip
 import json
@@ -21,8 +21,8 @@ def schema(name: str) -> Json:
 
 
 def classic_schema() -> Json:
-    """The Classic one knows only annotations of Grafana's own data source, and says that this is wrong: it
-    "should just be a normal query target". Prometheus' are a query and its wording; allowed beside it."""
+    """Return the Classic schema, extended for annotations of Prometheus. The original one permits only those
+    of Grafana's own data source, and says that this "should just be a normal query target"."""
     found = schema(NAMES[0])
     annotation = found["definitions"]["AnnotationQuery"]["properties"]
     assert "should just be a normal query target" in annotation["target"]["description"]
@@ -64,7 +64,7 @@ def test_schema_refuses_an_invalid_dashboard(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_schema_copies_match_the_shared_ones(name: str) -> None:
-    """Where those are not, the copies are what there is, and this holds nothing against them."""
+    """Passes if the shared schemas are not available."""
     shared = SHARED / f"{name}.json"
     if not shared.exists():
         print(f"{shared} is not here: the copy in tests/dashboards/schemas is used")

@@ -1,4 +1,4 @@
-"""A libvirt that is not there, an exporter that is not there: both are hosts of which nothing is heard."""
+"""Hosts without data: libvirt is not reachable, or the exporter is not reachable."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ UNUSED_PORT = free_port()
 
 @pytest.fixture(scope="module")
 def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
-    """Prometheus scrapes somebody else who is not there, too; that is no host."""
+    """Prometheus also has an unreachable target that is no exporter; it must not count as a host."""
     folder = tmp_path_factory.mktemp("away")
     absent = f"away=qemu+unix:///session?socket={folder}/nothing"
     never_started = Exporter(folder, ["test:///default"], port=UNUSED_PORT)

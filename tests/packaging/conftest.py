@@ -1,4 +1,4 @@
-"""What is released: built once, and installed into a fresh environment, as the documentation has it."""
+"""Builds the distributions once and installs them into a fresh environment, as docs/install.md describes."""
 
 import fcntl
 import os
@@ -14,12 +14,12 @@ from tests.packaging.installation import INSTALL_PREFIX, Installation
 
 ROOT = Path(__file__).parents[2]
 
-# The oldest versions belong to the oldest Python: for newer ones some of them were never built.
+# The oldest versions are tested with the oldest Python only: some have no builds for newer ones.
 collect_ignore = [] if sys.version_info[:2] == (3, 11) else ["test_oldest.py"]
 
 
 def build(source: Path, into: Path, *kinds: str) -> list[Path]:
-    """Wheel and sdist, or one of them."""
+    """Build the given kinds of distributions (wheel, sdist) and return their paths."""
     wanted = [word for kind in kinds for word in ("-t", kind)]
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-d", into, *wanted],
@@ -32,13 +32,13 @@ def build(source: Path, into: Path, *kinds: str) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files by suffix: .whl and .gz."""
+    """The distributions by suffix: .whl and .gz."""
     return {file.suffix: file for file in build(ROOT, tmp_path_factory.mktemp("dist"), "wheel", "sdist")}
 
 
 @pytest.fixture(scope="session")
 def installed(distributions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Once for all processes that test side by side; whoever comes first installs."""
+    """One installation for all parallel test processes; the first process installs."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "opt"
     installation, is_there = Installation(folder), folder.with_suffix(".installed")
@@ -54,7 +54,7 @@ def installed(distributions: dict[str, Path], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def installed_with_grpc(installed: Installation, tmp_path: Path) -> Installation:
-    """A copy that has the extra grpc as well, and nothing of the tests' own environment."""
+    """A copy of the installation with the extra grpc, and without packages of the test environment."""
     installation = Installation(tmp_path / "opt")
     shutil.copytree(installed.folder, installation.folder, symlinks=True)
     installation.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed-grpc.txt")
@@ -65,7 +65,7 @@ PIP = (INSTALL_PREFIX / "bin/python", "-m", "pip", "--quiet", "install", "--disa
 
 
 def install(installation: Installation, wheel: Path) -> None:
-    """As docs/install.md has it, by hash."""
+    """Install with hashes, as docs/install.md describes."""
     installation.run(sys.executable, "-m", "venv", INSTALL_PREFIX)
     installation.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
     installation.run(*PIP, "--no-deps", wheel)

@@ -1,7 +1,7 @@
-"""The folder that the unit file names, for the commands that are run in it and for nobody else.
+"""An installation at the path that the unit file names, visible only to the commands of the test.
 
-A mount namespace of their own shows them a test's folder as /opt/libvirt-lifecycle-exporter; the machine's
-/opt is not touched.
+A mount namespace shows a directory of the test as /opt/libvirt-lifecycle-exporter; the /opt of the machine
+does not change.
 """
 
 import os
@@ -27,7 +27,7 @@ exec "$@"
 
 
 class Installation:
-    """`folder` is what is shown there; `environment` is clean of what leads to the source tree."""
+    """`folder` is mounted at INSTALL_PREFIX; `environment` has no variables that refer to the source tree."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Installation:
         }
 
     def argv(self, *command: str | Path) -> list[str]:
-        """The command, for whoever starts it."""
+        """Return the command line that runs the command in the namespace."""
         namespace = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
         return [
             *namespace,
@@ -51,7 +51,7 @@ class Installation:
         ]
 
     def run(self, *command: str | Path, code: int = 0, **variables: str) -> str:
-        """Run it to its end; what it said."""
+        """Run a command, check its exit code and return its output."""
         done = subprocess.run(
             self.argv(*command),
             cwd="/",

@@ -1,4 +1,4 @@
-"""The versions that our files name."""
+"""Versions in the requirements and constraints files."""
 
 import re
 from pathlib import Path

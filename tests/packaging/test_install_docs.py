@@ -1,4 +1,4 @@
-"""The documentation of how to install names what is there."""
+"""The installation guide and the playbook refer to files, options and commands that exist."""
 
 import re
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_documented_variables_exist() -> None:
 
 
 def test_required_python_version_is_documented() -> None:
-    """Not every distribution's python3 will do."""
+    """The python3 of some distributions is too old."""
     (oldest,) = re.findall(
         r'^requires-python = ">=([\d.]+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )

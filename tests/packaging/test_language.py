@@ -1,7 +1,7 @@
-"""User-visible text uses standard terms: no phrase of the list below.
+"""User-visible text contains no phrase of the list below.
 
-The list has metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here
-only if it is unclear wherever it appears.
+The list holds metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here
+only if it is unclear in every context.
 """
 
 import re
@@ -67,7 +67,7 @@ def pages() -> list[Path]:
 
 
 def unclear(text: str) -> list[str]:
-    """Return every unclear phrase with its surroundings; code is left out."""
+    """Return every unclear phrase with its context; code is ignored."""
     prose = CODE.sub("`code`", text)
     flat = " ".join(prose.split())
     return [flat[max(0, found.start() - 40) : found.end() + 40] for found in PATTERN.finditer(flat)]

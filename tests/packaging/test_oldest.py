@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml allows will do, as it says; with the oldest Python."""
+"""The exporter works with the oldest dependencies that pyproject.toml allows and the oldest Python."""
 
 import re
 import sys
@@ -24,7 +24,8 @@ def oldest_versions() -> dict[str, str]:
 
 @pytest.fixture
 def installation(distributions: dict[str, Path], tmp_path: Path) -> Installation:
-    """What they need themselves is as we have it, but for OpenTelemetry's, which belongs together."""
+    """Install the oldest versions. Indirect dependencies are constrained, except those of OpenTelemetry,
+    whose versions depend on each other."""
     installation = Installation(tmp_path / "opt")
     installation.folder.mkdir()
     others = [

@@ -1,4 +1,4 @@
-"""The installed service under the limits of its unit file, with the libvirt of its host."""
+"""The installed service with the restrictions of its unit file and a real libvirt daemon."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def daemon(root: Path) -> Iterator[Daemon]:
-    """The system's daemon, with a read-only socket for all; without root the session's."""
+    """A system daemon with a public read-only socket; a session daemon if the tests do not run as root."""
     kind = PrivateDaemon if AS_ROOT else SessionDaemon
     with kind(root / "daemon", hostname="host") as daemon:
         yield daemon
@@ -50,7 +50,7 @@ PAIR = [("cert", "server.pem"), ("key", "server.key")]
 USERS = f"basic_auth_users: {{alice: {bcrypt_hash('a')}}}\n"
 DOMAIN = "<domain type='qemu'><name>seen</name><memory>8192</memory><os><type>hvm</type></os></domain>"
 
-# Each line says whether the sandbox forbids it: the controls of what the test above shows.
+# Each entry tests whether the sandbox forbids an operation.
 PROBES = """
 import ctypes, json, mmap, os, socket, sys
 def refused(what):
@@ -183,7 +183,7 @@ def test_check_succeeds_with_read_only_access(sandbox: Sandbox) -> None:
 
 
 def test_check_explains_a_user_unknown_to_the_daemon(sandbox: Sandbox) -> None:
-    """As in a container, whose users the daemon outside does not know; that takes root to show."""
+    """As in a container whose users do not exist on the host of the daemon. Requires root."""
     argv = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
     result = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert result.returncode == (1 if AS_ROOT else 0), result

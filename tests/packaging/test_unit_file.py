@@ -1,4 +1,4 @@
-"""The unit and its user, as systemd's own tools see them."""
+"""The unit file and its user, checked with the tools of systemd."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ UNITS = Path("/usr/lib/systemd/system")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A machine's files, as far as they matter to the unit."""
+    """A root directory with the files that the unit refers to."""
     for folder in ("etc/systemd/system", "usr/lib/systemd/system", str(COMMAND.parent.relative_to("/"))):
         (tmp_path / folder).mkdir(parents=True)
     for target in UNITS.glob("*.target"):
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def verify(root: Path) -> str:
-    """What is wrong with it; nothing is good."""
+    """Return the findings of `systemd-analyze verify`, an empty string if there are none."""
     done = subprocess.run(
         ["systemd-analyze", "verify", f"--root={root}", FILE.name],
         capture_output=True,
@@ -43,7 +43,7 @@ def verify(root: Path) -> str:
 
 
 def exposure(root: Path) -> float:
-    """0 (none) to 10."""
+    """Return the exposure level: 0 (none) to 10."""
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--root={root}", FILE.name],
         capture_output=True,

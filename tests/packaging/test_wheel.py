@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it does what the tree does, without the tree and without extras."""
+"""Content of the wheel, and that the installed package works without the source tree and without extras."""
 
 import email
 import json
@@ -38,7 +38,7 @@ def test_wheel_holds_one_package_and_the_systemd_files(distributions: dict[str, 
 
 
 def test_sdist_builds_the_same_wheel(distributions: dict[str, Path], tmp_path: Path) -> None:
-    # Not by tarfile, which says nothing of filters in Debian 12's Python and complains without one in others.
+    # tar instead of tarfile: newer Python versions warn without a filter, and Debian 12's has no filters.
     subprocess.run(["tar", "-xzf", distributions[".gz"], "-C", tmp_path], check=True)
     (wheel,) = build(tmp_path / NAME, tmp_path / "again", "wheel")
     assert wheel.name == distributions[".whl"].name
@@ -142,7 +142,7 @@ def test_grpc_without_the_extra_is_refused_in_one_line(installed: Installation) 
 
 
 def test_otlp_grpc_works_with_the_extra(installed_with_grpc: Installation, tmp_path: Path) -> None:
-    """What the extra brings is enough: the environment of the tests has more."""
+    """The packages of the extra are sufficient; the test environment has more."""
     assert "No broken requirements" in installed_with_grpc.run(
         INSTALL_PREFIX / "bin/python", "-m", "pip", "check"
     )

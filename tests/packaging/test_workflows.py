@@ -1,4 +1,4 @@
-"""The workflows that make a release, the forms, and the one place of the version."""
+"""The release workflows, the issue forms and the single definition of the version."""
 
 import re
 import subprocess
@@ -81,7 +81,7 @@ def test_issue_forms_are_valid(form: Path) -> None:
 
 
 def test_version_is_defined_in_one_place() -> None:
-    """Elsewhere it is read from there; the changelog ends in it, once there is a release."""
+    """All other places read the version from the package."""
     assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()
     script = 's/^__version__ = "\\(.*\\)"$/\\1/p'
     found = subprocess.run(
@@ -96,7 +96,7 @@ def test_version_is_defined_in_one_place() -> None:
 
 
 def test_changelog_headings_are_valid_and_ordered() -> None:
-    """Versions in falling order below what is not released; only the headings that people look for."""
+    """Released versions in descending order below [Unreleased]; only the usual headings."""
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
     versions = [

@@ -1,4 +1,4 @@
-"""The unit file, as systemd reads it: each directive with all that it is given, in order."""
+"""The unit file as systemd reads it: the values of each directive in order."""
 
 import subprocess
 from functools import cache
@@ -19,7 +19,7 @@ def directives(file: Path = FILE) -> dict[str, list[str]]:
 
 @cache
 def syscall_sets() -> dict[str, list[str]]:
-    """systemd's own sets of system calls."""
+    """Return the system call sets that systemd defines."""
     listing = subprocess.run(
         ["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True
     )
@@ -34,7 +34,7 @@ def syscall_sets() -> dict[str, list[str]]:
 
 
 def expand(names: list[str]) -> set[str]:
-    """System calls of sets and names."""
+    """Resolve sets and names to system calls."""
     calls: set[str] = set()
     for name in names:
         calls |= expand(syscall_sets()[name]) if name.startswith("@") else {name}
@@ -42,7 +42,7 @@ def expand(names: list[str]) -> set[str]:
 
 
 def allowed_syscalls() -> set[str]:
-    """What SystemCallFilter= comes to."""
+    """Return the system calls that SystemCallFilter= allows."""
     calls: set[str] = expand(["@default"])
     for line in directives()["SystemCallFilter"]:
         if line.startswith("~"):
