@@ -97,7 +97,7 @@ def panic(host: AlertHost) -> None:
 
 def stop_emulator(host: AlertHost) -> None:
     host.boot("stuck")
-    host.boot("well")
+    host.boot("healthy")
     host.wait_running(2)
     host.signal_emulators(signal.SIGSTOP, ["stuck"])
     try:
@@ -182,22 +182,22 @@ def power_off(host: AlertHost) -> None:
 
 def shut_host_down(host: AlertHost) -> None:
     """Shut down ten guests: half by request, as libvirt-guests does, half by SIGTERM to their emulators."""
-    responding = [host.boot(f"asked-{number}", Guest("powerbutton")) for number in range(5)]
-    unresponsive = [f"ended-{number}" for number in range(5)]
-    for name in unresponsive:
+    requested = [host.boot(f"requested-{number}", Guest("powerbutton")) for number in range(5)]
+    terminated = [f"terminated-{number}" for number in range(5)]
+    for name in terminated:
         host.boot(name)
     host.wait_running(10)
     until(
-        lambda: all("G" in host.guests.said(f"asked-{number}") for number in range(5)),
+        lambda: all("G" in host.guests.said(f"requested-{number}") for number in range(5)),
         60,
         "the guests' boot",
     )
-    for domain in responding:
+    for domain in requested:
         domain.shutdown()
-    host.signal_emulators(signal.SIGTERM, unresponsive)
+    host.signal_emulators(signal.SIGTERM, terminated)
     host.wait_running(0)
     host.exporter.wait_until(
-        lambda: all(host.exporter.lifecycle_counts(name)["stopped", "quit"] for name in unresponsive)
+        lambda: all(host.exporter.lifecycle_counts(name)["stopped", "quit"] for name in terminated)
     )
 
 

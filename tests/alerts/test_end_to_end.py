@@ -115,12 +115,12 @@ def _wait_until_resolved(prometheus: Prometheus, alertmanager: Alertmanager) -> 
     return []
 
 
-def summarize(told: list[Told]) -> list[Notification]:
+def summarize(alerts_received: list[Told]) -> list[Notification]:
     """Return status, alert and domains of each notification."""
-    numbers = dict.fromkeys(one.notification for one in told)
+    numbers = dict.fromkeys(one.notification for one in alerts_received)
     found: list[Notification] = []
     for number in numbers:
-        alerts = [one for one in told if one.notification == number]
+        alerts = [one for one in alerts_received if one.notification == number]
         for status, name in dict.fromkeys((one.status, one.name) for one in alerts):
             domains = {
                 one.labels["domain"] for one in alerts if "domain" in one.labels and one.status == status
@@ -132,11 +132,11 @@ def summarize(told: list[Told]) -> list[Notification]:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_pager_receives_exactly_the_expected_notifications(run: EndToEndRun, scenario: Scenario) -> None:
     run.scenario_futures[scenario.name].result()
-    told = run.alert_hosts[scenario.name].notifications()
-    assert summarize(told) == list(scenario.notifications)
+    alerts_received = run.alert_hosts[scenario.name].notifications()
+    assert summarize(alerts_received) == list(scenario.notifications)
     if scenario.reason:
-        assert told[0].labels["reason"] == scenario.reason
-    for one in told:
+        assert alerts_received[0].labels["reason"] == scenario.reason
+    for one in alerts_received:
         assert one.annotations["runbook_url"].endswith(f"/{one.name}.md")
         assert run.alert_hosts[scenario.name].instance in one.annotations["summary"]
         assert DURATION.search(one.annotations["summary"]) or "domain" not in one.labels

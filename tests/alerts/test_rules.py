@@ -129,8 +129,8 @@ def test_inhibition_rules_name_existing_alerts() -> None:
     text = (ALERTS_FOLDER / "alertmanager.example.yaml").read_text()
     rules = [matcher for _, name, matcher in selectors_of(text) if name == "alertname"]
     assert rules
-    for wanted in rules:
-        assert any(wanted.fullmatch(name) for name in ALERTS), wanted.pattern
+    for pattern in rules:
+        assert any(pattern.fullmatch(name) for name in ALERTS), pattern.pattern
 
 
 def selectors_of(text: str) -> list[tuple[str, str, re.Pattern[str]]]:

@@ -220,7 +220,7 @@ def age_journal(journal: Path, folder: Path) -> Path:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_annotated_command_succeeds(alert: str, runner: CommandRunner, tmp_path: Path) -> None:
-    name = f"told-{alert}"
+    name = f"alert-{alert}"
     command = annotated_command(alert).replace("qemu:///system", runner.host.daemon.uri)
     if "DOMAIN" in command:
         PREPARATIONS.get(alert, start_domain)(runner.host, name)

@@ -126,8 +126,8 @@ class ContainerProcess(Page):
         if "fieldRef" in source:
             assert source["fieldRef"] == {"fieldPath": "spec.nodeName"}
             return NODE
-        wanted = source["secretKeyRef"]
-        return (self._secrets[wanted["name"]] / str(wanted["key"])).read_text()
+        secret = source["secretKeyRef"]
+        return (self._secrets[secret["name"]] / str(secret["key"])).read_text()
 
     def _map_paths(self, text: str) -> str:
         for mount_path in sorted(self._paths, key=len, reverse=True):

@@ -69,8 +69,8 @@ def kubeconform(core_schemas: Path, *arguments: str | Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("values", [None, *VALUES], ids=lambda path: path.stem if path else "alone")
 def test_lint_finds_nothing(values: Path | None) -> None:
-    given: list[str | Path] = ["--values", values] if values else []
-    done = helm("lint", "--strict", CHART, *given)
+    options: list[str | Path] = ["--values", values] if values else []
+    done = helm("lint", "--strict", CHART, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout
     assert "[ERROR]" not in done.stdout

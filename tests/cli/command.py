@@ -59,7 +59,7 @@ class QueryableJournal(JournalFixture):
         return [json.loads(line) for line in result.stdout.splitlines()]
 
     def names(self, *arguments: str) -> list[str]:
-        return [told["name"] for told in self.query_json(*arguments)]
+        return [row["name"] for row in self.query_json(*arguments)]
 
     @contextmanager
     def follow(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:

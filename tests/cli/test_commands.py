@@ -35,7 +35,7 @@ def test_help_lists_every_option_and_default(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--web.listen-address", "10177"], 'invalid listen address "10177": use e.g. :10177'),
         (["--series.ttl", "15"], 'invalid duration "15": use e.g. 15s, 2m, 24h'),
@@ -55,11 +55,11 @@ def test_help_lists_every_option_and_default(arguments: list[str]) -> None:
         (["demo", "--web.config.file", "/"], "--web.config.file /: is a directory"),
     ],
 )
-def test_invalid_settings_are_refused_in_one_line(arguments: list[str], words: str) -> None:
+def test_invalid_settings_are_refused_in_one_line(arguments: list[str], message: str) -> None:
     result = run(*arguments)
     assert result.returncode == 2
     assert result.stdout == ""
-    assert words in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("libvirt-lifecycle-exporter: ")
     assert len(result.stderr.splitlines()) == 1
 
@@ -97,10 +97,10 @@ def test_check_reports_supported_features(session_daemon: Daemon) -> None:
 def test_check_validates_the_web_configuration(tmp_path: Path) -> None:
     file = tmp_path / "web.yml"
     file.write_text(f"basic_auth_users: {{alice: $2b$04${'a' * 53}}}")
-    asked = ("check", "--libvirt.uri", "test:///default", "--web.config.file", str(file))
-    assert f"--web.config.file {file}: OK (no TLS; users: 1)\n" in run(*asked).stdout
+    command = ("check", "--libvirt.uri", "test:///default", "--web.config.file", str(file))
+    assert f"--web.config.file {file}: OK (no TLS; users: 1)\n" in run(*command).stdout
     file.write_text("basic_auth_users: {alice: plain}")
-    assert 'the value of user "alice" is not a bcrypt hash' in error_line(run(*asked), 2)
+    assert 'the value of user "alice" is not a bcrypt hash' in error_line(run(*command), 2)
 
 
 def test_check_explains_a_missing_socket(tmp_path: Path) -> None:
@@ -116,9 +116,11 @@ def test_check_explains_a_missing_socket(tmp_path: Path) -> None:
 def test_check_explains_denied_access_to_the_socket(own_daemon: Daemon) -> None:
     """The user has no permission to open the socket: root loses the capabilities that would allow it."""
     own_daemon.socket.chmod(0)
-    powers = "-dac_override,-dac_read_search"
+    capabilities = "-dac_override,-dac_read_search"
     run_unprivileged = (
-        ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}"] if os.getuid() == 0 else []
+        ["setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}"]
+        if os.getuid() == 0
+        else []
     )
     result = subprocess.run(
         [*run_unprivileged, *COMMAND, "check", "--libvirt.uri", own_daemon.uri],
@@ -161,9 +163,9 @@ def test_demo_runs_until_a_signal_stops_it(number: signal.Signals) -> None:
             )
             assert pages[1].value("libvirt_domain_openstack_meta", domain="web-1", project_name="shop") == 1
             demo.send_signal(number)
-            told, logged = demo.communicate(timeout=10)
+            output, log = demo.communicate(timeout=10)
         finally:
             demo.kill()
     assert demo.returncode == 0
-    assert f"http://localhost:{ports[0]}/metrics" in told
-    assert "level=error" not in logged
+    assert f"http://localhost:{ports[0]}/metrics" in output
+    assert "level=error" not in log

@@ -21,7 +21,7 @@ from tests.journal.journal_fixture import HERE, change
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["events", "--event", "crashd"], 'invalid event "crashd": use one of defined, undefined, started'),
         (["events", "--reason", "boring"], 'invalid reason "boring": use one of added, updated'),
@@ -37,10 +37,10 @@ from tests.journal.journal_fixture import HERE, change
     ],
 )
 def test_invalid_selection_is_refused_in_one_line(
-    journal: QueryableJournal, arguments: list[str], words: str
+    journal: QueryableJournal, arguments: list[str], message: str
 ) -> None:
     journal.write(change("web"))
-    assert words in error_line(journal.query(*arguments), 2)
+    assert message in error_line(journal.query(*arguments), 2)
 
 
 @pytest.mark.parametrize("follow", [[], ["--follow"]])
@@ -86,7 +86,7 @@ def run_unprivileged(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("hidden", ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"])
+@pytest.mark.parametrize("unreadable", ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"])
 def test_unreadable_file_is_reported(journal: QueryableJournal, unreadable: str) -> None:
     journal.write(change("web"))
     path = journal.path.with_name(unreadable)
@@ -103,10 +103,10 @@ def test_unreadable_directory_is_reported(journal: QueryableJournal) -> None:
     assert f"permission denied for the directory {journal.path.parent}" in error_line(result, 1)
 
 
-@pytest.mark.parametrize("written", ["now", "before"])
-def test_read_only_directory_is_sufficient(journal: QueryableJournal, closed: str) -> None:
+@pytest.mark.parametrize("writer", ["running", "closed"])
+def test_read_only_directory_is_sufficient(journal: QueryableJournal, writer: str) -> None:
     journal.write(change("web"))
-    if closed == "before":
+    if writer == "closed":
         journal.store.close()
     for path in journal.path.parent.iterdir():
         path.chmod(0o400)

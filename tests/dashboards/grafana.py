@@ -65,9 +65,7 @@ class Grafana:
             elif name in self.chosen:
                 found[name] = escape(self.chosen[name], several=variable["multi"])
             elif variable.get("allValue"):
-                assert self.options(variable, found) or name == "domain", (
-                    f"{uid}: {name} has nothing to choose"
-                )
+                assert self.options(variable, found) or name == "domain", f"{uid}: {name} has no options"
                 found[name] = ALL
             else:
                 several = variable["includeAll"]
@@ -83,12 +81,12 @@ class Grafana:
             names: list[str] = self.prometheus.ask(f"label/{label[2]}/values", **matching)
             return names
         rows = self._instant(query.removeprefix("query_result(").removesuffix(")"))
-        wanted = re.compile(variable["regex"].strip("/"))
+        pattern = re.compile(variable["regex"].strip("/"))
         formatted = [
             "{" + ",".join(f'{key}="{value}"' for key, value in sorted(row.labels.items())) + "}"
             for row in rows
         ]
-        return sorted({found[1] for row in formatted if (found := wanted.search(row))})
+        return sorted({found[1] for row in formatted if (found := pattern.search(row))})
 
     def run_query(self, query: Query, *, include_future: bool = False) -> list[Series]:
         """Run a query without NaN results. `include_future`: the last step may end in the future."""

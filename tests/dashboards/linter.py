@@ -53,12 +53,12 @@ def _template(board: Json, name: str) -> Iterator[str]:
     if one is None:
         yield f"no variable {name}"
         return
-    wanted = {"type": "query", "label": name.title(), "multi": True, "allValue": ".+"}
-    for key, value in wanted.items():
+    expected = {"type": "query", "label": name.title(), "multi": True, "allValue": ".+"}
+    for key, value in expected.items():
         if one.get(key) != value:
             yield f"{name}: {key} is {one.get(key)}"
     if one["datasource"]["uid"] not in SOURCE:
-        yield f"{name}: asks {one['datasource']['uid']}"
+        yield f"{name}: uses {one['datasource']['uid']}"
 
 
 def template_job(board: Json) -> Iterator[str]:
@@ -89,14 +89,14 @@ def template_on_time_change_reload(board: Json) -> Iterator[str]:
 
 def uneditable(board: Json) -> Iterator[str]:
     if board.get("editable") is not False:
-        yield "it is editable"
+        yield "the dashboard is editable"
 
 
 def panel_datasource(board: Json) -> Iterator[str]:
     for panel in panels(board):
-        asked = {panel["datasource"]["uid"], *(one["datasource"]["uid"] for one in panel["targets"])}
-        if not asked <= set(SOURCE):
-            yield f"{panel['title']}: asks {asked}"
+        sources = {panel["datasource"]["uid"], *(one["datasource"]["uid"] for one in panel["targets"])}
+        if not sources <= set(SOURCE):
+            yield f"{panel['title']}: uses {sources}"
 
 
 def panel_title_description(board: Json) -> Iterator[str]:
@@ -119,7 +119,7 @@ def panel_units(board: Json) -> Iterator[str]:
 def panel_no_targets(board: Json) -> Iterator[str]:
     for panel in panels(board):
         if not panel.get("targets"):
-            yield f"{panel['title']} asks nothing"
+            yield f"{panel['title']} has no queries"
 
 
 def _parsed_queries(board: Json) -> Iterator[tuple[str, Any]]:
@@ -147,8 +147,8 @@ def target_promql(board: Json) -> Iterator[str]:
 def _matched(board: Json, label: str) -> Iterator[str]:
     for title, expr in _parsed_queries(board):
         for selector in selectors(expr):
-            wanted = (promql_parser.MatchOp.Re, label, f"${label}")
-            if wanted not in [(one.op, one.name, one.value) for one in selector.matchers.matchers]:
+            expected = (promql_parser.MatchOp.Re, label, f"${label}")
+            if expected not in [(one.op, one.name, one.value) for one in selector.matchers.matchers]:
                 yield f"{title}: {selector} without {label}"
 
 

@@ -93,8 +93,8 @@ class TestConstruction:
     def test_empty_cells_have_a_short_placeholder(self, uid: str) -> None:
         for panel in panels(classic(uid)):
             for override in panel["fieldConfig"]["overrides"] if panel["type"] == "table" else ():
-                said = {one["id"]: one["value"] for one in override["properties"]}
-                assert said["noValue"] in {"-", "never"}, panel["title"]
+                properties = {one["id"]: one["value"] for one in override["properties"]}
+                assert properties["noValue"] in {"-", "never"}, panel["title"]
 
     def test_timelines_show_text_instead_of_thresholds(self, uid: str) -> None:
         """With threshold colours, a timeline that merges equal values shows "-∞" instead of its text:
@@ -104,8 +104,8 @@ class TestConstruction:
                 defaults = panel["fieldConfig"]["defaults"]
                 assert panel["options"]["mergeValues"]
                 assert defaults["color"] == {"mode": "fixed", "fixedColor": OFF}, panel["title"]
-                (words,) = defaults["mappings"]
-                assert f"{NOTHING}" in words["options"], panel["title"]
+                (mapping,) = defaults["mappings"]
+                assert f"{NOTHING}" in mapping["options"], panel["title"]
 
     def test_both_formats_have_the_same_panels(self, uid: str) -> None:
         elements = schema_v2(uid)["spec"]["elements"]

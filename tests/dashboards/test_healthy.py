@@ -76,7 +76,7 @@ def test_empty_panels_explain_themselves(uid: str, title: str, grafana: Grafana)
 
 
 def test_empty_timelines_have_a_row_with_an_explanation(grafana: Grafana) -> None:
-    unknown_domain = Grafana(grafana.prometheus, grafana.since, chosen={"domain": "nobody"}, now=grafana.now)
+    unknown_domain = Grafana(grafana.prometheus, grafana.since, chosen={"domain": "unknown"}, now=grafana.now)
     for uid in UIDS:
         for query in queries(uid):
             if find_panel(uid, query.panel)["type"] == "state-timeline":

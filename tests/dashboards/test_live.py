@@ -122,7 +122,7 @@ class TestHeadlines:
         assert shown("Disk and start failures in range") == len(DISK_FULL | FAILED_MIGRATION)
 
     def test_crashes_are_counted_by_cause(self, shown: Any) -> None:
-        wanted = {
+        expected_values = {
             "Panics": 1,
             "Crash kernels": 1,
             "Emulator crashes": CRASHES["db"],
@@ -130,7 +130,7 @@ class TestHeadlines:
             "Pauses after I/O errors": 1,
             "Failed": 1,
         }
-        assert {panel: shown(panel, "libvirt-crashes") for panel in wanted} == wanted
+        assert {panel: shown(panel, "libvirt-crashes") for panel in expected_values} == expected_values
 
     def test_domain_dashboard_shows_one_domain(self, shown: Any) -> None:
         assert shown("Incidents in range", "libvirt-domain") == CRASHES["db"]
@@ -149,13 +149,15 @@ class TestHeadlines:
         self, grafana: Grafana, results: dict[str, list[Series]]
     ) -> None:
         """The panel shows seconds, not a share of the step."""
-        missed = {one.labels["connection"]: one.last for one in results["libvirt-exporter: Connections (C)"]}
-        (blind,) = (one for one in queries("libvirt-exporter") if one.panel == "Unobserved time")
-        rows = grafana.run_query(replace(blind, interval=10.0), include_future=True)
+        expected = {
+            one.labels["connection"]: one.last for one in results["libvirt-exporter: Connections (C)"]
+        }
+        (unobserved,) = (one for one in queries("libvirt-exporter") if one.panel == "Unobserved time")
+        rows = grafana.run_query(replace(unobserved, interval=10.0), include_future=True)
         shown = {one.labels["connection"]: sum(one.values) for one in rows}
-        assert missed["test:///default"] > 0
+        assert expected["test:///default"] > 0
         # Both values are extrapolated, each in its own window.
-        assert shown == pytest.approx(missed, rel=0.3, abs=0.1)
+        assert shown == pytest.approx(expected, rel=0.3, abs=0.1)
 
     def test_states_add_up_to_the_domains(self, results: dict[str, list[Series]], shown: Any) -> None:
         by_state = results["libvirt-fleet: Domains by state (A)"]
@@ -166,8 +168,13 @@ class TestHeadlines:
         for one in results["libvirt-domain: Events by event and reason (A)"]:
             shown[one.labels["event"], one.labels["reason"]] = sum(one.values)
         # rate() extrapolates to the edges of its window, more after a late scrape.
-        wanted = {"defined/added": 1, "started/booted": 3, "resumed/unpaused": 3, "stopped/crashed": 2}
-        for pair, times in wanted.items():
+        expected_values = {
+            "defined/added": 1,
+            "started/booted": 3,
+            "resumed/unpaused": 3,
+            "stopped/crashed": 2,
+        }
+        for pair, times in expected_values.items():
             event, _, reason = pair.partition("/")
             assert shown[event, reason] == pytest.approx(times, abs=0.4), pair
 
@@ -215,7 +222,7 @@ class TestHeadlines:
         assert hit == {"here": len({*CRASHES, *HANGS, *DISK_FULL} - ended), "test:///default": len(ended)}
 
     def test_bars_add_up_to_the_number_of_events(self, grafana: Grafana) -> None:
-        wanted = {
+        expected_values = {
             ("libvirt-fleet", "Migrations", "A"): {"": 2},  # one of them fails on the destination
             ("libvirt-fleet", "Migrations", "B"): {"": 1},
             ("libvirt-crashes", "Crashes by cause", "A"): {"": 1},
@@ -223,8 +230,8 @@ class TestHeadlines:
         }
         for query in all_queries():
             key = (query.board, query.panel, query.ref)
-            for one in grafana.run_query(query, include_future=True) if key in wanted else ():
-                expected = wanted[key].get(one.labels.get("reason", ""), 0)
+            for one in grafana.run_query(query, include_future=True) if key in expected_values else ():
+                expected = expected_values[key].get(one.labels.get("reason", ""), 0)
                 # rate() extrapolates to the edges of its window, more after a late scrape.
                 assert sum(one.values) == pytest.approx(expected, abs=0.4), (query, one)
 
@@ -266,7 +273,7 @@ def test_removed_domain_still_has_its_last_events(scenario: ScenarioResult, graf
 
 
 MANY_SERIES = ("Event rate by libvirt's event id", "OTLP drops and failed attempts", "Probe rounds")
-"""Panels with more series than colours; so are the panels whose legend has the instance."""
+"""Panels with more series than colours, as those whose legend has the instance."""
 
 
 @pytest.mark.parametrize("uid", UIDS)
@@ -313,6 +320,6 @@ def test_exemplars_refer_to_exported_traces(scenario: ScenarioResult, grafana: G
     found = scenario.prometheus.ask(
         "query_exemplars", query=expr, start=str(grafana.since), end=str(grafana.now)
     )
-    kept = {one["labels"]["trace_id"] for series in found for one in series["exemplars"]}
-    assert kept
-    assert kept <= {span.trace_id.hex() for span in scenario.traces.accepted("traces")}
+    trace_ids = {one["labels"]["trace_id"] for series in found for one in series["exemplars"]}
+    assert trace_ids
+    assert trace_ids <= {span.trace_id.hex() for span in scenario.traces.accepted("traces")}

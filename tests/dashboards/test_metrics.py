@@ -32,8 +32,8 @@ class TestUsed:
         expressions += [one.expr for one in annotations(uid)]
         for expr in expressions:
             for selector in selectors(parsed(interpolate(expr, placeholders(board)))):
-                wanted = {matcher.name for matcher in selector.matchers.matchers}
-                assert wanted <= KNOWN[str(selector.name)], selector
+                expected = {matcher.name for matcher in selector.matchers.matchers}
+                assert expected <= KNOWN[str(selector.name)], selector
 
     def test_legends_use_labels_of_the_result(self, uid: str) -> None:
         board = classic(uid)
@@ -80,9 +80,9 @@ class TestUsed:
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
             inner = found[1] if found else variable["query"].removeprefix("query_result(").removesuffix(")")
             available = labels(parsed(interpolate(inner, placeholders(board))), KNOWN)
-            wanted = found or re.match(r"/((\w+))=", variable["regex"])
-            assert wanted is not None
-            assert wanted[2] in available, name
+            expected = found or re.match(r"/((\w+))=", variable["regex"])
+            assert expected is not None
+            assert expected[2] in available, name
 
     def test_every_variable_is_used(self, uid: str) -> None:
         board = classic(uid)

@@ -24,10 +24,10 @@ def test_provider_reads_the_directory_of_the_readme() -> None:
 
 def test_data_sources_match_those_of_the_dashboards() -> None:
     found = {source["type"]: source for source in read("datasources/libvirt.yaml")["datasources"]}
-    asked = [
+    expected = [
         one["query"] for one in variables(classic("libvirt-domain")).values() if one["type"] == "datasource"
     ]
-    assert list(found) == asked
+    assert list(found) == expected
     (exemplar,) = found["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert exemplar == {"name": "trace_id", "datasourceUid": found["tempo"]["uid"]}
     for source in found.values():

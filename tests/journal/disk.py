@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
-MOUNT_SCRIPT = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
+MOUNT_SCRIPT = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo mounted && exec cat'
 
 
 class Disk:
@@ -29,10 +29,9 @@ class Disk:
         )
         assert self._holder.stdout is not None
         assert self._holder.stderr is not None
-        if self._holder.stdout.readline() != b"held\n":
-            raise PermissionError(
-                f"no disk: {self._holder.stderr.read().decode()} (it takes root, or user namespaces)"
-            )
+        if self._holder.stdout.readline() != b"mounted\n":
+            error = self._holder.stderr.read().decode()
+            raise PermissionError(f"cannot mount a tmpfs: {error} (requires root or user namespaces)")
 
     def __enter__(self) -> Self:
         return self

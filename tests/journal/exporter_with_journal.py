@@ -49,8 +49,8 @@ class ExporterWithJournal(Exporter):
         assert value is not None
         return value
 
-    def log_count(self, words: str) -> int:
-        return self.log_text().count(words)
+    def log_count(self, text: str) -> int:
+        return self.log_text().count(text)
 
 
 class CounterMonitor:
@@ -62,7 +62,7 @@ class CounterMonitor:
         self.decreases: list[str] = []
         self.scrapes = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="onlooker", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="counter-monitor", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -89,5 +89,5 @@ class CounterMonitor:
     def _note(self, series: tuple[object, ...], value: float) -> None:
         before = self._seen.get(series, value)
         if value < before:
-            self.decreases.append(f"{series}: {before:g}, then {value:g}")
+            self.decreases.append(f"{series}: {before:g}, now {value:g}")
         self._seen[series] = value

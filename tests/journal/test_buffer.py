@@ -112,8 +112,8 @@ def test_full_buffer_drops_the_oldest_and_counts_them(path: Path, caplog: pytest
         dropped = writer.journal.errors - before
         path.rmdir()
         writer.recover()
-        kept = messages(path)
-        assert kept == [str(number) for number in range(dropped, 200)]
+        remaining = messages(path)
+        assert remaining == [str(number) for number in range(dropped, 200)]
         assert 0 < dropped < 200
         assert sum("journal buffer full" in record.getMessage() for record in caplog.records) == 1
         assert writer.restores_everything()

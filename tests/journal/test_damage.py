@@ -225,14 +225,14 @@ def test_deleted_wal_or_shm_loses_no_counter(companion: str, path: Path, writer:
     restored_writer.journal.close()
 
 
-@pytest.mark.parametrize("what", ["a folder that cannot be", "a folder in its place"])
+@pytest.mark.parametrize("what", ["a file instead of the directory", "a directory instead of the file"])
 def test_unavailable_journal_is_logged_once_and_recovers(
     what: str, tmp_path: Path, open_writer: OpenWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
     """File permissions cannot simulate this, because the tests may run as root."""
     folder = tmp_path / "state"
     path = folder / "journal.sqlite"
-    if what == "a folder in its place":
+    if what == "a directory instead of the file":
         path.mkdir(parents=True)
     else:
         folder.write_text("a file")

@@ -49,8 +49,8 @@ class JournalProcess:
         self._process.kill()
         self._process.communicate()
 
-    def log_count(self, words: str) -> int:
-        return self.log.read_text().count(words)
+    def log_count(self, text: str) -> int:
+        return self.log.read_text().count(text)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def journal_process(disk: Disk, tmp_path: Path) -> Iterator[JournalProcess]:
-    with JournalProcess(disk, tmp_path / "clerk.log") as journal_process:
+    with JournalProcess(disk, tmp_path / "writer.log") as journal_process:
         journal_process("recover")
         journal_process("append 10")
         yield journal_process

@@ -62,7 +62,7 @@ def test_killed_writer_loses_and_repeats_no_batch(path: Path) -> None:
         writer.journal.close()
     assert set_aside_files(path) == []
     print(
-        f"\nseed {SEED}: {ROUNDS} kills, {len(committed)} batches ({unreported} committed and not said), "
+        f"\nseed {SEED}: {ROUNDS} kills, {len(committed)} batches ({unreported} committed but not reported), "
         f"{sum(map(batch_size, committed))} transitions, lost 0, duplicates 0"
     )
 

@@ -46,12 +46,12 @@ def test_size_limit_removes_the_oldest_history(writer: Writer) -> None:
     writer.recover()
     writer.append(30_000)
     run_maintenance(writer, max_bytes=2 << 20)
-    kept = messages(writer.path)
-    assert 1000 < len(kept) < 28_001
-    assert kept[-1] == "29999"
-    assert writer.journal.events == len(kept)
+    remaining = messages(writer.path)
+    assert 1000 < len(remaining) < 28_001
+    assert remaining[-1] == "29999"
+    assert writer.journal.events == len(remaining)
     assert writer.restores_everything()
-    writer.append(len(kept) // 2)
+    writer.append(len(remaining) // 2)
     run_maintenance(writer)
     used = writer.path.stat().st_size
     writer.append(2000)

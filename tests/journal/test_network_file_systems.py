@@ -61,7 +61,7 @@ def test_error_hint_asks_for_a_local_disk(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTINFO)
     assert hint(Path("/srv/journal.sqlite"), mounts).startswith(
-        "; /srv is on NFS: put the journal on a local"
+        "; /srv is on NFS: set --journal.path to a local"
     )
     assert not hint(Path("/var/journal.sqlite"), mounts)
     assert not hint(Path("/srv/journal.sqlite"), tmp_path / "missing")

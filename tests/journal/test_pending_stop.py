@@ -54,7 +54,7 @@ def test_first_of_two_runs_within_one_batch_is_closed(exporter: SimulatedExporte
     ) == (2, 2)
 
 
-@pytest.mark.parametrize("ends", [GONE, lifecycle("started", "booted")], ids=["asked", "started again"])
+@pytest.mark.parametrize("ends", [GONE, lifecycle("started", "booted")], ids=["looked up", "started again"])
 def test_removal_is_counted_with_the_stop_reason(
     exporter: SimulatedExporter, ends: Observation | Lookup
 ) -> None:

@@ -73,7 +73,7 @@ def test_restarts_change_no_counter(
             exporter.again()
             assert exporter_counts(exporter, DOMAINS) == witness_counts(own_driver_witness, DOMAINS)
         scrapes = monitor.scrapes
-        until(lambda: monitor.scrapes > scrapes, 10, "one more look")
+        until(lambda: monitor.scrapes > scrapes, 10, "one more scrape")
     assert monitor.decreases == []
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
     total = sum(own_driver_witness.pairs(name).total() for name in DOMAINS)
@@ -119,7 +119,9 @@ def test_changes_during_downtime_are_counted_once(
         name: Counter({pair: n for pair, n in pairs.items() if pair not in UNOBSERVABLE})
         for name, pairs in witness_counts(own_driver_witness, names).items()
     }
-    exporter.wait_until(lambda: exporter_counts(exporter, names) == proven, 15, "what happened meanwhile")
+    exporter.wait_until(
+        lambda: exporter_counts(exporter, names) == proven, 15, "the changes during the downtime"
+    )
     settle(exporter, own_driver_witness)
     assert exporter_counts(exporter, names) == proven
     reconciled = rows(tmp_path / "journal.sqlite", "reconcile")
@@ -128,7 +130,7 @@ def test_changes_during_downtime_are_counted_once(
     exporter.kill()
     exporter.again()
     settle(exporter, own_driver_witness)
-    assert exporter_counts(exporter, names) == proven, "and not again after the next restart"
+    assert exporter_counts(exporter, names) == proven, "counted again after the next restart"
 
 
 def test_kills_before_first_listing_add_no_transitions(

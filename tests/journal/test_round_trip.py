@@ -73,7 +73,7 @@ def effects(draw: st.DrawFn) -> ChangeBatch:
     return result
 
 
-ACTIONS = ("append", "tend", "restart", "delete", "close")
+ACTIONS = ("append", "recover", "restart", "delete", "close")
 
 
 @NO_DEADLINE

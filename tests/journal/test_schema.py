@@ -210,11 +210,11 @@ def test_history_is_read_without_migration(path: Path) -> None:
     assert version(path) == 1
 
 
-@pytest.mark.parametrize("asked", ["3bbba48ba11c9047", "3bbba48b"])
-def test_events_of_an_incident_are_found_by_index(history_reader: str, path: Path) -> None:
+@pytest.mark.parametrize("incident_id", ["3bbba48ba11c9047", "3bbba48b"])
+def test_events_of_an_incident_are_found_by_index(incident_id: str, path: Path) -> None:
     create_from_dump(path, VERSION_1)
     Writer(path).journal.close()
-    selection = Selection(incident=history_reader)
+    selection = Selection(incident=incident_id)
     where, values = to_sql(selection, "seq > 0")
     with closing(connect(path)) as database:
         plan = database.execute(f"EXPLAIN QUERY PLAN SELECT * FROM transitions {where} ORDER BY seq", values)

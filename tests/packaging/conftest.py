@@ -20,9 +20,9 @@ collect_ignore = [] if sys.version_info[:2] == (3, 11) else ["test_oldest.py"]
 
 def build(source: Path, into: Path, *kinds: str) -> list[Path]:
     """Build the given kinds of distributions (wheel, sdist) and return their paths."""
-    wanted = [word for kind in kinds for word in ("-t", kind)]
+    options = [word for kind in kinds for word in ("-t", kind)]
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", into, *wanted],
+        [sys.executable, "-m", "hatchling", "build", "-d", into, *options],
         cwd=source,
         check=True,
         capture_output=True,

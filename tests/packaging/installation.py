@@ -32,9 +32,17 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         removed = ("PYTHON", "PIP_", "LIBVIRT_LIFECYCLE", "OTEL_", "VIRTUAL_ENV")
-        kept = ("PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "PIP_CONFIG_FILE")
+        allowed = (
+            "PIP_CERT",
+            "PIP_INDEX_URL",
+            "PIP_EXTRA_INDEX_URL",
+            "PIP_DEFAULT_TIMEOUT",
+            "PIP_CONFIG_FILE",
+        )
         self.environment = {
-            name: value for name, value in os.environ.items() if name in kept or not name.startswith(removed)
+            name: value
+            for name, value in os.environ.items()
+            if name in allowed or not name.startswith(removed)
         }
 
     def argv(self, *command: str | Path) -> list[str]:

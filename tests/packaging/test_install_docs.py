@@ -73,9 +73,9 @@ def test_documented_health_check_command_is_valid() -> None:
         r"--health-cmd 'python -m libvirt_lifecycle_exporter\.cli\.healthcheck ([^']+)'",
         (DOCS / "web-config.md").read_text(),
     )
-    given = health.parser().parse_args(text.split())
-    assert given.url == "https://localhost:10177/-/healthy"
-    assert given.credentials
+    arguments = health.parser().parse_args(text.split())
+    assert arguments.url == "https://localhost:10177/-/healthy"
+    assert arguments.credentials
 
 
 def test_documented_port_is_the_default_port() -> None:

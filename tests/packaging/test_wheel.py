@@ -51,12 +51,12 @@ def test_sdist_has_files_of_the_image_and_linked_pages(
     listed = subprocess.run(["tar", "-tzf", distributions[".gz"]], capture_output=True, text=True, check=True)
     paths = {name.partition("/")[2] for name in listed.stdout.split()}
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    wanted = {Path(word.removeprefix("./")) for words in copied for word in words.split()}
+    required = {Path(word.removeprefix("./")) for words in copied for word in words.split()}
     for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
         links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
-        wanted |= {Path(page), Path("Makefile"), Path(".ci/run"), *map(Path, links)}
-    assert len(wanted) > 10
-    for path in wanted:
+        required |= {Path(page), Path("Makefile"), Path(".ci/run"), *map(Path, links)}
+    assert len(required) > 10
+    for path in required:
         found = [name for name in paths if Path(name).is_relative_to(path) or Path(name).match(str(path))]
         assert found, path
 
