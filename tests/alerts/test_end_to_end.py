@@ -35,7 +35,7 @@ from tests.qemu.road import Road
 pytestmark = pytest.mark.timeout(400)
 
 INTERVAL = "1s"
-MOVED = "alerts-move"
+MIGRATED_DOMAIN = "alerts-move"
 DURATION = re.compile(r"[1-9][0-9.]*(m|m?s)\b")
 """Minutes, seconds and milliseconds as Prometheus formats them."""
 
@@ -92,7 +92,7 @@ def run(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[EndToEndRu
 
 
 def _migrate_and_back(hosts: Hosts, guests: Guests) -> None:
-    road = Road(MOVED, IDLE, hosts, guests)
+    road = Road(MIGRATED_DOMAIN, IDLE, hosts, guests)
     try:
         road.boot()
         road.migrate()
@@ -167,7 +167,7 @@ def test_annotated_command_shows_the_domain(run: EndToEndRun, scenario: Scenario
 
 def test_migration_sends_no_notification(run: EndToEndRun, hosts: Hosts) -> None:
     run.migration_future.result()
-    counts = hosts.exporter.lifecycle_counts(MOVED)
+    counts = hosts.exporter.lifecycle_counts(MIGRATED_DOMAIN)
     assert counts["started", "migrated"] == counts["stopped", "migrated"] == 2
     assert [one for one in run.pager.told if one.labels.get("connection") in ("here", "there")] == []
 

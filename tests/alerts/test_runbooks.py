@@ -77,9 +77,9 @@ def runner(guests: Guests, programs: Programs) -> Iterator[CommandRunner]:
         host = AlertHost(daemon, guests, exporter, pager, alertmanager)
         stack.callback(host.close)
         (folder / "bin").mkdir()
-        shim = folder / "bin" / COMMAND
-        shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m libvirt_lifecycle_exporter "$@"\n')
-        shim.chmod(0o755)
+        command_script = folder / "bin" / COMMAND
+        command_script.write_text(f'#!/bin/sh\nexec {sys.executable} -m libvirt_lifecycle_exporter "$@"\n')
+        command_script.chmod(0o755)
         yield CommandRunner(
             host,
             {

@@ -121,8 +121,8 @@ def test_events_are_selected_by_date_and_time(journal: QueryableJournal) -> None
     assert journal.names("events", "--since", day) == ["noon", "late"]
     assert journal.names("events", "--until", day) == ["early"]
     assert journal.names("events", "--since", utc(NOON + 1)) == ["late"]
-    zulu = utc(NOON).replace("+00:00", "Z")
-    assert journal.names("events", "--since", zulu, "--until", utc(NOON + 7200)) == ["noon"]
+    utc_suffix = utc(NOON).replace("+00:00", "Z")
+    assert journal.names("events", "--since", utc_suffix, "--until", utc(NOON + 7200)) == ["noon"]
     assert journal.names("events", "--until", "1h") == ["early", "noon", "late"]
 
 

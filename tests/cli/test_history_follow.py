@@ -87,8 +87,8 @@ def test_follow_stops_on_a_signal(journal: QueryableJournal, number: signal.Sign
     with journal.follow() as process:
         read_line(process)
         process.send_signal(number)
-        _, complaint = process.communicate(timeout=10)
-        assert (process.returncode, complaint) == (0, "")
+        _, errors = process.communicate(timeout=10)
+        assert (process.returncode, errors) == (0, "")
 
 
 def test_follow_stops_when_its_output_is_closed(journal: QueryableJournal) -> None:

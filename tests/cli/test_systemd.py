@@ -40,7 +40,10 @@ def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
 
 
 def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling_exporter(tmp_path, supervisor) as process:
+    with (
+        Supervisor(tmp_path, watchdog=2) as supervisor,
+        start_stalling_exporter(tmp_path, supervisor) as process,
+    ):
         for _ in range(3):
             assert supervisor.wait_for("WATCHDOG") == "1"
         process.send_signal(signal.SIGUSR1)
@@ -58,7 +61,10 @@ def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
 
 
 def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
-    with Supervisor(tmp_path, watchdog=2) as supervisor, stalling_exporter(tmp_path, supervisor) as process:
+    with (
+        Supervisor(tmp_path, watchdog=2) as supervisor,
+        start_stalling_exporter(tmp_path, supervisor) as process,
+    ):
         supervisor.wait_for("WATCHDOG")
         process.send_signal(signal.SIGUSR1)
         assert process.stderr is not None
@@ -74,7 +80,7 @@ def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
 
 
 @contextmanager
-def stalling_exporter(folder: Path, supervisor: Supervisor) -> Iterator[subprocess.Popen[str]]:
+def start_stalling_exporter(folder: Path, supervisor: Supervisor) -> Iterator[subprocess.Popen[str]]:
     arguments = ["--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{free_port()}"]
     with subprocess.Popen(
         [sys.executable, STALLING_EXPORTER, *arguments, "--journal.path", folder / "journal.sqlite"],

@@ -14,7 +14,7 @@ import promql_parser
 from grafana_foundation_sdk.models import units
 
 from tests.dashboards.dashboard_files import Json, Window, interpolate, panels, variables
-from tests.dashboards.promql import nodes, parsed, selectors
+from tests.dashboards.promql import nodes, parse, selectors
 
 SOURCE: Final = ("$prometheus_datasource", "${prometheus_datasource}", "$datasource", "${datasource}")
 LABEL_QUERY: Final = re.compile(r"([a-z_]+)\((.+)\)")
@@ -126,14 +126,14 @@ def _parsed_queries(board: Json) -> Iterator[tuple[str, Any]]:
     for panel in panels(board):
         for target in panel["targets"]:
             try:
-                yield panel["title"], parsed(interpolate(target["expr"], placeholders(board)))
+                yield panel["title"], parse(interpolate(target["expr"], placeholders(board)))
             except (ValueError, KeyError):
                 continue  # target_promql reports it
 
 
 def _invalid(what: str, expr: str) -> Iterator[str]:
     try:
-        parsed(expr)
+        parse(expr)
     except ValueError as error:
         yield f"{what}: {error}: {expr}"
 

@@ -20,7 +20,7 @@ Labels = frozenset[str]
 NONE: Final = Labels()
 
 
-def parsed(expr: str) -> Any:
+def parse(expr: str) -> Any:
     return promql_parser.parse(expr)
 
 
@@ -35,7 +35,7 @@ def selectors(expr: Any) -> Iterator[Any]:
     yield from (node for node in nodes(expr) if isinstance(node, promql_parser.VectorSelector))
 
 
-def exported() -> dict[str, Labels]:
+def exported_labels() -> dict[str, Labels]:
     """Return every series of the exporter and those that Prometheus adds, with their labels."""
     found: dict[str, Labels] = dict.fromkeys(SCRAPED, TARGET)
     for line in GOLDEN.read_text().splitlines():
@@ -49,15 +49,13 @@ def exported() -> dict[str, Labels]:
     return found
 
 
-def recorded(known: Mapping[str, Labels]) -> dict[str, Labels]:
+def recorded_labels(known: Mapping[str, Labels]) -> dict[str, Labels]:
     """Return the known metrics and every recording rule in alerts/, with their labels."""
     found = dict(known)
     for group in yaml.safe_load(RULES.read_text())["groups"]:
         for rule in group["rules"]:
             if "record" in rule:
-                found[rule["record"]] = labels(parsed(rule["expr"]), found) | frozenset(
-                    rule.get("labels", ())
-                )
+                found[rule["record"]] = labels(parse(rule["expr"]), found) | frozenset(rule.get("labels", ()))
     return found
 
 
@@ -69,9 +67,9 @@ def labels(node: Any, known: Mapping[str, Labels]) -> Labels:
         case promql_parser.MatrixSelector():
             found = known[str(node.vector_selector.name)]
         case promql_parser.AggregateExpr():
-            found = _aggregated(node, labels(node.expr, known))
+            found = _aggregation_labels(node, labels(node.expr, known))
         case promql_parser.BinaryExpr():
-            found = _joined(node, labels(node.lhs, known), labels(node.rhs, known))
+            found = _join_labels(node, labels(node.lhs, known), labels(node.rhs, known))
         case promql_parser.Call():
             found = NONE.union(*(labels(one, known) for one in node.args))
             found -= {"le"} if node.func.name == "histogram_quantile" else NONE
@@ -82,7 +80,7 @@ def labels(node: Any, known: Mapping[str, Labels]) -> Labels:
     return found
 
 
-def _aggregated(node: Any, inner: Labels) -> Labels:
+def _aggregation_labels(node: Any, inner: Labels) -> Labels:
     keeps_all = str(node.op) in {"topk", "bottomk"}
     if node.modifier is None:
         return inner if keeps_all else frozenset()
@@ -95,7 +93,7 @@ def _aggregated(node: Any, inner: Labels) -> Labels:
     return inner - named
 
 
-def _joined(node: Any, left: Labels, right: Labels) -> Labels:
+def _join_labels(node: Any, left: Labels, right: Labels) -> Labels:
     if str(node.op) == "or":
         return left | right
     return left or right

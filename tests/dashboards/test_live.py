@@ -91,7 +91,7 @@ def test_summary_is_printed(results: dict[str, list[Series]], capsys: pytest.Cap
         )
 
 
-class TestHeadlines:
+class TestPanels:
     """The panels show what happened in the scenario."""
 
     @pytest.fixture

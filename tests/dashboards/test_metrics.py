@@ -11,9 +11,9 @@ from libvirt_lifecycle_exporter.engine.durations import BUCKETS
 from libvirt_lifecycle_exporter.model.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, alert_pairs
 from tests.dashboards.dashboard_files import UIDS, Json, annotations, classic, interpolate, panels, variables
 from tests.dashboards.linter import placeholders
-from tests.dashboards.promql import exported, labels, parsed, recorded, selectors
+from tests.dashboards.promql import exported_labels, labels, parse, recorded_labels, selectors
 
-KNOWN = recorded(exported())
+KNOWN = recorded_labels(exported_labels())
 LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
 FIELDS = re.compile(r"__data\.fields\.(\w+)")
 SERIES = re.compile(r"__field\.labels\.(\w+)")
@@ -21,17 +21,17 @@ SERIES = re.compile(r"__field\.labels\.(\w+)")
 
 def result_labels(board: Json, panel: Json) -> list[frozenset[str]]:
     values = placeholders(board)
-    return [labels(parsed(interpolate(target["expr"], values)), KNOWN) for target in panel["targets"]]
+    return [labels(parse(interpolate(target["expr"], values)), KNOWN) for target in panel["targets"]]
 
 
 @pytest.mark.parametrize("uid", UIDS)
-class TestUsed:
+class TestLabels:
     def test_selectors_use_labels_of_their_metric(self, uid: str) -> None:
         board = classic(uid)
         expressions = [target["expr"] for panel in panels(board) for target in panel["targets"]]
         expressions += [one.expr for one in annotations(uid)]
         for expr in expressions:
-            for selector in selectors(parsed(interpolate(expr, placeholders(board)))):
+            for selector in selectors(parse(interpolate(expr, placeholders(board)))):
                 expected = {matcher.name for matcher in selector.matchers.matchers}
                 assert expected <= KNOWN[str(selector.name)], selector
 
@@ -69,7 +69,7 @@ class TestUsed:
     def test_annotation_texts_use_existing_labels(self, uid: str) -> None:
         board = classic(uid)
         for one in board["annotations"]["list"]:
-            available = labels(parsed(interpolate(one["target"]["expr"], placeholders(board))), KNOWN)
+            available = labels(parse(interpolate(one["target"]["expr"], placeholders(board))), KNOWN)
             assert set(LEGEND_LABEL.findall(one["textFormat"])) | set(one["tagKeys"].split(",")) <= available
 
     def test_variables_query_existing_labels(self, uid: str) -> None:
@@ -79,7 +79,7 @@ class TestUsed:
                 continue
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
             inner = found[1] if found else variable["query"].removeprefix("query_result(").removesuffix(")")
-            available = labels(parsed(interpolate(inner, placeholders(board))), KNOWN)
+            available = labels(parse(interpolate(inner, placeholders(board))), KNOWN)
             expected = found or re.match(r"/((\w+))=", variable["regex"])
             assert expected is not None
             assert expected[2] in available, name
@@ -104,7 +104,7 @@ def test_duration_buckets_have_display_names() -> None:
 
 def test_pairs_exported_at_zero_are_known() -> None:
     """The Domain dashboard counts the first event of all other pairs separately."""
-    matchers = [parsed(f"{{{one}}}").matchers.matchers for one in BORN_AT_0]
+    matchers = [parse(f"{{{one}}}").matchers.matchers for one in BORN_AT_0]
     shown_before = set(alert_pairs(HANG_SIGNALS))
     for pair in COUNTED_PAIRS:
         named = dict(zip(("event", "reason"), pair, strict=True))
@@ -125,6 +125,6 @@ def test_future_timestamps_are_not_treated_as_recent(uid: str) -> None:
 
 def test_unknown_metric_or_label_is_detected() -> None:
     with pytest.raises(KeyError):
-        labels(parsed("sum by (job) (libvirt_nothing)"), KNOWN)
+        labels(parse("sum by (job) (libvirt_nothing)"), KNOWN)
     with pytest.raises(KeyError):
-        labels(parsed("sum by (colour) (up)"), KNOWN)
+        labels(parse("sum by (colour) (up)"), KNOWN)

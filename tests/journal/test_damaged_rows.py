@@ -71,7 +71,7 @@ class Exporter:
             pass
         self.worker.tick()
 
-    def live(self) -> None:
+    def run_scenario(self) -> None:
         """Start and crash two domains; the rows of the second one may be damaged."""
         now = time.time()
         self.feed(
@@ -93,7 +93,7 @@ class Exporter:
         sent = {}
         queue.expire_operations(time.time())
         for signal in SIGNALS:
-            exporter = OtlpExporter(signal, encoder, Accepts())
+            exporter = OtlpExporter(signal, encoder, AcceptingTransport())
             items = queue.read(signal, 0, 1000)
             whole = [item for item in items if item.is_complete]
             statuses = [exporter.export([item]).status for item in whole]
@@ -114,7 +114,7 @@ class Exporter:
         return len(history.page(Selection(), Position("", 0)).entries)
 
 
-class Accepts:
+class AcceptingTransport:
     def send(self, _payload: bytes) -> ExportResult:
         return ExportResult(ExportStatus.DELIVERED)
 
@@ -178,7 +178,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a journal with rows in every table."""
     path = tmp_path_factory.mktemp("template") / "journal.sqlite"
     exporter = Exporter(path)
-    exporter.live()
+    exporter.run_scenario()
     exporter.feed(lifecycle("started", "booted", name="bad", at=time.time()))
     exporter.journal.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -213,7 +213,7 @@ def test_damaged_row_loses_only_its_own_content(  # noqa: PLR0917 - fixtures
     try:
         before = exporter.crash_count()
         assert before == 1 or table == "domain_counters"
-        exporter.live()
+        exporter.run_scenario()
         assert exporter.crash_count() == (before or 0) + 1
         assert exporter.sink.render(openmetrics=False)
         assert exporter.sink.render(openmetrics=True)

@@ -16,7 +16,7 @@ WEB, DB = facts("web"), facts("db")
 OTHER_HOST = "qemu+ssh://there/system"
 
 
-class TestNarrower:
+class TestNarrowedFilter:
     def test_excluded_domains_are_dropped_without_transitions(self, exporter: SimulatedExporter) -> None:
         exporter.connect_and_list(
             snapshot(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
@@ -91,7 +91,7 @@ class TestNarrower:
         assert exporter.crash_count("db") == 1
 
 
-class TestWider:
+class TestWidenedFilter:
     def test_newly_included_domains_add_no_transitions(self, exporter: SimulatedExporter) -> None:
         exporter.names = ONLY_WEB
         exporter.is_killed()

@@ -12,7 +12,7 @@ REBOOTS = "libvirt_connection_host_reboots_total"
 LAST_REBOOT = "libvirt_connection_last_host_reboot_timestamp_seconds"
 
 
-def connects(rig: SimulatedExporter, boot_id: str, driver: str = "QEMU") -> None:
+def connect(rig: SimulatedExporter, boot_id: str, driver: str = "QEMU") -> None:
     """Connect as a real connection does: identify the host before the first event."""
     clock = rig.clock
     rig.message_queue.put(HostIdentified(rig.message_queue.next_order(), clock.tick(), HERE, driver, boot_id))
@@ -25,11 +25,11 @@ def events(exporter: SimulatedExporter) -> list[tuple[str, str, str, str]]:
 
 
 def test_host_reboot_stops_every_running_domain(exporter: SimulatedExporter) -> None:
-    connects(exporter, "boot-1")
+    connect(exporter, "boot-1")
     off, transient = facts("off", "shutoff", "destroyed"), facts("temporary", persistent=False)
     exporter.connect_and_list(snapshot(facts("web"), off, transient))
     exporter.is_killed()
-    connects(exporter, "boot-2")
+    connect(exporter, "boot-2")
     exporter.connect_and_list(snapshot(facts("web"), off))
     assert events(exporter) == [
         ("temporary", "stopped", "unknown", "host rebooted"),
@@ -41,10 +41,10 @@ def test_host_reboot_stops_every_running_domain(exporter: SimulatedExporter) -> 
 
 
 def test_start_after_a_host_reboot_is_not_counted_twice(exporter: SimulatedExporter) -> None:
-    connects(exporter, "boot-1")
+    connect(exporter, "boot-1")
     exporter.connect_and_list(snapshot(facts("web")))
     exporter.is_killed()
-    connects(exporter, "boot-2")
+    connect(exporter, "boot-2")
     exporter.feed(lifecycle("resumed", "unpaused"), lifecycle("started", "booted"))
     exporter.connect_and_list(snapshot(facts("web")))
     assert [row[1:3] for row in events(exporter)] == [
@@ -55,7 +55,7 @@ def test_start_after_a_host_reboot_is_not_counted_twice(exporter: SimulatedExpor
 
 
 def test_missed_start_after_host_reboot_is_inferred_from_stop(exporter: SimulatedExporter) -> None:
-    connects(exporter, "boot-1")
+    connect(exporter, "boot-1")
     exporter.connect_and_list(snapshot(facts("web")))
     exporter.is_killed()
     # The callbacks are registered, and the first event is queued, before the connection is reported as up.
@@ -72,42 +72,42 @@ def test_missed_start_after_host_reboot_is_inferred_from_stop(exporter: Simulate
 
 
 def test_host_reboot_count_survives_restart(exporter: SimulatedExporter) -> None:
-    connects(exporter, "boot-1")
+    connect(exporter, "boot-1")
     assert (value(exporter.sink, REBOOTS), value(exporter.sink, LAST_REBOOT)) == (0, 0)
     exporter.is_killed()
-    connects(exporter, "boot-2")
+    connect(exporter, "boot-2")
     at = value(exporter.sink, LAST_REBOOT)
     assert at == pytest.approx(exporter.clock.now, abs=1)
     for _ in range(2):
         exporter.is_killed()
-        connects(exporter, "boot-2")
+        connect(exporter, "boot-2")
         assert (value(exporter.sink, REBOOTS), value(exporter.sink, LAST_REBOOT)) == (1, at)
 
 
 def test_reconnect_without_a_reboot_counts_nothing(exporter: SimulatedExporter) -> None:
     for boot_id in ("boot-1", "boot-1", "", "boot-1"):
-        connects(exporter, boot_id)
+        connect(exporter, boot_id)
         exporter.connect_and_list(snapshot(facts("web")))
     assert (events(exporter), value(exporter.sink, REBOOTS)) == ([], 0)
 
 
 def test_first_boot_id_after_an_upgrade_proves_nothing(exporter: SimulatedExporter) -> None:
-    connects(exporter, "")
+    connect(exporter, "")
     exporter.connect_and_list(snapshot(facts("web")))
     exporter.is_killed()
-    connects(exporter, "boot-1")
+    connect(exporter, "boot-1")
     exporter.connect_and_list(snapshot(facts("web")))
     assert events(exporter) == []
 
 
 def test_connection_away_during_a_host_reboot_counts_it_later(exporter: SimulatedExporter) -> None:
-    connects(exporter, "boot-1")
+    connect(exporter, "boot-1")
     exporter.connect_and_list(snapshot(facts("web")))
     exporter.connections = ("elsewhere",)
     exporter.is_killed()
     exporter.connections = (HERE,)
     exporter.is_killed()
-    connects(exporter, "boot-2")
+    connect(exporter, "boot-2")
     assert events(exporter) == [("web", "stopped", "unknown", "host rebooted")]
 
 

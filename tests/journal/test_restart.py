@@ -143,10 +143,10 @@ def test_kills_before_first_listing_add_no_transitions(
         tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False
     ) as exporter:
         for _ in range(5):
-            connections = exporter.log_count("connection up")
+            known = exporter.log_count("connection up")
             exporter.kill()
             exporter.start()
-            exporter.wait_until(lambda: exporter.log_count("connection up") > connections, what="the connection")  # noqa: B023
+            exporter.wait_until(lambda: exporter.log_count("connection up") > known, what="the connection")  # noqa: B023
         exporter.wait_ready()
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
 

@@ -42,7 +42,7 @@ def verify(root: Path) -> str:
     return done.stdout + done.stderr + ("failed" if done.returncode else "")
 
 
-def exposure(root: Path) -> float:
+def exposure_level(root: Path) -> float:
     """Return the exposure level: 0 (none) to 10."""
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--root={root}", FILE.name],
@@ -65,7 +65,7 @@ def test_systemd_reports_an_invalid_unit_file(root: Path) -> None:
 
 
 def test_exposure_level_is_low(root: Path) -> None:
-    level = exposure(root)
+    level = exposure_level(root)
     print(f"systemd-analyze security: {level}")
     assert level <= MAX_EXPOSURE
 
@@ -75,10 +75,10 @@ def test_documented_drop_in_raises_exposure_only_slightly(root: Path) -> None:
     (drop_in,) = (found for found in re.findall(r"```ini\n(.*?)```", text, re.DOTALL) if "[Service]" in found)
     folder = root / f"etc/systemd/system/{FILE.name}.d"
     folder.mkdir()
-    before = exposure(root)
+    before = exposure_level(root)
     (folder / "words.conf").write_text(drop_in)
     assert verify(root) == ""
-    level = exposure(root)
+    level = exposure_level(root)
     print(f"systemd-analyze security, with the drop-in: {level}")
     assert before < level <= MAX_EXPOSURE + 1
 
