@@ -1,4 +1,4 @@
-"""What the rules speak of: metrics, and the label values that their selectors name."""
+"""Metrics, labels and label values in the expressions of the rules."""
 
 import re
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ class Selector(NamedTuple):
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """Each label that a selector names, with the values that it compares it with."""
+    """Yield each label in a selector with the values it is compared with."""
     for metric, matchers in SELECTOR.findall(expression):
         for label, _, value in MATCHER.findall(matchers):
             yield Selector(metric, label, tuple(value.split("|")))
 
 
 def metrics(expression: str) -> set[str]:
-    """Every metric it names."""
+    """Return the metrics in an expression."""
     return set(NAME.findall(re.sub(r'"[^"]*"', '""', expression)))
 
 
 def labels(expression: str) -> set[str]:
-    """Every label it groups or joins by."""
+    """Return the labels that an expression groups or joins by."""
     return {
         label.strip()
         for listed in LABEL_LIST.findall(expression)

@@ -1,7 +1,7 @@
-"""From the emulator that dies to the pager: libvirt, QEMU, exporter, Prometheus and Alertmanager, all real.
+"""From a killed emulator to the pager: libvirt, QEMU, exporter, Prometheus and Alertmanager are all real.
 
-Each scene has a host of its own, so that what is told of a host is what its scene brought about. All play at
-the same time.
+Each scenario has its own host, so that notifications about a host result from its scenario. All scenarios run
+at the same time.
 """
 
 import json
@@ -19,8 +19,8 @@ import pytest
 from alerts.generator.rules import groups
 from alerts.generator.thresholds import load
 from alerts.generator.writing import document
-from tests.alerts.place import IMPATIENT, PATIENCE, Place
-from tests.alerts.scenes import SCENES, THRESHOLDS, Notification, Scene
+from tests.alerts.alert_host import SHORT_INTERVALS, TIMEOUT, AlertHost
+from tests.alerts.scenarios import SCENARIOS, THRESHOLDS, Notification, Scenario
 from tests.lab.alertmanager import EXAMPLE, RECEIVER, Alertmanager, Pager, ReceivedAlert
 from tests.lab.daemon import short_root
 from tests.lab.exporter import Exporter
@@ -35,40 +35,40 @@ from tests.qemu.migration_driver import MigrationDriver
 pytestmark = pytest.mark.timeout(400)
 
 INTERVAL = "1s"
-MOVED = "alerts-move"
-AGED = re.compile(r"\b[0-9][0-9.]*(m|m?s)\b")
-"""As Prometheus writes minutes, seconds and less. It is 0s if the event came after the moment evaluated,
-and was still in the scrape."""
+MIGRATED_DOMAIN = "alerts-move"
+DURATION = re.compile(r"\b[0-9][0-9.]*(m|m?s)\b")
+"""Minutes, seconds and milliseconds as Prometheus formats them. 0s: the event happened after the time for which the
+rule was evaluated, and was still in the scrape."""
 
 
-class Played(NamedTuple):
-    places: dict[str, Place]
-    ends: dict[str, Future[None]]
-    migrated: Future[None]
+class EndToEndRun(NamedTuple):
+    alert_hosts: dict[str, AlertHost]
+    scenario_futures: dict[str, Future[None]]
+    migration_future: Future[None]
     pager: Pager
-    left: list[str]
-    """Alerts that were still active when all was over."""
+    still_active: list[str]
+    """Alerts that were still active after all scenarios."""
 
 
 @pytest.fixture(scope="module")
-def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]:
+def run(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[EndToEndRun]:
     with ExitStack() as stack:
         folder = stack.enter_context(short_root())
         pager = stack.enter_context(Pager())
         example = EXAMPLE.read_text()
         assert RECEIVER in example
         alertmanager = stack.enter_context(Alertmanager(folder, example.replace(RECEIVER, pager.url)))
-        places = {}
-        for scene in SCENES:
-            daemon = stack.enter_context(SessionDaemon(folder / scene.name, programs))
-            exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=IMPATIENT))
-            places[scene.name] = Place(daemon, guests, exporter, pager, alertmanager)
-            stack.callback(places[scene.name].close)
+        alert_hosts = {}
+        for scenario in SCENARIOS:
+            daemon = stack.enter_context(SessionDaemon(folder / scenario.name, programs))
+            exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=SHORT_INTERVALS))
+            alert_hosts[scenario.name] = AlertHost(daemon, guests, exporter, pager, alertmanager)
+            stack.callback(alert_hosts[scenario.name].close)
         own = folder / "thresholds.toml"
         own.write_text(THRESHOLDS)
         rules = folder / "rules.yaml"
         rules.write_text(document(groups(load(own))))
-        ports = [hosts.exporter.port, *(place.exporter.port for place in places.values())]
+        ports = [hosts.exporter.port, *(host.exporter.port for host in alert_hosts.values())]
         prometheus = stack.enter_context(
             Prometheus(
                 folder,
@@ -82,15 +82,18 @@ def played(guests: Guests, programs: Programs, hosts: Hosts) -> Iterator[Played]
             )
         )
         prometheus.wait_for(f"count(up == 1) == {len(ports)}")
-        with ThreadPoolExecutor(len(SCENES) + 1) as players:
-            ends = {scene.name: players.submit(scene.play, places[scene.name]) for scene in SCENES}
-            migrated = players.submit(_migrates, hosts, guests)
-        left = _what_is_left(prometheus, alertmanager)
-        yield Played(places, ends, migrated, pager, left)
+        with ThreadPoolExecutor(len(SCENARIOS) + 1) as executor:
+            scenario_futures = {
+                scenario.name: executor.submit(scenario.run, alert_hosts[scenario.name])
+                for scenario in SCENARIOS
+            }
+            migration_future = executor.submit(_migrate_and_back, hosts, guests)
+        still_active = _wait_until_resolved(prometheus, alertmanager)
+        yield EndToEndRun(alert_hosts, scenario_futures, migration_future, pager, still_active)
 
 
-def _migrates(hosts: Hosts, guests: Guests) -> None:
-    migration = MigrationDriver(MOVED, IDLE, hosts, guests)
+def _migrate_and_back(hosts: Hosts, guests: Guests) -> None:
+    migration = MigrationDriver(MIGRATED_DOMAIN, IDLE, hosts, guests)
     try:
         migration.boot()
         migration.migrate()
@@ -100,53 +103,59 @@ def _migrates(hosts: Hosts, guests: Guests) -> None:
         migration.close()
 
 
-def _what_is_left(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:
-    """Waits until nothing is active, so that nothing more can be told; or else says what is."""
+def _wait_until_resolved(prometheus: Prometheus, alertmanager: Alertmanager) -> list[str]:
+    """Wait until no alert is active; return the labels of those that still are after the timeout."""
     try:
         until(
-            lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(), PATIENCE, "all to be over"
+            lambda: not prometheus.query("ALERTS") and not alertmanager.alerts(),
+            TIMEOUT,
+            "all alerts to resolve",
         )
     except TimeoutError:
         return [json.dumps(alert["labels"]) for alert in alertmanager.alerts()]
     return []
 
 
-def notifications(told: list[ReceivedAlert]) -> list[Notification]:
-    """What each notification said: its status, its alert, its domains."""
-    numbers = dict.fromkeys(one.notification for one in told)
+def summarize(alerts_received: list[ReceivedAlert]) -> list[Notification]:
+    """Return status, alert and domains of each notification."""
+    numbers = dict.fromkeys(one.notification for one in alerts_received)
     found: list[Notification] = []
     for number in numbers:
-        of_it = [one for one in told if one.notification == number]
-        for status, name in dict.fromkeys((one.status, one.name) for one in of_it):
+        alerts = [one for one in alerts_received if one.notification == number]
+        for status, name in dict.fromkeys((one.status, one.name) for one in alerts):
             domains = {
-                one.labels["domain"] for one in of_it if "domain" in one.labels and one.status == status
+                one.labels["domain"] for one in alerts if "domain" in one.labels and one.status == status
             }
             found.append((status, name, frozenset(domains)))
     return found
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_the_pager_is_told_exactly_this(played: Played, scene: Scene) -> None:
-    played.ends[scene.name].result()
-    told = played.places[scene.name].told()
-    assert notifications(told) == list(scene.notifications)
-    if scene.reason:
-        assert told[0].labels["reason"] == scene.reason
-    for one in told:
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_pager_receives_exactly_the_expected_notifications(run: EndToEndRun, scenario: Scenario) -> None:
+    run.scenario_futures[scenario.name].result()
+    alerts_received = run.alert_hosts[scenario.name].notifications()
+    assert summarize(alerts_received) == list(scenario.notifications)
+    if scenario.reason:
+        assert alerts_received[0].labels["reason"] == scenario.reason
+    for one in alerts_received:
         assert one.annotations["runbook_url"].endswith(f"/{one.name}.md")
-        assert played.places[scene.name].instance in one.annotations["summary"]
-        assert AGED.search(one.annotations["summary"]) or "domain" not in one.labels
-        assert not [text for text in one.annotations.values() if "<" in text]  # no value, an error
+        assert run.alert_hosts[scenario.name].instance in one.annotations["summary"]
+        assert DURATION.search(one.annotations["summary"]) or "domain" not in one.labels
+        assert not [
+            text for text in one.annotations.values() if "<" in text
+        ]  # "<no value>" or an error of the template
 
 
-@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene.reason], ids=lambda scene: scene.name)
-def test_the_command_that_it_is_told_tells_more(played: Played, scene: Scene) -> None:
-    played.ends[scene.name].result()
-    place = played.places[scene.name]
-    for one in place.told():
+@pytest.mark.parametrize(
+    "scenario", [scenario for scenario in SCENARIOS if scenario.reason], ids=lambda scenario: scenario.name
+)
+def test_annotated_command_shows_the_domain(run: EndToEndRun, scenario: Scenario) -> None:
+    run.scenario_futures[scenario.name].result()
+    host = run.alert_hosts[scenario.name]
+    for one in host.notifications():
         program, *words = shlex.split(one.annotations["command"])
         assert program == "libvirt-lifecycle-exporter"
-        journal = ("--journal.path", str(place.exporter.journal.path))
+        journal = ("--journal.path", str(host.exporter.journal.path))
         done = subprocess.run(
             [sys.executable, "-m", "libvirt_lifecycle_exporter", *words, *journal],
             capture_output=True,
@@ -157,26 +166,26 @@ def test_the_command_that_it_is_told_tells_more(played: Played, scene: Scene) ->
         assert is_over or one.labels["domain"] in done.stdout
 
 
-def test_of_a_migration_it_is_told_nothing(played: Played, hosts: Hosts) -> None:
-    played.migrated.result()
-    counts = hosts.exporter.lifecycle_counts(MOVED)
+def test_migration_sends_no_notification(run: EndToEndRun, hosts: Hosts) -> None:
+    run.migration_future.result()
+    counts = hosts.exporter.lifecycle_counts(MIGRATED_DOMAIN)
     assert counts["started", "migrated"] == counts["stopped", "migrated"] == 2
-    assert [one for one in played.pager.received if one.labels.get("connection") in ("here", "there")] == []
+    assert [one for one in run.pager.received if one.labels.get("connection") in ("here", "there")] == []
 
 
-def test_all_is_over_and_nothing_else_was_told(played: Played) -> None:
-    assert played.left == []
-    known = {place.instance for place in played.places.values()}
-    assert [one.labels for one in played.pager.received if one.labels.get("instance") not in known] == []
+def test_all_alerts_resolve_and_no_others_were_sent(run: EndToEndRun) -> None:
+    assert run.still_active == []
+    known = {host.instance for host in run.alert_hosts.values()}
+    assert [one.labels for one in run.pager.received if one.labels.get("instance") not in known] == []
 
 
-def test_how_long_it_takes(played: Played) -> None:
-    """Printed; judged is only that it is told at all."""
-    place = played.places["killed"]
-    first = next(one for one in place.told() if one.status == "firing")
+def test_notification_delay_is_printed(run: EndToEndRun) -> None:
+    """Print the delays; only the notification itself is required."""
+    host = run.alert_hosts["killed"]
+    first = next(one for one in host.notifications() if one.status == "firing")
     print(
-        f"\nkilled: the alert fires after {first.starts_at - place.killed_at:.2f} s "
-        f"(scrape and evaluation interval: 1 s each), the pager is told after "
-        f"{first.at - place.killed_at:.2f} s (group_wait: 10 s)"
+        f"\nkilled: the alert fires after {first.starts_at - host.killed_at:.2f} s "
+        f"(scrape and evaluation interval: 1 s each), the pager is notified after "
+        f"{first.at - host.killed_at:.2f} s (group_wait: 10 s)"
     )
-    assert first.at > place.killed_at
+    assert first.at > host.killed_at

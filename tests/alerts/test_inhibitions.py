@@ -1,4 +1,4 @@
-"""Which alert holds back which, for every two of them, as a real Alertmanager with the example sees it."""
+"""Which alert inhibits which, for every pair, in a real Alertmanager with the example configuration."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ from alerts.generator.rules import ALERTS
 from tests.lab.alertmanager import EXAMPLE, Alertmanager
 from tests.lab.daemon import short_root
 
-OF_DOMAINS = {alert.name for alert in DOMAINS}
-OF_CONNECTIONS = {alert.name for alert in HOSTS} - {"LibvirtFleetCrashRateHigh"}
-OF_EXPORTERS = {
+DOMAIN_ALERTS = {alert.name for alert in DOMAINS}
+CONNECTION_ALERTS = {alert.name for alert in HOSTS} - {"LibvirtFleetCrashRateHigh"}
+EXPORTER_ALERTS = {
     "LibvirtEventsDropped",
     "LibvirtEventLoopStalled",
     "LibvirtJournalFailing",
@@ -21,31 +21,31 @@ OF_EXPORTERS = {
     "LibvirtLabelsConflict",
     "LibvirtWebConfigFailing",
 }
-BY_A_HANG = {"Outage", "StuckPaused", "StuckShuttingDown"}
-OF_ITS_DOMAIN = {
+EXPLAINED_BY_HANG = {"Outage", "StuckPaused", "StuckShuttingDown"}
+INHIBITS_IN_DOMAIN = {
     "CrashLooping": {"Crashed", "Flapping", "Outage"},
-    "Crashed": {"Flapping", *BY_A_HANG},
-    "Hung": BY_A_HANG,
-    "WatchdogFired": BY_A_HANG,
+    "Crashed": {"Flapping", *EXPLAINED_BY_HANG},
+    "Hung": EXPLAINED_BY_HANG,
+    "WatchdogFired": EXPLAINED_BY_HANG,
     "PausedOnIOError": {"Hung", "StuckPaused"},
     "PostcopyFailed": {"Hung", "StuckPaused"},
 }
-HOLDS_BACK = {
+INHIBITS = {
     **{
         f"LibvirtDomain{source}": {f"LibvirtDomain{target}" for target in targets}
-        for source, targets in OF_ITS_DOMAIN.items()
+        for source, targets in INHIBITS_IN_DOMAIN.items()
     },
-    "LibvirtExporterDown": OF_DOMAINS | OF_CONNECTIONS | OF_EXPORTERS,
-    "LibvirtEventLoopStalled": OF_DOMAINS | OF_CONNECTIONS,
-    "LibvirtConnectionDown": OF_DOMAINS | {"LibvirtHostCrashBurst", "LibvirtConnectionFlapping"},
+    "LibvirtExporterDown": DOMAIN_ALERTS | CONNECTION_ALERTS | EXPORTER_ALERTS,
+    "LibvirtEventLoopStalled": DOMAIN_ALERTS | CONNECTION_ALERTS,
+    "LibvirtConnectionDown": DOMAIN_ALERTS | {"LibvirtHostCrashBurst", "LibvirtConnectionFlapping"},
     "LibvirtHostCrashBurst": {
         f"LibvirtDomain{name}" for name in ("Crashed", "CrashLooping", "Outage", "Flapping")
     },
 }
-EVERY_TWO = {(source, target) for source in ALERTS for target in ALERTS if source != target}
+ALL_PAIRS = {(source, target) for source in ALERTS for target in ALERTS if source != target}
 
 
-OWN = {
+EXTRA_LABELS = {
     "LibvirtDomainCrashed": {"event": "stopped", "reason": "crashed"},
     "LibvirtDomainHung": {"signal": "emulator"},
 }
@@ -53,18 +53,18 @@ PANICKED = {"event": "crashed", "reason": "panicked"}
 
 
 def labels(alert: str, instance: str, domain: str = "web-1") -> dict[str, str]:
-    """Those that the alert has in the rules, as far as inhibition looks at them."""
+    """Return the labels of an alert that the inhibition rules use."""
     if alert == "LibvirtExporterAbsent":
         return {"alertname": alert}
     found = {"alertname": alert, "job": "libvirt-lifecycle"}
     if alert == "LibvirtFleetCrashRateHigh":
         return found
     found["instance"] = instance
-    if alert in OF_DOMAINS | OF_CONNECTIONS:
+    if alert in DOMAIN_ALERTS | CONNECTION_ALERTS:
         found["connection"] = "qemu:///system"
-    if alert in OF_DOMAINS:
+    if alert in DOMAIN_ALERTS:
         found["domain"] = domain
-    return found | OWN.get(alert, {})
+    return found | EXTRA_LABELS.get(alert, {})
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def alertmanager() -> Iterator[Alertmanager]:
         yield alertmanager
 
 
-def held_back(alertmanager: Alertmanager) -> set[tuple[str, str]]:
+def inhibited(alertmanager: Alertmanager) -> set[tuple[str, str]]:
     return {
         (found["labels"].get("instance", ""), found["labels"]["alertname"])
         for found in alertmanager.alerts()
@@ -81,49 +81,61 @@ def held_back(alertmanager: Alertmanager) -> set[tuple[str, str]]:
     }
 
 
-def test_every_two_on_one_host(alertmanager: Alertmanager) -> None:
-    """Each pair has a host of its own."""
-    hosted = [(source, target) for source, target in EVERY_TWO if "instance" in labels(target, "x")]
+def test_every_pair_of_alerts_on_one_host(alertmanager: Alertmanager) -> None:
+    """Each pair has its own host."""
+    pairs_with_instance = [
+        (source, target) for source, target in ALL_PAIRS if "instance" in labels(target, "x")
+    ]
     alertmanager.post(
-        [labels(alert, f"{source}>{target}") for source, target in hosted for alert in (source, target)]
+        [
+            labels(alert, f"{source}>{target}")
+            for source, target in pairs_with_instance
+            for alert in (source, target)
+        ]
     )
     expected = {
-        (f"{source}>{target}", target) for source, target in hosted if target in HOLDS_BACK.get(source, ())
+        (f"{source}>{target}", target)
+        for source, target in pairs_with_instance
+        if target in INHIBITS.get(source, ())
     }
-    # The two of a pair may hold each other back, but for that the pair is there the other way round, too.
+    # The target may also inhibit the source.
     expected |= {
-        (f"{source}>{target}", source) for source, target in hosted if source in HOLDS_BACK.get(target, ())
+        (f"{source}>{target}", source)
+        for source, target in pairs_with_instance
+        if source in INHIBITS.get(target, ())
     }
-    assert held_back(alertmanager) == expected
+    assert inhibited(alertmanager) == expected
 
 
-def test_a_panic_explains_who_falls_silent_in_the_guest_and_nothing_that_hangs_later(
+def test_panic_inhibits_guest_hangs_but_not_emulator_hangs(
     alertmanager: Alertmanager,
 ) -> None:
-    """A guest that dumps its memory answers nobody; an emulator does, and a killed one runs no more."""
+    """A guest that dumps its memory does not respond, but its emulator does."""
     hung = {"guest_agent": True, "vcpu": True, "emulator": False}
     for signal in hung:
-        for how in ({}, PANICKED):
-            instance = f"{signal} after {how.get('reason', 'crashed')}"
+        for crash_labels in ({}, PANICKED):
+            instance = f"{signal} after {crash_labels.get('reason', 'crashed')}"
             alertmanager.post(
                 [
-                    labels("LibvirtDomainCrashed", instance) | how,
+                    labels("LibvirtDomainCrashed", instance) | crash_labels,
                     labels("LibvirtDomainHung", instance) | {"signal": signal},
                 ]
             )
-    silent = {instance for instance, alert in held_back(alertmanager) if " after " in instance}
-    assert silent == {f"{signal} after panicked" for signal, explained in hung.items() if explained}
+    inhibited_instances = {instance for instance, alert in inhibited(alertmanager) if " after " in instance}
+    assert inhibited_instances == {
+        f"{signal} after panicked" for signal, is_explained in hung.items() if is_explained
+    }
 
 
-def test_other_hosts_and_other_domains_are_not_concerned(alertmanager: Alertmanager) -> None:
-    before = held_back(alertmanager)
+def test_other_hosts_and_domains_are_not_inhibited(alertmanager: Alertmanager) -> None:
+    before = inhibited(alertmanager)
     alertmanager.post(
         [
-            *(labels(source, "here") for source in HOLDS_BACK if source not in OF_DOMAINS),
-            *(labels(alert, "elsewhere", domain=alert) for alert in OF_DOMAINS),
+            *(labels(source, "here") for source in INHIBITS if source not in DOMAIN_ALERTS),
+            *(labels(alert, "elsewhere", domain=alert) for alert in DOMAIN_ALERTS),
             labels("LibvirtExporterAbsent", ""),
             labels("LibvirtFleetCrashRateHigh", ""),
         ]
     )
-    more = held_back(alertmanager) - before
-    assert {instance for instance, _ in more} == {"here"}
+    new = inhibited(alertmanager) - before
+    assert {instance for instance, _ in new} == {"here"}

@@ -1,8 +1,8 @@
-"""The rules as a file: up to date, well-formed for the tools there are, and about metrics that there are."""
+"""The rules file is up to date, valid for all tools, and uses only metrics and labels that exist."""
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,20 +18,18 @@ from libvirt_lifecycle_exporter.model.states import SHOWN_STATES, STATE_REASONS
 from libvirt_lifecycle_exporter.model.text import OTHER
 from libvirt_lifecycle_exporter.model.vocabulary import COUNTED_PAIRS, HANG_SIGNALS, INCIDENT_KINDS
 from tests.alerts.expressions import labels, metrics, selectors
+from tests.alerts.rule_tools import ALERTS_FOLDER, ROOT, UNIT_TESTS, error_output
 from tests.lab.go_tools import go_tool
 
-HERE = Path(__file__).parents[2]
-ALERTS_FOLDER = HERE / "alerts"
-UNIT_TESTS = sorted((ALERTS_FOLDER / "tests").glob("*.test.yaml"))
-GOLDEN = (HERE / "tests/prometheus/metrics.golden").read_text().splitlines()
+GOLDEN = (ROOT / "tests/prometheus/metrics.golden").read_text().splitlines()
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 TARGET_LABELS = {"job", "instance"}
-OF_PROMETHEUS = {"up": set[str](), "process_start_time_seconds": set[str]()}
-"""Prometheus' own, and prometheus_client's; neither has labels of the exporter's."""
+BUILTIN_METRICS = {"up": set[str](), "process_start_time_seconds": set[str]()}
+"""Series of Prometheus and of prometheus_client, which have no labels of the exporter."""
 EXPRESSIONS = [
     rule["expr"] for group in groups(load()) for rule in group["rules"] if "alert" in rule or "record" in rule
 ]
-UNASKED = {
+KNOWN_VALUES = {
     "event": {event for event, _ in COUNTED_PAIRS},
     "reason": {reason for _, reason in COUNTED_PAIRS}
     | {reason for reasons in STATE_REASONS.values() for reason in reasons},
@@ -40,11 +38,11 @@ UNASKED = {
     "signal": set(HANG_SIGNALS),
     "domain": {OTHER},
 }
-"""The values that a label can have, and that a rule may therefore name."""
+"""The values that each label can have."""
 
 
-MIMIRS_LIMIT = 20
-UNCLOCKED = {
+MIMIR_GROUP_LIMIT = 20
+WITHOUT_HOST_TIME = {
     "LibvirtConnectionDown",
     "LibvirtConnectionFlapping",
     "LibvirtExporterAbsent",
@@ -53,12 +51,12 @@ UNCLOCKED = {
     "LibvirtSeriesLimited",
     "LibvirtWebConfigFailing",
 }
-"""No time of the host's is in their expressions."""
+"""Alerts whose expressions use no timestamp of the host."""
 
 
-def exposed() -> dict[str, set[str]]:
-    """Every series name of the exporter, and its labels."""
-    found = dict(OF_PROMETHEUS)
+def exported_metrics() -> dict[str, set[str]]:
+    """Return every series name of the exporter with its labels."""
+    found = dict(BUILTIN_METRICS)
     for line in GOLDEN:
         name, kind, rest = line.split(" ", 2)
         names = {label.strip() for label in rest[1 : rest.index("}")].split(",") if label.strip()}
@@ -66,77 +64,73 @@ def exposed() -> dict[str, set[str]]:
     return found
 
 
-def ran(argv: Sequence[str | Path], cwd: Path = HERE) -> str:
-    """What a program has to say, if it is not content; nothing is good."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=cwd)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def promtools() -> Iterator[dict[str, Callable[[], str]]]:
-    """What each of them has to say about the stories; both at the same time, since it takes a while."""
+    """Run the rule tests with both versions of promtool in parallel; each function waits for the output."""
     with ExitStack() as stack:
-        yield {tool: _begun(stack, tool) for tool in ("promtool", go_tool("promtool"))}
+        yield {tool: _start_rule_tests(stack, tool) for tool in ("promtool", go_tool("promtool"))}
 
 
-def _begun(stack: ExitStack, tool: str) -> Callable[[], str]:
+def _start_rule_tests(stack: ExitStack, tool: str) -> Callable[[], str]:
     argv: list[str | Path] = [tool, "test", "rules", *UNIT_TESTS]
     process = stack.enter_context(
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     )
     stack.callback(process.kill)
 
-    def said() -> str:
+    def wait_output() -> str:
         output, _ = process.communicate()
         return "" if process.returncode == 0 else output
 
-    return said
+    return wait_output
 
 
-def test_what_is_shipped_is_what_the_source_says() -> None:
-    """If not: make rules."""
+def test_generated_rules_are_up_to_date() -> None:
+    """If this fails, run `make rules`."""
     assert RULES.read_text() == document(groups(load()))
     assert README.read_text() == filled(README.read_text(), load())
 
 
-def test_every_story_of_every_alert_ends_as_it_should(promtools: dict[str, Callable[[], str]]) -> None:
-    """By Debian's promtool (or whichever this machine has), and by the newest one that is pinned."""
-    for said in promtools.values():
-        assert said() == ""
+def test_promtool_rule_tests_pass(promtools: dict[str, Callable[[], str]]) -> None:
+    """With the promtool of the machine (e.g. Debian's) and with the pinned one."""
+    for wait_output in promtools.values():
+        assert wait_output() == ""
 
 
-def test_promtool_finds_nothing(promtools: dict[str, Callable[[], str]]) -> None:
+def test_promtool_accepts_the_rules(promtools: dict[str, Callable[[], str]]) -> None:
     for promtool in promtools:
-        assert ran([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
+        assert error_output([promtool, "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]) == ""
 
 
-def test_no_group_is_larger_than_mimir_takes() -> None:
-    """Its default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
-    assert max(len(group["rules"]) for group in groups(load())) <= MIMIRS_LIMIT
+def test_groups_fit_the_limit_of_mimir() -> None:
+    """Mimir's default: https://grafana.com/docs/mimir/latest/configure/configuration-parameters/ (limits)."""
+    assert max(len(group["rules"]) for group in groups(load())) <= MIMIR_GROUP_LIMIT
 
 
-def test_annotations_ask_nothing() -> None:
-    """A query for each alert, at each evaluation: thousands of domains may stand still at the same time."""
-    asked = {alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description}
-    assert asked == set()
+def test_annotations_run_no_queries() -> None:
+    """A query would run for each alert at each evaluation, and thousands of alerts may fire at once."""
+    alerts_with_queries = {
+        alert.name for alert in ALERTS.values() if "query (" in alert.summary + alert.description
+    }
+    assert alerts_with_queries == set()
 
 
-def test_pint_finds_nothing(tmp_path: Path) -> None:
-    """With no exclusion, and no configuration."""
+def test_pint_accepts_the_rules(tmp_path: Path) -> None:
+    """Without exclusions and configuration."""
     argv = [go_tool("pint"), "--offline", "lint", "--min-severity=info", "--fail-on=info", str(RULES)]
-    assert ran(argv, cwd=tmp_path) == ""
+    assert error_output(argv, cwd=tmp_path) == ""
 
 
 def test_amtool_accepts_the_example() -> None:
-    assert ran(["amtool", "check-config", ALERTS_FOLDER / "alertmanager.example.yaml"]) == ""
+    assert error_output(["amtool", "check-config", ALERTS_FOLDER / "alertmanager.example.yaml"]) == ""
 
 
-def test_inhibitions_are_about_alerts_that_there_are() -> None:
+def test_inhibition_rules_name_existing_alerts() -> None:
     text = (ALERTS_FOLDER / "alertmanager.example.yaml").read_text()
     rules = [matcher for _, name, matcher in selectors_of(text) if name == "alertname"]
     assert rules
-    for wanted in rules:
-        assert any(wanted.fullmatch(name) for name in ALERTS), wanted.pattern
+    for pattern in rules:
+        assert any(pattern.fullmatch(name) for name in ALERTS), pattern.pattern
 
 
 def selectors_of(text: str) -> list[tuple[str, str, re.Pattern[str]]]:
@@ -145,7 +139,7 @@ def selectors_of(text: str) -> list[tuple[str, str, re.Pattern[str]]]:
 
 
 def _alternatives(value: str) -> list[str]:
-    """LibvirtDomain(A|B) -> LibvirtDomainA, LibvirtDomainB: none of them may be about nothing."""
+    """Expand LibvirtDomain(A|B) to LibvirtDomainA and LibvirtDomainB: each must match an alert."""
     head, bracket, rest = value.partition("(")
     if not bracket:
         return value.split("|")
@@ -155,24 +149,24 @@ def _alternatives(value: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_every_alert_has_a_runbook_and_its_stories(name: str) -> None:
+def test_every_alert_has_a_runbook_and_rule_tests(name: str) -> None:
     runbook = (ALERTS_FOLDER / "runbooks" / f"{name}.md").read_text()
     headings = [line for line in runbook.splitlines() if line.startswith("#")]
     assert headings == [f"# {name}", "## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
-    stories = (ALERTS_FOLDER / "tests" / f"{name}.test.yaml").read_text()
-    for about in ("restart", "series go", *(() if name in UNCLOCKED else ("clock",))):
-        assert about in stories
-    assert "exp_annotations" in stories
+    rule_tests = (ALERTS_FOLDER / "tests" / f"{name}.test.yaml").read_text()
+    for about in ("restart", "series go", *(() if name in WITHOUT_HOST_TIME else ("clock",))):
+        assert about in rule_tests
+    assert "exp_annotations" in rule_tests
 
 
-def test_there_is_no_runbook_or_story_of_an_alert_that_is_none() -> None:
+def test_runbooks_and_rule_tests_belong_to_alerts() -> None:
     assert {path.stem for path in (ALERTS_FOLDER / "runbooks").glob("*.md")} == set(ALERTS)
     assert {path.name.split(".")[0] for path in UNIT_TESTS} == set(ALERTS)
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> None:
-    known = exposed()
+def test_rules_use_only_metrics_and_labels_that_exist(expression: str) -> None:
+    known = exported_metrics()
     recorded = {one.record for one in RECORDINGS}
     named = metrics(expression)
     assert named
@@ -182,7 +176,7 @@ def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> N
             continue
         label = label.removeprefix("exported_")  # noqa: PLW2901 - as Prometheus renames it
         assert label in known[metric] | TARGET_LABELS, metric
-        assert values == ("",) or set(values) <= UNASKED[label], (metric, label)
+        assert values == ("",) or set(values) <= KNOWN_VALUES[label], (metric, label)
     of_metrics = {label for metric in named & set(known) for label in known[metric]}
     listed = {label.removeprefix("exported_") for label in labels(expression)}
     grouped = listed - TARGET_LABELS - {"le"}
@@ -190,9 +184,9 @@ def test_every_metric_and_label_of_a_rule_is_the_exporters(expression: str) -> N
 
 
 def is_bounded(expression: str) -> bool:
-    """Whether every "it is younger than" has a bound for times in the future, too."""
+    """Return whether every comparison with a minimum time also has an upper bound for future timestamps."""
     rest = " ".join(expression.split())
-    # A time that was shown so long ago already is older than that, whatever it says.
+    # A value that was already exported N seconds ago is older than N seconds, even if it is in the future.
     rest = re.sub(
         r"\(([^()]+?) > time\(\) - (\d+) unless \1 == last_over_time\(\1\[5m\] offset \2s\)\)", "", rest
     )
@@ -204,7 +198,7 @@ def is_bounded(expression: str) -> bool:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_a_time_in_the_future_is_not_recent_for_ever(expression: str) -> None:
+def test_future_timestamps_are_not_treated_as_recent(expression: str) -> None:
     assert is_bounded(expression)
 
 
@@ -212,12 +206,12 @@ def test_a_time_in_the_future_is_not_recent_for_ever(expression: str) -> None:
     "expression",
     ['time() - x{a="b"} < 900', "x > time() - 900", "min_over_time(x[1h]) > bool (time() - 3600)"],
 )
-def test_a_comparison_with_one_bound_is_found(expression: str) -> None:
+def test_comparison_without_upper_bound_is_detected(expression: str) -> None:
     assert not is_bounded(expression)
 
 
 def test_every_scrape_example_honors_labels() -> None:
-    pages = (*HERE.glob("*.md"), *HERE.glob("docs/*"), *HERE.glob("alerts/*.md"))
+    pages = (*ROOT.glob("*.md"), *ROOT.glob("docs/*"), *ROOT.glob("alerts/*.md"))
     examples = [
         part
         for page in pages
@@ -228,8 +222,8 @@ def test_every_scrape_example_honors_labels() -> None:
     assert [example for example in examples if "honor_labels: true" not in example] == []
 
 
-def test_pairs_of_event_and_reason_are_real_ones() -> None:
-    """A selector of both names no pair that cannot be: each event has a reason, each reason an event."""
+def test_selectors_name_existing_event_reason_pairs() -> None:
+    """In a selector with both labels, each event has a matching reason and each reason a matching event."""
     for expression in EXPRESSIONS:
         for inside in re.findall(
             r"_(?:timestamp_seconds|total)\{([^}]*event=[^}]*reason=[^}]*)\}", expression

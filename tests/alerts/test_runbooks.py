@@ -1,6 +1,6 @@
-"""Every command of every runbook and of every alert works, on a domain that fares as the runbook says.
+"""Every command of every runbook and alert works on a domain that is in the state the runbook describes.
 
-Capital words are the reader's to fill in, and ours to put real things for.
+The tests replace the placeholders of the runbooks, words in capitals, with real values.
 """
 
 import os
@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from alerts.generator.rules import ALERTS
-from tests.alerts.place import IMPATIENT, Place
+from tests.alerts.alert_host import SHORT_INTERVALS, AlertHost
 from tests.lab.alertmanager import EXAMPLE, Alertmanager, Pager
 from tests.lab.daemon import search_path, short_root
 from tests.lab.domain_xml import Hardware
@@ -28,32 +28,32 @@ from tests.lab.prometheus import Prometheus
 from tests.lab.session_daemon import SessionDaemon
 from tests.lab.waiting import until
 
-HERE = Path(__file__).parents[2]
-RUNBOOKS = sorted((HERE / "alerts/runbooks").glob("*.md"))
+ROOT = Path(__file__).parents[2]
+RUNBOOKS = sorted((ROOT / "alerts/runbooks").glob("*.md"))
 LOGS = "/var/log/libvirt/qemu/"
 COMMAND = "libvirt-lifecycle-exporter"
 JOURNAL = "LIBVIRT_LIFECYCLE_EXPORTER_JOURNAL_PATH"
-TAKES_AT_MOST = 60.0
-"""To destroy an emulator that does not answer takes libvirt a while."""
+TIMEOUT = 60.0
+"""Seconds: libvirt needs some time to destroy an emulator that does not respond."""
 
 
-class Desk(NamedTuple):
-    """Where the reader sits."""
+class CommandRunner(NamedTuple):
+    """Runs commands of runbooks, with placeholders and environment of one host."""
 
-    place: Place
-    words: dict[str, str]
+    host: AlertHost
+    placeholders: dict[str, str]
     environment: dict[str, str]
 
     def run(self, command: str, domain: str, journal: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """`journal`: another than the exporter's own."""
-        for word, meant in {**self.words, "DOMAIN": domain}.items():
-            command = command.replace(word, meant)
+        """`journal`: read this journal instead of that of the exporter."""
+        for word, value in {**self.placeholders, "DOMAIN": domain}.items():
+            command = command.replace(word, value)
         return subprocess.run(
             ["sh", "-c", command],
             env={**self.environment, **({JOURNAL: str(journal)} if journal else {})},
             capture_output=True,
             text=True,
-            timeout=TAKES_AT_MOST,
+            timeout=TIMEOUT,
             check=False,
         )
 
@@ -63,25 +63,25 @@ def commands(runbook: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
+def runner(guests: Guests, programs: Programs) -> Iterator[CommandRunner]:
     with ExitStack() as stack:
         folder = stack.enter_context(short_root())
         daemon = stack.enter_context(SessionDaemon(folder / "desk", programs))
         web = folder / "web.yml"
         web.write_text("http_server_config: {headers: {X-Frame-Options: deny}}\n")
-        flags = (*IMPATIENT, "--web.config.file", str(web))
+        flags = (*SHORT_INTERVALS, "--web.config.file", str(web))
         exporter = stack.enter_context(Exporter(folder, [daemon.uri], extra_args=flags))
         pager = stack.enter_context(Pager())
         alertmanager = stack.enter_context(Alertmanager(folder, EXAMPLE.read_text()))
         prometheus = stack.enter_context(Prometheus(folder, [f"127.0.0.1:{exporter.port}"]))
-        place = Place(daemon, guests, exporter, pager, alertmanager)
-        stack.callback(place.close)
+        host = AlertHost(daemon, guests, exporter, pager, alertmanager)
+        stack.callback(host.close)
         (folder / "bin").mkdir()
-        shim = folder / "bin" / COMMAND
-        shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m libvirt_lifecycle_exporter "$@"\n')
-        shim.chmod(0o755)
-        yield Desk(
-            place,
+        command_script = folder / "bin" / COMMAND
+        command_script.write_text(f'#!/bin/sh\nexec {sys.executable} -m libvirt_lifecycle_exporter "$@"\n')
+        command_script.chmod(0o755)
+        yield CommandRunner(
+            host,
             {
                 "HOST:10177": f"127.0.0.1:{exporter.port}",
                 "PROMETHEUS:9090": f"127.0.0.1:{prometheus.port}",
@@ -89,7 +89,7 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
                 LOGS: f"{daemon.root}/cache/libvirt/qemu/log/",
             },
             {
-                # pytest's own processes have COLUMNS, and tables keep to it.
+                # pytest may set COLUMNS, which limits the width of tables.
                 **{name: value for name, value in os.environ.items() if name != "COLUMNS"},
                 "PATH": f"{folder / 'bin'}:{search_path()}",
                 "LIBVIRT_DEFAULT_URI": daemon.uri,
@@ -100,87 +100,87 @@ def desk(guests: Guests, programs: Programs) -> Iterator[Desk]:
         )
 
 
-def runs(place: Place, name: str, guest: Guest | None = None) -> Any:
-    domain = place.define(name, guest or Guest())
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["started", "booted"])
+def start_domain(host: AlertHost, name: str, guest: Guest | None = None) -> Any:
+    domain = host.define(name, guest or Guest())
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["started", "booted"])
     return domain
 
 
-def killed(place: Place, name: str) -> None:
-    runs(place, name)
-    place.emulators_get(signal.SIGKILL, [name])
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["stopped", "crashed"])
+def kill_emulator(host: AlertHost, name: str) -> None:
+    start_domain(host, name)
+    host.signal_emulators(signal.SIGKILL, [name])
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["stopped", "crashed"])
 
 
-def stopped(place: Place, name: str) -> None:
-    runs(place, name)
-    place.emulators_get(signal.SIGSTOP, [name])
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["hung", "emulator"])
+def stop_emulator(host: AlertHost, name: str) -> None:
+    start_domain(host, name)
+    host.signal_emulators(signal.SIGSTOP, [name])
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["hung", "emulator"])
 
 
-def suspended(place: Place, name: str) -> None:
-    runs(place, name).suspend()
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["suspended", "paused"])
+def suspend_domain(host: AlertHost, name: str) -> None:
+    start_domain(host, name).suspend()
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["suspended", "paused"])
 
 
-def full(place: Place, name: str) -> None:
-    place.define(name, Guest("write", hardware=place.full_disk()))
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["suspended", "ioerror"])
+def fill_disk(host: AlertHost, name: str) -> None:
+    host.define(name, Guest("write", hardware=host.full_disk()))
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["suspended", "ioerror"])
 
 
-def unfed(place: Place, name: str) -> None:
-    place.define(name, Guest("watchdog", hardware=Hardware(watchdog="pause")))
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["suspended", "watchdog"])
+def expire_watchdog(host: AlertHost, name: str) -> None:
+    host.define(name, Guest("watchdog", hardware=Hardware(watchdog="pause")))
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["suspended", "watchdog"])
 
 
-def restarted(place: Place, name: str) -> None:
-    domain = runs(place, name)
+def restart_domain(host: AlertHost, name: str) -> None:
+    domain = start_domain(host, name)
     domain.destroy()
     domain.create()
-    place.exporter.wait_until(lambda: place.exporter.lifecycle_counts(name)["started", "booted"] == 2)
+    host.exporter.wait_until(lambda: host.exporter.lifecycle_counts(name)["started", "booted"] == 2)
 
 
-FARES: dict[str, Callable[[Place, str], Any]] = {
-    "LibvirtDomainCrashed": killed,
-    "LibvirtDomainCrashLooping": killed,
-    "LibvirtDomainOutage": killed,
-    "LibvirtDomainStartFailed": killed,
-    "LibvirtDomainFlapping": restarted,
-    "LibvirtDomainHung": stopped,
-    "LibvirtDomainStuckPaused": suspended,
-    "LibvirtDomainPausedOnIOError": full,
-    "LibvirtDomainWatchdogFired": unfed,
+PREPARATIONS: dict[str, Callable[[AlertHost, str], Any]] = {
+    "LibvirtDomainCrashed": kill_emulator,
+    "LibvirtDomainCrashLooping": kill_emulator,
+    "LibvirtDomainOutage": kill_emulator,
+    "LibvirtDomainStartFailed": kill_emulator,
+    "LibvirtDomainFlapping": restart_domain,
+    "LibvirtDomainHung": stop_emulator,
+    "LibvirtDomainStuckPaused": suspend_domain,
+    "LibvirtDomainPausedOnIOError": fill_disk,
+    "LibvirtDomainWatchdogFired": expire_watchdog,
 }
-"""How the domain of a runbook fares; it runs if nothing is said here."""
-UNMOVED = "nothing in "
-"""What the history says of migrations: one host alone has none."""
+"""How the test prepares the domain for a runbook; by default, the domain just runs."""
+NO_MIGRATIONS = "nothing in "
+"""Message if the journal has no migrations: a single host has none."""
 
 
-def judge(done: subprocess.CompletedProcess[str], command: str, alert: str, domain: str) -> None:
-    """It works, and has something to say of this domain."""
-    unmoved = "--reason migrated" in command and done.stderr.startswith(UNMOVED)
+def check_result(done: subprocess.CompletedProcess[str], command: str, alert: str, domain: str) -> None:
+    """Check that a command succeeded and printed something about the domain."""
+    has_no_migrations = "--reason migrated" in command and done.stderr.startswith(NO_MIGRATIONS)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert not done.stderr or unmoved, command
-    assert done.stdout or unmoved or command.startswith("virsh"), f"{command} had nothing to say"
-    if command.startswith(f"{COMMAND} events") and FARES.get(alert):
+    assert not done.stderr or has_no_migrations, command
+    assert done.stdout or has_no_migrations or command.startswith("virsh"), f"{command} printed nothing"
+    if command.startswith(f"{COMMAND} events") and PREPARATIONS.get(alert):
         assert domain in done.stdout, command
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda runbook: runbook.stem)
-def test_every_command_works(runbook: Path, desk: Desk) -> None:
+def test_runbook_commands_succeed(runbook: Path, runner: CommandRunner) -> None:
     name = f"of-{runbook.stem}"
-    wanted = commands(runbook)
-    assert wanted
-    if any("DOMAIN" in command for command in wanted):
-        FARES.get(runbook.stem, runs)(desk.place, name)
+    command_lines = commands(runbook)
+    assert command_lines
+    if any("DOMAIN" in command for command in command_lines):
+        PREPARATIONS.get(runbook.stem, start_domain)(runner.host, name)
     try:
-        for command in wanted:
-            judge(desk.run(command, name), command, runbook.stem, name)
+        for command in command_lines:
+            check_result(runner.run(command, name), command, runbook.stem, name)
     finally:
-        desk.place.removes(name)
+        runner.host.remove(name)
 
 
-LAST_FOR_DAYS = {
+LONG_LASTING = {
     "LibvirtDomainHung",
     "LibvirtDomainOutage",
     "LibvirtDomainPausedOnIOError",
@@ -188,57 +188,59 @@ LAST_FOR_DAYS = {
     "LibvirtDomainStuckPaused",
     "LibvirtDomainStuckShuttingDown",
 }
-"""Alerts about a state: what led to it may be long ago."""
-DAYS = 3 * 86400.0
+"""Alerts about a state, whose cause may be days old."""
+AGE = 3 * 86400.0
 
 
-def told(alert: str) -> str:
-    """The command as Prometheus writes it, by the alert's stories; in the runbooks' capital words."""
-    stories = yaml.safe_load((HERE / f"alerts/tests/{alert}.test.yaml").read_text())["tests"]
-    told = next(one for story in stories for one in story.get("alert_rule_test", ()))["exp_alerts"][0]
-    command = str(told["exp_annotations"]["command"])
-    for word, meant in (("node1", "HOST"), ("localhost", "PROMETHEUS"), ("web-1", "DOMAIN")):
-        command = command.replace(word, meant)
+def annotated_command(alert: str) -> str:
+    """Return the command in the annotations of an alert, with the placeholders of the runbooks."""
+    rule_tests = yaml.safe_load((ROOT / f"alerts/tests/{alert}.test.yaml").read_text())["tests"]
+    annotated_command = next(one for rule_test in rule_tests for one in rule_test.get("alert_rule_test", ()))[
+        "exp_alerts"
+    ][0]
+    command = str(annotated_command["exp_annotations"]["command"])
+    for word, value in (("node1", "HOST"), ("localhost", "PROMETHEUS"), ("web-1", "DOMAIN")):
+        command = command.replace(word, value)
     return command
 
 
-def days_later(journal: Path, folder: Path) -> Path:
-    """A copy in which everything happened days ago."""
+def age_journal(journal: Path, folder: Path) -> Path:
+    """Return a copy of the journal in which everything happened days ago."""
     copy = folder / "old.sqlite"
     with (
         closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(copy)) as old,
     ):
         source.backup(old)
-        old.execute("UPDATE transitions SET at = at - ?", (DAYS,))
-        old.execute("UPDATE incidents SET opened_at = opened_at - ?", (DAYS,))
+        old.execute("UPDATE transitions SET at = at - ?", (AGE,))
+        old.execute("UPDATE incidents SET opened_at = opened_at - ?", (AGE,))
         old.commit()
     return copy
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_what_an_alert_says_to_type_next_works(alert: str, desk: Desk, tmp_path: Path) -> None:
-    name = f"told-{alert}"
-    command = told(alert).replace("qemu:///system", desk.place.daemon.uri)
+def test_annotated_command_succeeds(alert: str, runner: CommandRunner, tmp_path: Path) -> None:
+    name = f"alert-{alert}"
+    command = annotated_command(alert).replace("qemu:///system", runner.host.daemon.uri)
     if "DOMAIN" in command:
-        FARES.get(alert, runs)(desk.place, name)
+        PREPARATIONS.get(alert, start_domain)(runner.host, name)
     try:
-        journal = desk.place.exporter.journal.path
-        old = days_later(journal, tmp_path) if alert in LAST_FOR_DAYS else None
-        judge(desk.run(command, name, old), command, alert, name)
+        journal = runner.host.exporter.journal.path
+        old = age_journal(journal, tmp_path) if alert in LONG_LASTING else None
+        check_result(runner.run(command, name, old), command, alert, name)
     finally:
-        desk.place.removes(name)
+        runner.host.remove(name)
 
 
-def test_what_the_mitigations_promise(desk: Desk) -> None:
-    """Started again, the domain runs, and its incident is over."""
-    killed(desk.place, "mended")
-    assert "mended" in desk.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout
+def test_outage_mitigation_closes_the_incident(runner: CommandRunner) -> None:
+    """The documented start command closes the incident."""
+    kill_emulator(runner.host, "mended")
+    assert "mended" in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout
     (start,) = [one for one in commands(RUNBOOKS[0].with_name("LibvirtDomainOutage.md")) if "start" in one]
-    assert desk.run(start, "mended").returncode == 0
+    assert runner.run(start, "mended").returncode == 0
     until(
-        lambda: "mended" not in desk.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout,
+        lambda: "mended" not in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout,
         30,
-        "the incident to be over",
+        "the incident to be closed",
     )
-    desk.place.removes("mended")
+    runner.host.remove("mended")

@@ -1,4 +1,4 @@
-"""Thresholds of an operator's own: what can be said, what cannot, what Prometheus says of it."""
+"""Custom thresholds: valid ones produce valid rules, invalid ones are refused with a clear error."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from alerts.generator.exporters import EXPORTERS
 from alerts.generator.rules import ALERTS, groups
 from alerts.generator.thresholds import load
 from alerts.generator.writing import document
-from tests.alerts.test_rules import ran
+from tests.alerts.rule_tools import error_output
 
 OWN = """
 [links]
@@ -25,7 +25,7 @@ severity = "off"
 """
 
 
-def test_own_thresholds_need_say_only_what_differs(
+def test_custom_thresholds_override_only_what_they_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "own.toml").write_text(OWN)
@@ -36,10 +36,13 @@ def test_own_thresholds_need_say_only_what_differs(
     assert "LibvirtDomainFlapping" not in rules
     assert rules.count("- alert:") == len(ALERTS) - 1
     (tmp_path / "own.yaml").write_text(rules)
-    assert ran(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"]) == ""
+    assert (
+        error_output(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"])
+        == ""
+    )
 
 
-ANY_WAY = {
+ACCEPTED = {
     "with labels of one's own": "[scope]\nfleet = ['cluster', 'job']",
     "another job": "[scope]\njob = 'node\"s.\\\\d+|libvirt'",
     "nothing goes on": "[scope]\nkeep = '0s'",
@@ -53,33 +56,36 @@ ANY_WAY = {
 }
 
 
-@pytest.mark.parametrize("text", ANY_WAY.values(), ids=ANY_WAY)
-def test_what_is_accepted_prometheus_takes(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted_thresholds_produce_valid_rules(text: str, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(text)
     (tmp_path / "own.yaml").write_text(document(groups(load(tmp_path / "own.toml"))))
-    assert ran(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"]) == ""
+    assert (
+        error_output(["promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "own.yaml"])
+        == ""
+    )
 
 
-def test_a_fleet_is_called_by_its_labels(tmp_path: Path) -> None:
-    (tmp_path / "own.toml").write_text(ANY_WAY["with labels of one's own"])
-    of_fleet = groups(load(tmp_path / "own.toml"))[0]["rules"][-1]
-    assert of_fleet["alert"] == "LibvirtFleetCrashRateHigh"
-    assert "of {{ $labels.cluster }} {{ $labels.job }} crashed" in of_fleet["annotations"]["summary"]
+def test_fleet_alert_names_the_fleet_labels(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(ACCEPTED["with labels of one's own"])
+    fleet_rule = groups(load(tmp_path / "own.toml"))[0]["rules"][-1]
+    assert fleet_rule["alert"] == "LibvirtFleetCrashRateHigh"
+    assert "of {{ $labels.cluster }} {{ $labels.job }} crashed" in fleet_rule["annotations"]["summary"]
 
 
-def test_a_vmrule_is_made_as_the_page_says(tmp_path: Path) -> None:
-    """Its functions are VictoriaMetrics' own where Prometheus' names mean something else there."""
+def test_documented_vmrule_command_works(tmp_path: Path) -> None:
+    """The rule uses VictoriaMetrics' functions where the names of Prometheus have another meaning there."""
     (tmp_path / "mine.toml").write_text("[scope]\ndialect = 'metricsql'\n")
-    (written,) = re.findall(
+    (command,) = re.findall(
         r"^\$ (\{ printf.*?> vmrule\.yaml)$", README.read_text(), re.DOTALL | re.MULTILINE
     )
     environment = {**os.environ, "PYTHONPATH": str(README.parents[1])}
-    subprocess.run(["sh", "-ec", written], cwd=tmp_path, env=environment, check=True)
-    made = yaml.safe_load((tmp_path / "vmrule.yaml").read_text())
-    assert (made["apiVersion"], made["kind"]) == ("operator.victoriametrics.com/v1beta1", "VMRule")
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, env=environment, check=True)
+    result = yaml.safe_load((tmp_path / "vmrule.yaml").read_text())
+    assert (result["apiVersion"], result["kind"]) == ("operator.victoriametrics.com/v1beta1", "VMRule")
     shipped = yaml.safe_load(RULES.read_text())["groups"]
-    for ours, theirs in zip(shipped, made["spec"]["groups"], strict=True):
-        for rule, other in zip(ours["rules"], theirs["rules"], strict=True):
+    for group, converted_group in zip(shipped, result["spec"]["groups"], strict=True):
+        for rule, other in zip(group["rules"], converted_group["rules"], strict=True):
             assert other["expr"] == re.sub(r"\b(changes|increase)\(", r"\1_prometheus(", rule["expr"])
             assert {**other, "expr": ""} == {**rule, "expr": ""}
 
@@ -114,7 +120,7 @@ def test_a_vmrule_is_made_as_the_page_says(tmp_path: Path) -> None:
         ("[LibvirtDomainOutage", "Expected ']'"),
     ],
 )
-def test_thresholds_that_cannot_be_meant_are_refused_in_a_sentence(
+def test_invalid_thresholds_are_refused_in_one_line(
     text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "own.toml").write_text(text)

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.dashboards.dashboard_files import UIDS, all_queries, classic, panels
 from tests.dashboards.grafana import Grafana
 from tests.dashboards.linter import RULES as LINTED
-from tests.dashboards.reading import UIDS, all_questions, classic, panels
-from tests.dashboards.selectors import RULES
+from tests.dashboards.promql import RULES
 from tests.lab.fleet import Fleet, serving
 from tests.lab.prometheus import Prometheus
 
@@ -52,22 +52,22 @@ def _ask(prometheus: Prometheus, began: float) -> list[Asked]:
         started = time.perf_counter()
         values = grafana.variables(uid)
         found.append(Asked(f"{uid}: its variables, together", time.perf_counter() - started, len(values)))
-    for question in all_questions():
+    for query in all_queries():
         took, rows = [], 0
         for _ in range(ROUNDS):
             started = time.perf_counter()
-            rows = len(grafana.answer(question, late=True))
+            rows = len(grafana.run_query(query, include_future=True))
             took.append(time.perf_counter() - started)
-        found.append(Asked(str(question), min(took), rows))
+        found.append(Asked(str(query), min(took), rows))
     return sorted(found, key=lambda one: one.seconds, reverse=True)
 
 
 def report() -> None:
     boards = [classic(uid) for uid in UIDS]
     findings = [finding for rule in LINTED for board in boards for finding in rule(board)]
-    questions = all_questions()
+    queries = all_queries()
     print(f"\nthe dashboards: {len(boards)}, {sum(len(panels(board)) for board in boards)} panels,")
-    print(f"  {len(questions)} queries, {len(findings)} findings of {len(LINTED)} rules of the linter")
+    print(f"  {len(queries)} queries, {len(findings)} findings of {len(LINTED)} rules of the linter")
     found = figures()
     empty = [one.what for one in found if not one.rows]
     answered = 1 - len(empty) / len(found)

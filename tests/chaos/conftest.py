@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.mortal import Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal as Mortal
 from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
 from tests.lab.event_recorder import EventRecorder

@@ -15,7 +15,8 @@ from tests.chaos.conftest import Field
 from tests.chaos.ledger import Fact, Findings, Views, compare, unnoticed_reboots
 from tests.chaos.mischief import Mischief, witnessed
 from tests.chaos.storm import DriverStorm, GuestStorm, Storm, names_of, uuid_of
-from tests.journal.mortal import ERRORS, Onlooker
+from tests.journal.exporter_with_journal import ERRORS
+from tests.journal.exporter_with_journal import CounterMonitor as Onlooker
 from tests.lab.event_recorder import EventRecorder
 from tests.lab.guests import Guests
 from tests.lab.page import EVENTS
@@ -167,6 +168,6 @@ def test_no_event_is_lost_or_counted_twice(kinds: dict[str, int], field: Field, 
             print(*(f"{label} {what}: {line}" for line in getattr(found, what)[:20]), sep="\n")
         print(*found.stories[:STORIES], sep="\n")
     assert shown_counts(field) == journal_counts(field)
-    assert onlooker.falls == []
+    assert onlooker.decreases == []
     assert field.exporter.figure(ERRORS) == 0
     assert not any(found.faults() for found in findings.values())

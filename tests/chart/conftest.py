@@ -1,4 +1,4 @@
-"""A Collector of one's own."""
+"""Fixture: an OpenTelemetry Collector for one test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The chart as `helm template` renders it."""
+"""Renders the chart with `helm template`."""
 
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 RELEASE = "lle"
 NAMESPACE = "monitoring"
 KUBERNETES = "1.37.0"
-"""A cluster's version; helm itself, built as a library's dependency, would take it for an old one."""
+"""Version of the cluster. Set explicitly, because this build of helm would assume an old one."""
 
 Manifest = dict[str, Any]
 
@@ -51,14 +51,14 @@ def of_kind(manifests: Sequence[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def the(manifests: Sequence[Manifest], kind: str) -> Manifest:
+def only(manifests: Sequence[Manifest], kind: str) -> Manifest:
     (one,) = of_kind(manifests, kind)
     return one
 
 
 def pod(manifests: Sequence[Manifest]) -> dict[str, Any]:
-    """The specification of the DaemonSet's pods."""
-    spec: dict[str, Any] = the(manifests, "DaemonSet")["spec"]["template"]["spec"]
+    """Return the pod specification of the DaemonSet."""
+    spec: dict[str, Any] = only(manifests, "DaemonSet")["spec"]["template"]["spec"]
     return spec
 
 

@@ -1,4 +1,4 @@
-"""What the chart renders, for a matrix of values, is what a cluster takes."""
+"""The manifests that the chart renders for many value files are valid."""
 
 import json
 import re
@@ -18,11 +18,11 @@ from tests.chart.rendering import (
     container,
     helm,
     of_kind,
+    only,
     pod,
     render,
     template,
     text,
-    the,
     values_file,
 )
 from tests.lab.go_tools import go_tool
@@ -43,7 +43,7 @@ every_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: p
 
 @pytest.fixture(scope="session", params=[OLDEST, NEWEST])
 def core_schemas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kubernetes' own, of one release."""
+    """The schemas of one Kubernetes release."""
     folder = tmp_path_factory.mktemp(request.param)
     for kind, group in CORE.items():
         name = "-".join(part for part in (kind.lower(), group, "v1") if part)
@@ -63,20 +63,20 @@ def kubeconform(core_schemas: Path, *arguments: str | Path) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @pytest.mark.parametrize("values", [None, *VALUES], ids=lambda path: path.stem if path else "alone")
 def test_lint_finds_nothing(values: Path | None) -> None:
-    given: list[str | Path] = ["--values", values] if values else []
-    done = helm("lint", "--strict", CHART, *given)
+    options: list[str | Path] = ["--values", values] if values else []
+    done = helm("lint", "--strict", CHART, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout
     assert "[ERROR]" not in done.stdout
 
 
-def test_suites_pass_and_there_is_one_for_each_template() -> None:
+def test_suites_pass_and_cover_every_template() -> None:
     relative = Path("../..") / SUITES.relative_to(ROOT) / "*_test.yaml"
     done = subprocess.run(
         [go_tool("helm-unittest"), "--strict", "--file", relative, CHART],
@@ -92,31 +92,31 @@ def test_suites_pass_and_there_is_one_for_each_template() -> None:
     assert f"Tests:       {sum(len(suite['tests']) for suite in suites)} passed" in done.stdout
 
 
-def test_manifests_are_what_kubernetes_and_the_operators_know(core_schemas: Path, tmp_path: Path) -> None:
+def test_manifests_are_valid_for_kubernetes_and_operators(core_schemas: Path, tmp_path: Path) -> None:
     for values in VALUES:
         (tmp_path / values.name).write_text(text(values))
-    told = kubeconform(core_schemas, tmp_path)
-    assert told.get("resources", []) == []
+    report = kubeconform(core_schemas, tmp_path)
+    assert report.get("resources", []) == []
     every = sum(len(render(values)) for values in VALUES)
-    assert told["summary"] == {"valid": every, "invalid": 0, "errors": 0, "skipped": 0}
+    assert report["summary"] == {"valid": every, "invalid": 0, "errors": 0, "skipped": 0}
 
 
-def test_what_they_do_not_know_would_be_found(core_schemas: Path, tmp_path: Path) -> None:
+def test_invalid_manifest_is_found(core_schemas: Path, tmp_path: Path) -> None:
     wrong = text(values_file("defaults")).replace("hostNetwork: false", "hostNetwrk: false")
     (tmp_path / "wrong.yaml").write_text(wrong)
-    told = kubeconform(core_schemas, tmp_path)
-    assert told["summary"]["invalid"] == 1
-    assert "hostNetwrk" in told["resources"][0]["msg"]
+    report = kubeconform(core_schemas, tmp_path)
+    assert report["summary"]["invalid"] == 1
+    assert "hostNetwrk" in report["resources"][0]["msg"]
 
 
-def test_the_matrix_renders_every_kind() -> None:
-    """Else what is above would say little."""
+def test_value_files_render_every_kind() -> None:
+    """The other tests cover only the kinds that these files render."""
     kinds = {manifest["kind"] for values in VALUES for manifest in render(values)}
     assert kinds == {*CORE, "GrafanaDashboard", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
 
 
 @every_values_file
-def test_everything_is_named_once_and_after_the_release(values: Path) -> None:
+def test_names_are_unique_and_labelled_with_the_release(values: Path) -> None:
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in render(values)]
     assert len(set(names)) == len(names)
     for manifest in render(values):
@@ -125,13 +125,13 @@ def test_everything_is_named_once_and_after_the_release(values: Path) -> None:
         assert len(manifest["metadata"]["name"]) <= 63
 
 
-def test_long_names_stay_within_what_kubernetes_takes() -> None:
+def test_long_names_are_truncated_to_63_characters() -> None:
     manifests = render(values_file("everything"), (f"fullnameOverride={'a' * 70}",))
     assert max(len(manifest["metadata"]["name"]) for manifest in manifests) <= 63
 
 
 @every_values_file
-def test_what_is_mounted_is_a_volume_and_every_volume_is_mounted(values: Path) -> None:
+def test_mounts_and_volumes_match(values: Path) -> None:
     spec = pod(render(values))
     mounted = {mount["name"] for mount in container(render(values))["volumeMounts"]}
     assert mounted == {volume["name"] for volume in spec["volumes"]}
@@ -140,11 +140,11 @@ def test_what_is_mounted_is_a_volume_and_every_volume_is_mounted(values: Path) -
 
 
 @pytest.mark.parametrize("value", ["global.theirs.deeply=1", "enabled=true"])
-def test_a_sub_chart_of_somebody_elses_may_be_given_what_is_theirs(value: str) -> None:
+def test_parent_chart_values_are_accepted(value: str) -> None:
     assert template("--set", value).returncode == 0
 
 
-def test_names_stay_names_whatever_they_look_like(core_schemas: Path, tmp_path: Path) -> None:
+def test_names_that_look_like_numbers_stay_strings(core_schemas: Path, tmp_path: Path) -> None:
     where = ("--namespace", "456", "--kube-version", NEWEST)
     done = helm("template", "123", CHART, *where, "--values", values_file("awkward"))
     assert done.returncode == 0, done.stderr
@@ -157,7 +157,7 @@ def test_names_stay_names_whatever_they_look_like(core_schemas: Path, tmp_path: 
             assert isinstance(word, str)
 
 
-def test_what_is_awkward_arrives_as_it_was_written() -> None:
+def test_special_characters_in_values_are_preserved() -> None:
     manifests = render(values_file("awkward"))
     volumes = {volume["name"]: volume for volume in pod(manifests)["volumes"]}
     assert volumes["libvirt"]["hostPath"]["path"] == "/run/libvirt #1"
@@ -168,14 +168,14 @@ def test_what_is_awkward_arrives_as_it_was_written() -> None:
         "null",
         "0x1f",
     }
-    (endpoint,) = the(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    (endpoint,) = only(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"]
     assert endpoint["tlsConfig"]["serverName"] == "yes: #no"
     assert pod(manifests)["securityContext"]["runAsUser"] == 1000650000
     assert pod(manifests)["initContainers"][0]["args"][0] == "1000650000:1000650000"
 
 
 @pytest.mark.parametrize("values", ["virtqemud", "tls"])
-def test_the_job_is_one_that_the_alerts_look_for(values: str) -> None:
+def test_job_label_matches_the_alerts(values: str) -> None:
     manifests = render(values_file(values))
     (monitor,) = of_kind(manifests, "PodMonitor") + of_kind(manifests, "ServiceMonitor")
     spec = monitor["spec"]
@@ -187,15 +187,15 @@ def test_the_job_is_one_that_the_alerts_look_for(values: str) -> None:
     assert all(re.fullmatch(expression, job) for expression in looked_for)
 
 
-def test_selectors_find_the_pods_and_not_the_test() -> None:
+def test_selectors_match_the_pods_but_not_the_helm_test() -> None:
     manifests = render(values_file("everything"))
-    labels = the(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
-    test_labels = the(manifests, "Pod")["metadata"]["labels"]
+    labels = only(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
+    test_labels = only(manifests, "Pod")["metadata"]["labels"]
     selectors: list[dict[str, Any]] = [
-        the(manifests, "DaemonSet")["spec"]["selector"]["matchLabels"],
-        the(manifests, "Service")["spec"]["selector"],
-        the(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"],
-        the(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        only(manifests, "DaemonSet")["spec"]["selector"]["matchLabels"],
+        only(manifests, "Service")["spec"]["selector"],
+        only(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"],
+        only(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
     ]
     for selector in selectors:
         assert selector.items() <= labels.items()

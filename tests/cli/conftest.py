@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asking import Asked
+from tests.cli.command import QueryableJournal
 
 
 @pytest.fixture
-def scribe(tmp_path: Path) -> Iterator[Asked]:
-    scribe = Asked(tmp_path / "journal.sqlite")
-    yield scribe
-    scribe.journal.close()
+def journal(tmp_path: Path) -> Iterator[QueryableJournal]:
+    journal = QueryableJournal(tmp_path / "journal.sqlite")
+    yield journal
+    journal.store.close()

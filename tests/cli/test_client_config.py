@@ -1,33 +1,32 @@
-"""Default URI and aliases, with libvirt's in-process driver; virsh reads the same."""
+"""Default URI and aliases of libvirt's client configuration, with libvirt's in-process driver."""
 
-import os
 import subprocess
 from pathlib import Path
 
-from tests.cli.asking import CLEAN, COMMAND, run
+from tests.cli.command import CLEAN_ENVIRONMENT, COMMAND, run, unprivileged_prefix
 
 
 def test_libvirt_default_uri_is_the_default() -> None:
-    said = run("check", LIBVIRT_DEFAULT_URI="test:///default")
-    assert said.stdout.startswith("test:///default: OK"), said
+    result = run("check", LIBVIRT_DEFAULT_URI="test:///default")
+    assert result.stdout.startswith("test:///default: OK"), result
 
 
 def test_flag_wins_over_libvirt_default_uri() -> None:
-    said = run("check", "--libvirt.uri", "x=test:///default", LIBVIRT_DEFAULT_URI="qemu:///absent")
-    assert said.stdout.startswith("x: OK"), said
+    result = run("check", "--libvirt.uri", "x=test:///default", LIBVIRT_DEFAULT_URI="qemu:///absent")
+    assert result.stdout.startswith("x: OK"), result
 
 
 def test_default_and_alias_of_libvirt_conf_are_used(tmp_path: Path) -> None:
-    """Not as root, whose file is the machine's."""
+    """Runs as an unprivileged user: root's configuration file is that of the machine."""
     conf = tmp_path / "libvirt/libvirt.conf"
     conf.parent.mkdir()
     conf.write_text('uri_default = "play"\nuri_aliases = ["play=test:///default"]\n')
     for path in (tmp_path, conf.parent):
         path.chmod(0o755)
-    variables = CLEAN | {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    variables = CLEAN_ENVIRONMENT | {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
     for arguments in ([], ["--libvirt.uri", "play"], ["--libvirt.uri", "mine=play"]):
-        said = subprocess.run(
-            [*unprivileged(), *COMMAND, "check", *arguments],
+        result = subprocess.run(
+            [*unprivileged_prefix(), *COMMAND, "check", *arguments],
             capture_output=True,
             text=True,
             timeout=60,
@@ -36,19 +35,11 @@ def test_default_and_alias_of_libvirt_conf_are_used(tmp_path: Path) -> None:
             cwd="/",
         )
         label = "mine" if "mine=play" in arguments else "test:///default"
-        assert said.stdout.startswith(f"{label}: OK"), said
+        assert result.stdout.startswith(f"{label}: OK"), result
 
 
-def unprivileged() -> list[str]:
-    """Another effective user, who may still read everything: test folders belong to root."""
-    if os.getuid() != 0:
-        return []
-    powers = "+dac_read_search"
-    return ["setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={powers}", f"--ambient-caps={powers}"]
-
-
-def test_unknown_alias_is_refused_with_one_sentence() -> None:
-    said = run("check", "--libvirt.uri", "no-such-alias")
-    assert said.returncode == 2
-    assert 'invalid libvirt URI "no-such-alias"' in said.stderr
-    assert len(said.stderr.splitlines()) == 1
+def test_unknown_alias_is_refused_in_one_line() -> None:
+    result = run("check", "--libvirt.uri", "no-such-alias")
+    assert result.returncode == 2
+    assert 'invalid libvirt URI "no-such-alias"' in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""docs/configuration.md is what its generator writes, and names every option."""
+"""docs/configuration.md is up to date with its generator and names every option."""
 
 from pathlib import Path
 

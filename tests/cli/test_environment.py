@@ -1,4 +1,4 @@
-"""Tests of the command with values in any letter case, without HOME, in other encodings, with OTEL_*."""
+"""Values in any letter case, a missing HOME, other encodings and OTEL_* variables."""
 
 import datetime as dt
 import json
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asking import CLEAN, COMMAND, VARIABLE, Asked, refused, run
-from tests.journal.seeding import NOON, change
+from tests.cli.command import CLEAN_ENVIRONMENT, COMMAND, JOURNAL_VARIABLE, QueryableJournal, error_line, run
+from tests.journal.journal_fixture import NOON, change
 
 NAME = "žluť-🐎"
 ENCODINGS = (
@@ -30,7 +30,7 @@ def start_and_stop(folder: Path, *arguments: str, **variables: str) -> str:
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        env=CLEAN | variables,
+        env=CLEAN_ENVIRONMENT | variables,
     )
     lines = []
     try:
@@ -50,115 +50,119 @@ def start_and_stop(folder: Path, *arguments: str, **variables: str) -> str:
 
 @pytest.mark.parametrize("level", ["warn", "WARN", "Warning", "warning"])
 def test_log_level_is_accepted_in_any_case_and_as_warn(level: str, tmp_path: Path) -> None:
-    said = run(
+    result = run(
         "--log.level", level, "check", "--libvirt.uri", "test:///default", STATE_DIRECTORY=str(tmp_path)
     )
-    assert said.returncode == 0, said.stderr
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(
     "arguments", [["--log.format", "JSON"], ["--otel.events", "Span"], ["--log.level=INFO"]]
 )
 def test_choices_are_accepted_in_any_case(arguments: list[str], tmp_path: Path) -> None:
-    said = run(*arguments, "check", "--libvirt.uri", "test:///default", STATE_DIRECTORY=str(tmp_path))
-    assert said.returncode == 0, said.stderr
+    result = run(*arguments, "check", "--libvirt.uri", "test:///default", STATE_DIRECTORY=str(tmp_path))
+    assert result.returncode == 0, result.stderr
 
 
 def test_unknown_log_level_is_refused_with_the_known_ones() -> None:
-    assert "'debug', 'info', 'warning', 'error'" in refused(run("--log.level", "loud"), 2)
+    assert "'debug', 'info', 'warning', 'error'" in error_line(run("--log.level", "loud"), 2)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
-def test_names_are_printed_in_any_encoding(scribe: Asked, encoding: dict[str, str], form: str) -> None:
-    scribe.write(change(NAME))
-    said = subprocess.run(
+def test_names_are_printed_in_any_encoding(
+    journal: QueryableJournal, encoding: dict[str, str], form: str
+) -> None:
+    journal.write(change(NAME))
+    result = subprocess.run(
         [*COMMAND, "events", "--output", form],
         capture_output=True,
         timeout=60,
         check=False,
-        env=CLEAN | {VARIABLE: str(scribe.path)} | encoding,
+        env=CLEAN_ENVIRONMENT | {JOURNAL_VARIABLE: str(journal.path)} | encoding,
     )
-    assert (said.returncode, said.stderr) == (0, b"")
+    assert (result.returncode, result.stderr) == (0, b"")
     if form == "json":
-        assert json.loads(said.stdout)["name"] == NAME
+        assert json.loads(result.stdout)["name"] == NAME
     else:
-        assert b"\\U0001f40e" in said.stdout
+        assert b"\\U0001f40e" in result.stdout
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_error_that_names_a_file_is_printed_in_any_encoding(encoding: dict[str, str]) -> None:
-    assert "no journal at" in refused(run("events", "--journal.path", f"/nowhere/{NAME}", **encoding), 1)
+    assert "no journal at" in error_line(run("events", "--journal.path", f"/nowhere/{NAME}", **encoding), 1)
 
 
 @pytest.mark.parametrize("arguments", [["events"], ["incidents"], ["events", "--journal.path", "~/j.sqlite"]])
-def test_without_a_home_folder_there_is_one_sentence(arguments: list[str]) -> None:
-    """A user id that is in no user database, as containers have it."""
-    stranger = ["setpriv", "--reuid", "54321", "--clear-groups"] if os.getuid() == 0 else []
-    environment = {name: value for name, value in CLEAN.items() if name not in ("HOME", "XDG_STATE_HOME")}
-    said = subprocess.run(
-        [*stranger, *COMMAND, *arguments],
+def test_missing_home_directory_is_reported_in_one_line(arguments: list[str]) -> None:
+    """Runs with a user id that is in no user database, as in a container."""
+    unknown_user = ["setpriv", "--reuid", "54321", "--clear-groups"] if os.getuid() == 0 else []
+    environment = {
+        name: value for name, value in CLEAN_ENVIRONMENT.items() if name not in ("HOME", "XDG_STATE_HOME")
+    }
+    result = subprocess.run(
+        [*unknown_user, *COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         env=environment,
     )
-    assert "HOME" in refused(said, 1) or not stranger
+    assert "HOME" in error_line(result, 1) or not unknown_user
 
 
 def utc(at: float) -> str:
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat()
 
 
-def test_events_are_selected_by_date_and_time(scribe: Asked) -> None:
-    scribe.write(change("early", at=NOON - 86_400), change("noon", at=NOON), change("late", at=NOON + 7200))
+def test_events_are_selected_by_date_and_time(journal: QueryableJournal) -> None:
+    journal.write(change("early", at=NOON - 86_400), change("noon", at=NOON), change("late", at=NOON + 7200))
     day = utc(NOON)[:10]
-    assert scribe.names("events", "--since", day) == ["noon", "late"]
-    assert scribe.names("events", "--until", day) == ["early"]
-    assert scribe.names("events", "--since", utc(NOON + 1)) == ["late"]
-    zulu = utc(NOON).replace("+00:00", "Z")
-    assert scribe.names("events", "--since", zulu, "--until", utc(NOON + 7200)) == ["noon"]
-    assert scribe.names("events", "--until", "1h") == ["early", "noon", "late"]
+    assert journal.names("events", "--since", day) == ["noon", "late"]
+    assert journal.names("events", "--until", day) == ["early"]
+    assert journal.names("events", "--since", utc(NOON + 1)) == ["late"]
+    utc_suffix = utc(NOON).replace("+00:00", "Z")
+    assert journal.names("events", "--since", utc_suffix, "--until", utc(NOON + 7200)) == ["noon"]
+    assert journal.names("events", "--until", "1h") == ["early", "noon", "late"]
 
 
-def test_incidents_are_selected_by_date_and_time(scribe: Asked) -> None:
-    scribe.write(change("web", at=NOON))
-    scribe.incident("closed", "crashed", NOON, NOON + 60)
-    scribe.incident("open", "hung", NOON)
-    scribe.incident("late", "failed", NOON + 7200)
-    assert scribe.names("incidents", "--until", utc(NOON + 1)) == ["closed", "open"]
-    assert scribe.names("incidents", "--until", utc(NOON)) == []
-    assert scribe.names("incidents", "--since", utc(NOON + 61), "--until", utc(NOON + 7201)) == [
+def test_incidents_are_selected_by_date_and_time(journal: QueryableJournal) -> None:
+    journal.write(change("web", at=NOON))
+    journal.add_incident("closed", "crashed", NOON, NOON + 60)
+    journal.add_incident("open", "hung", NOON)
+    journal.add_incident("late", "failed", NOON + 7200)
+    assert journal.names("incidents", "--until", utc(NOON + 1)) == ["closed", "open"]
+    assert journal.names("incidents", "--until", utc(NOON)) == []
+    assert journal.names("incidents", "--since", utc(NOON + 61), "--until", utc(NOON + 7201)) == [
         "open",
         "late",
     ]
 
 
-def test_local_time_applies_without_a_zone(scribe: Asked) -> None:
-    scribe.write(change("noon", at=NOON))
+def test_local_time_applies_without_a_zone(journal: QueryableJournal) -> None:
+    journal.write(change("noon", at=NOON))
     local = subprocess.run(
         ["date", "-d", f"@{NOON:.0f}", "+%Y-%m-%dT%H:%M:%S"],
         capture_output=True,
         text=True,
         check=True,
-        env=CLEAN,
+        env=CLEAN_ENVIRONMENT,
     ).stdout.strip()
-    assert scribe.names("events", "--since", local) == ["noon"]
-    assert scribe.names("events", "--until", local) == []
+    assert journal.names("events", "--since", local) == ["noon"]
+    assert journal.names("events", "--until", local) == []
 
 
 @pytest.mark.parametrize("moment", ["2026-13-01", "yesterday", "", "2026-01-31T25:00", "0001-01-01"])
-def test_moment_that_is_no_time_is_refused(scribe: Asked, moment: str) -> None:
-    scribe.write(change("web"))
-    said = scribe.ask("events", "--since", moment)
-    assert "invalid duration or time" in refused(said, 2) or moment == "0001-01-01"
+def test_invalid_time_is_refused(journal: QueryableJournal, moment: str) -> None:
+    journal.write(change("web"))
+    result = journal.query("events", "--since", moment)
+    assert "invalid duration or time" in error_line(result, 2) or moment == "0001-01-01"
 
 
-def test_following_has_no_end(scribe: Asked) -> None:
-    scribe.write(change("web"))
-    assert "--follow cannot be combined with --until" in refused(
-        scribe.ask("events", "--follow", "--until", "1h"), 2
+def test_follow_refuses_until(journal: QueryableJournal) -> None:
+    journal.write(change("web"))
+    assert "--follow cannot be combined with --until" in error_line(
+        journal.query("events", "--follow", "--until", "1h"), 2
     )
 
 
@@ -194,6 +198,6 @@ def test_unknown_otel_value_is_logged_and_the_exporter_runs(
         {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nosuch"},
     ],
 )
-def test_known_otel_value_is_no_reason_to_warn(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_known_otel_value_logs_no_warning(tmp_path: Path, variables: dict[str, str]) -> None:
     log = start_and_stop(tmp_path, **{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **variables})
     assert "unknown value" not in log

@@ -1,4 +1,4 @@
-"""The hints of `check`, with a real TLS server, real ports, and a script in the place of ssh."""
+"""The hints of `check`, with a real TLS server, real ports, and a script instead of ssh."""
 
 import shlex
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asking import run
+from tests.cli.command import run
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 WRONG_KEY = "u@h1: Permission denied (publickey)."
@@ -23,7 +23,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 
 class Authority:
-    """A certificate authority in a folder of its own."""
+    """A certificate authority in its own directory."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Authority:
         openssl(folder, *new, "-keyout", "ca.key", "-out", "ca.pem", *usage)
 
     def issue(self, name: str, names: str = NAMES, days: int = 2) -> tuple[Path, Path]:
-        """Return certificate and key."""
+        """Issue a certificate; return the paths of the certificate and its key."""
         (self.folder / "extensions").write_text(f"{names}\n{LEAF}")
         request = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
         openssl(self.folder, *request, "-keyout", f"{name}.key", "-out", f"{name}.csr")
@@ -57,7 +57,7 @@ class Authority:
 
 
 class TlsServer:
-    """Accepts TLS on loopback, as libvirt's daemon does, and then closes."""
+    """Accept TLS connections on loopback, as libvirt's daemon does, and close them."""
 
     def __init__(self, certificate: tuple[Path, Path], client_ca: Path | None = None) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -107,19 +107,19 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def pki(tmp_path: Path, authority: Authority) -> Path:
-    """The client's folder: only the CA certificate."""
+    """The PKI directory of the client, with the CA certificate only."""
     folder = tmp_path / "pki"
     folder.mkdir()
     (folder / "cacert.pem").write_bytes((authority.folder / "ca.pem").read_bytes())
     return folder
 
 
-def hint_of(uri: str, **variables: str) -> str:
-    """The only hint of a `check` that fails and prints nothing past the log."""
-    said = run("check", "--libvirt.uri", f"x={uri}", **variables)
-    assert said.returncode == 1, said
-    assert [line for line in said.stderr.splitlines() if not line.startswith("ts=")] == []
-    (hint,) = [line.strip() for line in said.stdout.splitlines() if line.startswith("  hint: ")]
+def only_hint(uri: str, **variables: str) -> str:
+    """Run a `check` that fails and return its only hint; stderr holds log lines only."""
+    result = run("check", "--libvirt.uri", f"x={uri}", **variables)
+    assert result.returncode == 1, result
+    assert [line for line in result.stderr.splitlines() if not line.startswith("ts=")] == []
+    (hint,) = [line.strip() for line in result.stdout.splitlines() if line.startswith("  hint: ")]
     return hint
 
 
@@ -127,79 +127,87 @@ def tls(server: TlsServer, pki: Path) -> str:
     return f"qemu+tls://localhost:{server.port}/system?pkipath={pki}"
 
 
-def test_missing_ca_certificate(tmp_path: Path) -> None:
-    hint = hint_of(f"qemu+tls://localhost:1/system?pkipath={tmp_path}")
+def test_missing_ca_certificate_is_explained(tmp_path: Path) -> None:
+    hint = only_hint(f"qemu+tls://localhost:1/system?pkipath={tmp_path}")
     assert (
         f"CA certificate is missing; copy the one that signed the server's certificate to {tmp_path}" in hint
     )
 
 
-def test_client_certificate_of_another_authority(pki: Path, tmp_path: Path) -> None:
+def test_client_certificate_of_another_ca_is_explained(pki: Path, tmp_path: Path) -> None:
     other = Authority(tmp_path / "other", "other")
     for source, name in zip(other.issue("client"), ("clientcert.pem", "clientkey.pem"), strict=True):
         (pki / name).write_bytes(source.read_bytes())
-    hint = hint_of(f"qemu+tls://localhost:1/system?pkipath={pki}")
+    hint = only_hint(f"qemu+tls://localhost:1/system?pkipath={pki}")
     assert f"{pki}/cacert.pem did not sign the client certificate {pki}/clientcert.pem" in hint
 
 
-def test_server_of_an_unknown_issuer(serve: Callable[..., TlsServer], pki: Path, tmp_path: Path) -> None:
+def test_server_certificate_of_unknown_ca_is_explained(
+    serve: Callable[..., TlsServer], pki: Path, tmp_path: Path
+) -> None:
     server = serve(Authority(tmp_path / "other", "other").issue("server"))
-    assert "local CA certificate did not sign the server's certificate" in hint_of(tls(server, pki))
+    assert "local CA certificate did not sign the server's certificate" in only_hint(tls(server, pki))
 
 
-def test_server_of_another_name(serve: Callable[..., TlsServer], authority: Authority, pki: Path) -> None:
-    server = serve(authority.issue("server", "subjectAltName=DNS:elsewhere.example"))
-    assert "certificate is for another name than localhost" in hint_of(tls(server, pki))
-
-
-def test_expired_server_certificate(serve: Callable[..., TlsServer], authority: Authority, pki: Path) -> None:
-    server = serve(authority.issue("server", days=-1))
-    assert "has expired or is not valid yet" in hint_of(tls(server, pki))
-
-
-def test_each_of_two_servers_has_its_own_reason(
+def test_server_certificate_for_another_host_is_explained(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
-    """libvirt's warnings of both come from one place in its source, and only the first is logged."""
+    server = serve(authority.issue("server", "subjectAltName=DNS:elsewhere.example"))
+    assert "certificate is for another name than localhost" in only_hint(tls(server, pki))
+
+
+def test_expired_server_certificate_is_explained(
+    serve: Callable[..., TlsServer], authority: Authority, pki: Path
+) -> None:
+    server = serve(authority.issue("server", days=-1))
+    assert "has expired or is not valid yet" in only_hint(tls(server, pki))
+
+
+def test_each_server_gets_its_own_hint(
+    serve: Callable[..., TlsServer], authority: Authority, pki: Path
+) -> None:
+    """Both warnings have the same place in libvirt's source, so only the first one is logged."""
     other = serve(authority.issue("other", "subjectAltName=DNS:elsewhere.example"))
     expired = serve(authority.issue("expired", days=-1))
-    said = run("check", "--libvirt.uri", f"a={tls(other, pki)}", "--libvirt.uri", f"b={tls(expired, pki)}")
-    first, second = [line for line in said.stdout.splitlines() if "hint: " in line]
+    result = run("check", "--libvirt.uri", f"a={tls(other, pki)}", "--libvirt.uri", f"b={tls(expired, pki)}")
+    first, second = [line for line in result.stdout.splitlines() if "hint: " in line]
     assert "another name" in first
     assert "has expired" in second
 
 
-def test_reason_unknown_if_the_user_redirects_the_log(
+def test_hint_is_generic_when_the_user_redirects_the_log(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path, tmp_path: Path
 ) -> None:
     server = serve(authority.issue("server", days=-1))
-    hint = hint_of(tls(server, pki), LIBVIRT_LOG_OUTPUTS=f"3:file:{tmp_path}/log")
+    hint = only_hint(tls(server, pki), LIBVIRT_LOG_OUTPUTS=f"3:file:{tmp_path}/log")
     assert "check that cacert.pem signed it, that it has not expired, and that it names the host" in hint
 
 
-def test_server_that_rejects_the_client(
+def test_server_that_rejects_the_client_is_explained(
     serve: Callable[..., TlsServer], authority: Authority, pki: Path
 ) -> None:
     server = serve(authority.issue("server"), authority.folder / "ca.pem")
-    assert "usually because the client certificate is missing" in hint_of(tls(server, pki))
+    assert "usually because the client certificate is missing" in only_hint(tls(server, pki))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls", "libssh", "libssh2"])
-def test_refused_port(transport: str, pki: Path) -> None:
-    hint = hint_of(f"qemu+{transport}://localhost:1/system?pkipath={pki}")
+def test_refused_port_is_explained(transport: str, pki: Path) -> None:
+    hint = only_hint(f"qemu+{transport}://localhost:1/system?pkipath={pki}")
     assert "nothing accepts connections at localhost:1" in hint
 
 
-def test_unknown_host() -> None:
-    assert "the host name nowhere.invalid cannot be resolved" in hint_of("qemu+tcp://nowhere.invalid/system")
+def test_unknown_host_is_explained() -> None:
+    assert "the host name nowhere.invalid cannot be resolved" in only_hint(
+        "qemu+tcp://nowhere.invalid/system"
+    )
 
 
-def test_unknown_transport() -> None:
-    assert "libvirt does not support the transport" in hint_of("qemu+foo://localhost/system")
+def test_unknown_transport_is_explained() -> None:
+    assert "libvirt does not support the transport" in only_hint("qemu+foo://localhost/system")
 
 
 @pytest.mark.parametrize(
-    ("said", "part"),
+    ("ssh_output", "part"),
     [
         (WRONG_KEY, "accepts none of this user's ssh keys"),
         (
@@ -218,20 +226,23 @@ def test_unknown_transport() -> None:
         ("sh: 1: nc: not found", "neither virt-ssh-helper nor nc"),
     ],
 )
-def test_ssh_error(said: str, part: str, tmp_path: Path) -> None:
+def test_ssh_error_is_explained(ssh_output: str, part: str, tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
-    # It reads a byte of libvirt's first message: libvirt adds ssh's words only if its own write succeeds.
-    ssh.write_text(f"#!/bin/sh\nhead -c 1 >/dev/null\nprintf '%s\\n' {shlex.quote(said)} >&2\nexit 255\n")
+    # The script reads a byte of libvirt's first message: libvirt adds the output of ssh to its error only if
+    # its own write succeeds.
+    ssh.write_text(
+        f"#!/bin/sh\nhead -c 1 >/dev/null\nprintf '%s\\n' {shlex.quote(ssh_output)} >&2\nexit 255\n"
+    )
     ssh.chmod(0o755)
-    assert part in hint_of(f"qemu+ssh://u@h1/system?command={ssh}")
+    assert part in only_hint(f"qemu+ssh://u@h1/system?command={ssh}")
 
 
-def test_missing_ssh_program(tmp_path: Path) -> None:
-    hint = hint_of(f"qemu+ssh://u@h1/system?command={tmp_path}/none")
+def test_missing_ssh_program_is_explained(tmp_path: Path) -> None:
+    hint = only_hint(f"qemu+ssh://u@h1/system?command={tmp_path}/none")
     assert f"{tmp_path}/none does not exist on the exporter's host" in hint
 
 
 def test_silent_ssh_has_no_hint() -> None:
-    said = run("check", "--libvirt.uri", "x=qemu+ssh://u@h1/system?command=/bin/false")
-    assert said.returncode == 1
-    assert "hint: " not in said.stdout
+    result = run("check", "--libvirt.uri", "x=qemu+ssh://u@h1/system?command=/bin/false")
+    assert result.returncode == 1
+    assert "hint: " not in result.stdout

@@ -1,4 +1,4 @@
-"""``events --follow``, beside a writer of the same journal."""
+"""``events --follow`` while another process writes the same journal."""
 
 import json
 import signal
@@ -10,91 +10,91 @@ from typing import Any
 
 import pytest
 
-from tests.cli.asking import Asked
-from tests.journal.seeding import change
+from tests.cli.command import QueryableJournal
+from tests.journal.journal_fixture import change
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline()
 
 
 def next_name(process: subprocess.Popen[str]) -> Any:
-    return json.loads(line(process))["name"]
+    return json.loads(read_line(process))["name"]
 
 
-def test_follow_tells_what_is_appended(scribe: Asked) -> None:
-    scribe.write(*(change(f"old-{number}") for number in range(12)))
-    with scribe.follow("--output", "json") as process:
+def test_follow_prints_appended_events(journal: QueryableJournal) -> None:
+    journal.write(*(change(f"old-{number}") for number in range(12)))
+    with journal.follow("--output", "json") as process:
         assert [next_name(process) for _ in range(10)] == [f"old-{number}" for number in range(2, 12)]
         for number in range(3):
-            scribe.write(change(f"new-{number}"), change(f"newer-{number}"))
+            journal.write(change(f"new-{number}"), change(f"newer-{number}"))
             assert [next_name(process), next_name(process)] == [f"new-{number}", f"newer-{number}"]
 
 
-def test_follow_obeys_the_selection(scribe: Asked) -> None:
-    scribe.write(change("web"))
-    with scribe.follow("--output", "json", "--domain", "web", "--event", "stopped") as process:
-        scribe.write(change("web"), change("db", "stopped", "saved"), change("web", "stopped", "shutdown"))
-        assert json.loads(line(process))["reason"] == "shutdown"
+def test_follow_applies_the_selection(journal: QueryableJournal) -> None:
+    journal.write(change("web"))
+    with journal.follow("--output", "json", "--domain", "web", "--event", "stopped") as process:
+        journal.write(change("web"), change("db", "stopped", "saved"), change("web", "stopped", "shutdown"))
+        assert json.loads(read_line(process))["reason"] == "shutdown"
 
 
-def test_a_followed_table_has_one_header_at_once(scribe: Asked) -> None:
-    with scribe.follow() as process:
-        assert line(process).startswith("TIME ")
-        scribe.write(change("web"))
-        assert "web" in line(process)
-        scribe.write(change("db"))
-        assert "db" in line(process)
+def test_follow_prints_one_header_immediately(journal: QueryableJournal) -> None:
+    with journal.follow() as process:
+        assert read_line(process).startswith("TIME ")
+        journal.write(change("web"))
+        assert "web" in read_line(process)
+        journal.write(change("db"))
+        assert "db" in read_line(process)
 
 
-def test_follow_waits_for_the_evidence(scribe: Asked) -> None:
-    scribe.write(change("old"))
-    with scribe.follow("--output", "json") as process:
+def test_follow_waits_for_the_message_of_a_crash(journal: QueryableJournal) -> None:
+    journal.write(change("old"))
+    with journal.follow("--output", "json") as process:
         assert next_name(process) == "old"
-        scribe.write(change("web", "stopped", "crashed", time.time()))
-        with closing(sqlite3.connect(scribe.path)) as database, database:
+        journal.write(change("web", "stopped", "crashed", time.time()))
+        with closing(sqlite3.connect(journal.path)) as database, database:
             database.execute("UPDATE transitions SET message = 'signal 9' WHERE name = 'web'")
-        assert json.loads(line(process))["message"] == "signal 9"
+        assert json.loads(read_line(process))["message"] == "signal 9"
 
 
-def test_follow_survives_a_journal_that_is_replaced(scribe: Asked) -> None:
-    scribe.write(change("old"))
-    with scribe.follow("--output", "json") as process:
+def test_follow_continues_after_the_journal_is_replaced(journal: QueryableJournal) -> None:
+    journal.write(change("old"))
+    with journal.follow("--output", "json") as process:
         assert next_name(process) == "old"
-        scribe.journal.close()
-        scribe.path.rename(scribe.path.with_name("aside"))
+        journal.store.close()
+        journal.path.rename(journal.path.with_name("aside"))
         assert process.stderr is not None
-        assert process.stderr.readline() == f"no journal at {scribe.path}\n"
-        scribe.again()
-        scribe.write(change("new"))
+        assert process.stderr.readline() == f"no journal at {journal.path}\n"
+        journal.reopen()
+        journal.write(change("new"))
         assert next_name(process) == "new"
 
 
-def test_follow_goes_on_while_the_exporter_restarts(scribe: Asked) -> None:
-    scribe.write(change("old"))
-    with scribe.follow("--output", "json") as process:
+def test_follow_continues_while_the_exporter_restarts(journal: QueryableJournal) -> None:
+    journal.write(change("old"))
+    with journal.follow("--output", "json") as process:
         assert next_name(process) == "old"
         for number in range(3):
-            scribe.again()
-            scribe.write(change(f"new-{number}"))
+            journal.reopen()
+            journal.write(change(f"new-{number}"))
             assert next_name(process) == f"new-{number}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_follow_ends_when_it_is_told_to(scribe: Asked, number: signal.Signals) -> None:
-    scribe.write(change("web"))
-    with scribe.follow() as process:
-        line(process)
+def test_follow_stops_on_a_signal(journal: QueryableJournal, number: signal.Signals) -> None:
+    journal.write(change("web"))
+    with journal.follow() as process:
+        read_line(process)
         process.send_signal(number)
-        _, complaint = process.communicate(timeout=10)
-        assert (process.returncode, complaint) == (0, "")
+        _, errors = process.communicate(timeout=10)
+        assert (process.returncode, errors) == (0, "")
 
 
-def test_follow_ends_when_nobody_reads_it_any_more(scribe: Asked) -> None:
-    scribe.write(change("web"))
-    with scribe.follow() as process:
-        line(process)
+def test_follow_stops_when_its_output_is_closed(journal: QueryableJournal) -> None:
+    journal.write(change("web"))
+    with journal.follow() as process:
+        read_line(process)
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

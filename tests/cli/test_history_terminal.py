@@ -1,4 +1,4 @@
-"""What a terminal, a pipe, a full disk are sent, whatever the names are."""
+"""Output to a terminal, a pipe and a full disk, with any domain names."""
 
 import os
 import pty
@@ -6,8 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.cli.asking import CLEAN, COMMAND, VARIABLE, Asked
-from tests.journal.seeding import NOON, change
+from tests.cli.command import CLEAN_ENVIRONMENT, COMMAND, JOURNAL_VARIABLE, QueryableJournal
+from tests.journal.journal_fixture import NOON, change
 
 HOSTILE = ("[red]x[/red]", "a\nb", "\x1b[31mred\x1b]0;title\x07", "\x9b2J", "evil\u202etxt.exe", "\x7f\r\x00")
 
@@ -15,27 +15,29 @@ HOSTILE = ("[red]x[/red]", "a\nb", "\x1b[31mred\x1b]0;title\x07", "\x9b2J", "evi
 ESCAPES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 
 
-def test_hostile_names_do_no_harm(scribe: Asked) -> None:
-    scribe.write(*(change(name, message=name, connection=name) for name in HOSTILE))
+def test_control_characters_in_names_are_escaped(journal: QueryableJournal) -> None:
+    journal.write(*(change(name, message=name, connection=name) for name in HOSTILE))
     for name in HOSTILE:
-        scribe.incident(name, "crashed", NOON, connection=name)
+        journal.add_incident(name, "crashed", NOON, connection=name)
     for command in ("events", "incidents"):
         for output in ("table", "json", "csv"):
-            said = scribe.ask(command, "--output", output)
-            assert (said.returncode, said.stderr) == (0, "")
-            assert not ESCAPES.search(said.stdout)
-            assert said.stdout.count("\n") == len(HOSTILE) + (output != "json")
-        assert sorted(scribe.names(command)) == sorted(HOSTILE)
-        assert "[red]x[/red]" in scribe.ask(command).stdout
-        assert r"\x1b[31mred\x1b]0;title\x07" in scribe.ask(command).stdout
-    assert not ESCAPES.search(scribe.ask("events", "--connection", "\x1b[31m").stderr)
+            result = journal.query(command, "--output", output)
+            assert (result.returncode, result.stderr) == (0, "")
+            assert not ESCAPES.search(result.stdout)
+            assert result.stdout.count("\n") == len(HOSTILE) + (output != "json")
+        assert sorted(journal.names(command)) == sorted(HOSTILE)
+        assert "[red]x[/red]" in journal.query(command).stdout
+        assert r"\x1b[31mred\x1b]0;title\x07" in journal.query(command).stdout
+    assert not ESCAPES.search(journal.query("events", "--connection", "\x1b[31m").stderr)
 
 
-def on_a_terminal(*arguments: str, columns: int) -> str:
-    """What a terminal of that width is sent."""
+def run_in_terminal(*arguments: str, columns: int) -> str:
+    """Run the command in a terminal of this width and return its output."""
     outer, inner = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=inner, env=CLEAN | {"TERM": "xterm-256color", "COLUMNS": str(columns)}
+        [*COMMAND, *arguments],
+        stdout=inner,
+        env=CLEAN_ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": str(columns)},
     ) as process:
         os.close(inner)
         sent = b""
@@ -43,7 +45,7 @@ def on_a_terminal(*arguments: str, columns: int) -> str:
             try:
                 part = os.read(outer, 65_536)
             except OSError:
-                # How Linux spells that the other end is closed.
+                # Linux reports EIO when the other end is closed.
                 break
             sent += part
         assert process.wait(60) == 0
@@ -51,53 +53,53 @@ def on_a_terminal(*arguments: str, columns: int) -> str:
     return sent.decode()
 
 
-def test_a_terminal_gets_colour_and_lines_that_fit(scribe: Asked) -> None:
-    scribe.write(
+def test_terminal_output_has_colour_and_fits_the_width(journal: QueryableJournal) -> None:
+    journal.write(
         change("n" * 60),
         change("web", "stopped", "crashed", message="a long story " * 9),
         change("\x1b[31m" + "🐎" * 30),
     )
-    sent = on_a_terminal("events", "--journal.path", str(scribe.path), columns=100)
+    sent = run_in_terminal("events", "--journal.path", str(journal.path), columns=100)
     assert "\x1b[31mcrashed" in sent
     plain = re.sub(r"\x1b\[[0-9;]*m", "", sent)
     assert not ESCAPES.search(plain.replace("\r\n", "\n"))
     assert max(map(len, plain.splitlines())) <= 100
     assert sum(text.count("n") for text in plain.splitlines()[1:4]) >= 60
-    assert "\x1b" not in scribe.ask("events", FORCE_COLOR="1", TERM="xterm-256color").stdout
+    assert "\x1b" not in journal.query("events", FORCE_COLOR="1", TERM="xterm-256color").stdout
 
 
-def test_a_narrow_pipe_may_be_asked_for(scribe: Asked) -> None:
-    scribe.write(change("n" * 60))
-    assert max(map(len, scribe.ask("events", COLUMNS="90").stdout.splitlines())) <= 90
-    assert "n" * 60 in scribe.ask("events").stdout
+def test_columns_limits_the_width_of_piped_output(journal: QueryableJournal) -> None:
+    journal.write(change("n" * 60))
+    assert max(map(len, journal.query("events", COLUMNS="90").stdout.splitlines())) <= 90
+    assert "n" * 60 in journal.query("events").stdout
 
 
-def test_a_reader_that_has_had_enough_is_no_error(scribe: Asked) -> None:
-    scribe.write(*(change(f"vm-{number}") for number in range(5000)))
-    said = subprocess.run(
+def test_closed_pipe_is_no_error(journal: QueryableJournal) -> None:
+    journal.write(*(change(f"vm-{number}") for number in range(5000)))
+    result = subprocess.run(
         ["bash", "-c", 'set -o pipefail; "$@" | head -1', "bash", *COMMAND, "events"],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env=CLEAN | {VARIABLE: str(scribe.path)},
+        env=CLEAN_ENVIRONMENT | {JOURNAL_VARIABLE: str(journal.path)},
     )
-    assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.startswith("TIME ")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("TIME ")
 
 
-def test_a_full_disk_is_one_sentence(scribe: Asked) -> None:
-    scribe.write(change("web"))
+def test_full_disk_is_reported_in_one_line(journal: QueryableJournal) -> None:
+    journal.write(change("web"))
     with Path("/dev/full").open("w") as full:
-        said = subprocess.run(
-            [*COMMAND, "events", "--journal.path", str(scribe.path)],
+        result = subprocess.run(
+            [*COMMAND, "events", "--journal.path", str(journal.path)],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             timeout=60,
             check=False,
-            env=CLEAN,
+            env=CLEAN_ENVIRONMENT,
         )
-    assert said.returncode == 1
-    assert said.stderr.count("\n") == 1
-    assert "No space left" in said.stderr
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "No space left" in result.stderr

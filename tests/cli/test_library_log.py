@@ -1,4 +1,4 @@
-"""What libvirt's C library has to say goes through the log, once per cause."""
+"""Messages of libvirt's C library go to the log, once per cause."""
 
 import logging
 import socket
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.library_log import LibraryLog
-from tests.cli.asking import run
+from tests.cli.command import run
 from tests.lab.exporter import Exporter
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate and its key."""
+    """Create a self-signed certificate and its key."""
     key, cert = folder / f"{name}.key", folder / f"{name}.pem"
     command = [
         "openssl",
@@ -37,7 +37,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 @pytest.fixture
 def untrusted(tmp_path: Path) -> Iterator[str]:
-    """URI of a TLS server whose certificate the client's CA did not sign."""
+    """The URI of a TLS server whose certificate the CA of the client did not sign."""
     cert, key = certificate(tmp_path, "server")
     certificate(tmp_path, "cacert")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -72,9 +72,9 @@ def test_libvirt_writes_nothing_to_stderr_on_retries(untrusted: str, tmp_path: P
 
 
 def test_check_prints_the_error_once(untrusted: str) -> None:
-    said = run("check", "--libvirt.uri", untrusted)
-    assert said.returncode == 1
-    assert [line for line in said.stderr.splitlines() if not line.startswith("ts=")] == []
+    result = run("check", "--libvirt.uri", untrusted)
+    assert result.returncode == 1
+    assert [line for line in result.stderr.splitlines() if not line.startswith("ts=")] == []
 
 
 def test_user_settings_take_precedence(untrusted: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Notifications to the service manager, over real sockets of both kinds, by a real exporter."""
+"""Notifications of a real exporter to the service manager, over both kinds of sockets."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def test_status_names_the_connections_that_are_down(tmp_path: Path) -> None:
 def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
     with (
         ServiceManagerStub(tmp_path, watchdog=2) as service_manager,
-        stalling_exporter(tmp_path, service_manager) as process,
+        start_stalling_exporter(tmp_path, service_manager) as process,
     ):
         for _ in range(3):
             assert service_manager.wait_for("WATCHDOG") == "1"
@@ -66,12 +66,12 @@ def test_watchdog_is_notified_while_the_event_loop_runs(tmp_path: Path) -> None:
 def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
     with (
         ServiceManagerStub(tmp_path, watchdog=2) as service_manager,
-        stalling_exporter(tmp_path, service_manager) as process,
+        start_stalling_exporter(tmp_path, service_manager) as process,
     ):
         service_manager.wait_for("WATCHDOG")
         process.send_signal(signal.SIGUSR1)
         assert process.stderr is not None
-        # In either order: on a busy machine, the event loop may be slow before it is stalled.
+        # In any order: on a busy machine, the event loop may already be slow before it stalls.
         awaited = {"watchdog notifications suspended", "event loop stalled"}
         for line in process.stderr:
             awaited -= {text for text in awaited if text in line}
@@ -83,7 +83,9 @@ def test_process_killed_by_the_watchdog_logs_its_stack(tmp_path: Path) -> None:
 
 
 @contextmanager
-def stalling_exporter(folder: Path, service_manager: ServiceManagerStub) -> Iterator[subprocess.Popen[str]]:
+def start_stalling_exporter(
+    folder: Path, service_manager: ServiceManagerStub
+) -> Iterator[subprocess.Popen[str]]:
     arguments = ["--libvirt.uri", "test:///default", "--web.listen-address", f"127.0.0.1:{free_port()}"]
     with subprocess.Popen(
         [sys.executable, STALLING_EXPORTER, *arguments, "--journal.path", folder / "journal.sqlite"],

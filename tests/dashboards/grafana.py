@@ -1,4 +1,4 @@
-"""Grafana's part between a dashboard and Prometheus: fills variables in, aligns the range, asks."""
+"""A fake Grafana between dashboards and Prometheus: interpolates variables and runs queries."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.dashboards.reading import Json, Question, Window, classic, filled, variables
+from tests.dashboards.dashboard_files import Json, Query, Window, classic, interpolate, variables
 from tests.lab.prometheus import Prometheus
 
 ALL = ".+"
@@ -16,9 +16,9 @@ LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 META = re.compile(r"[$^*{}\[\]+?.()|]")
 
 
-def escaped(value: str, *, several: bool) -> str:
-    """What Grafana's Prometheus data source makes of a value (as of @grafana/prometheus 13.2.3): a regular
-    expression where a variable may have several, in PromQL's quotes; else the value, in quotes."""
+def escape(value: str, *, several: bool) -> str:
+    """Escape a value as Grafana's Prometheus data source does (@grafana/prometheus 13.2.3): as a regular
+    expression if the variable may have several values, else as a quoted string."""
     if several:
         return META.sub(r"\\\\\g<0>", value.replace("\\", "\\" * 4))
     return value.replace("\\", "\\" * 2).replace("'", "\\\\'")
@@ -26,7 +26,7 @@ def escaped(value: str, *, several: bool) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """One row of an answer, or one line of a picture."""
+    """One row of an instant query, or one series of a range query."""
 
     labels: Mapping[str, str]
     values: list[float]
@@ -38,13 +38,13 @@ class Series:
 
 @dataclass
 class Grafana:
-    """The range is from `since` (Unix time, seconds) until now; Prometheus scrapes every `scrape` seconds."""
+    """The range is `since` (Unix time, seconds) to now; Prometheus scrapes every `scrape` seconds."""
 
     prometheus: Prometheus
     since: float
     scrape: float = 1.0
     chosen: Mapping[str, str] = field(default_factory=dict)
-    """Variables that somebody has set."""
+    """Values of variables that the user has selected."""
     now: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -52,55 +52,53 @@ class Grafana:
         self._variables: dict[str, dict[str, str]] = {}
 
     def variables(self, uid: str) -> dict[str, str]:
-        """Every variable of a dashboard, as it goes into a query. `All` is its allValue, or all there are."""
+        """Return the value of every variable as interpolated in queries. `All` is allValue or all options."""
         if uid not in self._variables:
-            self._variables[uid] = self._found(uid)
+            self._variables[uid] = self._resolve(uid)
         return self._variables[uid]
 
-    def _found(self, uid: str) -> dict[str, str]:
+    def _resolve(self, uid: str) -> dict[str, str]:
         found = self.window.values()
         for name, variable in variables(classic(uid)).items():
             if variable["type"] != "query":
                 found[name] = name
             elif name in self.chosen:
-                found[name] = escaped(self.chosen[name], several=variable["multi"])
+                found[name] = escape(self.chosen[name], several=variable["multi"])
             elif variable.get("allValue"):
-                assert self.options(variable, found) or name == "domain", (
-                    f"{uid}: {name} has nothing to choose"
-                )
+                assert self.options(variable, found) or name == "domain", f"{uid}: {name} has no options"
                 found[name] = ALL
             else:
                 several = variable["includeAll"]
-                options = [escaped(option, several=several) for option in self.options(variable, found)]
+                options = [escape(option, several=several) for option in self.options(variable, found)]
                 found[name] = f"({'|'.join(options)})" if several else (options or [""])[0]
         return found
 
     def options(self, variable: Json, values: Mapping[str, str]) -> list[str]:
-        """What a variable's query finds."""
-        query = filled(variable["query"], values)
+        """Return the options that the query of a variable finds."""
+        query = interpolate(variable["query"], values)
         if label := LABEL_VALUES.fullmatch(query):
             matching = {"match[]": label[1], "start": str(self.since), "end": str(self.now)}
             names: list[str] = self.prometheus.ask(f"label/{label[2]}/values", **matching)
             return names
         rows = self._instant(query.removeprefix("query_result(").removesuffix(")"))
-        wanted = re.compile(variable["regex"].strip("/"))
-        written = [
+        pattern = re.compile(variable["regex"].strip("/"))
+        formatted = [
             "{" + ",".join(f'{key}="{value}"' for key, value in sorted(row.labels.items())) + "}"
             for row in rows
         ]
-        return sorted({found[1] for row in written if (found := wanted.search(row))})
+        return sorted({found[1] for row in formatted if (found := pattern.search(row))})
 
-    def answer(self, question: Question, *, late: bool = False) -> list[Series]:
-        """What Prometheus says; NaN is nothing. `late`: the last step may end in the future."""
-        values = self.variables(question.board) | self.window.values(question.interval, question.points)
-        expr = filled(question.expr, values)
-        if question.instant:
+    def run_query(self, query: Query, *, include_future: bool = False) -> list[Series]:
+        """Run a query without NaN results. `include_future`: the last step may end in the future."""
+        values = self.variables(query.board) | self.window.values(query.interval, query.points)
+        expr = interpolate(query.expr, values)
+        if query.instant:
             return self._instant(expr)
-        step = self.window.step(question.interval, question.points)
-        rounded = math.ceil if late else math.floor
+        step = self.window.step(query.interval, query.points)
+        rounded = math.ceil if include_future else math.floor
         start, end = math.floor(self.since / step) * step, rounded(self.now / step) * step
-        asked = {"query": expr, "start": str(start), "end": str(end), "step": str(step)}
-        return _series(self.prometheus.ask("query_range", **asked)["result"], "values")
+        parameters = {"query": expr, "start": str(start), "end": str(end), "step": str(step)}
+        return _series(self.prometheus.ask("query_range", **parameters)["result"], "values")
 
     def _instant(self, expr: str) -> list[Series]:
         return _series(self.prometheus.ask("query", query=expr, time=str(self.now))["result"], "value")

@@ -1,7 +1,8 @@
-"""The rules of Grafana's dashboard linter, and what they say of a Classic dashboard; for every kind of panel.
+"""The rules of Grafana's dashboard linter, applied to Classic dashboards and to every kind of panel.
 
-Rules: https://github.com/grafana/dashboard-linter/tree/main/docs/rules. There some hold for a few kinds of
-panels only; here all hold for state timelines, status histories, bar gauges and tables. Nothing is excused.
+Rules: https://github.com/grafana/dashboard-linter/tree/main/docs/rules. There, some rules apply to a few
+kinds of panels only; here, all apply to state timelines, status histories, bar gauges and tables, too. There
+are no exclusions.
 """
 
 import re
@@ -12,8 +13,8 @@ from typing import Any, Final
 import promql_parser
 from grafana_foundation_sdk.models import units
 
-from tests.dashboards.reading import Json, Window, filled, panels, variables
-from tests.dashboards.selectors import nodes, parsed, selectors
+from tests.dashboards.dashboard_files import Json, Window, interpolate, panels, variables
+from tests.dashboards.promql import nodes, parse, selectors
 
 SOURCE: Final = ("$prometheus_datasource", "${prometheus_datasource}", "$datasource", "${datasource}")
 LABEL_QUERY: Final = re.compile(r"([a-z_]+)\((.+)\)")
@@ -23,8 +24,8 @@ UNITS: Final = frozenset(value for value in vars(units).values() if isinstance(v
 }
 SCRAPE: Final = 15.0
 RATE_INTERVAL: Final = timedelta(seconds=88699)
-"""So odd that nobody writes it by hand."""
-STAND_INS: Final = Window(6069.0, SCRAPE).values() | {
+"""An unusual value, so that a hand-written interval never equals it."""
+PLACEHOLDER_VALUES: Final = Window(6069.0, SCRAPE).values() | {
     "__rate_interval": f"{RATE_INTERVAL.total_seconds():.0f}s"
 }
 RATES: Final = ("rate", "irate")
@@ -32,8 +33,8 @@ GROWTH: Final = (*RATES, "increase")
 
 
 def placeholders(board: Json) -> dict[str, str]:
-    """The dashboard's own variables stand for themselves."""
-    return {name: f"${name}" for name in variables(board)} | STAND_INS
+    """Return placeholder values; variables of the dashboard stand for themselves."""
+    return {name: f"${name}" for name in variables(board)} | PLACEHOLDER_VALUES
 
 
 def template_datasource(board: Json) -> Iterator[str]:
@@ -52,12 +53,12 @@ def _template(board: Json, name: str) -> Iterator[str]:
     if one is None:
         yield f"no variable {name}"
         return
-    wanted = {"type": "query", "label": name.title(), "multi": True, "allValue": ".+"}
-    for key, value in wanted.items():
+    expected = {"type": "query", "label": name.title(), "multi": True, "allValue": ".+"}
+    for key, value in expected.items():
         if one.get(key) != value:
             yield f"{name}: {key} is {one.get(key)}"
     if one["datasource"]["uid"] not in SOURCE:
-        yield f"{name}: asks {one['datasource']['uid']}"
+        yield f"{name}: uses {one['datasource']['uid']}"
 
 
 def template_job(board: Json) -> Iterator[str]:
@@ -77,7 +78,7 @@ def template_label_promql(board: Json) -> Iterator[str]:
             yield f"{one['name']}: {one['query']}"
         else:
             inner = found[2].rsplit(",", 1)[0] if found[1] == "label_values" else found[2]
-            yield from _invalid(one["name"], filled(inner, placeholders(board)))
+            yield from _invalid(one["name"], interpolate(inner, placeholders(board)))
 
 
 def template_on_time_change_reload(board: Json) -> Iterator[str]:
@@ -88,14 +89,14 @@ def template_on_time_change_reload(board: Json) -> Iterator[str]:
 
 def uneditable(board: Json) -> Iterator[str]:
     if board.get("editable") is not False:
-        yield "it is editable"
+        yield "the dashboard is editable"
 
 
 def panel_datasource(board: Json) -> Iterator[str]:
     for panel in panels(board):
-        asked = {panel["datasource"]["uid"], *(one["datasource"]["uid"] for one in panel["targets"])}
-        if not asked <= set(SOURCE):
-            yield f"{panel['title']}: asks {asked}"
+        sources = {panel["datasource"]["uid"], *(one["datasource"]["uid"] for one in panel["targets"])}
+        if not sources <= set(SOURCE):
+            yield f"{panel['title']}: uses {sources}"
 
 
 def panel_title_description(board: Json) -> Iterator[str]:
@@ -118,21 +119,21 @@ def panel_units(board: Json) -> Iterator[str]:
 def panel_no_targets(board: Json) -> Iterator[str]:
     for panel in panels(board):
         if not panel.get("targets"):
-            yield f"{panel['title']} asks nothing"
+            yield f"{panel['title']} has no queries"
 
 
-def _asked(board: Json) -> Iterator[tuple[str, Any]]:
+def _parsed_queries(board: Json) -> Iterator[tuple[str, Any]]:
     for panel in panels(board):
         for target in panel["targets"]:
             try:
-                yield panel["title"], parsed(filled(target["expr"], placeholders(board)))
+                yield panel["title"], parse(interpolate(target["expr"], placeholders(board)))
             except (ValueError, KeyError):
-                continue  # target_promql says so
+                continue  # target_promql reports it
 
 
 def _invalid(what: str, expr: str) -> Iterator[str]:
     try:
-        parsed(expr)
+        parse(expr)
     except ValueError as error:
         yield f"{what}: {error}: {expr}"
 
@@ -140,14 +141,14 @@ def _invalid(what: str, expr: str) -> Iterator[str]:
 def target_promql(board: Json) -> Iterator[str]:
     for panel in panels(board):
         for target in panel["targets"]:
-            yield from _invalid(panel["title"], filled(target["expr"], placeholders(board)))
+            yield from _invalid(panel["title"], interpolate(target["expr"], placeholders(board)))
 
 
 def _matched(board: Json, label: str) -> Iterator[str]:
-    for title, expr in _asked(board):
+    for title, expr in _parsed_queries(board):
         for selector in selectors(expr):
-            wanted = (promql_parser.MatchOp.Re, label, f"${label}")
-            if wanted not in [(one.op, one.name, one.value) for one in selector.matchers.matchers]:
+            expected = (promql_parser.MatchOp.Re, label, f"${label}")
+            if expected not in [(one.op, one.name, one.value) for one in selector.matchers.matchers]:
                 yield f"{title}: {selector} without {label}"
 
 
@@ -160,7 +161,7 @@ def target_instance(board: Json) -> Iterator[str]:
 
 
 def target_rate_interval(board: Json) -> Iterator[str]:
-    for title, expr in _asked(board):
+    for title, expr in _parsed_queries(board):
         for call in nodes(expr):
             if (
                 isinstance(call, promql_parser.Call)
@@ -171,7 +172,7 @@ def target_rate_interval(board: Json) -> Iterator[str]:
 
 
 def target_counter_agg(board: Json) -> Iterator[str]:
-    for title, expr in _asked(board):
+    for title, expr in _parsed_queries(board):
         counters = sum(str(one.name).endswith("_total") for one in selectors(expr))
         # promql.growth() subtracts two samples, each read by one of these two functions.
         read = calls(expr, {*GROWTH, "last_over_time", "min_over_time"})

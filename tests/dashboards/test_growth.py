@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dashboards.source.promql import growth
-from tests.alerts.test_rules import ran
-from tests.dashboards.reading import Window, filled
+from tests.alerts.rule_tools import error_output
+from tests.dashboards.dashboard_files import Window, interpolate
 
 SCRAPE = 10
 STEP = 30
@@ -28,7 +28,7 @@ STORIES: Mapping[str, tuple[str, float]] = {
 def test_sum_of_the_steps_is_exact(tmp_path: Path) -> None:
     series = {(story, shift): wanted for story, (_, wanted) in STORIES.items() for shift in SHIFTS}
     names = {key: f'{{story="{key[0]}",shift="{key[1]}"}}' for key in series}
-    expr = filled(growth("counted_total"), Window(600, SCRAPE).values(STEP))
+    expr = interpolate(growth("counted_total"), Window(600, SCRAPE).values(STEP))
     document = {
         "interval": f"{SCRAPE}s",
         "input_series": [
@@ -44,4 +44,4 @@ def test_sum_of_the_steps_is_exact(tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "tests.json").write_text(json.dumps({"tests": [document]}))
-    assert ran(["promtool", "test", "rules", tmp_path / "tests.json"]) == ""
+    assert error_output(["promtool", "test", "rules", tmp_path / "tests.json"]) == ""

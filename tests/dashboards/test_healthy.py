@@ -1,4 +1,4 @@
-"""Nothing is wrong, nothing ever was: panels show 0, or say in words why they are empty."""
+"""Without any fault, panels show 0 or explain why they are empty."""
 
 import re
 import time
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from dashboards.source.look import NOTHING
+from tests.dashboards.dashboard_files import UIDS, Json, classic, panels, queries
 from tests.dashboards.grafana import Grafana
-from tests.dashboards.reading import UIDS, Json, classic, panels, questions
-from tests.dashboards.story import is_up_to_date, watching
+from tests.dashboards.scenario import start_prometheus, wait_up_to_date
 from tests.lab.exporter import Exporter
 
 TIMELINES = ("state-timeline", "status-history")
-"""These do not show what is to be said where there is nothing: https://github.com/grafana/grafana/issues/88004"""
-EVERY = [(uid, panel["title"]) for uid in UIDS for panel in panels(classic(uid))]
+"""These panels do not show the text for missing data: https://github.com/grafana/grafana/issues/88004"""
+ALL_PANELS = [(uid, panel["title"]) for uid in UIDS for panel in panels(classic(uid))]
 ALARMS = (
     *(
         "Crashed now",
@@ -42,61 +42,64 @@ ALARMS = (
 )
 
 
-NAMED = re.compile(r"\{\{(\w+)\}\}")
+LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
 
 
 @pytest.fixture(scope="module")
 def grafana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
-    """One domain of libvirt's test driver, that runs and runs; no OTLP."""
+    """One running domain of libvirt's test driver; no OTLP."""
     folder = tmp_path_factory.mktemp("healthy")
-    with Exporter(folder, ["test:///default"]) as exporter, watching(folder, [exporter]) as prometheus:
-        is_up_to_date(prometheus)
+    with (
+        Exporter(folder, ["test:///default"]) as exporter,
+        start_prometheus(folder, [exporter]) as prometheus,
+    ):
+        wait_up_to_date(prometheus)
         prometheus.wait_for("min(count_over_time(libvirt_connection_up[1h])) > 5")
         yield Grafana(prometheus, since=time.time() - 60, chosen={"domain": "test"})
 
 
-def found(uid: str, title: str) -> Json:
+def find_panel(uid: str, title: str) -> Json:
     (panel,) = (panel for panel in panels(classic(uid)) if panel["title"] == title)
     return panel
 
 
-@pytest.mark.parametrize(("uid", "title"), EVERY)
-def test_what_is_empty_says_why(uid: str, title: str, grafana: Grafana) -> None:
-    asked = [question for question in questions(uid) if question.panel == title]
-    said = found(uid, title)["fieldConfig"]["defaults"].get("noValue")
-    answered = [bool(grafana.answer(question, late=True)) for question in asked]
-    if found(uid, title)["type"] in TIMELINES:
-        assert all(answered)
-    # A table has its rows from its first question; what others do not find is an empty cell.
-    shown = answered[0] if found(uid, title)["type"] == "table" else all(answered)
-    assert shown or (said and not any(answered)), [question.expr for question in asked]
+@pytest.mark.parametrize(("uid", "title"), ALL_PANELS)
+def test_empty_panels_explain_themselves(uid: str, title: str, grafana: Grafana) -> None:
+    panel_queries = [query for query in queries(uid) if query.panel == title]
+    explanation = find_panel(uid, title)["fieldConfig"]["defaults"].get("noValue")
+    has_data = [bool(grafana.run_query(query, include_future=True)) for query in panel_queries]
+    if find_panel(uid, title)["type"] in TIMELINES:
+        assert all(has_data)
+    # The first query of a table provides its rows; the others may leave empty cells.
+    shown = has_data[0] if find_panel(uid, title)["type"] == "table" else all(has_data)
+    assert shown or (explanation and not any(has_data)), [query.expr for query in panel_queries]
 
 
-def test_timelines_of_nothing_have_a_row_that_says_so(grafana: Grafana) -> None:
-    nobody = Grafana(grafana.prometheus, grafana.since, chosen={"domain": "nobody"}, now=grafana.now)
+def test_empty_timelines_have_a_row_with_an_explanation(grafana: Grafana) -> None:
+    unknown_domain = Grafana(grafana.prometheus, grafana.since, chosen={"domain": "unknown"}, now=grafana.now)
     for uid in UIDS:
-        for question in questions(uid):
-            if found(uid, question.panel)["type"] == "state-timeline":
-                (row,) = nobody.answer(question)
-                assert set(row.values) == {NOTHING}, question
-                assert all(label in row.labels for label in NAMED.findall(question.legend))
+        for query in queries(uid):
+            if find_panel(uid, query.panel)["type"] == "state-timeline":
+                (row,) = unknown_domain.run_query(query)
+                assert set(row.values) == {NOTHING}, query
+                assert all(label in row.labels for label in LEGEND_LABEL.findall(query.legend))
 
 
 @pytest.mark.parametrize(
     ("uid", "title"),
     [("libvirt-fleet", "Hosts disconnected"), ("libvirt-exporter", "Exporters not reachable")],
 )
-def test_that_nothing_is_scraped_is_not_0(uid: str, title: str, grafana: Grafana) -> None:
+def test_no_scraped_exporter_is_not_shown_as_0(uid: str, title: str, grafana: Grafana) -> None:
     nothing = dict.fromkeys(("job", "instance", "connection"), "nothing")
-    nowhere = Grafana(grafana.prometheus, grafana.since, chosen=nothing, now=grafana.now)
-    (question,) = (one for one in questions(uid) if one.panel == title)
-    assert nowhere.answer(question) == []
-    assert found(uid, title)["fieldConfig"]["defaults"]["noValue"].startswith("No exporter")
+    unknown_target = Grafana(grafana.prometheus, grafana.since, chosen=nothing, now=grafana.now)
+    (query,) = (one for one in queries(uid) if one.panel == title)
+    assert unknown_target.run_query(query) == []
+    assert find_panel(uid, title)["fieldConfig"]["defaults"]["noValue"].startswith("No exporter")
 
 
 @pytest.mark.parametrize("title", ALARMS)
-def test_alarms_show_0(title: str, grafana: Grafana) -> None:
-    asked = [question for uid in UIDS for question in questions(uid) if question.panel == title]
-    assert asked
-    for question in asked:
-        assert [one.values for one in grafana.answer(question)] == [[0.0]]
+def test_alarm_panels_show_0(title: str, grafana: Grafana) -> None:
+    panel_queries = [query for uid in UIDS for query in queries(uid) if query.panel == title]
+    assert panel_queries
+    for query in panel_queries:
+        assert [one.values for one in grafana.run_query(query)] == [[0.0]]

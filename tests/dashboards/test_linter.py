@@ -1,4 +1,4 @@
-"""No finding of the dashboard linter's rules, and every rule does find what it is there for."""
+"""The dashboards have no finding of the linter rules, and every rule detects the fault it is for."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.dashboards import linter
-from tests.dashboards.reading import UIDS, Json, classic, panels, variables
+from tests.dashboards.dashboard_files import UIDS, Json, classic, panels, variables
 
 Rule = Callable[[Json], Iterator[str]]
 
 
 @pytest.mark.parametrize("uid", UIDS)
 @pytest.mark.parametrize("rule", linter.RULES, ids=lambda rule: rule.__name__)
-def test_no_finding(rule: Rule, uid: str) -> None:
+def test_dashboards_have_no_findings(rule: Rule, uid: str) -> None:
     assert list(rule(classic(uid))) == []
 
 
@@ -49,11 +49,11 @@ FAULTS: list[tuple[Rule, Callable[[Json], None]]] = [
 
 
 @pytest.mark.parametrize(("rule", "fault"), FAULTS, ids=[rule.__name__ for rule, _ in FAULTS])
-def test_each_rule_finds_its_fault(rule: Rule, fault: Callable[[Json], None]) -> None:
+def test_each_rule_detects_its_fault(rule: Rule, fault: Callable[[Json], None]) -> None:
     board = copy.deepcopy(classic(UIDS[0]))
     fault(board)
     assert list(rule(board))
 
 
-def test_every_rule_is_tried() -> None:
+def test_every_rule_has_a_fault() -> None:
     assert [rule for rule, _ in FAULTS] == list(linter.RULES)

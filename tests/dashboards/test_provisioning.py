@@ -1,10 +1,10 @@
-"""What Grafana is mounted with: the provider's folder is the one of the README, exemplars lead to Tempo."""
+"""The provisioning files match the README, and exemplars link to Tempo."""
 
 from typing import Any
 
 import yaml
 
-from tests.dashboards.reading import FOLDER, classic, variables
+from tests.dashboards.dashboard_files import FOLDER, classic, variables
 
 PROVISIONING = FOLDER / "provisioning"
 
@@ -13,7 +13,7 @@ def read(path: str) -> Any:
     return yaml.safe_load((PROVISIONING / path).read_text())
 
 
-def test_the_provider_takes_files_from_the_folder_that_the_readme_names() -> None:
+def test_provider_reads_the_directory_of_the_readme() -> None:
     found = read("dashboards/libvirt.yaml")
     (provider,) = found["providers"]
     assert (found["apiVersion"], provider["type"], provider["allowUiUpdates"]) == (1, "file", False)
@@ -22,12 +22,12 @@ def test_the_provider_takes_files_from_the_folder_that_the_readme_names() -> Non
     assert "/provisioning:/etc/grafana/provisioning:ro" in readme
 
 
-def test_the_data_sources_are_of_the_kinds_that_the_dashboards_ask_for() -> None:
+def test_data_sources_match_those_of_the_dashboards() -> None:
     found = {source["type"]: source for source in read("datasources/libvirt.yaml")["datasources"]}
-    asked = [
+    expected = [
         one["query"] for one in variables(classic("libvirt-domain")).values() if one["type"] == "datasource"
     ]
-    assert list(found) == asked
+    assert list(found) == expected
     (exemplar,) = found["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert exemplar == {"name": "trace_id", "datasourceUid": found["tempo"]["uid"]}
     for source in found.values():

@@ -1,4 +1,4 @@
-"""Each test has a folder of its own on a real disk, and closes what it opened."""
+"""Fixtures: a journal in a directory of its own on a real disk, its writers, and exporters that use it."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.journal.counted_domain import CountedDomain, StartExporter
 from tests.journal.disk import Disk
 from tests.journal.driver import Driver
-from tests.journal.guest import Guest, Start
-from tests.journal.life import Life
-from tests.journal.model import Writer
-from tests.journal.mortal import Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal
+from tests.journal.simulated_exporter import SimulatedExporter
+from tests.journal.writer import Writer
 from tests.lab.daemon import Daemon
 
 
 @pytest.fixture(autouse=True)
-def _hears_everything(caplog: pytest.LogCaptureFixture) -> None:
+def _capture_info_logs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def writes() -> Iterator[Callable[[Path], Writer]]:
+def open_writer() -> Iterator[Callable[[Path], Writer]]:
     opened: list[Writer] = []
 
     def begin(path: Path) -> Writer:
@@ -40,14 +40,14 @@ def writes() -> Iterator[Callable[[Path], Writer]]:
 
 
 @pytest.fixture
-def writer(writes: Callable[[Path], Writer], path: Path) -> Writer:
-    return writes(path)
+def writer(open_writer: Callable[[Path], Writer], path: Path) -> Writer:
+    return open_writer(path)
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    with Life(tmp_path) as life:
-        yield life
+def exporter(tmp_path: Path) -> Iterator[SimulatedExporter]:
+    with SimulatedExporter(tmp_path) as exporter:
+        yield exporter
 
 
 @pytest.fixture
@@ -57,18 +57,20 @@ def driver(session_daemon: Daemon) -> Iterator[Driver]:
 
 
 @pytest.fixture
-def start(session_daemon: Daemon, tmp_path: Path) -> Iterator[Start]:
+def start_exporter(session_daemon: Daemon, tmp_path: Path) -> Iterator[StartExporter]:
     with ExitStack() as running:
 
-        def begin(journal: Path | str, disk: Disk | None = None) -> Mortal:
-            return running.enter_context(Mortal(tmp_path, [session_daemon.test_uri], journal, disk=disk))
+        def begin(journal: Path | str, disk: Disk | None = None) -> ExporterWithJournal:
+            return running.enter_context(
+                ExporterWithJournal(tmp_path, [session_daemon.test_uri], journal, disk=disk)
+            )
 
         yield begin
 
 
 @pytest.fixture
-def guest(driver: Driver, request: pytest.FixtureRequest) -> Iterator[Guest]:
+def counted_domain(driver: Driver, request: pytest.FixtureRequest) -> Iterator[CountedDomain]:
     name = request.node.name.translate(str.maketrans("[] ", "---"))
-    guest = Guest(driver, name)
-    yield guest
-    guest.domain.undefine()
+    counted_domain = CountedDomain(driver, name)
+    yield counted_domain
+    counted_domain.domain.undefine()

@@ -1,7 +1,7 @@
-"""A small disk of the test's own: a tmpfs in a mount namespace that one process holds.
+"""A small disk for one test: a tmpfs in a mount namespace that a helper process keeps alive.
 
-It ends with that process, and that process with the test, however that ends. What is to use the disk is
-started inside. Root, or a kernel that gives users namespaces.
+The disk disappears when the helper ends, and the helper ends with the test. Commands that use the disk must
+run in its namespace (`command_prefix`). Requires root, or a kernel that permits user namespaces.
 """
 
 import os
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
-HOLD = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo held && exec cat'
+MOUNT_SCRIPT = 'mount --make-rprivate / && mount -t tmpfs -o "size=$2" lab "$1" && echo mounted && exec cat'
 
 
 class Disk:
@@ -22,17 +22,16 @@ class Disk:
         folder.mkdir()
         user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
         self._holder = subprocess.Popen(
-            ["unshare", *user, "--mount", "sh", "-c", HOLD, "sh", folder, size],
+            ["unshare", *user, "--mount", "sh", "-c", MOUNT_SCRIPT, "sh", folder, size],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         assert self._holder.stdout is not None
         assert self._holder.stderr is not None
-        if self._holder.stdout.readline() != b"held\n":
-            raise PermissionError(
-                f"no disk: {self._holder.stderr.read().decode()} (it takes root, or user namespaces)"
-            )
+        if self._holder.stdout.readline() != b"mounted\n":
+            error = self._holder.stderr.read().decode()
+            raise PermissionError(f"cannot mount a tmpfs: {error} (requires root or user namespaces)")
 
     def __enter__(self) -> Self:
         return self
@@ -43,29 +42,31 @@ class Disk:
         self._holder.communicate()
 
     @property
-    def enter(self) -> list[str]:
-        """What makes a command run where the disk is."""
+    def command_prefix(self) -> list[str]:
+        """Command prefix that runs a command in the namespace of the disk."""
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         inside = ["nsenter", "--target", str(self._holder.pid), *user, "--mount", "--root", "--"]
-        # Not by a shell: in a chroot it would complain of the folder that it comes from.
+        # `env -C` instead of a shell: in a chroot, a shell reports an error about its previous directory.
         return [*inside, "env", "-C", str(ROOT)]
 
     def run(self, *command: str | Path, check: bool = True) -> str:
-        return subprocess.run([*self.enter, *command], check=check, capture_output=True, text=True).stdout
+        return subprocess.run(
+            [*self.command_prefix, *command], check=check, capture_output=True, text=True
+        ).stdout
 
     def fill(self) -> None:
-        """Not a byte is left."""
+        """Write a file until no space is left."""
         self.run("sh", "-c", f"cat /dev/zero > {self._filler} 2> /dev/null", check=False)
 
-    def make_room(self) -> None:
+    def free_space(self) -> None:
         self.run("rm", self._filler)
 
-    def freeze(self) -> bool:
-        """Read-only from now on; False while a file is open for writing."""
+    def make_read_only(self) -> bool:
+        """Remount the disk read-only; return False if a file is still open for writing."""
         self.run("mount", "-o", "remount,ro", self.folder, check=False)
         return "ro" in self.options()
 
-    def thaw(self) -> None:
+    def make_writable(self) -> None:
         self.run("mount", "-o", "remount,rw", self.folder)
 
     def options(self) -> list[str]:
@@ -73,4 +74,4 @@ class Disk:
         return next(words[3].split(",") for words in mounts if words[1] == str(self.folder))
 
     def python(self, *arguments: str | Path) -> list[str]:
-        return [*self.enter, sys.executable, *map(str, arguments)]
+        return [*self.command_prefix, sys.executable, *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""Domains of the test driver in a daemon: no emulators, many transitions."""
+"""Domains of libvirt's test driver in a daemon: no emulators, fast transitions."""
 
 from contextlib import suppress
 from typing import Any, Self
@@ -35,7 +35,7 @@ class Driver:
         return self.connection.lookupByName(name)
 
     def cycle(self, name: str) -> None:
-        """Off it begins, and off it ends: four transitions."""
+        """Start, suspend, resume and destroy a domain that is shut off: four transitions."""
         domain = self.find(name)
         domain.create()
         domain.suspend()

@@ -1,4 +1,4 @@
-"""Values by hypothesis."""
+"""Hypothesis strategies for the values in a journal."""
 
 from hypothesis import strategies as st
 
@@ -6,7 +6,7 @@ from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt, RunEvidence
 from libvirt_lifecycle_exporter.model.transitions import Transition
 
-# What travels is clean (text.clean): anything but lone surrogates.
+# text.clean removes lone surrogates from all texts before they reach the journal.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 TIMES = st.floats(allow_nan=False, allow_infinity=False)
 NUMBERS = st.integers(-(2**31), 2**31 - 1)

@@ -1,4 +1,4 @@
-"""A journal that cannot be written for a day: bounded memory, exact counters, retries with back-off."""
+"""A journal that cannot be written for a day: bounded memory, exact counters, retries with backoff."""
 
 import fcntl
 import gc
@@ -16,11 +16,11 @@ from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.buffer import HistoryBuffer
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Incident
-from tests.journal.life import Life
-from tests.journal.model import Writer
+from tests.journal.simulated_exporter import SimulatedExporter
 from tests.journal.values import AT, batch, messages, transition
+from tests.journal.writer import Writer
 from tests.lab.waiting import until
-from tests.unit.factories import HERE, facts, lifecycle, listing
+from tests.unit.factories import HERE, facts, lifecycle
 
 MIB = 1024 * 1024
 DAY = 86_400
@@ -33,7 +33,7 @@ EVENTS_EVERY = 20
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a journal as another process does."""
+    """Hold the lock of a journal, as another process does."""
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -42,9 +42,9 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def ticked(life: Life) -> Journal:
-    life.tick()
-    return life.journal
+def tick_journal(exporter: SimulatedExporter) -> Journal:
+    exporter.tick()
+    return exporter.journal
 
 
 def traced_bytes() -> int:
@@ -52,26 +52,30 @@ def traced_bytes() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-def run_for(life: Life, seconds: int) -> None:
-    """Domains start and stop in turn."""
+def run_for(exporter: SimulatedExporter, seconds: int) -> None:
+    """Simulate this many seconds in which domains start and stop in turn."""
     for second in range(0, seconds, TICK):
-        life.clock.now += TICK
+        exporter.clock.now += TICK
         if second % EVENTS_EVERY == 0:
             name = f"domain-{second // EVENTS_EVERY % DOMAINS}"
-            life.put(lifecycle("resumed", "unpaused", name=name), lifecycle("started", "booted", name=name))
-            life.put(lifecycle("stopped", "destroyed", name=name))
-        life.tick()
+            exporter.enqueue(
+                lifecycle("resumed", "unpaused", name=name), lifecycle("started", "booted", name=name)
+            )
+            exporter.enqueue(lifecycle("stopped", "destroyed", name=name))
+        exporter.tick()
 
 
 @pytest.mark.timeout(600)
 def test_memory_is_bounded_while_degraded_for_24_hours(tmp_path: Path) -> None:
-    with locked(tmp_path / "journal-0.db"), Life(tmp_path) as life:
-        life.lists(listing(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS))))
+    with locked(tmp_path / "journal-0.db"), SimulatedExporter(tmp_path) as exporter:
+        exporter.connect_and_list(
+            listing(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS)))
+        )
         tracemalloc.start()
         try:
-            run_for(life, 60)
+            run_for(exporter, 60)
             first = traced_bytes()
-            run_for(life, DAY)
+            run_for(exporter, DAY)
             grown = (traced_bytes() - first) / MIB
         finally:
             tracemalloc.stop()
@@ -80,18 +84,20 @@ def test_memory_is_bounded_while_degraded_for_24_hours(tmp_path: Path) -> None:
 
 
 def test_counters_are_exact_after_recovery(tmp_path: Path) -> None:
-    with ExitStack() as lock, Life(tmp_path) as life:
-        life.journal.close()
-        lock.enter_context(locked(life.path))
-        life.lists(listing(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS))))
-        life.tick()
-        run_for(life, 3600)
-        assert life.journal.errors
+    with ExitStack() as lock, SimulatedExporter(tmp_path) as exporter:
+        exporter.journal.close()
+        lock.enter_context(locked(exporter.path))
+        exporter.connect_and_list(
+            listing(*(facts(f"domain-{number}", state="shutoff") for number in range(DOMAINS)))
+        )
+        exporter.tick()
+        run_for(exporter, 3600)
+        assert exporter.journal.errors
         lock.close()
-        until(lambda: ticked(life).is_open(), 30, "the next attempt")
-        shown = life.exported_counts()
-        assert life.saved_state().counts == shown.counts
-        assert life.saved_state().totals == {key: total for key, total in shown.totals.items() if total}
+        until(lambda: tick_journal(exporter).is_open(), 30, "the next attempt")
+        shown = exporter.exported_counts()
+        assert exporter.saved_state().counts == shown.counts
+        assert exporter.saved_state().totals == {key: total for key, total in shown.totals.items() if total}
 
 
 def test_full_buffer_drops_the_oldest_and_counts_them(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -99,18 +105,18 @@ def test_full_buffer_drops_the_oldest_and_counts_them(path: Path, caplog: pytest
     with closing(writer.journal):
         path.rename(path.with_name("away"))
         path.mkdir()
-        writer.tend()
+        writer.recover()
         before = writer.journal.errors
         for _ in range(200):
             writer.append()
         dropped = writer.journal.errors - before
         path.rmdir()
-        writer.tend()
-        kept = messages(path)
-        assert kept == [str(number) for number in range(dropped, 200)]
+        writer.recover()
+        remaining = messages(path)
+        assert remaining == [str(number) for number in range(dropped, 200)]
         assert 0 < dropped < 200
         assert sum("journal buffer full" in record.getMessage() for record in caplog.records) == 1
-        assert writer.remembers_everything()
+        assert writer.restores_everything()
 
 
 @pytest.mark.parametrize("unit", ["transitions", "incidents", "messages"])
@@ -172,16 +178,16 @@ def test_degraded_journal_is_retried_with_growing_delay(path: Path) -> None:
 
 
 def test_messages_reach_only_the_transitions_before_them(
-    path: Path, writes: Callable[[Path], Writer]
+    path: Path, open_writer: Callable[[Path], Writer]
 ) -> None:
-    writer = writes(path)
+    writer = open_writer(path)
     crash = transition(event="stopped", reason="crashed")._replace(message="")
     writer.journal.close()
     with locked(path):
-        writer.give(batch([crash]))
-        explained = ChangeBatch()
-        explained.messages.append((crash.connection, crash.uuid, crash.at, "out of memory"))
-        writer.give(explained)
-        writer.give(batch([crash._replace(at=crash.at + 1)]))
-    writer.tend()
+        writer.write(batch([crash]))
+        crash_message = ChangeBatch()
+        crash_message.messages.append((crash.connection, crash.uuid, crash.at, "out of memory"))
+        writer.write(crash_message)
+        writer.write(batch([crash._replace(at=crash.at + 1)]))
+    writer.recover()
     assert messages(path) == ["out of memory", ""]

@@ -13,9 +13,9 @@ from libvirt_lifecycle_exporter.journal.maintenance import JournalMaintenance
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from tests.journal.driver import Driver
-from tests.journal.model import Writer
-from tests.journal.mortal import EVENTS, Mortal
+from tests.journal.exporter_with_journal import EVENTS, ExporterWithJournal
 from tests.journal.values import AT, messages
+from tests.journal.writer import Writer
 from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
 from tests.otel.journal_comparison import pending
@@ -26,10 +26,10 @@ DAY, HOUR = 86_400.0, 3600.0
 JUMPS = "libvirt_lifecycle_exporter_clock_jumps_total"
 UNOBSERVED = "libvirt_connection_unobserved_seconds_total"
 UP = "libvirt_connection_up"
-NOBODY = "http://127.0.0.1:9"
+UNREACHABLE_ENDPOINT = "http://127.0.0.1:9"
 
 
-def watches(monitor: ClockMonitor) -> Coverage:
+def make_coverage(monitor: ClockMonitor) -> Coverage:
     return Coverage([HERE], clock_monitor=monitor)
 
 
@@ -39,14 +39,14 @@ def unobserved(effects: ChangeBatch) -> float:
 
 def test_jump_adds_no_unobserved_time() -> None:
     clocks, effects = Clocks(), ChangeBatch()
-    watched = watches(clocks.monitor)
-    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
-    watched.record_listing(HERE, clocks.wall, effects)
+    coverage = make_coverage(clocks.monitor)
+    coverage.connection_up(ConnectionUp(clocks.wall, HERE), effects)
+    coverage.record_listing(HERE, clocks.wall, effects)
     clocks.wait(60)
-    watched.connection_down(ConnectionDown(clocks.wall, HERE, "lost"), effects)
+    coverage.connection_down(ConnectionDown(clocks.wall, HERE, "lost"), effects)
     clocks.wait(10)
     clocks.wall += 40 * DAY
-    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
+    coverage.connection_up(ConnectionUp(clocks.wall, HERE), effects)
     assert 9 <= unobserved(effects) <= 11
 
 
@@ -56,17 +56,17 @@ def test_unobserved_time_on_the_same_boot_is_exact(days: int) -> None:
     record, until = clocks.monitor.record(), clocks.wall
     clocks.wait(days * DAY)
     clocks.restart(record)
-    watched = watches(clocks.monitor)
-    watched.restore({HERE: until})
-    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
+    coverage = make_coverage(clocks.monitor)
+    coverage.restore({HERE: until})
+    coverage.connection_up(ConnectionUp(clocks.wall, HERE), effects)
     assert unobserved(effects) == pytest.approx(days * DAY)
 
 
 def test_unobserved_time_across_a_reboot_is_bounded() -> None:
     clocks, effects = Clocks(), ChangeBatch()
-    watched = watches(clocks.monitor)
-    watched.restore({HERE: clocks.wall - 40 * DAY})
-    watched.connection_up(ConnectionUp(clocks.wall, HERE), effects)
+    coverage = make_coverage(clocks.monitor)
+    coverage.restore({HERE: clocks.wall - 40 * DAY})
+    coverage.connection_up(ConnectionUp(clocks.wall, HERE), effects)
     assert unobserved(effects) == MAX_UNPROVEN
 
 
@@ -75,18 +75,18 @@ def test_history_is_kept_through_a_jump(jump: float, writer: Writer) -> None:
     clocks = Clocks()
     clocks.wall = AT + 10
     clocks.monitor = ClockMonitor(lambda: clocks.wall, lambda: clocks.steady)
-    writer.tend()
+    writer.recover()
     writer.append(10)
-    keeper = JournalMaintenance(writer.journal, max_age=30 * DAY, max_bytes=0)
+    maintenance = JournalMaintenance(writer.journal, max_age=30 * DAY, max_bytes=0)
     for seconds in (jump, -jump):
         clocks.wall += seconds
-        keeper.run_once(clocks.monitor.removal_time())
+        maintenance.run_once(clocks.monitor.removal_time())
         clocks.wait(10)
         assert len(messages(writer.path)) == 10
 
 
 def test_history_from_a_clock_that_was_behind_is_kept(writer: Writer) -> None:
-    writer.tend()
+    writer.recover()
     writer.append(10)
     with closing(sqlite3.connect(writer.path)) as database:
         database.execute("UPDATE transitions SET at = at - ? WHERE seq > 5", (40 * DAY,))
@@ -99,7 +99,7 @@ def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -
     clocks = Clocks()
     clocks.wall = AT + 10
     clocks.restart(ClockMonitor(lambda: clocks.wall, lambda: clocks.steady, "boot").record())
-    writer.tend()
+    writer.recover()
     writer.append(10)
     for _ in range(3):
         clocks.wait(600)
@@ -109,17 +109,17 @@ def test_history_is_pruned_however_often_the_exporter_restarts(writer: Writer) -
 
 
 def test_exporter_loses_nothing_while_the_clock_is_wrong(own_daemon: Daemon, tmp_path: Path) -> None:
-    """Ahead: a lost connection, a killed exporter; then back again."""
+    """The connection is lost and the exporter is killed while the clock is ahead; then it jumps back."""
     journal, clock = tmp_path / "journal.sqlite", SteppedClock(tmp_path / "clock")
-    environment = {**clock.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": NOBODY}
+    environment = {**clock.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": UNREACHABLE_ENDPOINT}
     began = time.monotonic()
-    with Mortal(tmp_path, [own_daemon.test_uri], journal, environment=environment) as exporter:
+    with ExporterWithJournal(tmp_path, [own_daemon.test_uri], journal, environment=environment) as exporter:
 
         def is_up() -> bool:
             return exporter.value(UP) == 1
 
         def cycle(name: str) -> None:
-            """The test driver forgets its domains when the daemon is killed."""
+            """Define the domain first: the test driver loses its domains when the daemon is killed."""
             with Driver(own_daemon) as driver:
                 driver.define(name)
                 driver.cycle(name)
@@ -148,4 +148,4 @@ def test_exporter_loses_nothing_while_the_clock_is_wrong(own_daemon: Daemon, tmp
         assert exporter.figure(EVENTS) >= 4 * 5
         assert pending(journal)[1] == exporter.figure(EVENTS)
         assert 0 < exporter.figure(UNOBSERVED) < time.monotonic() - began
-        assert exporter.said("wall clock jumped") == 2
+        assert exporter.log_count("wall clock jumped") == 2

@@ -1,4 +1,4 @@
-"""A damaged row of any table costs its own content: the exporter starts, counts it, and goes on."""
+"""A damaged row of any table loses only its own content: the exporter starts and counts the error."""
 
 import math
 import sqlite3
@@ -44,7 +44,7 @@ JSON_COLUMNS: Final = {("domains", "details"), ("span_states", "state"), ("pendi
 
 
 class Exporter:
-    """The worker, the journal, the delivery and the history, without their threads."""
+    """The worker, the journal, the export queue and the history reader, without their threads."""
 
     def __init__(self, path: Path) -> None:
         self.threads, self.message_queue, self.path = ThreadRegistry(), MessageQueue(1000), path
@@ -71,8 +71,8 @@ class Exporter:
             pass
         self.worker.tick()
 
-    def live(self) -> None:
-        """Two domains start and crash; the newer of them may be the one whose row is damaged."""
+    def run_scenario(self) -> None:
+        """Start and crash two domains; the rows of the second one may be damaged."""
         now = time.time()
         self.feed(
             ConnectionUp(now, HERE),
@@ -83,17 +83,17 @@ class Exporter:
             self.feed(lifecycle("suspended", "paused", name=name, at=now))
             self.feed(lifecycle("stopped", "crashed", name=name, at=now))
 
-    def crashes(self, name: str = "web") -> float | None:
+    def crash_count(self, name: str = "web") -> float | None:
         return value(self.sink, EVENTS, domain=name, event="stopped", reason="crashed")
 
     def deliver(self) -> dict[str, int]:
-        """Take everything out of the queue, as the senders do; return what was sent."""
+        """Export and remove all queued items; return the number of delivered items per signal."""
         queue = ExportQueue(self.journal, self.tracing, self.threads)
         encoder = Encoder(build_resources({HERE: HERE}, "host"), span_events=True)
         sent = {}
         queue.expire_operations(time.time())
         for signal in SIGNALS:
-            exporter = OtlpExporter(signal, encoder, Accepts())
+            exporter = OtlpExporter(signal, encoder, AcceptingTransport())
             items = queue.read(signal, 0, 1000)
             whole = [item for item in items if item.is_complete]
             statuses = [exporter.export([item]).status for item in whole]
@@ -114,19 +114,19 @@ class Exporter:
         return len(history.page(Selection(), Position("", 0)).entries)
 
 
-class Accepts:
+class AcceptingTransport:
     def send(self, _payload: bytes) -> ExportResult:
         return ExportResult(ExportStatus.DELIVERED)
 
     def abort(self) -> None:
-        """Nothing is under way."""
+        """No request is in progress."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """No connection is open."""
 
 
 def _columns() -> Iterator[tuple[str, str, str]]:
-    """Every column of every table, and each kind of damage to it."""
+    """Yield every column of every table with each kind of damage."""
     with closing(sqlite3.connect(":memory:")) as database:
         from libvirt_lifecycle_exporter.journal.schema import migrate  # noqa: PLC0415 - at collection only
 
@@ -135,7 +135,7 @@ def _columns() -> Iterator[tuple[str, str, str]]:
         for table in tables:
             for _, column, kind, not_null, _, key in database.execute(f"PRAGMA table_info({table})"):
                 if (kind == INTEGER and key) or (table, column) == ("sqlite_sequence", "name"):
-                    continue  # SQLite itself accepts integers only as row ids, and repairs its own table
+                    continue  # SQLite accepts only integers as row ids, and repairs its own table
                 damage = DAMAGE.get(kind, DAMAGE[INTEGER])
                 more = JSON if (table, column) in JSON_COLUMNS else ()
                 for one in (*damage, *more):
@@ -145,7 +145,7 @@ def _columns() -> Iterator[tuple[str, str, str]]:
 
 
 def damage(path: Path, table: str, column: str, what: str) -> int:
-    """Damage one row, whatever the schema forbids; return how many rows were changed."""
+    """Damage one row, even where the schema forbids the value; return the number of changed rows."""
     where = {
         "identity": "1",
         "sqlite_sequence": "name = 'transitions'",
@@ -175,10 +175,10 @@ def damage(path: Path, table: str, column: str, what: str) -> int:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal with rows in every table."""
+    """Create a journal with rows in every table."""
     path = tmp_path_factory.mktemp("template") / "journal.sqlite"
     exporter = Exporter(path)
-    exporter.live()
+    exporter.run_scenario()
     exporter.feed(lifecycle("started", "booted", name="bad", at=time.time()))
     exporter.journal.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -202,7 +202,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("table", "column", "what"), list(_columns()))
-def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
+def test_damaged_row_loses_only_its_own_content(  # noqa: PLR0917 - fixtures
     table: str, column: str, what: str, template: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "journal.sqlite"
@@ -211,10 +211,10 @@ def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
     assert changed, f"there is no row in {table}"
     exporter = Exporter(path)
     try:
-        before = exporter.crashes()
+        before = exporter.crash_count()
         assert before == 1 or table == "domain_counters"
-        exporter.live()
-        assert exporter.crashes() == (before or 0) + 1
+        exporter.run_scenario()
+        assert exporter.crash_count() == (before or 0) + 1
         assert exporter.sink.render(openmetrics=False)
         assert exporter.sink.render(openmetrics=True)
         exporter.maintain()
@@ -230,9 +230,9 @@ def test_damaged_row_costs_its_own_content(  # noqa: PLR0917 - fixtures
         exporter.journal.close()
     after = Exporter(path)
     try:
-        assert after.crashes() == exporter.crashes()
+        assert after.crash_count() == exporter.crash_count()
         assert after.journal.errors == 0
-        assert math.isfinite(after.crashes() or 0)
+        assert math.isfinite(after.crash_count() or 0)
     finally:
         after.journal.close()
 

@@ -1,4 +1,4 @@
-"""A disk that is full, or read-only: counted in memory, said, healed; nothing lost and nothing twice."""
+"""A disk that is full or read-only: the journal buffers in memory, logs once, recovers and loses nothing."""
 
 import json
 import subprocess
@@ -9,19 +9,19 @@ from typing import Any, Self
 
 import pytest
 
-from tests.journal import clerk_process
+from tests.journal import journal_command_process
 from tests.journal.disk import Disk
 
-APPENDED = 4000
-"""More than fits."""
+MAX_APPENDED = 4000
+"""More transitions than fit on the disk."""
 
 
-class Clerk:
-    """A process that writes a journal on the disk, as it is told."""
+class JournalProcess:
+    """Controls a process that writes a journal on the disk."""
 
     def __init__(self, disk: Disk, log: Path) -> None:
         self.log = log
-        argv = disk.python("-m", clerk_process.__name__, disk.folder / "journal.sqlite")
+        argv = disk.python("-m", journal_command_process.__name__, disk.folder / "journal.sqlite")
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
@@ -49,8 +49,8 @@ class Clerk:
         self._process.kill()
         self._process.communicate()
 
-    def said(self, words: str) -> int:
-        return self.log.read_text().count(words)
+    def log_count(self, text: str) -> int:
+        return self.log.read_text().count(text)
 
 
 @pytest.fixture
@@ -60,87 +60,89 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def clerk(disk: Disk, tmp_path: Path) -> Iterator[Clerk]:
-    with Clerk(disk, tmp_path / "clerk.log") as clerk:
-        clerk("tend")
-        clerk("append 10")
-        yield clerk
+def journal_process(disk: Disk, tmp_path: Path) -> Iterator[JournalProcess]:
+    with JournalProcess(disk, tmp_path / "writer.log") as journal_process:
+        journal_process("recover")
+        journal_process("append 10")
+        yield journal_process
 
 
-def overflow(clerk: Clerk) -> int:
-    """Batch by batch; the number of transitions that were given."""
-    given = 10
-    while not clerk("append 50")["errors"]:
-        given += 50
-        assert given < APPENDED
-    return given + 50
+def overflow(journal_process: JournalProcess) -> int:
+    """Append batches until the first error; return the number of appended transitions."""
+    appended = 10
+    while not journal_process("append 50")["errors"]:
+        appended += 50
+        assert appended < MAX_APPENDED
+    return appended + 50
 
 
-def has_all(clerk: Clerk, given: int) -> None:
-    assert clerk("messages")["messages"] == [str(number) for number in range(given)]
-    assert clerk("remembers")["remembers"]
+def check_complete(journal_process: JournalProcess, appended: int) -> None:
+    assert journal_process("messages")["messages"] == [str(number) for number in range(appended)]
+    assert journal_process("is_restored")["is_restored"]
 
 
-def test_full_and_emptied(disk: Disk, clerk: Clerk) -> None:
+def test_journal_recovers_after_disk_full(disk: Disk, journal_process: JournalProcess) -> None:
     disk.fill()
-    given = overflow(clerk)
-    errors = [clerk(order)["errors"] for order in ("tend", "append 7", "tend", "tend")]
-    given += 7
+    appended = overflow(journal_process)
+    errors = [journal_process(order)["errors"] for order in ("recover", "append 7", "recover", "recover")]
+    appended += 7
     assert errors == sorted(errors)
     assert 1 < errors[0] < errors[-1]
-    assert clerk.said("journal unavailable") <= 2, "once for each cause: writing, and opening anew"
-    disk.make_room()
-    assert clerk("tend")["well"]
-    assert clerk.said("journal recovered") == 1
-    clerk("append 3")
-    has_all(clerk, given + 3)
+    assert journal_process.log_count("journal unavailable") <= 2, (
+        "once for each cause: writing, and opening anew"
+    )
+    disk.free_space()
+    assert journal_process("recover")["is_open"]
+    assert journal_process.log_count("journal recovered") == 1
+    journal_process("append 3")
+    check_complete(journal_process, appended + 3)
 
 
-def test_read_only_and_mended(disk: Disk, clerk: Clerk) -> None:
-    """Made read-only between two attempts: while a file is open for writing, nobody can."""
+def test_journal_recovers_after_read_only_disk(disk: Disk, journal_process: JournalProcess) -> None:
+    """The disk becomes read-only between two attempts: not possible while a file is open for writing."""
     disk.fill()
-    given = overflow(clerk)
-    assert disk.freeze()
-    before = clerk("tend")["errors"]
-    clerk("append 5")
-    assert clerk("tend")["errors"] > before
-    assert clerk.said("journal unavailable") <= 2
-    disk.thaw()
-    assert not clerk("tend")["well"], "it is still full"
-    disk.make_room()
-    assert clerk("tend")["well"]
-    has_all(clerk, given + 5)
+    appended = overflow(journal_process)
+    assert disk.make_read_only()
+    before = journal_process("recover")["errors"]
+    journal_process("append 5")
+    assert journal_process("recover")["errors"] > before
+    assert journal_process.log_count("journal unavailable") <= 2
+    disk.make_writable()
+    assert not journal_process("recover")["is_open"], "it is still full"
+    disk.free_space()
+    assert journal_process("recover")["is_open"]
+    check_complete(journal_process, appended + 5)
 
 
-@pytest.mark.parametrize("ended", ["in good order", "by kill -9"])
-@pytest.mark.parametrize("ailment", ["full", "read-only"])
-def test_a_restart_meanwhile_begins_with_the_counters(
-    ended: str, ailment: str, disk: Disk, tmp_path: Path
+@pytest.mark.parametrize("stop_mode", ["in good order", "by kill -9"])
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_restart_on_unwritable_disk_restores_counters(
+    stop_mode: str, fault: str, disk: Disk, tmp_path: Path
 ) -> None:
-    with Clerk(disk, tmp_path / "first.log") as first:
-        first("tend")
+    with JournalProcess(disk, tmp_path / "first.log") as first:
+        first("recover")
         first("append 10")
-        if ended == "by kill -9":
+        if stop_mode == "by kill -9":
             first.kill()
-    if ailment == "full":
+    if fault == "full":
         disk.fill()
     else:
-        assert disk.freeze()
-    with Clerk(disk, tmp_path / "second.log") as second:
-        assert second("tend")["counted"] == 10
+        assert disk.make_read_only()
+    with JournalProcess(disk, tmp_path / "second.log") as second:
+        assert second("recover")["counted"] == 10
         second("append 600")
-        if ailment == "full":
-            disk.make_room()
+        if fault == "full":
+            disk.free_space()
         else:
-            disk.thaw()
-        assert second("tend")["well"]
-        assert second.said("journal recovered") <= 1
+            disk.make_writable()
+        assert second("recover")["is_open"]
+        assert second.log_count("journal recovered") <= 1
         second("append 1")
         assert len(second("messages")["messages"]) == 611
-        assert second("remembers")["remembers"]
+        assert second("is_restored")["is_restored"]
 
 
-def test_the_disk_ends_with_the_test(tmp_path: Path) -> None:
+def test_disk_fixture_is_removed(tmp_path: Path) -> None:
     with Disk(tmp_path / "disk") as disk:
         disk.run("touch", disk.folder / "here")
         assert list(disk.folder.iterdir()) == []

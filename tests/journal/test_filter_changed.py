@@ -1,4 +1,4 @@
-"""Another filter in the next life: no transition comes of it, and no counter is lost."""
+"""A restart with another domain filter adds no transition and loses no counter."""
 
 import sqlite3
 from contextlib import closing
@@ -7,110 +7,116 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
-from tests.journal.life import Life, crashed
+from tests.journal.simulated_exporter import SimulatedExporter, crash_event
 from tests.unit.exposition_reader import names, value
 from tests.unit.factories import HERE, facts, lifecycle, listing, lookup
 
 ALL, NO_DB, ONLY_WEB = DomainFilter(), DomainFilter(".*", "db.*"), DomainFilter("web.*")
 WEB, DB = facts("web"), facts("db")
-THERE = "qemu+ssh://there/system"
+OTHER_HOST = "qemu+ssh://there/system"
 
 
-class TestNarrower:
-    def test_what_left_the_view_is_dropped_and_counts_as_nothing(self, life: Life) -> None:
-        life.lists(listing(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.kill()
-        assert names(life.metrics) == {"web"}
-        life.lists(listing(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
-        assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
-        assert (names(life.metrics), life.known()) == ({"web"}, {"web"})
-        assert [(row.name, row.event) for row in life.rows()] == [("db", "stopped")]
+class TestNarrowedFilter:
+    def test_excluded_domains_are_dropped_without_transitions(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(
+            listing(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
+        )
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.kill()
+        assert names(exporter.metrics) == {"web"}
+        exporter.connect_and_list(
+            listing(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
+        )
+        assert (exporter.inferred(), exporter.all_inventory_changes()) == ([], [0, 0, 0, 0])
+        assert (names(exporter.metrics), exporter.known_domains()) == ({"web"}, {"web"})
+        assert [(row.name, row.event) for row in exporter.rows()] == [("db", "stopped")]
 
-    def test_nobody_waits_for_its_incidents(self, life: Life) -> None:
-        life.lists(listing(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.kill()
-        life.lists(listing(WEB, facts("db", "shutoff", "crashed")))
-        assert life.incidents() == [("uuid-db", "crashed", False)]
-        assert names(life.metrics) == {"web"}
-        assert value(life.metrics, "libvirt_domain_operation_duration_seconds_count") is None
+    def test_incidents_of_excluded_domain_are_closed(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("db", "shutoff", "crashed")))
+        assert exporter.incidents() == [("uuid-db", "crashed", False)]
+        assert names(exporter.metrics) == {"web"}
+        assert value(exporter.metrics, "libvirt_domain_operation_duration_seconds_count") is None
 
-    def test_set_right_before_a_listing_nothing_is_lost(self, life: Life) -> None:
-        life.lists(listing(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.kill()
-        life.later()
-        life.names = ALL
-        life.kill()
-        life.lists(listing(facts("web", "shutoff", "crashed"), DB))
-        assert sorted(life.inferred()) == [("db", "started", "booted"), ("web", "stopped", "crashed")]
-        assert life.incidents()[0] == ("uuid-db", "crashed", False)
+    def test_filter_reverted_before_listing_loses_nothing(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.kill()
+        exporter.advance()
+        exporter.names = ALL
+        exporter.kill()
+        exporter.connect_and_list(listing(facts("web", "shutoff", "crashed"), DB))
+        assert sorted(exporter.inferred()) == [("db", "started", "booted"), ("web", "stopped", "crashed")]
+        assert exporter.incidents()[0] == ("uuid-db", "crashed", False)
 
-    def test_set_right_after_the_journal_was_written_anew_nothing_is_lost(self, life: Life) -> None:
-        life.lists(listing(WEB, DB))
-        life.names = NO_DB
-        life.kill()
-        life.path.unlink()
-        life.worker.tick()
-        life.names = ALL
-        life.kill()
-        life.lists(listing(WEB, facts("db", "shutoff", "crashed")))
-        assert life.inferred() == [("db", "stopped", "crashed")]
+    def test_filter_reverted_after_rewrite_loses_nothing(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.names = NO_DB
+        exporter.kill()
+        exporter.path.unlink()
+        exporter.worker.tick()
+        exporter.names = ALL
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("db", "shutoff", "crashed")))
+        assert exporter.inferred() == [("db", "stopped", "crashed")]
 
-    def test_and_wide_again_its_counters_go_on(self, life: Life) -> None:
-        life.lists(listing(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.kill()
-        life.lists(listing(WEB, facts("db", "shutoff", "crashed")))
-        life.names = ALL
-        life.kill()
-        life.lists(listing(WEB, DB))
-        assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
-        assert life.crashes("db") == 1
+    def test_included_again_domain_keeps_its_counters(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("db", "shutoff", "crashed")))
+        exporter.names = ALL
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, DB))
+        assert (exporter.inferred(), exporter.all_inventory_changes()) == ([], [0, 0, 0, 0])
+        assert exporter.crash_count("db") == 1
 
-    def test_and_wide_again_also_if_the_journal_was_written_anew(self, life: Life) -> None:
-        life.lists(listing(WEB, DB))
-        life.feed(crashed("db"))
-        life.names = NO_DB
-        life.kill()
-        life.lists(listing(WEB, facts("db", "shutoff", "crashed")))
-        for part in life.path.parent.glob(f"{life.path.name}*"):
+    def test_included_again_after_rewrite_keeps_counters(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.feed(crash_event("db"))
+        exporter.names = NO_DB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("db", "shutoff", "crashed")))
+        for part in exporter.path.parent.glob(f"{exporter.path.name}*"):
             part.unlink()
-        life.worker.tick()
-        life.names = ALL
-        life.kill()
-        assert life.crashes("db") == 1
+        exporter.worker.tick()
+        exporter.names = ALL
+        exporter.kill()
+        assert exporter.crash_count("db") == 1
 
 
-class TestWider:
-    def test_what_comes_into_view_counts_as_nothing(self, life: Life) -> None:
-        life.names = ONLY_WEB
-        life.kill()
-        life.lists(listing(WEB, DB))
-        life.names = ALL
-        life.kill()
-        life.lists(listing(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False)))
-        assert (life.inferred(), life.all_changes()) == ([], [0, 0, 0, 0])
-        assert names(life.metrics) == {"web", "db", "db-off", "db-ci"}
-        assert value(life.metrics, "libvirt_domain_state", domain="db", state="running") == 1
-        life.kill()
-        life.lists(listing(WEB, facts("db", "shutoff", "crashed"), facts("new", "shutoff")))
-        found = sorted(told for told in life.inferred() if told[0] in ("db", "new"))
+class TestWidenedFilter:
+    def test_newly_included_domains_add_no_transitions(self, exporter: SimulatedExporter) -> None:
+        exporter.names = ONLY_WEB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.names = ALL
+        exporter.kill()
+        exporter.connect_and_list(
+            listing(WEB, DB, facts("db-off", "shutoff"), facts("db-ci", persistent=False))
+        )
+        assert (exporter.inferred(), exporter.all_inventory_changes()) == ([], [0, 0, 0, 0])
+        assert names(exporter.metrics) == {"web", "db", "db-off", "db-ci"}
+        assert value(exporter.metrics, "libvirt_domain_state", domain="db", state="running") == 1
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("db", "shutoff", "crashed"), facts("new", "shutoff")))
+        found = sorted(row for row in exporter.inferred() if row[0] in ("db", "new"))
         assert found == [("db", "stopped", "crashed"), ("new", "defined", "added")], "from now on"
 
-    def test_what_was_in_view_before_is_compared(self, life: Life) -> None:
-        life.names = ONLY_WEB
-        life.kill()
-        life.lists(listing(WEB, facts("web-2")))
-        life.names = ALL
-        life.kill()
-        life.lists(listing(facts("web", "shutoff", "crashed"), facts("web-3"), DB))
-        assert sorted(life.inferred()) == [
+    def test_domains_included_before_are_reconciled(self, exporter: SimulatedExporter) -> None:
+        exporter.names = ONLY_WEB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("web-2")))
+        exporter.names = ALL
+        exporter.kill()
+        exporter.connect_and_list(listing(facts("web", "shutoff", "crashed"), facts("web-3"), DB))
+        assert sorted(exporter.inferred()) == [
             ("web", "stopped", "crashed"),
             ("web-2", "stopped", "unknown"),
             ("web-2", "undefined", "removed"),
@@ -119,59 +125,66 @@ class TestWider:
         ]
 
     @pytest.mark.parametrize("persistent", [True, False])
-    def test_an_event_before_the_listing_is_one(self, persistent: bool, life: Life) -> None:  # noqa: FBT001
-        life.names = ONLY_WEB
-        life.kill()
-        life.lists(listing(WEB, facts("db", "shutoff")))
-        life.names = ALL
-        life.kill()
-        life.feed(lifecycle("resumed", "unpaused", name="db"), lifecycle("started", "booted", name="db"))
-        life.lists(listing(WEB, facts("db", persistent=persistent)))
-        assert [row.name for row in life.rows()] == ["db", "db"]
-        assert life.inferred() == []
-        assert life.all_changes() == [0 if persistent else 1, 0, 0, 0]
+    def test_event_before_first_listing_is_counted(
+        self,
+        persistent: bool,  # noqa: FBT001 - a parameter of the test
+        exporter: SimulatedExporter,
+    ) -> None:
+        exporter.names = ONLY_WEB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, facts("db", "shutoff")))
+        exporter.names = ALL
+        exporter.kill()
+        exporter.feed(lifecycle("resumed", "unpaused", name="db"), lifecycle("started", "booted", name="db"))
+        exporter.connect_and_list(listing(WEB, facts("db", persistent=persistent)))
+        assert [row.name for row in exporter.rows()] == ["db", "db"]
+        assert exporter.inferred() == []
+        assert exporter.all_inventory_changes() == [0 if persistent else 1, 0, 0, 0]
 
-    def test_a_look_before_the_listing_proves_nothing(self, life: Life) -> None:
-        life.names = ONLY_WEB
-        life.kill()
-        life.lists(listing(WEB, DB))
-        life.names = ALL
-        life.kill()
+    def test_lookup_before_first_listing_infers_nothing(self, exporter: SimulatedExporter) -> None:
+        exporter.names = ONLY_WEB
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, DB))
+        exporter.names = ALL
+        exporter.kill()
         for _ in range(2):
-            life.feed(lookup("db", DB))
-            life.later()
-        life.feed(lookup("db", DB))
-        assert life.inferred() == []
+            exporter.feed(lookup("db", DB))
+            exporter.advance()
+        exporter.feed(lookup("db", DB))
+        assert exporter.inferred() == []
 
-    def test_a_connection_that_was_not_listed_since_keeps_the_view_that_it_had(self, tmp_path: Path) -> None:
-        there = facts("db", uuid="uuid-there")
-        with Life(tmp_path, connections=(HERE, THERE), names=NO_DB) as life:
-            life.lists(listing(WEB, DB), listing(there, connection=THERE))
-            life.names = ALL
-            life.kill()
-            life.lists(listing(WEB, DB))
-            life.kill()
-            life.lists(listing(WEB), listing(there, connection=THERE))
-            assert sorted(life.inferred()) == [("db", "stopped", "unknown"), ("db", "undefined", "removed")]
-            assert [row.connection for row in life.rows()] == [HERE, HERE]
+    def test_unlisted_connection_keeps_its_recorded_filter(self, tmp_path: Path) -> None:
+        other_db = facts("db", uuid="uuid-there")
+        with SimulatedExporter(tmp_path, connections=(HERE, OTHER_HOST), names=NO_DB) as exporter:
+            exporter.connect_and_list(listing(WEB, DB), listing(other_db, connection=OTHER_HOST))
+            exporter.names = ALL
+            exporter.kill()
+            exporter.connect_and_list(listing(WEB, DB))
+            exporter.kill()
+            exporter.connect_and_list(listing(WEB), listing(other_db, connection=OTHER_HOST))
+            assert sorted(exporter.inferred()) == [
+                ("db", "stopped", "unknown"),
+                ("db", "undefined", "removed"),
+            ]
+            assert [row.connection for row in exporter.rows()] == [HERE, HERE]
 
-    def test_a_journal_that_does_not_know_the_view_compares_what_it_knows(self, life: Life) -> None:
-        life.lists(listing(WEB, DB))
-        with closing(sqlite3.connect(life.path)) as database, database:
+    def test_missing_filter_record_reconciles_known_domains(self, exporter: SimulatedExporter) -> None:
+        exporter.connect_and_list(listing(WEB, DB))
+        with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("DELETE FROM scopes")
-        life.kill()
-        life.lists(listing(facts("web", "shutoff", "crashed"), facts("new")))
-        assert sorted(life.inferred()) == [
+        exporter.kill()
+        exporter.connect_and_list(listing(facts("web", "shutoff", "crashed"), facts("new")))
+        assert sorted(exporter.inferred()) == [
             ("db", "stopped", "unknown"),
             ("db", "undefined", "removed"),
             ("web", "stopped", "crashed"),
         ]
 
-    def test_an_expression_that_is_none_any_more_is_no_view(self, life: Life) -> None:
-        """Python may read the same expression otherwise one day."""
-        life.lists(listing(WEB))
-        with closing(sqlite3.connect(life.path)) as database, database:
+    def test_invalid_recorded_filter_is_ignored(self, exporter: SimulatedExporter) -> None:
+        """A later Python version may reject an expression that an earlier one accepted."""
+        exporter.connect_and_list(listing(WEB))
+        with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("UPDATE scopes SET include = '('")
-        life.kill()
-        life.lists(listing(WEB, DB))
-        assert life.inferred() == []
+        exporter.kill()
+        exporter.connect_and_list(listing(WEB, DB))
+        assert exporter.inferred() == []

@@ -1,4 +1,4 @@
-"""Killed before its first listing is in the journal, the next start must not take what it finds for new."""
+"""After a kill before the first listing is in the journal, the next start finds no new domains."""
 
 from pathlib import Path
 
@@ -20,18 +20,18 @@ from libvirt_lifecycle_exporter.model.messages import (
 from tests.journal.values import CONNECTION, UUID, messages
 
 
-class Deaf:
-    """A connection that answers nothing."""
+class SilentConnection:
+    """A connection that never answers a request."""
 
     def request_listing(self) -> None:
         pass
 
-    def request_lookups(self, looks: object) -> None:
+    def request_lookups(self, lookups: object) -> None:
         pass
 
 
-class Life:
-    """An exporter without libvirt, from its start to a kill -9."""
+class MinimalExporter:
+    """An exporter without libvirt and threads, from its start to its end."""
 
     def __init__(self, path: Path) -> None:
         self.now, self.turn = 1000.0, 0
@@ -41,7 +41,7 @@ class Life:
             self.message_queue,
             sink,
             self.journal,
-            {CONNECTION: Deaf()},
+            {CONNECTION: SilentConnection()},
             DomainFilter(".*", ""),
             series=SeriesLimit(1000, 900),
             series_ttl=900,
@@ -50,18 +50,18 @@ class Life:
         )
         self.worker.restore(self.journal.restore())
 
-    def live(self, *messages: Message) -> None:
+    def process(self, *messages: Message) -> None:
         for message in messages:
             self.message_queue.put(message)
             self.worker.process_batch()
             self.now, self.turn = self.now + 2, self.turn + 5
             self.worker.tick()
 
-    def snapshot(self) -> Listing:
+    def listing(self) -> Listing:
         facts = DomainFacts(UUID, "web-1", 1, "running", "booted", persistent=True, autostart=False)
         return Listing(self.message_queue.next_order(), self.now, CONNECTION, (facts,))
 
-    def ends(self) -> None:
+    def stop(self) -> None:
         self.journal.close()
 
 
@@ -74,25 +74,25 @@ class Life:
     ],
     ids=["connected", "lost", "refused"],
 )
-def test_what_was_there_is_never_new(before: list[Message], path: Path) -> None:
-    first = Life(path)
-    first.live(*before)
-    first.ends()
-    second = Life(path)
-    second.live(ConnectionUp(1010, CONNECTION))
+def test_domains_of_first_listing_are_not_transitions(before: list[Message], path: Path) -> None:
+    first = MinimalExporter(path)
+    first.process(*before)
+    first.stop()
+    second = MinimalExporter(path)
+    second.process(ConnectionUp(1010, CONNECTION))
     for _ in range(3):
-        second.live(second.snapshot())
-    second.ends()
+        second.process(second.listing())
+    second.stop()
     assert messages(path) == []
 
 
-def test_what_is_new_after_a_listing_is(path: Path) -> None:
-    first = Life(path)
-    first.live(ConnectionUp(1000, CONNECTION), Listing(1, 1000, CONNECTION, ()))
-    first.ends()
-    second = Life(path)
-    second.live(ConnectionUp(1010, CONNECTION))
+def test_domain_new_after_a_listing_is_counted(path: Path) -> None:
+    first = MinimalExporter(path)
+    first.process(ConnectionUp(1000, CONNECTION), Listing(1, 1000, CONNECTION, ()))
+    first.stop()
+    second = MinimalExporter(path)
+    second.process(ConnectionUp(1010, CONNECTION))
     for _ in range(3):
-        second.live(second.snapshot())
-    second.ends()
+        second.process(second.listing())
+    second.stop()
     assert len(messages(path)) == 2

@@ -1,54 +1,38 @@
-"""kill -9 at any instant: each committed batch is there, whole, once; none is there in part."""
+"""kill -9 at any time: each committed batch is in the journal once and complete."""
 
 import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from libvirt_lifecycle_exporter.journal.database_file import connect
-from tests.journal import scribe_process
-from tests.journal.model import Writer
-from tests.journal.scribe_process import name, size
-from tests.journal.values import asides, counters, messages
+from tests.journal.batch_writer_process import batch_name, batch_size, start_batch_writer
+from tests.journal.values import counters, messages, set_aside_files
+from tests.journal.writer import Writer
 
 ROUNDS = int(os.environ.get("LAB_KILLS", "30"))
 SEED = int(os.environ.get("LAB_SEED", "1"))
 
 
-@contextmanager
-def scribe(path: Path, first: int) -> Iterator["subprocess.Popen[bytes]"]:
-    argv = [sys.executable, "-m", scribe_process.__name__, str(path), str(first)]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def write_and_be_killed(path: Path, first: int, dice: random.Random) -> list[int]:
-    """What it said that it had committed."""
-    said: list[int] = []
-    with scribe(path, first) as process:
+def run_killed_writer(path: Path, first: int, rng: random.Random) -> list[int]:
+    """Run a writer, kill it at a random time and return the numbers of the batches that it reported."""
+    reported: list[int] = []
+    with start_batch_writer(path, first) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        for _ in range(dice.randint(1, 25)):
+        for _ in range(rng.randint(1, 25)):
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(process.stderr.read().decode())
-            said.append(int(line))
-        # The instant itself is to be random, and within a batch.
-        threading.Event().wait(dice.uniform(0, 0.02))
+            reported.append(int(line))
+        # A random delay, so that the kill can hit the middle of a batch.
+        threading.Event().wait(rng.uniform(0, 0.02))
         process.kill()
-        said.extend(int(line) for line in process.stdout.read().split(b"\n")[:-1])
-    return said
+        reported.extend(int(line) for line in process.stdout.read().split(b"\n")[:-1])
+    return reported
 
 
 def is_whole(path: Path) -> bool:
@@ -59,41 +43,41 @@ def is_whole(path: Path) -> bool:
         database.close()
 
 
-def test_no_batch_is_lost_or_doubled_or_halved(path: Path) -> None:
-    dice = random.Random(SEED)  # noqa: S311 - no secret
+def test_killed_writer_loses_and_repeats_no_batch(path: Path) -> None:
+    rng = random.Random(SEED)  # noqa: S311 - no secret
     committed: list[int] = []
-    unsaid = 0
+    unreported = 0
     for _ in range(ROUNDS):
-        committed += write_and_be_killed(path, len(committed), dice)
+        committed += run_killed_writer(path, len(committed), rng)
         found = Counter(messages(path))
-        # One more may have been committed, and not said any more.
-        if name(len(committed)) in found:
+        # The writer may have committed one more batch without reporting it.
+        if batch_name(len(committed)) in found:
             committed.append(len(committed))
-            unsaid += 1
-        assert found == {name(number): size(number) for number in committed}
+            unreported += 1
+        assert found == {batch_name(number): batch_size(number) for number in committed}
         assert is_whole(path)
         writer = Writer(path)
         assert list(counters(writer.restored).values()) == [found.total()]
         assert writer.journal.events == found.total()
         writer.journal.close()
-    assert asides(path) == []
+    assert set_aside_files(path) == []
     print(
-        f"\nseed {SEED}: {ROUNDS} kills, {len(committed)} batches ({unsaid} committed and not said), "
-        f"{sum(map(size, committed))} transitions, lost 0, duplicates 0"
+        f"\nseed {SEED}: {ROUNDS} kills, {len(committed)} batches ({unreported} committed but not reported), "
+        f"{sum(map(batch_size, committed))} transitions, lost 0, duplicates 0"
     )
 
 
 @pytest.mark.parametrize("round_", range(8))
-def test_killed_while_it_makes_the_file_another_begins_where_it_ended(path: Path, round_: int) -> None:
-    dice = random.Random(SEED + round_)  # noqa: S311 - no secret
-    with scribe(path, 0) as process:
+def test_kill_during_file_creation_leaves_usable_journal(path: Path, round_: int) -> None:
+    rng = random.Random(SEED + round_)  # noqa: S311 - no secret
+    with start_batch_writer(path, 0) as process:
         while not path.exists():
             assert process.poll() is None
-        threading.Event().wait(dice.uniform(0, 0.004))
+        threading.Event().wait(rng.uniform(0, 0.004))
     writer = Writer(path)
-    writer.tend()
+    writer.recover()
     writer.append()
     assert writer.journal.errors == 0
-    assert asides(path) == []
+    assert set_aside_files(path) == []
     assert is_whole(path)
     writer.journal.close()

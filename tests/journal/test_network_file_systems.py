@@ -1,4 +1,4 @@
-"""A journal on a network file system: the lock is opened as NFS needs it, and errors name the file system."""
+"""A journal on a network file system: the lock works on NFS, and errors name the file system."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ MOUNTINFO = """\
 
 
 def flock_on_nfs(descriptor: int, operation: int) -> None:
-    """Lock as NFS does: an exclusive lock needs a descriptor that is open for writing."""
+    """Lock as NFS does: an exclusive lock requires a descriptor that is open for writing."""
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     fcntl.flock(descriptor, operation)

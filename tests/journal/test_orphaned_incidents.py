@@ -1,4 +1,4 @@
-"""Whatever removes a domain closes its incidents, in the journal and on the page."""
+"""Every removal of a domain closes its incidents, in the journal and on the metrics page."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from libvirt_lifecycle_exporter.model.messages import ConnectionUp, Observation
-from tests.journal.life import Life
+from tests.journal.simulated_exporter import SimulatedExporter
 from tests.unit.exposition_reader import samples
 from tests.unit.factories import HERE, facts, lifecycle, listing, lookup
 
 OPEN = "libvirt_domain_incident_open"
 
 
-def is_open(life: Life) -> list[object]:
-    """Return what is still open: in the journal, and on the page."""
-    shown = [labels for (name, labels), is_set in samples(life.metrics).items() if name == OPEN and is_set]
-    return [*(one for one in life.incidents() if one[2]), *shown]
+def is_open(exporter: SimulatedExporter) -> list[object]:
+    """Return the open incidents in the journal and on the metrics page."""
+    shown = [
+        labels for (name, labels), is_set in samples(exporter.metrics).items() if name == OPEN and is_set
+    ]
+    return [*(one for one in exporter.incidents() if one[2]), *shown]
 
 
 def events(*pairs: str) -> list[Observation]:
@@ -31,68 +33,68 @@ def events(*pairs: str) -> list[Observation]:
     ids=lambda pairs: pairs[0],
 )
 def test_transient_failing_during_first_listing_is_closed(pairs: Sequence[str], tmp_path: Path) -> None:
-    with Life(tmp_path) as life:
-        life.message_queue.put(ConnectionUp(life.clock.tick(), HERE))
-        life.feed(*events(*pairs))
-        life.later()
-        assert is_open(life)
-        life.feed(listing())
-        assert is_open(life) == []
-        life.kill()
-        assert is_open(life) == []
+    with SimulatedExporter(tmp_path) as exporter:
+        exporter.message_queue.put(ConnectionUp(exporter.clock.tick(), HERE))
+        exporter.feed(*events(*pairs))
+        exporter.advance()
+        assert is_open(exporter)
+        exporter.feed(listing())
+        assert is_open(exporter) == []
+        exporter.kill()
+        assert is_open(exporter) == []
 
 
 def test_incident_of_a_domain_that_is_not_found_is_closed(tmp_path: Path) -> None:
-    """An event names a domain that libvirt does not know when it is asked."""
-    with Life(tmp_path) as life:
-        life.lists(listing())
-        life.later(10.0)
-        life.feed(*events("stopped/crashed"))
-        assert is_open(life)
-        life.feed(lookup("web", None))
-        assert is_open(life) == []
+    """An event names a domain that the following lookup does not find."""
+    with SimulatedExporter(tmp_path) as exporter:
+        exporter.connect_and_list(listing())
+        exporter.advance(10.0)
+        exporter.feed(*events("stopped/crashed"))
+        assert is_open(exporter)
+        exporter.feed(lookup("web", None))
+        assert is_open(exporter) == []
 
 
 def test_incident_of_an_unseen_removal_is_closed(tmp_path: Path) -> None:
-    with Life(tmp_path) as life:
-        life.lists(listing(facts("web")))
-        life.feed(*events("stopped/crashed"))
-        assert is_open(life)
-        life.lists(listing())
-        assert is_open(life) == []
+    with SimulatedExporter(tmp_path) as exporter:
+        exporter.connect_and_list(listing(facts("web")))
+        exporter.feed(*events("stopped/crashed"))
+        assert is_open(exporter)
+        exporter.connect_and_list(listing())
+        assert is_open(exporter) == []
 
 
 def test_incident_without_a_domain_is_closed_at_restart(tmp_path: Path) -> None:
-    """As an earlier version may have left it."""
-    with Life(tmp_path) as life:
-        life.lists(listing(facts("web")))
-        life.feed(*events("stopped/crashed"))
-        with closing(sqlite3.connect(life.path)) as database, database:
+    """An earlier version may have left such a row."""
+    with SimulatedExporter(tmp_path) as exporter:
+        exporter.connect_and_list(listing(facts("web")))
+        exporter.feed(*events("stopped/crashed"))
+        with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("DELETE FROM domains")
-        life.kill()
-        life.tick()
-        assert is_open(life) == []
-        assert [one[:2] for one in life.incidents()] == [("uuid-web", "crashed")]
+        exporter.kill()
+        exporter.tick()
+        assert is_open(exporter) == []
+        assert [one[:2] for one in exporter.incidents()] == [("uuid-web", "crashed")]
 
 
 def test_incident_of_a_removed_domain_is_closed_at_restart(tmp_path: Path) -> None:
-    with Life(tmp_path) as life:
-        life.lists(listing(facts("web")))
-        life.feed(*events("stopped/crashed", "undefined/removed"))
-        with closing(sqlite3.connect(life.path)) as database, database:
+    with SimulatedExporter(tmp_path) as exporter:
+        exporter.connect_and_list(listing(facts("web")))
+        exporter.feed(*events("stopped/crashed", "undefined/removed"))
+        with closing(sqlite3.connect(exporter.path)) as database, database:
             database.execute("UPDATE incidents SET closed_at = NULL")
-        life.kill()
-        life.tick()
-        assert is_open(life) == []
+        exporter.kill()
+        exporter.tick()
+        assert is_open(exporter) == []
 
 
-def test_incident_of_a_domain_that_leaves_while_its_verdict_is_open_joins_it(tmp_path: Path) -> None:
-    """The stop that removes a hung domain belongs to the hang, although the verdict comes later."""
-    with Life(tmp_path) as life:
-        life.lists(listing(facts("web", persistent=False)))
-        life.feed(*events("suspended/watchdog", "stopped/failed"))
-        assert is_open(life)
-        life.later()
-        assert is_open(life) == []
-        kinds = sorted(kind for _, kind, _ in life.incidents())
+def test_stop_that_removes_a_hung_domain_joins_the_hang(tmp_path: Path) -> None:
+    """The stop that removes a hung domain belongs to the hang, although its reason is known later."""
+    with SimulatedExporter(tmp_path) as exporter:
+        exporter.connect_and_list(listing(facts("web", persistent=False)))
+        exporter.feed(*events("suspended/watchdog", "stopped/failed"))
+        assert is_open(exporter)
+        exporter.advance()
+        assert is_open(exporter) == []
+        kinds = sorted(kind for _, kind, _ in exporter.incidents())
         assert kinds == ["crashed", "hung"]

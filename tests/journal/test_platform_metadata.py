@@ -1,4 +1,4 @@
-"""The metadata of OpenNebula and oVirt outlives the transient domain and a restart of the exporter."""
+"""Metadata of OpenNebula and oVirt is kept after a transient domain stops and after the exporter restarts."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.rows import DOMAIN, domain_from, domain_row
 from libvirt_lifecycle_exporter.model.messages import DomainDetails, Nova, OpenNebula, Ovirt
 from tests.journal.driver import Driver
-from tests.journal.mortal import Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal
 from tests.lab.daemon import Daemon
 
 XML = """<domain type='test'><name>{name}</name><memory>1024</memory><os><type>hvm</type></os>
@@ -47,8 +47,8 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
         yield driver
 
 
-def shown(exporter: Mortal) -> set[tuple[str, ...]]:
-    """Family, domain and the platform's labels of each series."""
+def shown(exporter: ExporterWithJournal) -> set[tuple[str, ...]]:
+    """Return family, domain and platform labels of each series."""
     families = exporter.metrics()
     return {
         (name, *(value for label, value in sample.labels.items() if label not in {"connection", "uuid"}))
@@ -57,11 +57,11 @@ def shown(exporter: Mortal) -> set[tuple[str, ...]]:
     }
 
 
-def test_platform_metadata_outlives_domain_and_restart(
+def test_platform_metadata_survives_stop_and_restart(
     driver: Driver, own_daemon: Daemon, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal.sqlite"
-    with Mortal(tmp_path, [own_daemon.test_uri], journal) as exporter:
+    with ExporterWithJournal(tmp_path, [own_daemon.test_uri], journal) as exporter:
         domains = [
             driver.connection.createXML(XML.format(name=name, metadata=METADATA[name])) for name in METADATA
         ]
@@ -79,7 +79,9 @@ def test_platform_metadata_outlives_domain_and_restart(
         exporter.kill()
         exporter.again()
         assert shown(exporter) == SERIES
-    with Mortal(tmp_path, [own_daemon.test_uri], journal, extra_args=["--series.ttl", "1s"]) as exporter:
+    with ExporterWithJournal(
+        tmp_path, [own_daemon.test_uri], journal, extra_args=["--series.ttl", "1s"]
+    ) as exporter:
         exporter.wait_until(lambda: not shown(exporter), what="the series to expire")
 
 

@@ -1,4 +1,4 @@
-"""kill -9 and start again, again and again: in Prometheus nothing shows but what happened."""
+"""Repeated kill -9 and restart: Prometheus sees only real transitions."""
 
 import os
 import random
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.driver import Driver, xml
-from tests.journal.mortal import EVENTS, Mortal, Onlooker
+from tests.journal.driver import Driver
+from tests.journal.exporter_with_journal import EVENTS, CounterMonitor, ExporterWithJournal
 from tests.lab.daemon import Daemon
 from tests.lab.event_recorder import EventRecorder
 from tests.lab.pairs import Pair
@@ -29,10 +29,14 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 
 
 @pytest.fixture
-def mortal(own_daemon: Daemon, own_driver_recorder: EventRecorder, tmp_path: Path) -> Iterator[Mortal]:
-    del own_driver_recorder  # it is there first, and so it has seen all that the exporter counts
-    with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as mortal:
-        yield mortal
+def exporter(
+    own_daemon: Daemon, own_driver_recorder: EventRecorder, tmp_path: Path
+) -> Iterator[ExporterWithJournal]:
+    del (
+        own_driver_recorder
+    )  # starts before the exporter, so that it records everything that the exporter counts
+    with ExporterWithJournal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as exporter:
+        yield exporter
 
 
 def rows(path: Path, source: str) -> Counter[tuple[str, str, str]]:
@@ -41,48 +45,44 @@ def rows(path: Path, source: str) -> Counter[tuple[str, str, str]]:
         return Counter(database.execute(query, (source,)).fetchall())
 
 
-def settle(mortal: Mortal, recorder: EventRecorder) -> None:
+def settle(exporter: ExporterWithJournal, recorder: EventRecorder) -> None:
     marker = recorder.settle()
-    mortal.wait_until(lambda: mortal.lifecycle_counts(marker)["undefined", "removed"], what=marker)
+    exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], what=marker)
 
 
-def counted(mortal: Mortal, names: list[str]) -> dict[str, Counter[Pair]]:
-    return {name: mortal.lifecycle_counts(name) for name in names}
+def exporter_counts(exporter: ExporterWithJournal, names: list[str]) -> dict[str, Counter[Pair]]:
+    return {name: exporter.lifecycle_counts(name) for name in names}
 
 
-def witnessed(recorder: EventRecorder, names: list[str]) -> dict[str, Counter[Pair]]:
+def witness_counts(recorder: EventRecorder, names: list[str]) -> dict[str, Counter[Pair]]:
     return {name: recorder.pairs(name) for name in names}
 
 
-def test_nothing_shows_of_the_restarts(
-    driver: Driver, own_driver_recorder: EventRecorder, mortal: Mortal, tmp_path: Path
+def test_restarts_change_no_counter(
+    driver: Driver, own_driver_recorder: EventRecorder, exporter: ExporterWithJournal, tmp_path: Path
 ) -> None:
-    dice = random.Random(SEED)  # noqa: S311 - no secret
+    rng = random.Random(SEED)  # noqa: S311 - no secret
     for name in DOMAINS:
         driver.define(name)
-    with Onlooker(mortal) as onlooker:
+    with CounterMonitor(exporter) as monitor:
         for _ in range(RESTARTS):
-            for _ in range(dice.randint(1, 20)):
-                driver.cycle(dice.choice(DOMAINS))
-            settle(mortal, own_driver_recorder)
-            mortal.kill()
-            mortal.again()
-            assert counted(mortal, DOMAINS) == witnessed(own_driver_recorder, DOMAINS)
-        scrapes = onlooker.scrapes
-        until(lambda: onlooker.scrapes > scrapes, 10, "one more look")
-    assert onlooker.falls == []
+            for _ in range(rng.randint(1, 20)):
+                driver.cycle(rng.choice(DOMAINS))
+            settle(exporter, own_driver_recorder)
+            exporter.kill()
+            exporter.again()
+            assert exporter_counts(exporter, DOMAINS) == witness_counts(own_driver_recorder, DOMAINS)
+        scrapes = monitor.scrapes
+        until(lambda: monitor.scrapes > scrapes, 10, "one more scrape")
+    assert monitor.decreases == []
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
     total = sum(own_driver_recorder.pairs(name).total() for name in DOMAINS)
     print(
-        f"\nseed {SEED}: {RESTARTS} kills, {total} transitions, {onlooker.scrapes} scrapes; lost 0, doubled 0"
+        f"\nseed {SEED}: {RESTARTS} kills, {total} transitions, {monitor.scrapes} scrapes; lost 0, doubled 0"
     )
 
 
-def transient(driver: Driver) -> None:
-    driver.connection.createXML(xml("transient"))
-
-
-MEANWHILE: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object]]] = {
+DOWNTIME_CHANGES: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object]]] = {
     "started": (lambda d: d.define("started"), lambda d: d.find("started").create()),
     "destroyed": (lambda d: d.define("destroyed", running=True), lambda d: d.find("destroyed").destroy()),
     "shut-down": (lambda d: d.define("shut-down", running=True), lambda d: d.find("shut-down").shutdown()),
@@ -97,63 +97,67 @@ MEANWHILE: dict[str, tuple[Callable[[Driver], object], Callable[[Driver], object
     "born": (lambda _: None, lambda d: d.define("born", running=True)),
     "nothing": (lambda d: d.define("nothing", running=True), lambda _: None),
 }
-"""What is before, and the one thing that happens while nobody watches."""
+"""Name of the domain: its preparation, and its one change while the exporter is down."""
 
-UNPROVEN = {("shutdown", "finished")}
-"""What leaves no trace: a state that is passed through."""
+UNOBSERVABLE = {("shutdown", "finished")}
+"""Intermediate states, which cannot be inferred afterwards."""
 
 
-def test_what_happened_meanwhile_is_counted_once_and_with_the_reason_that_libvirt_gives(
-    driver: Driver, own_driver_recorder: EventRecorder, mortal: Mortal, tmp_path: Path
+def test_changes_during_downtime_are_counted_once(
+    driver: Driver, own_driver_recorder: EventRecorder, exporter: ExporterWithJournal, tmp_path: Path
 ) -> None:
-    for before, _ in MEANWHILE.values():
+    for before, _ in DOWNTIME_CHANGES.values():
         before(driver)
-    settle(mortal, own_driver_recorder)
-    mortal.kill()
-    for _, act in MEANWHILE.values():
+    settle(exporter, own_driver_recorder)
+    exporter.kill()
+    for _, act in DOWNTIME_CHANGES.values():
         act(driver)
     own_driver_recorder.settle()
-    mortal.again()
-    names = list(MEANWHILE)
+    exporter.again()
+    names = list(DOWNTIME_CHANGES)
     proven = {
-        name: Counter({pair: n for pair, n in pairs.items() if pair not in UNPROVEN})
-        for name, pairs in witnessed(own_driver_recorder, names).items()
+        name: Counter({pair: n for pair, n in pairs.items() if pair not in UNOBSERVABLE})
+        for name, pairs in witness_counts(own_driver_recorder, names).items()
     }
-    mortal.wait_until(lambda: counted(mortal, names) == proven, 15, "what happened meanwhile")
-    settle(mortal, own_driver_recorder)
-    assert counted(mortal, names) == proven
+    exporter.wait_until(
+        lambda: exporter_counts(exporter, names) == proven, 15, "the changes during the downtime"
+    )
+    settle(exporter, own_driver_recorder)
+    assert exporter_counts(exporter, names) == proven
     reconciled = rows(tmp_path / "journal.sqlite", "reconcile")
     assert set(reconciled.values()) == {1}
     assert not any(name == "nothing" for name, _, _ in reconciled)
-    mortal.kill()
-    mortal.again()
-    settle(mortal, own_driver_recorder)
-    assert counted(mortal, names) == proven, "and not again after the next restart"
+    exporter.kill()
+    exporter.again()
+    settle(exporter, own_driver_recorder)
+    assert exporter_counts(exporter, names) == proven, "counted again after the next restart"
 
 
-def test_the_domains_that_were_there_first_were_never_transitions(
+def test_kills_before_first_listing_add_no_transitions(
     driver: Driver, own_daemon: Daemon, tmp_path: Path
 ) -> None:
-    """Killed at once, perhaps before the first listing is in the journal: they are not new."""
+    """The exporter is killed immediately, possibly before the first listing is in the journal."""
     for name in DOMAINS:
         driver.define(name, running=True)
-    with Mortal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False) as mortal:
+    with ExporterWithJournal(
+        tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite", ready=False
+    ) as exporter:
         for _ in range(5):
-            lives = mortal.said("connection up")
-            mortal.kill()
-            mortal.start()
-            mortal.wait_until(lambda: mortal.said("connection up") > lives, what="the connection")  # noqa: B023
-        mortal.wait_ready()
+            known = exporter.log_count("connection up")
+            exporter.kill()
+            exporter.start()
+            exporter.wait_until(lambda: exporter.log_count("connection up") > known, what="the connection")  # noqa: B023
+        exporter.wait_ready()
     assert rows(tmp_path / "journal.sqlite", "reconcile") == Counter()
 
 
-def test_the_history_is_what_the_page_says_it_is(
-    driver: Driver, own_driver_recorder: EventRecorder, mortal: Mortal
+def test_event_count_is_the_same_after_restart(
+    driver: Driver, own_driver_recorder: EventRecorder, exporter: ExporterWithJournal
 ) -> None:
     driver.define("one")
     driver.cycle("one")
-    settle(mortal, own_driver_recorder)
-    before = mortal.figure(EVENTS)
-    mortal.kill()
-    mortal.again()
-    assert mortal.figure(EVENTS) == before
+    settle(exporter, own_driver_recorder)
+    before = exporter.figure(EVENTS)
+    exporter.kill()
+    exporter.again()
+    assert exporter.figure(EVENTS) == before

@@ -1,4 +1,4 @@
-"""Retention is never blocked for ever, and removes history last."""
+"""Retention is never blocked permanently, and the size limit removes history last."""
 
 import sqlite3
 from collections.abc import Collection
@@ -18,8 +18,8 @@ DAY = 86_400.0
 LATER = AT + 100 * DAY
 
 
-class Queue:
-    """A journal that was written while both signals were enabled, as ``signals`` find it later."""
+class QueueFixture:
+    """A journal that was written while both signals were enabled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -27,7 +27,9 @@ class Queue:
         self.journal.restore()
         self.journal.recover(lambda: NOTHING)
 
-    def keep(self, signals: Collection[str], *, max_bytes: int = 0, max_age: float = 30 * DAY) -> None:
+    def run_maintenance(
+        self, signals: Collection[str], *, max_bytes: int = 0, max_age: float = 30 * DAY
+    ) -> None:
         maintenance = JournalMaintenance(self.journal, max_age=max_age, max_bytes=max_bytes, signals=signals)
         maintenance.run_once(LATER)
 
@@ -42,7 +44,7 @@ class Queue:
 
 @pytest.mark.parametrize("signals", [(), (LOGS,), (TRACES,)], ids=["both off", "traces off", "logs off"])
 def test_disabled_signal_does_not_block_retention(signals: tuple[str, ...], path: Path) -> None:
-    queue = Queue(path)
+    queue = QueueFixture(path)
     with closing(queue.journal):
         queue.journal.append(batch([transition(number, event="defined") for number in range(20)]))
         for signal, table in ((TRACES, "pending_spans"), (LOGS, "pending_logs")):
@@ -51,7 +53,7 @@ def test_disabled_signal_does_not_block_retention(signals: tuple[str, ...], path
         queue.journal.append(batch([transition(int(100 * DAY))]))
         for table in ("pending_spans", "pending_logs"):
             queue.execute(f"DELETE FROM {table} WHERE position > ?", (20,))
-        queue.keep(signals)
+        queue.run_maintenance(signals)
         assert queue.count("transitions") == 1
         for signal, table in ((TRACES, "pending_spans"), (LOGS, "pending_logs")):
             assert queue.count(table) == 0
@@ -59,26 +61,26 @@ def test_disabled_signal_does_not_block_retention(signals: tuple[str, ...], path
 
 
 def test_pending_rows_of_an_enabled_signal_block_retention(path: Path) -> None:
-    queue = Queue(path)
+    queue = QueueFixture(path)
     with closing(queue.journal):
         queue.journal.append(batch([transition(event="defined")]))
-        queue.keep(SIGNALS)
+        queue.run_maintenance(SIGNALS)
         assert queue.count("transitions") == 1
 
 
 @pytest.mark.parametrize("signals", [(LOGS,), SIGNALS], ids=["logs only", "both"])
-def test_operation_without_end_does_not_block_retention(signals: tuple[str, ...], path: Path) -> None:
-    queue = Queue(path)
+def test_unfinished_operation_does_not_block_retention(signals: tuple[str, ...], path: Path) -> None:
+    queue = QueueFixture(path)
     with closing(queue.journal):
         queue.journal.append(batch([transition(event="shutdown", reason="guest")]))
         queue.execute("DELETE FROM pending_logs WHERE position > ?", (0,))
         assert queue.count("span_states WHERE open_since IS NOT NULL") == 1
-        queue.keep(signals)
+        queue.run_maintenance(signals)
         assert queue.count("transitions") == 0
 
 
 def test_closed_incidents_and_set_aside_rows_expire(path: Path) -> None:
-    queue = Queue(path)
+    queue = QueueFixture(path)
     with closing(queue.journal):
         incidents = [("old", AT + 1), ("new", LATER - 1), ("open", None)]
         for name, closed_at in incidents:
@@ -86,15 +88,17 @@ def test_closed_incidents_and_set_aside_rows_expire(path: Path) -> None:
                 "INSERT INTO incidents VALUES (?, 'c', 'u', 'n', 'crashed', 'cause', ?, ?)",
                 (name, AT, closed_at),
             )
-        for place, at in ((1, AT), (2, LATER)):
-            queue.execute("INSERT INTO dead_letters VALUES ('logs', ?, ?, 'rejected', '', '')", (place, at))
-        queue.keep(SIGNALS)
+        for position, at in ((1, AT), (2, LATER)):
+            queue.execute(
+                "INSERT INTO dead_letters VALUES ('logs', ?, ?, 'rejected', '', '')", (position, at)
+            )
+        queue.run_maintenance(SIGNALS)
         assert queue.count("incidents") == 2
         assert queue.count("dead_letters") == 1
 
 
 def test_size_limit_removes_history_last(path: Path) -> None:
-    queue = Queue(path)
+    queue = QueueFixture(path)
     with closing(queue.journal):
         queue.journal.append(batch([transition(number, event="defined") for number in range(500)]))
         queue.execute(
@@ -105,7 +109,7 @@ def test_size_limit_removes_history_last(path: Path) -> None:
             "INSERT INTO dead_letters VALUES ('logs', ?, 0, 'rejected', '', ?)",
             *((number, "x" * 1000) for number in range(1000)),
         )
-        queue.keep((), max_bytes=2 << 20, max_age=0)
+        queue.run_maintenance((), max_bytes=2 << 20, max_age=0)
         assert queue.count("transitions") == 500
         assert 1000 <= queue.count("incidents") < 100_000
         assert queue.count("dead_letters") == 0

@@ -1,4 +1,4 @@
-"""What went in comes out: every value, the counters, totals, domains and watches."""
+"""Everything that is written is restored: values, counters, totals, domains and coverage."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,42 +12,42 @@ from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, InventoryChan
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
-from tests.journal.model import Writer
 from tests.journal.strategies import DOMAINS, TIMES, TRANSITIONS, WORDS
 from tests.journal.values import batch, history, transition
+from tests.journal.writer import Writer
 
-# A disk takes its time when others use it too.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The disk is slow when other processes use it.
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextmanager
-def fresh() -> Iterator[Writer]:
+def open_new_writer() -> Iterator[Writer]:
     with tempfile.TemporaryDirectory() as folder:
         writer = Writer(Path(folder) / "journal.sqlite")
-        writer.tend()
+        writer.recover()
         try:
             yield writer
         finally:
             writer.journal.close()
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(st.lists(TRANSITIONS, max_size=5))
-def test_every_transition_comes_back_as_it_was_and_in_order(changes: list[Transition]) -> None:
-    with fresh() as writer:
-        writer.give(batch(changes))
+def test_transitions_are_restored_unchanged_and_in_order(changes: list[Transition]) -> None:
+    with open_new_writer() as writer:
+        writer.write(batch(changes))
         entries = history(writer.path)
     assert [entry.transition for entry in entries] == changes
     assert [entry.seq for entry in entries] == sorted({entry.seq for entry in entries})
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(DOMAINS)
-def test_every_domain_comes_back_as_it_was(domain: Domain) -> None:
+def test_domains_are_restored_unchanged(domain: Domain) -> None:
     effects = ChangeBatch()
     effects.add_domain(domain)
-    with fresh() as writer:
-        writer.give(effects)
+    with open_new_writer() as writer:
+        writer.write(effects)
         assert writer.restart().domains == [domain]
 
 
@@ -62,46 +62,46 @@ SMALL = st.builds(
 
 @st.composite
 def effects(draw: st.DrawFn) -> ChangeBatch:
-    made = batch(draw(st.lists(SMALL, max_size=3)))
+    result = batch(draw(st.lists(SMALL, max_size=3)))
     for domain in draw(st.lists(DOMAINS, max_size=2)):
-        made.add_domain(domain)
-    made.forgotten = draw(st.lists(DOMAINS, max_size=1))
-    made.expired = draw(st.lists(st.tuples(NAMES, NAMES), max_size=1))
-    made.observed_until = draw(st.dictionaries(WORDS, TIMES, max_size=1))
+        result.add_domain(domain)
+    result.forgotten = draw(st.lists(DOMAINS, max_size=1))
+    result.expired = draw(st.lists(st.tuples(NAMES, NAMES), max_size=1))
+    result.observed_until = draw(st.dictionaries(WORDS, TIMES, max_size=1))
     for name in draw(st.lists(NAMES, max_size=2)):
-        made.add(InventoryChanged(name, InventoryChange("added", "started")))
-    return made
+        result.add(InventoryChanged(name, InventoryChange("added", "started")))
+    return result
 
 
-ACTS = ("append", "tend", "restart", "delete", "close")
+ACTIONS = ("append", "recover", "restart", "delete", "close")
 
 
-@UNHURRIED
-@given(st.lists(st.tuples(st.sampled_from(ACTS), effects()), max_size=10))
-def test_the_counters_are_right_whatever_happens_to_the_file(acts: list[tuple[str, ChangeBatch]]) -> None:
-    """A deletion is noticed when it is tended; who restarts before that, begins anew: not asked here."""
-    with fresh() as writer:
-        for act, given_effects in acts:
-            writer.give(given_effects)
-            if act == "delete":
+@NO_DEADLINE
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), effects()), max_size=10))
+def test_counters_survive_any_sequence_of_file_faults(actions: list[tuple[str, ChangeBatch]]) -> None:
+    """`recover` detects a deleted file. A restart between deletion and recovery is not part of this test."""
+    with open_new_writer() as writer:
+        for action, given_effects in actions:
+            writer.write(given_effects)
+            if action == "delete":
                 writer.path.unlink()
-            elif act == "close":
+            elif action == "close":
                 writer.journal.close()
-            elif act == "restart":
-                assert writer.remembers_everything()
-            writer.tend()
-        assert writer.remembers_everything()
+            elif action == "restart":
+                assert writer.restores_everything()
+            writer.recover()
+        assert writer.restores_everything()
 
 
-def test_the_last_time_of_a_pair_is_the_newest(writer: Writer) -> None:
-    writer.tend()
-    writer.give(batch([transition(1), transition(5)]))
-    writer.give(batch([transition(9)]))
+def test_last_timestamp_of_a_pair_is_the_newest(writer: Writer) -> None:
+    writer.recover()
+    writer.write(batch([transition(1), transition(5)]))
+    writer.write(batch([transition(9)]))
     assert [last for _, last in writer.restart().counts.values()] == [transition(9).at]
 
 
-def test_sequence_numbers_are_never_used_again(writer: Writer) -> None:
-    writer.tend()
+def test_sequence_numbers_are_never_reused(writer: Writer) -> None:
+    writer.recover()
     writer.append(3)
     writer.journal.close()
     before = history(writer.path)[-1].seq

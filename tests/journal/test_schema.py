@@ -21,16 +21,16 @@ from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.domain_filter import Scope
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE
 from libvirt_lifecycle_exporter.runtime.clock import ClockRecord
-from tests.journal.life import Life
-from tests.journal.model import Writer
-from tests.journal.values import asides, counters, history
+from tests.journal.simulated_exporter import SimulatedExporter
+from tests.journal.values import counters, history, set_aside_files
+from tests.journal.writer import Writer
 from tests.unit.factories import facts, listing
 
 VERSION_1 = "version-1.sql"
 """Dump of a journal that the first release wrote: a crash with its incident, and a definition."""
 VERSION_4 = "version-4.sql"
 """Dump of a journal that the release before schema version 5 wrote: two domains, one of them shutting down;
-everything is still to be exported. ``folded``, ``hosts``, ``clock`` and ``set_aside`` were filled by hand."""
+nothing has been exported yet. ``folded``, ``hosts``, ``clock`` and ``set_aside`` were filled by hand."""
 HERE = "qemu:///system"
 COUNTERS_OF_VERSION_4 = {
     (HERE, "db", "incident", "io_error"): 1,
@@ -46,7 +46,7 @@ COUNTERS_OF_VERSION_4 = {
 WEB, DB = "0b3c7b0e-6f0a-4b6e-9c3e-0123456789ab", "5f0b8c52-92b9-4d0b-8a4c-ba9876543210"
 
 
-def write(path: Path, script: str) -> None:
+def create_from_dump(path: Path, script: str) -> None:
     """Create a journal from a dump beside this file."""
     path.parent.mkdir(exist_ok=True)
     with closing(sqlite3.connect(path)) as database:
@@ -59,9 +59,9 @@ def version(path: Path) -> int:
 
 
 def test_version_1_is_migrated_and_keeps_its_content(path: Path) -> None:
-    write(path, VERSION_1)
+    create_from_dump(path, VERSION_1)
     writer = Writer(path)
-    assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
+    assert (version(path), set_aside_files(path), writer.journal.errors) == (VERSION, [], 0)
     assert counters(writer.restored) == {
         ("qemu:///system", "db", "defined", "added"): 1,
         ("qemu:///system", "web-1", "incident", "crashed"): 1,
@@ -75,11 +75,11 @@ def test_version_1_is_migrated_and_keeps_its_content(path: Path) -> None:
     assert writer.restored.observed_until == {"qemu:///system": 1_700_000_002.0}
     writer.append()
     assert [entry.seq for entry in history(path)] == [1, 2, 3]
-    assert writer.remembers_everything()
+    assert writer.restores_everything()
 
 
 def test_migrated_file_is_not_changed_again(path: Path) -> None:
-    write(path, VERSION_1)
+    create_from_dump(path, VERSION_1)
     Writer(path).journal.close()
     before = path.read_bytes()
     writer = Writer(path)
@@ -89,7 +89,7 @@ def test_migrated_file_is_not_changed_again(path: Path) -> None:
 
 def test_new_and_migrated_files_have_the_same_schema(path: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.sqlite"
-    write(path, VERSION_1)
+    create_from_dump(path, VERSION_1)
     for one in (path, new):
         Writer(one).journal.close()
     schemas = []
@@ -103,18 +103,18 @@ def test_new_and_migrated_files_have_the_same_schema(path: Path, tmp_path: Path)
 
 
 def test_first_listing_after_version_1_adopts_unknown_domains(tmp_path: Path) -> None:
-    """It does not say with which filter it was written."""
-    write(tmp_path / "journal-0.db", VERSION_1)
-    with Life(tmp_path) as life:
+    """Version 1 does not record the filter."""
+    create_from_dump(tmp_path / "journal-0.db", VERSION_1)
+    with SimulatedExporter(tmp_path) as exporter:
         web, db = facts("web-1", uuid=WEB), facts("db", "shutoff", "unknown", uuid=DB)
-        life.lists(listing(web, db, facts("elsewhere")))
-        assert life.inferred() == [("web-1", "started", "booted")]
-        assert life.known() == {"web-1", "db", "elsewhere"}
+        exporter.connect_and_list(listing(web, db, facts("elsewhere")))
+        assert exporter.inferred() == [("web-1", "started", "booted")]
+        assert exporter.known_domains() == {"web-1", "db", "elsewhere"}
 
 
 def test_version_3_has_no_evidence_of_runs_after_migration(path: Path) -> None:
-    """It records neither the boot of the host nor what identifies a run."""
-    write(path, VERSION_4)
+    """Version 3 records neither the boot id of the host nor the evidence of runs."""
+    create_from_dump(path, VERSION_4)
     with closing(sqlite3.connect(path)) as database:
         database.executescript(
             "ALTER TABLE domains DROP COLUMN process_start; ALTER TABLE domains DROP COLUMN cpu_time;"
@@ -124,12 +124,12 @@ def test_version_3_has_no_evidence_of_runs_after_migration(path: Path) -> None:
             " 1, 1, 1, 0, NULL, 1, 0.0, 'run');"
         )
     writer = Writer(path)
-    assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
+    assert (version(path), set_aside_files(path), writer.journal.errors) == (VERSION, [], 0)
     assert [(domain.name, domain.run_evidence) for domain in writer.restored.domains] == [
         ("web", NO_EVIDENCE)
     ]
     assert writer.restored.hosts == {}
-    assert writer.remembers_everything()
+    assert writer.restores_everything()
 
 
 def check_state_of_version_4(state: SavedState) -> None:
@@ -149,9 +149,9 @@ def check_state_of_version_4(state: SavedState) -> None:
 
 
 def test_version_4_is_migrated_and_its_counters_continue(path: Path) -> None:
-    write(path, VERSION_4)
+    create_from_dump(path, VERSION_4)
     writer = Writer(path)
-    assert (version(path), asides(path), writer.journal.errors) == (VERSION, [], 0)
+    assert (version(path), set_aside_files(path), writer.journal.errors) == (VERSION, [], 0)
     check_state_of_version_4(writer.restored)
     writer.append(3)
     assert [entry.seq for entry in history(path)] == [*range(1, 12)]
@@ -161,7 +161,7 @@ def test_version_4_is_migrated_and_its_counters_continue(path: Path) -> None:
 
 
 def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> None:
-    write(path, VERSION_4)
+    create_from_dump(path, VERSION_4)
     recorder = SpanRecorder("host", traces=True, logs=True, runs=True)
     journal = Journal(path, span_recorder=recorder)
     journal.restore()
@@ -181,8 +181,8 @@ def test_export_queue_of_version_4_is_delivered_after_migration(path: Path) -> N
     journal.close()
 
 
-def test_version_4_that_cannot_be_written_is_read_unchanged(path: Path) -> None:
-    write(path, VERSION_4)
+def test_version_4_is_read_without_write_access(path: Path) -> None:
+    create_from_dump(path, VERSION_4)
     before = path.read_bytes()
     with open_read_only(path) as database:
         damaged: list[DamagedRow] = []
@@ -193,28 +193,28 @@ def test_version_4_that_cannot_be_written_is_read_unchanged(path: Path) -> None:
 
 @pytest.mark.parametrize("script", ["version-1.sql", "version-4.sql"])
 def test_connections_are_listed_without_migration(script: str, path: Path) -> None:
-    write(path, script)
+    create_from_dump(path, script)
     before = version(path)
     assert History(path).connections() == [HERE]
     assert version(path) == before
 
 
 def test_history_is_read_without_migration(path: Path) -> None:
-    """The exporter may not have been started since the upgrade."""
-    write(path, VERSION_1)
-    asked = History(path)
-    span = asked.entry_range(Selection())
-    page = asked.page(Selection(), span.start, span.last)
+    """The exporter may not have started since the upgrade."""
+    create_from_dump(path, VERSION_1)
+    history_reader = History(path)
+    span = history_reader.entry_range(Selection())
+    page = history_reader.page(Selection(), span.start, span.last)
     assert [entry.transition.name for entry in page.entries] == ["web-1", "db"]
-    assert [incident.name for incident in asked.incidents(Selection(), only_open=True)] == ["web-1"]
+    assert [incident.name for incident in history_reader.incidents(Selection(), only_open=True)] == ["web-1"]
     assert version(path) == 1
 
 
-@pytest.mark.parametrize("asked", ["3bbba48ba11c9047", "3bbba48b"])
-def test_events_of_an_incident_are_found_by_index(asked: str, path: Path) -> None:
-    write(path, VERSION_1)
+@pytest.mark.parametrize("incident_id", ["3bbba48ba11c9047", "3bbba48b"])
+def test_events_of_an_incident_are_found_by_index(incident_id: str, path: Path) -> None:
+    create_from_dump(path, VERSION_1)
     Writer(path).journal.close()
-    selection = Selection(incident=asked)
+    selection = Selection(incident=incident_id)
     where, values = to_sql(selection, "seq > 0")
     with closing(connect(path)) as database:
         plan = database.execute(f"EXPLAIN QUERY PLAN SELECT * FROM transitions {where} ORDER BY seq", values)

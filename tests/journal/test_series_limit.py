@@ -1,4 +1,4 @@
-"""A series limit that is reached: ``_other`` is the same after a kill, after a stop, after a repair."""
+"""At the series limit, the aggregated ``_other`` series are the same after a kill, a stop and a repair."""
 
 import shutil
 import sqlite3
@@ -13,49 +13,49 @@ from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.messages import Observation
-from tests.journal.life import Life
+from tests.journal.simulated_exporter import SimulatedExporter
 from tests.unit.exporter_model import FOREVER
 from tests.unit.exposition_reader import EVENTS, Samples, names, samples, value
 from tests.unit.factories import HERE, facts, lifecycle, listing
 
 NAMES = ("vm-c", "vm-a", "vm-d", "vm-b", "vm-e")
-"""Not in the order of the alphabet, in which a journal has them."""
-TIGHT, ONE = 34, 45
-"""Limits with room for one domain: and for one more pair, or for several."""
-OPEN, BEGAN = "libvirt_domain_incident_open", "libvirt_domain_last_incident_timestamp_seconds"
+"""Not in alphabetical order, unlike the rows in a journal."""
+LIMIT_ONE_DOMAIN_ONE_PAIR, LIMIT_ONE_DOMAIN = 34, 45
+"""Series limits that fit one domain with one more pair, and one domain with several more pairs."""
+OPEN, LAST_INCIDENT = "libvirt_domain_incident_open", "libvirt_domain_last_incident_timestamp_seconds"
 VOLATILE = ("libvirt_connection_up", "libvirt_connection_unobserved_seconds_total")
 
-Again = Callable[[Life], object]
+Restart = Callable[[SimulatedExporter], object]
 
 
-def is_rewritten(life: Life) -> None:
-    """It was lost, and is written anew from memory."""
-    life.path.unlink()
-    life.worker.tick()
-    life.kill()
+def rewrite_journal(exporter: SimulatedExporter) -> None:
+    """Delete the journal, so that the exporter writes it again from memory; then kill the exporter."""
+    exporter.path.unlink()
+    exporter.worker.tick()
+    exporter.kill()
 
 
-def is_mended(life: Life) -> None:
-    """It could not be written for a while."""
-    with closing(sqlite3.connect(life.path, isolation_level=None)) as other:
+def interrupt_journal(exporter: SimulatedExporter) -> None:
+    """Block writes to the journal for some time."""
+    with closing(sqlite3.connect(exporter.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        life.feed(
+        exporter.feed(
             lifecycle("defined", "updated", name=NAMES[0]), lifecycle("defined", "updated", name=NAMES[4])
         )
-    life.worker.tick()
+    exporter.worker.tick()
 
 
-AGAIN: dict[str, Again] = {
-    "killed": Life.kill,
-    "stopped": Life.stop,
-    "rewritten, killed": is_rewritten,
+RESTARTS: dict[str, Restart] = {
+    "killed": SimulatedExporter.kill,
+    "stopped": SimulatedExporter.stop,
+    "rewritten, killed": rewrite_journal,
 }
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    with Life(tmp_path, series_limit=ONE) as life:
-        yield life
+def exporter(tmp_path: Path) -> Iterator[SimulatedExporter]:
+    with SimulatedExporter(tmp_path, series_limit=LIMIT_ONE_DOMAIN) as exporter:
+        yield exporter
 
 
 def page(sink: MetricsStore) -> Samples:
@@ -66,116 +66,124 @@ def crash(name: str) -> tuple[Observation, Observation]:
     return lifecycle("stopped", "crashed", name=name), lifecycle("started", "booted", name=name)
 
 
-@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_who_has_series_keeps_them_and_what_was_folded_stays_so(again: Again, life: Life) -> None:
-    life.lists(listing(*(facts(name) for name in NAMES)))
+@pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
+def test_individual_and_aggregated_series_survive_restart(
+    restart: Restart, exporter: SimulatedExporter
+) -> None:
+    exporter.connect_and_list(listing(*(facts(name) for name in NAMES)))
     for name in (*NAMES, NAMES[0]):
-        life.feed(*crash(name))
-    before = page(life.metrics)
-    assert value(life.metrics, EVENTS, domain=NAMES[0], event="stopped", reason="crashed") == 2
-    assert value(life.metrics, EVENTS, domain="_other", event="stopped", reason="crashed") == 4
-    assert value(life.metrics, "libvirt_domain_incidents_total", domain="_other", kind="crashed") == 4
+        exporter.feed(*crash(name))
+    before = page(exporter.metrics)
+    assert value(exporter.metrics, EVENTS, domain=NAMES[0], event="stopped", reason="crashed") == 2
+    assert value(exporter.metrics, EVENTS, domain="_other", event="stopped", reason="crashed") == 4
+    assert value(exporter.metrics, "libvirt_domain_incidents_total", domain="_other", kind="crashed") == 4
     for _ in range(2):
-        again(life)
-        assert page(life.metrics) == before
+        restart(exporter)
+        assert page(exporter.metrics) == before
 
 
-@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_that_domains_have_no_series_is_counted_again_by_the_next_process(again: Again, life: Life) -> None:
-    """The alert about it asks the counter: a restart makes no room."""
+@pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
+def test_refused_domains_are_counted_again_after_restart(
+    restart: Restart, exporter: SimulatedExporter
+) -> None:
+    """The alert uses this counter, and a restart does not free any series."""
     found = listing(*(facts(name) for name in NAMES))
-    life.lists(found)
-    assert life.series.refused == len(NAMES) - 1
+    exporter.connect_and_list(found)
+    assert exporter.series.refused == len(NAMES) - 1
     for _ in range(2):
-        again(life)
-        life.lists(found)
-        assert life.series.refused == len(NAMES) - 1
-    life.series_limit = ONE * len(NAMES)
-    again(life)
-    life.lists(found)
-    assert life.series.refused == 0
+        restart(exporter)
+        exporter.connect_and_list(found)
+        assert exporter.series.refused == len(NAMES) - 1
+    exporter.series_limit = LIMIT_ONE_DOMAIN * len(NAMES)
+    restart(exporter)
+    exporter.connect_and_list(found)
+    assert exporter.series.refused == 0
 
 
-@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_zeros_stay_where_they_were(again: Again, life: Life) -> None:
-    """Nothing has happened yet to the one that has series, but to all that have none."""
-    life.lists(listing(*(facts(name) for name in NAMES)))
+@pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
+def test_zero_values_survive_restart(restart: Restart, exporter: SimulatedExporter) -> None:
+    """The domain with series has no events; all aggregated domains have some."""
+    exporter.connect_and_list(listing(*(facts(name) for name in NAMES)))
     for name in NAMES[1:]:
-        life.feed(*crash(name))
-    before = page(life.metrics)
-    again(life)
-    assert page(life.metrics) == before
+        exporter.feed(*crash(name))
+    before = page(exporter.metrics)
+    restart(exporter)
+    assert page(exporter.metrics) == before
 
 
-@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
-def test_a_pair_that_found_no_room_stays_apart_from_its_domain(again: Again, tmp_path: Path) -> None:
-    with Life(tmp_path, series_limit=TIGHT) as life:
-        life.lists(listing(facts("web")))
-        life.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
-        assert value(life.metrics, EVENTS, domain="web", event="suspended", reason="paused") == 1
-        assert value(life.metrics, EVENTS, domain="_other", event="resumed", reason="unpaused") == 1
+@pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
+def test_aggregated_pair_stays_aggregated_after_restart(restart: Restart, tmp_path: Path) -> None:
+    with SimulatedExporter(tmp_path, series_limit=LIMIT_ONE_DOMAIN_ONE_PAIR) as exporter:
+        exporter.connect_and_list(listing(facts("web")))
+        exporter.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
+        assert value(exporter.metrics, EVENTS, domain="web", event="suspended", reason="paused") == 1
+        assert value(exporter.metrics, EVENTS, domain="_other", event="resumed", reason="unpaused") == 1
         for _ in range(2):
-            before = page(life.metrics)
-            again(life)
-            assert page(life.metrics) == before
-            life.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
+            before = page(exporter.metrics)
+            restart(exporter)
+            assert page(exporter.metrics) == before
+            exporter.feed(lifecycle("suspended", "paused"), lifecycle("resumed", "unpaused"), *crash("web"))
 
 
-def test_one_of_the_folded_that_is_well_again_hides_no_other(life: Life) -> None:
-    life.lists(listing(*(facts(name) for name in NAMES)))
-    life.feed(lifecycle("stopped", "crashed", name=NAMES[1]), lifecycle("stopped", "crashed", name=NAMES[2]))
-    newest = value(
-        life.metrics, "libvirt_domain_last_incident_timestamp_seconds", domain="_other", kind="crashed"
+def test_recovered_domain_keeps_other_aggregated_incidents(exporter: SimulatedExporter) -> None:
+    exporter.connect_and_list(listing(*(facts(name) for name in NAMES)))
+    exporter.feed(
+        lifecycle("stopped", "crashed", name=NAMES[1]), lifecycle("stopped", "crashed", name=NAMES[2])
     )
-    life.feed(lifecycle("started", "booted", name=NAMES[1]))
+    newest = value(
+        exporter.metrics, "libvirt_domain_last_incident_timestamp_seconds", domain="_other", kind="crashed"
+    )
+    exporter.feed(lifecycle("started", "booted", name=NAMES[1]))
     shown = {"domain": "_other", "kind": "crashed"}
-    assert value(life.metrics, "libvirt_domain_incident_open", **shown) == 1
-    assert value(life.metrics, "libvirt_domain_last_incident_timestamp_seconds", **shown) == newest
-    life.feed(lifecycle("started", "booted", name=NAMES[2]))
-    assert value(life.metrics, "libvirt_domain_incident_open", **shown) == 0
+    assert value(exporter.metrics, "libvirt_domain_incident_open", **shown) == 1
+    assert value(exporter.metrics, "libvirt_domain_last_incident_timestamp_seconds", **shown) == newest
+    exporter.feed(lifecycle("started", "booted", name=NAMES[2]))
+    assert value(exporter.metrics, "libvirt_domain_incident_open", **shown) == 0
 
 
-def test_who_is_let_in_later_has_series_from_then_on(life: Life) -> None:
-    life.lists(listing(facts(NAMES[0]), facts(NAMES[1])))
-    life.feed(*crash(NAMES[1]))
-    life.feed(
+def test_domain_admitted_later_has_series_from_then_on(exporter: SimulatedExporter) -> None:
+    exporter.connect_and_list(listing(facts(NAMES[0]), facts(NAMES[1])))
+    exporter.feed(*crash(NAMES[1]))
+    exporter.feed(
         lifecycle("stopped", "destroyed", name=NAMES[0]), lifecycle("undefined", "removed", name=NAMES[0])
     )
-    life.later(2e12)
-    life.feed(*crash(NAMES[1]))
+    exporter.advance(2e12)
+    exporter.feed(*crash(NAMES[1]))
     crashed = {"event": "stopped", "reason": "crashed"}
     for _ in range(2):
-        assert value(life.metrics, EVENTS, domain=NAMES[1], **crashed) == 1
-        assert value(life.metrics, EVENTS, domain="_other", **crashed) == 1
-        assert value(life.metrics, EVENTS, domain=NAMES[0], **crashed) is None
-        life.kill()
+        assert value(exporter.metrics, EVENTS, domain=NAMES[1], **crashed) == 1
+        assert value(exporter.metrics, EVENTS, domain="_other", **crashed) == 1
+        assert value(exporter.metrics, EVENTS, domain=NAMES[0], **crashed) is None
+        exporter.kill()
 
 
-def test_what_came_and_went_without_series_leaves_nothing_behind(life: Life) -> None:
-    life.lists(listing(facts("first")))
+def test_removed_aggregated_domains_leave_no_state(exporter: SimulatedExporter) -> None:
+    exporter.connect_and_list(listing(facts("first")))
     for number in range(20):
         name = f"ci-{number}"
-        life.feed(lifecycle("started", "booted", name=name), lifecycle("stopped", "failed", name=name))
-        life.later()
-    life.later(2e12)
-    assert life.saved_state().aggregated == frozenset()
-    assert names(life.metrics) == {"first", "_other"}
+        exporter.feed(lifecycle("started", "booted", name=name), lifecycle("stopped", "failed", name=name))
+        exporter.advance()
+    exporter.advance(2e12)
+    assert exporter.saved_state().aggregated == frozenset()
+    assert names(exporter.metrics) == {"first", "_other"}
 
 
-def test_what_is_counted_when_its_series_have_just_left_begins_anew(tmp_path: Path) -> None:
-    """A verdict may take longer than the series of a domain that is gone."""
-    with Life(tmp_path, ttl=0.0) as life:
-        life.lists(listing(facts("web", persistent=False)))
-        life.feed(lifecycle("suspended", "paused"), lifecycle("stopped", "failed"))
-        life.later(5.0)
+def test_count_after_series_expiry_starts_at_one(tmp_path: Path) -> None:
+    """The reason of a stop may be known only after the series of the removed domain have expired."""
+    with SimulatedExporter(tmp_path, ttl=0.0) as exporter:
+        exporter.connect_and_list(listing(facts("web", persistent=False)))
+        exporter.feed(lifecycle("suspended", "paused"), lifecycle("stopped", "failed"))
+        exporter.advance(5.0)
         crashed = (HERE, "web", "stopped", "crashed")
-        assert value(life.metrics, EVENTS, domain="web", event="stopped", reason="crashed") == 1
-        assert value(life.metrics, EVENTS, domain="web", event="suspended", reason="paused") is None
-        counts = {key: count for key, (count, _) in life.saved_state().counts.items() if key[2] != "incident"}
+        assert value(exporter.metrics, EVENTS, domain="web", event="stopped", reason="crashed") == 1
+        assert value(exporter.metrics, EVENTS, domain="web", event="suspended", reason="paused") is None
+        counts = {
+            key: count for key, (count, _) in exporter.saved_state().counts.items() if key[2] != "incident"
+        }
         assert counts == {crashed: 1}
-        life.later()
-        assert names(life.metrics) == set()
-        assert life.saved_state().counts == {}
+        exporter.advance()
+        assert names(exporter.metrics) == set()
+        assert exporter.saved_state().counts == {}
 
 
 EVENT = st.sampled_from(
@@ -192,38 +200,44 @@ EVENT = st.sampled_from(
         ("shutdown", "guest"),
     ]
 )
-ACT = st.tuples(st.sampled_from(NAMES), EVENT) | st.sampled_from(
+ACTION = st.tuples(st.sampled_from(NAMES), EVENT) | st.sampled_from(
     ["killed", "stopped", "rewritten", "mended", "later"]
 )
-ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied afterwards
+SCRATCH_ROOT = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied afterwards
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
-    limit=st.integers(0, 4 * ONE), ttl=st.sampled_from((FOREVER, 5.0, 0.0)), acts=st.lists(ACT, max_size=40)
+    limit=st.integers(0, 4 * LIMIT_ONE_DOMAIN),
+    ttl=st.sampled_from((FOREVER, 5.0, 0.0)),
+    actions=st.lists(ACTION, max_size=40),
 )
-def test_whatever_happens_a_restart_shows_nothing(limit: int, ttl: float, acts: list[object]) -> None:
-    folder = Path(tempfile.mkdtemp(dir=ROOM))
+def test_restart_shows_the_same_page_after_any_sequence(
+    limit: int, ttl: float, actions: list[object]
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir=SCRATCH_ROOT))
     try:
-        with Life(folder, series_limit=limit, ttl=ttl) as life:
-            life.lists(listing(*(facts(name) for name in NAMES[:3])))
-            for act in acts:
-                if isinstance(act, tuple):
-                    name, (event, reason) = act
-                    life.feed(lifecycle(event, reason, name=name))
+        with SimulatedExporter(folder, series_limit=limit, ttl=ttl) as exporter:
+            exporter.connect_and_list(listing(*(facts(name) for name in NAMES[:3])))
+            for action in actions:
+                if isinstance(action, tuple):
+                    name, (event, reason) = action
+                    exporter.feed(lifecycle(event, reason, name=name))
                     continue
-                life.later()
-                before = page(life.metrics)
-                if act == "later":
-                    life.later()
-                elif act == "mended":
-                    is_mended(life)
-                    before = page(life.metrics)
-                    life.kill()
-                    assert page(life.metrics) == before
+                exporter.advance()
+                before = page(exporter.metrics)
+                if action == "later":
+                    exporter.advance()
+                elif action == "mended":
+                    interrupt_journal(exporter)
+                    before = page(exporter.metrics)
+                    exporter.kill()
+                    assert page(exporter.metrics) == before
                 else:
-                    AGAIN["rewritten, killed" if act == "rewritten" else str(act)](life)
-                    assert page(life.metrics) == before
-                assert life.metrics.series == sum("domain" in dict(has) for _, has in samples(life.metrics))
+                    RESTARTS["rewritten, killed" if action == "rewritten" else str(action)](exporter)
+                    assert page(exporter.metrics) == before
+                assert exporter.metrics.series == sum(
+                    "domain" in dict(has) for _, has in samples(exporter.metrics)
+                )
     finally:
         shutil.rmtree(folder)

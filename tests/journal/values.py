@@ -1,4 +1,4 @@
-"""Values to journal, and what is found of them in the file."""
+"""Values to write to a journal, and functions that read them back from the file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ AT = 1_700_000_000.0
 def transition(
     number: int = 0, *, event: str = "started", reason: str = "booted", at: float = AT
 ) -> Transition:
-    """Its message says which one it is."""
+    """Create a transition; ``number`` is its message and is added to its time."""
     return Transition(
         at + number,
         CONNECTION,
@@ -41,7 +41,7 @@ def batch(changes: Iterable[Transition]) -> ChangeBatch:
 
 
 def counters(memory: SavedState) -> dict[tuple[str, ...], float]:
-    """How often, without when."""
+    """Return the counters without their timestamps."""
     return {key: count for key, (count, _last) in memory.counts.items()}
 
 
@@ -62,7 +62,7 @@ def messages(path: Path) -> list[str]:
         database.close()
 
 
-def asides(path: Path) -> list[Path]:
-    """Journals that were set aside, without their companions."""
+def set_aside_files(path: Path) -> list[Path]:
+    """Return the journals that were set aside, without their -wal and -shm files."""
     found = path.parent.glob(f"{path.name}.corrupt-*")
     return [aside for aside in found if not aside.name.endswith(("-wal", "-shm"))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.driver import Driver
-from tests.journal.mortal import Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal as Mortal
 from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
 from tests.lab.waiting import until

@@ -1,4 +1,4 @@
-"""What is released: built once, and installed into a fresh environment, as the documentation has it."""
+"""Builds the distributions once and installs them into a fresh environment, as docs/install.md describes."""
 
 import fcntl
 import os
@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.otel.certificates import certificates
-from tests.packaging.place import HOME, Place
+from tests.packaging.installation import INSTALL_PREFIX, Installation
 
 ROOT = Path(__file__).parents[2]
 
-# The oldest versions belong to the oldest Python: for newer ones some of them were never built.
+# The oldest versions are tested with the oldest Python only: some have no builds for newer ones.
 collect_ignore = [] if sys.version_info[:2] == (3, 11) else ["test_oldest.py"]
 
 
 def build(source: Path, into: Path, *kinds: str) -> list[Path]:
-    """Wheel and sdist, or one of them."""
-    wanted = [word for kind in kinds for word in ("-t", kind)]
+    """Build the given kinds of distributions (wheel, sdist) and return their paths."""
+    options = [word for kind in kinds for word in ("-t", kind)]
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", into, *wanted],
+        [sys.executable, "-m", "hatchling", "build", "-d", into, *options],
         cwd=source,
         check=True,
         capture_output=True,
@@ -31,46 +31,46 @@ def build(source: Path, into: Path, *kinds: str) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files by suffix: .whl and .gz."""
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The distributions by suffix: .whl and .gz."""
     return {file.suffix: file for file in build(ROOT, tmp_path_factory.mktemp("dist"), "wheel", "sdist")}
 
 
 @pytest.fixture(scope="session")
-def installed(released: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Once for all processes that test side by side; whoever comes first installs."""
+def installed(distributions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """One installation for all parallel test processes; the first process installs."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "opt"
-    place, is_there = Place(folder), folder.with_suffix(".installed")
+    installation, is_there = Installation(folder), folder.with_suffix(".installed")
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_there.exists():
             folder.mkdir()
             folder.chmod(0o755)
-            install(place, released[".whl"])
+            install(installation, distributions[".whl"])
             is_there.touch()
-    return place
+    return installation
 
 
 @pytest.fixture
-def extended(installed: Place, tmp_path: Path) -> Place:
-    """A copy that has the extra grpc as well, and nothing of the tests' own environment."""
-    place = Place(tmp_path / "opt")
-    shutil.copytree(installed.folder, place.folder, symlinks=True)
-    place.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed-grpc.txt")
-    return place
+def installed_with_grpc(installed: Installation, tmp_path: Path) -> Installation:
+    """A copy of the installation with the extra grpc, and without packages of the test environment."""
+    installation = Installation(tmp_path / "opt")
+    shutil.copytree(installed.folder, installation.folder, symlinks=True)
+    installation.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed-grpc.txt")
+    return installation
 
 
-PIP = (HOME / "bin/python", "-m", "pip", "--quiet", "install", "--disable-pip-version-check")
+PIP = (INSTALL_PREFIX / "bin/python", "-m", "pip", "--quiet", "install", "--disable-pip-version-check")
 
 
-def install(place: Place, wheel: Path) -> None:
-    """As docs/install.md has it, by hash."""
-    place.run(sys.executable, "-m", "venv", HOME)
-    place.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
-    place.run(*PIP, "--no-deps", wheel)
+def install(installation: Installation, wheel: Path) -> None:
+    """Install with hashes, as docs/install.md describes."""
+    installation.run(sys.executable, "-m", "venv", INSTALL_PREFIX)
+    installation.run(*PIP, "--require-hashes", "-r", ROOT / "requirements-hashed.txt")
+    installation.run(*PIP, "--no-deps", wheel)
 
 
 @pytest.fixture(scope="session")
-def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificate_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificates(tmp_path_factory.mktemp("signed"))

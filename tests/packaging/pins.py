@@ -1,4 +1,4 @@
-"""The versions that our files name."""
+"""Versions in the requirements and constraints files."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def plain(name: str) -> str:
+def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pins(file: str) -> dict[str, str]:
     found = re.findall(r"^([A-Za-z0-9._-]+)==([^ \n]+)", (ROOT / file).read_text(), re.MULTILINE)
-    return {plain(name): version for name, version in found}
+    return {normalize(name): version for name, version in found}

@@ -1,10 +1,10 @@
-"""The sandbox of the unit file without systemd: what it hides, takes away and forbids.
+"""The sandbox of the unit file without systemd: the same restrictions with the tools of the kernel.
 
-Shown: ProtectSystem=strict, ProtectHome, PrivateTmp, PrivateDevices, the user without capabilities,
+Covered: ProtectSystem=strict, ProtectHome, PrivateTmp, PrivateDevices, the user without capabilities,
 NoNewPrivileges, RestrictAddressFamilies, MemoryDenyWriteExecute, RestrictNamespaces, LockPersonality,
-SystemCallFilter, UMask and, as root and where the kernel grants it (not in a chroot), PrivateUsers. Not
-shown: ProtectProc, ProtectClock, ProtectHostname, ProtectKernel*, ProtectControlGroups, RemoveIPC and
-limits: they take away what the exporter never uses.
+SystemCallFilter, UMask and, as root and where the kernel permits it (not in a chroot), PrivateUsers. Not
+covered: ProtectProc, ProtectClock, ProtectHostname, ProtectKernel*, ProtectControlGroups, RemoveIPC and
+limits: they restrict what the exporter never uses.
 """
 
 import json
@@ -15,18 +15,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.packaging.place import HOME, Place
-from tests.packaging.unit import allowed_syscalls, directives
+from tests.packaging.installation import INSTALL_PREFIX, Installation
+from tests.packaging.unit_file import allowed_syscalls, directives
 
 STATE = Path("/var/lib/libvirt-lifecycle-exporter")
 UID = 65534
-"""nobody: a daemon takes no client whose user has no name on its host."""
-_ALONE = subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL, check=False)
-PRIVATE_USERS = os.getuid() == 0 and _ALONE.returncode == 0
-"""Whether users of one's own can be had here."""
+"""The user nobody: libvirt's daemon refuses clients whose user has no name on its host."""
+_USER_NAMESPACE = subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL, check=False)
+PRIVATE_USERS = os.getuid() == 0 and _USER_NAMESPACE.returncode == 0
+"""Whether this machine permits user namespaces."""
 PROCESS = Path(__file__).with_name("sandbox_process.py")
 
-_FURNISH = """
+_SETUP_SCRIPT = """
 set -e
 mount --make-rprivate /
 place=$1 state=$2 libvirt=$3 notify=$4 python=$5; shift 5
@@ -59,17 +59,17 @@ exec "$@"
 
 
 class Sandbox:
-    """Where the service runs; `libvirt` is what it sees as /run/libvirt, `notify` as /run/notify."""
+    """`libvirt` is mounted as /run/libvirt, `notify` as /run/notify, `state` as the state directory."""
 
-    def __init__(self, place: Place, state: Path, libvirt: Path, notify: Path) -> None:
-        self._folders = [place.folder, state, libvirt, notify, Path(sys.base_prefix)]
+    def __init__(self, installation: Installation, state: Path, libvirt: Path, notify: Path) -> None:
+        self._folders = [installation.folder, state, libvirt, notify, Path(sys.base_prefix)]
         if os.getuid() == 0:
             os.chown(state, UID, UID)
 
     def argv(self, variables: Mapping[str, str], *command: str | Path, uid: int = UID) -> list[str]:
-        """The command, for whoever starts it."""
+        """Return the command line that runs the command in the sandbox."""
         (umask,), (families,) = directives()["UMask"], directives()["RestrictAddressFamilies"]
-        order = {
+        request = {
             "uid": uid if os.getuid() == 0 else 0,
             "private_users": PRIVATE_USERS,
             "umask": int(umask, 8),
@@ -83,10 +83,10 @@ class Sandbox:
             },
         }
         python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-        apart = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
-        furnish = [*apart, "sh", "-c", _FURNISH, "sh", *map(str, self._folders)]
-        become = [str(python), "-I", "-c", PROCESS.read_text(), json.dumps(order)]
-        return [*furnish, *become, *map(str, command)]
+        namespace = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
+        setup = [*namespace, "sh", "-c", _SETUP_SCRIPT, "sh", *map(str, self._folders)]
+        restrict = [str(python), "-I", "-c", PROCESS.read_text(), json.dumps(request)]
+        return [*setup, *restrict, *map(str, command)]
 
 
-PYTHON = HOME / "bin/python"
+PYTHON = INSTALL_PREFIX / "bin/python"

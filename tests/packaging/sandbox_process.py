@@ -1,8 +1,8 @@
-"""Becomes the service: gives up what the unit takes away, then runs the command.
+"""Applies the restrictions of the unit file to the current process, then runs the command.
 
-    sandbox_process.py ORDER COMMAND...       ORDER: JSON
+    sandbox_process.py REQUEST COMMAND...       REQUEST: JSON
 
-In the order of systemd's own exec_child(): user, capabilities, no new privileges, system call filters.
+The order is that of exec_child() in systemd: user, capabilities, no new privileges, system call filters.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x2000
 
 
 class Comparison(ctypes.Structure):
-    """struct scmp_arg_cmp"""
+    """The struct scmp_arg_cmp of libseccomp."""
 
     _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64))
 
@@ -36,7 +36,7 @@ def prctl(option: int, value: int) -> bool:
 def rule(context: ctypes.c_void_p, action: int, name: str, *comparisons: Comparison) -> None:
     number = SECCOMP.seccomp_syscall_resolve_name(name.encode())
     if number == -1:
-        return  # not of this processor
+        return  # this processor does not have the system call
     all_of_them = (Comparison * len(comparisons))(*comparisons)
     SECCOMP.seccomp_rule_add_array(
         context, ctypes.c_uint32(action), number, ctypes.c_uint(len(comparisons)), all_of_them
@@ -49,7 +49,7 @@ def load(context: ctypes.c_void_p) -> None:
 
 
 def deny_by_argument(families: list[int]) -> None:
-    """RestrictAddressFamilies, MemoryDenyWriteExecute, RestrictNamespaces, LockPersonality."""
+    """Apply RestrictAddressFamilies, MemoryDenyWriteExecute, RestrictNamespaces and LockPersonality."""
     context = ctypes.c_void_p(SECCOMP.seccomp_init(ctypes.c_uint32(ALLOW)))
     eafnosupport = 0x00050000 | 97
     for family in range(64):
@@ -75,14 +75,14 @@ def allow_only(calls: list[str]) -> None:
 
 
 def private_users(uid: int) -> None:
-    """PrivateUsers: root and the user are themselves, all others nobody; only an outsider may write that."""
+    """Apply PrivateUsers: map only root and the user. A process outside the namespace must write the map."""
     ready, go = os.pipe()
     helper = os.fork()
     if helper == 0:
         os.close(go)
         os.read(ready, 1)
         for kind in ("uid", "gid"):
-            with open(f"/proc/{os.getppid()}/{kind}_map", "w") as mapped:  # noqa: PTH123 - as small as can be
+            with open(f"/proc/{os.getppid()}/{kind}_map", "w") as mapped:  # noqa: PTH123 - no further imports after fork
                 mapped.write("".join(f"{number} {number} 1\n" for number in (0, uid)))
         os._exit(0)
     if LIBC.unshare(CLONE_NEWUSER) != 0:
@@ -92,23 +92,23 @@ def private_users(uid: int) -> None:
         raise OSError("the users could not be mapped")
 
 
-def main(order: dict[str, Any], command: list[str]) -> None:
-    os.umask(order["umask"])
-    if os.getuid() == 0 and order["uid"]:
+def main(request: dict[str, Any], command: list[str]) -> None:
+    os.umask(request["umask"])
+    if os.getuid() == 0 and request["uid"]:
         os.setgroups([])
-        if order["private_users"]:
-            private_users(order["uid"])
+        if request["private_users"]:
+            private_users(request["uid"])
         for capability in range(64):
             prctl(PR_CAPBSET_DROP, capability)
-        os.setresgid(*[order["uid"]] * 3)
-        os.setresuid(*[order["uid"]] * 3)
+        os.setresgid(*[request["uid"]] * 3)
+        os.setresuid(*[request["uid"]] * 3)
     if not prctl(PR_SET_NO_NEW_PRIVS, 1):
         raise OSError("no new privileges: not taken")
     # Kernels before 6.3 have only the filter.
     prctl(PR_SET_MDWE, 1)
-    deny_by_argument(order["families"])
-    allow_only(order["calls"])
-    os.execve(command[0], command, order["environment"])  # noqa: S606 - a command of the test's
+    deny_by_argument(request["families"])
+    allow_only(request["calls"])
+    os.execve(command[0], command, request["environment"])  # noqa: S606 - a command of the test
 
 
 main(json.loads(sys.argv[1]), sys.argv[2:])

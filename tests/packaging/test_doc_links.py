@@ -14,12 +14,12 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that the usual Markdown renderers make of a page's headings."""
+    """Return the anchors that Markdown renderers create for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
-def broken(page: Path) -> Iterator[str]:
+def find_broken_links(page: Path) -> Iterator[str]:
     for target, anchor in LINK.findall(page.read_text()):
         path = (page.parent / target).resolve() if target else page
         is_missing = not path.exists() or (anchor and anchor not in anchors(path))
@@ -29,7 +29,7 @@ def broken(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_existing_pages_and_headings(page: Path) -> None:
-    assert list(broken(page)) == []
+    assert list(find_broken_links(page)) == []
 
 
 def test_every_page_is_reachable_from_the_index() -> None:

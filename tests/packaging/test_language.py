@@ -1,7 +1,7 @@
-"""User-visible text uses standard terms: no phrase of the list below.
+"""User-visible text contains no phrase of the list below.
 
-The list has metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here
-only if it is unclear wherever it appears.
+The list holds metaphors and idioms that readers had to guess. It is short on purpose: a phrase belongs here
+only if it is unclear in every context.
 """
 
 import re
@@ -88,8 +88,8 @@ def pages() -> list[Path]:
     return [page for pattern in patterns for page in sorted(ROOT.glob(pattern))]
 
 
-def unclear(text: str) -> list[str]:
-    """Return every unclear phrase with its surroundings; code is left out."""
+def find_unclear_phrases(text: str) -> list[str]:
+    """Return every unclear phrase with its context; code is ignored."""
     prose = CODE.sub("`code`", text)
     flat = " ".join(prose.split())
     return [flat[max(0, found.start() - 40) : found.end() + 40] for found in PATTERN.finditer(flat)]
@@ -97,7 +97,7 @@ def unclear(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_has_no_unclear_phrase(page: Path) -> None:
-    assert unclear(page.read_text()) == []
+    assert find_unclear_phrases(page.read_text()) == []
 
 
 def test_alert_annotations_have_no_unclear_phrase() -> None:
@@ -105,30 +105,32 @@ def test_alert_annotations_have_no_unclear_phrase() -> None:
     alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
     assert alerts
     found = {
-        alert["alert"]: unclear(f"{alert['annotations']['summary']} {alert['annotations']['description']}")
+        alert["alert"]: find_unclear_phrases(
+            f"{alert['annotations']['summary']} {alert['annotations']['description']}"
+        )
         for alert in alerts
     }
     assert {name: phrases for name, phrases in found.items() if phrases} == {}
 
 
 def test_help_texts_of_metrics_have_no_unclear_phrase() -> None:
-    assert [metric.name for metric in metrics() if unclear(metric.help)] == []
+    assert [metric.name for metric in metrics() if find_unclear_phrases(metric.help)] == []
 
 
 def test_dashboards_have_no_unclear_phrase() -> None:
     for page in sorted(ROOT.glob("dashboards/*.json")):
         texts = re.findall(r'"(?:title|description)": "((?:[^"\\]|\\.)*)"', page.read_text())
         assert texts
-        assert [phrase for text in texts for phrase in unclear(text)] == [], page.name
+        assert [phrase for text in texts for phrase in find_unclear_phrases(text)] == [], page.name
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda one: " ".join(one) or "all")
 def test_command_line_help_has_no_unclear_phrase(words: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(command, [*words, "--help"])
     assert shown.exit_code == 0
-    assert unclear(shown.output) == []
+    assert find_unclear_phrases(shown.output) == []
 
 
 def test_unclear_phrases_are_found() -> None:
-    assert unclear("the journal is well again") != []
-    assert unclear("journal recovered") == []
+    assert find_unclear_phrases("the journal is well again") != []
+    assert find_unclear_phrases("journal recovered") == []

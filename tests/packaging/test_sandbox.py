@@ -1,4 +1,4 @@
-"""The installed service under the limits of its unit file, with the libvirt of its host."""
+"""The installed service with the restrictions of its unit file and a real libvirt daemon."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.lab.service_manager_stub import ServiceManagerStub
 from tests.lab.session_daemon import SessionDaemon
 from tests.lab.system_daemon import SystemDaemon
 from tests.lab.waiting import until
-from tests.packaging.place import COMMAND, Place
+from tests.packaging.installation import COMMAND, Installation
 from tests.packaging.sandbox import PRIVATE_USERS, PYTHON, UID, Sandbox
 from tests.web.running_server import RunningServer, basic_auth, bcrypt_hash
 
@@ -35,14 +35,14 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def daemon(root: Path) -> Iterator[Daemon]:
-    """The system's daemon, with a read-only socket for all; without root the session's."""
+    """A system daemon with a public read-only socket; a session daemon if the tests do not run as root."""
     kind = SystemDaemon if AS_ROOT else SessionDaemon
     with kind(root / "daemon", hostname="host") as daemon:
         yield daemon
 
 
 @pytest.fixture(scope="module")
-def sandbox(installed: Place, daemon: Daemon, root: Path) -> Sandbox:
+def sandbox(installed: Installation, daemon: Daemon, root: Path) -> Sandbox:
     return Sandbox(installed, root / "state", daemon.socket.parent, root / "notify")
 
 
@@ -50,7 +50,7 @@ PAIR = [("cert", "server.pem"), ("key", "server.key")]
 USERS = f"basic_auth_users: {{alice: {bcrypt_hash('a')}}}\n"
 DOMAIN = "<domain type='qemu'><name>seen</name><memory>8192</memory><os><type>hvm</type></os></domain>"
 
-# Each line says whether the sandbox forbids it: the controls of what the test above shows.
+# Each entry tests whether the sandbox forbids an operation.
 PROBES = """
 import ctypes, json, mmap, os, socket, sys
 def refused(what):
@@ -83,7 +83,7 @@ ALLOWED = {"write to the state", "open tcp"}
 
 
 @contextmanager
-def running(
+def run_exporter(
     sandbox: Sandbox, root: Path, *arguments: str, **variables: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     with (
@@ -101,7 +101,7 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
-def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root: Path) -> None:
+def test_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root: Path) -> None:
     page = Page(free_port())
     variables = {
         "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{page.port}",
@@ -112,7 +112,7 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
     log = root / "exporter.log"
     with (
         ServiceManagerStub(root / "notify") as service_manager,
-        running(sandbox, root, **variables) as process,
+        run_exporter(sandbox, root, **variables) as process,
     ):
         assert service_manager.wait_for("READY") == "1"
         until(lambda: page.status("/-/ready") == 200, 30, f"the exporter; its log is {log}")
@@ -125,11 +125,13 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         finally:
             connection.close()
         assert service_manager.wait_for("WATCHDOG") == "1"
-        held = status(process.pid)
-        assert (held["NoNewPrivs"], held["Seccomp"]) == ("1", "2")
+        process_status = status(process.pid)
+        assert (process_status["NoNewPrivs"], process_status["Seccomp"]) == ("1", "2")
         if AS_ROOT:
-            assert {held["CapEff"], held["CapPrm"], held["CapBnd"]} == {"0" * 16}
-            assert set(held["Uid"].split()) == set(held["Gid"].split()) == {str(UID)}
+            assert {process_status["CapEff"], process_status["CapPrm"], process_status["CapBnd"]} == {
+                "0" * 16
+            }
+            assert set(process_status["Uid"].split()) == set(process_status["Gid"].split()) == {str(UID)}
         if PRIVATE_USERS:
             mapped = Path(f"/proc/{process.pid}/uid_map").read_text().split()
             assert mapped == ["0", "0", "1", str(UID), str(UID), "1"]
@@ -140,15 +142,17 @@ def test_the_service_works_in_its_sandbox(sandbox: Sandbox, daemon: Daemon, root
         assert process.wait(20) == 0
     journal = root / "state/journal.sqlite"
     assert journal.stat().st_mode & 0o077 == 0
-    said = log.read_text()
-    assert "level=error" not in said
-    assert "level=warning" not in said
+    result = log.read_text()
+    assert "level=error" not in result
+    assert "level=warning" not in result
 
 
-def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path) -> None:
+def test_tls_and_basic_auth_work_in_the_sandbox(
+    sandbox: Sandbox, root: Path, certificate_directory: Path
+) -> None:
     def inline(name: str, file: str) -> str:
         return f"  {name}: |\n" + "".join(
-            f"    {line}\n" for line in (signed / file).read_text().splitlines()
+            f"    {line}\n" for line in (certificate_directory / file).read_text().splitlines()
         )
 
     web = root / "state/web.yml"
@@ -160,8 +164,8 @@ def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path
         "LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{port}",
         "LIBVIRT_LIFECYCLE_EXPORTER_WEB_CONFIG_FILE": "/var/lib/libvirt-lifecycle-exporter/web.yml",
     }
-    with running(sandbox, root, "demo", **variables):
-        client = RunningServer(port, AccessControl(), signed)
+    with run_exporter(sandbox, root, "demo", **variables):
+        client = RunningServer(port, AccessControl(), certificate_directory)
 
         def answers() -> bool:
             try:
@@ -173,26 +177,26 @@ def test_tls_and_users_in_the_sandbox(sandbox: Sandbox, root: Path, signed: Path
         assert client.get(client.client_context())[0] == 401
 
 
-def test_check_has_nothing_to_ask_for(sandbox: Sandbox) -> None:
-    said = subprocess.run(
+def test_check_succeeds_with_read_only_access(sandbox: Sandbox) -> None:
+    result = subprocess.run(
         sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI), capture_output=True, text=True, check=False
     )
-    assert said.returncode == 0, said
-    assert "read-only access is enough" in said.stdout
+    assert result.returncode == 0, result
+    assert "read-only access is enough" in result.stdout
 
 
-def test_check_says_that_the_daemon_must_know_the_user(sandbox: Sandbox) -> None:
-    """As in a container, whose users the daemon outside does not know; that takes root to show."""
-    asked = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
-    said = subprocess.run(asked, capture_output=True, text=True, check=False)
-    assert said.returncode == (1 if AS_ROOT else 0), said
-    assert ("hint: the user of the exporter does not exist on libvirt's host" in said.stdout) is AS_ROOT
+def test_check_explains_a_user_unknown_to_the_daemon(sandbox: Sandbox) -> None:
+    """As in a container whose users do not exist on the host of the daemon. Requires root."""
+    argv = sandbox.argv({}, COMMAND, "check", "--libvirt.uri", URI, uid=64999)
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert result.returncode == (1 if AS_ROOT else 0), result
+    assert ("hint: the user of the exporter does not exist on libvirt's host" in result.stdout) is AS_ROOT
 
 
-def test_the_sandbox_holds(sandbox: Sandbox) -> None:
-    said = subprocess.run(
+def test_sandbox_forbids_everything_else(sandbox: Sandbox) -> None:
+    result = subprocess.run(
         sandbox.argv({}, PYTHON, "-I", "-c", PROBES), capture_output=True, text=True, check=False
     )
-    assert said.returncode == 0, said
-    forbidden = json.loads(said.stdout)
+    assert result.returncode == 0, result
+    forbidden = json.loads(result.stdout)
     assert {what for what, error in forbidden.items() if not error} == ALLOWED

@@ -1,4 +1,4 @@
-"""The unit and its user, as systemd's own tools see them."""
+"""The unit file and its user, checked with the tools of systemd."""
 
 import re
 import shutil
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.place import COMMAND
-from tests.packaging.unit import FILE, SYSUSERS, directives
+from tests.packaging.installation import COMMAND
+from tests.packaging.unit_file import FILE, SYSUSERS, directives
 
 INSTALL = Path(__file__).parents[2] / "docs/install.md"
-WORST = 2.0
+MAX_EXPOSURE = 2.0
 UNITS = Path("/usr/lib/systemd/system")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A machine's files, as far as they matter to the unit."""
+    """A root directory with the files that the unit refers to."""
     for folder in ("etc/systemd/system", "usr/lib/systemd/system", str(COMMAND.parent.relative_to("/"))):
         (tmp_path / folder).mkdir(parents=True)
     for target in UNITS.glob("*.target"):
@@ -31,8 +31,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verified(root: Path) -> str:
-    """What is wrong with it; nothing is good."""
+def verify(root: Path) -> str:
+    """Return the findings of `systemd-analyze verify`, an empty string if there are none."""
     done = subprocess.run(
         ["systemd-analyze", "verify", f"--root={root}", FILE.name],
         capture_output=True,
@@ -42,8 +42,8 @@ def verified(root: Path) -> str:
     return done.stdout + done.stderr + ("failed" if done.returncode else "")
 
 
-def exposure(root: Path) -> float:
-    """0 (none) to 10."""
+def exposure_level(root: Path) -> float:
+    """Return the exposure level: 0 (none) to 10."""
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--root={root}", FILE.name],
         capture_output=True,
@@ -54,36 +54,36 @@ def exposure(root: Path) -> float:
     return float(found)
 
 
-def test_systemd_has_nothing_to_say(root: Path) -> None:
-    assert verified(root) == ""
+def test_systemd_accepts_the_unit_file(root: Path) -> None:
+    assert verify(root) == ""
 
 
-def test_systemd_would_have_something_to_say(root: Path) -> None:
+def test_systemd_reports_an_invalid_unit_file(root: Path) -> None:
     with (root / "etc/systemd/system" / FILE.name).open("a") as unit:
         unit.write("[Service]\nRestart=alwayz\n")
-    assert "Failed to parse service restart specifier" in verified(root)
+    assert "Failed to parse service restart specifier" in verify(root)
 
 
-def test_it_is_well_locked_in(root: Path) -> None:
-    measured = exposure(root)
-    print(f"systemd-analyze security: {measured}")
-    assert measured <= WORST
+def test_exposure_level_is_low(root: Path) -> None:
+    level = exposure_level(root)
+    print(f"systemd-analyze security: {level}")
+    assert level <= MAX_EXPOSURE
 
 
-def test_the_drop_in_of_the_documentation_opens_little_more(root: Path) -> None:
+def test_documented_drop_in_raises_exposure_only_slightly(root: Path) -> None:
     text = INSTALL.read_text()
     (drop_in,) = (found for found in re.findall(r"```ini\n(.*?)```", text, re.DOTALL) if "[Service]" in found)
     folder = root / f"etc/systemd/system/{FILE.name}.d"
     folder.mkdir()
-    before = exposure(root)
+    before = exposure_level(root)
     (folder / "words.conf").write_text(drop_in)
-    assert verified(root) == ""
-    measured = exposure(root)
-    print(f"systemd-analyze security, with the drop-in: {measured}")
-    assert before < measured <= WORST + 1
+    assert verify(root) == ""
+    level = exposure_level(root)
+    print(f"systemd-analyze security, with the drop-in: {level}")
+    assert before < level <= MAX_EXPOSURE + 1
 
 
-def test_what_the_issue_asks_for_is_there() -> None:
+def test_required_directives_are_set() -> None:
     found = directives()
     for name, value in {
         "Type": "notify",
@@ -102,12 +102,12 @@ def test_what_the_issue_asks_for_is_there() -> None:
     assert "WatchdogSec" in found
 
 
-def test_the_user_that_it_runs_as_is_the_one_that_sysusers_makes(tmp_path: Path) -> None:
+def test_sysusers_creates_the_user_of_the_unit(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    made = subprocess.run(
+    result = subprocess.run(
         ["systemd-sysusers", f"--root={tmp_path}", SYSUSERS], capture_output=True, text=True, check=False
     )
-    assert made.returncode == 0, made
+    assert result.returncode == 0, result
     (user,) = directives()["User"]
     users = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
     assert [(one[0], one[6]) for one in users] == [(user, "/usr/sbin/nologin")]

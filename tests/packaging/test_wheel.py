@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it does what the tree does, without the tree and without extras."""
+"""Content of the wheel, and that the installed package works without the source tree and without extras."""
 
 import email
 import json
@@ -13,14 +13,14 @@ from tests.lab.collector import Collector
 from tests.lab.waiting import until
 from tests.otel.receiver_stub import ReceiverStub
 from tests.packaging.conftest import ROOT, build
-from tests.packaging.pins import pins, plain
-from tests.packaging.place import COMMAND, HOME, Place, running
+from tests.packaging.installation import COMMAND, INSTALL_PREFIX, Installation, run_exporter
+from tests.packaging.pins import normalize, pins
 
 NAME = f"libvirt_lifecycle_exporter-{__version__}"
 
 
-def test_exactly_one_package_and_what_systemd_needs(released: dict[str, Path]) -> None:
-    with zipfile.ZipFile(released[".whl"]) as wheel:
+def test_wheel_holds_one_package_and_the_systemd_files(distributions: dict[str, Path]) -> None:
+    with zipfile.ZipFile(distributions[".whl"]) as wheel:
         names = wheel.namelist()
         metadata = email.message_from_bytes(wheel.read(f"{NAME}.dist-info/METADATA"))
     assert {name.split("/")[0] for name in names} == {
@@ -37,33 +37,33 @@ def test_exactly_one_package_and_what_systemd_needs(released: dict[str, Path]) -
     assert metadata.get_all("Provides-Extra") == ["grpc"]
 
 
-def test_the_sdist_builds_the_same_wheel(released: dict[str, Path], tmp_path: Path) -> None:
-    # Not by tarfile, which says nothing of filters in Debian 12's Python and complains without one in others.
-    subprocess.run(["tar", "-xzf", released[".gz"], "-C", tmp_path], check=True)
+def test_sdist_builds_the_same_wheel(distributions: dict[str, Path], tmp_path: Path) -> None:
+    # tar instead of tarfile: newer Python versions warn without a filter, and Debian 12's has no filters.
+    subprocess.run(["tar", "-xzf", distributions[".gz"], "-C", tmp_path], check=True)
     (wheel,) = build(tmp_path / NAME, tmp_path / "again", "wheel")
-    assert wheel.name == released[".whl"].name
-    assert wheel.read_bytes() == released[".whl"].read_bytes()
+    assert wheel.name == distributions[".whl"].name
+    assert wheel.read_bytes() == distributions[".whl"].read_bytes()
 
 
-def test_the_sdist_has_what_the_image_is_made_of_and_what_the_pages_lead_to(
-    released: dict[str, Path],
+def test_sdist_has_files_of_the_image_and_linked_pages(
+    distributions: dict[str, Path],
 ) -> None:
-    listed = subprocess.run(["tar", "-tzf", released[".gz"]], capture_output=True, text=True, check=True)
-    held = {name.partition("/")[2] for name in listed.stdout.split()}
+    listed = subprocess.run(["tar", "-tzf", distributions[".gz"]], capture_output=True, text=True, check=True)
+    paths = {name.partition("/")[2] for name in listed.stdout.split()}
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    wanted = {Path(word.removeprefix("./")) for words in copied for word in words.split()}
+    required = {Path(word.removeprefix("./")) for words in copied for word in words.split()}
     for page in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
         links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
-        wanted |= {Path(page), Path("Makefile"), Path(".ci/run"), *map(Path, links)}
-    assert len(wanted) > 10
-    for path in wanted:
-        found = [name for name in held if Path(name).is_relative_to(path) or Path(name).match(str(path))]
+        required |= {Path(page), Path("Makefile"), Path(".ci/run"), *map(Path, links)}
+    assert len(required) > 10
+    for path in required:
+        found = [name for name in paths if Path(name).is_relative_to(path) or Path(name).match(str(path))]
         assert found, path
 
 
-def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
+def test_twine_accepts_the_distributions(distributions: dict[str, Path]) -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "twine", "check", "--strict", *released.values()],
+        [sys.executable, "-m", "twine", "check", "--strict", *distributions.values()],
         capture_output=True,
         text=True,
         check=False,
@@ -71,17 +71,23 @@ def test_twine_has_nothing_to_say(released: dict[str, Path]) -> None:
     assert checked.returncode == 0, checked
 
 
-def test_pip_has_nothing_to_say(installed: Place) -> None:
-    assert "No broken requirements" in installed.run(HOME / "bin/python", "-m", "pip", "check")
+def test_pip_finds_no_broken_requirements(installed: Installation) -> None:
+    assert "No broken requirements" in installed.run(INSTALL_PREFIX / "bin/python", "-m", "pip", "check")
 
 
-def test_only_what_is_locked_is_installed_and_all_of_it_is_constrained(installed: Place) -> None:
+def test_installed_packages_are_the_locked_ones(installed: Installation) -> None:
     found = json.loads(
         installed.run(
-            HOME / "bin/python", "-m", "pip", "list", "--format", "json", PIP_DISABLE_PIP_VERSION_CHECK="1"
+            INSTALL_PREFIX / "bin/python",
+            "-m",
+            "pip",
+            "list",
+            "--format",
+            "json",
+            PIP_DISABLE_PIP_VERSION_CHECK="1",
         )
     )
-    here = {plain(one["name"]): one["version"] for one in found}
+    here = {normalize(one["name"]): one["version"] for one in found}
     constrained, locked = pins("constraints.txt"), pins("requirements-hashed.txt")
     assert locked.items() <= constrained.items()
     own = {"pip", "setuptools", "libvirt-lifecycle-exporter"}
@@ -90,7 +96,7 @@ def test_only_what_is_locked_is_installed_and_all_of_it_is_constrained(installed
     assert set(pins("requirements-hashed-grpc.txt")) == {"googleapis-common-protos", "grpcio"}
 
 
-def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> None:
+def test_locked_requirements_have_hashes_and_no_registry() -> None:
     for file in ("requirements-hashed.txt", "requirements-hashed-grpc.txt"):
         text = (ROOT / file).read_text()
         for entry in re.split(r"\n(?=\S)", text)[1:]:
@@ -98,8 +104,8 @@ def test_every_locked_file_is_known_by_its_hash_and_no_registry_is_named() -> No
         assert "://" not in text
 
 
-def test_it_plays_what_make_run_plays(installed: Place) -> None:
-    with running(installed, "demo", "--pace", "10ms") as (page, process):
+def test_installed_demo_runs(installed: Installation) -> None:
+    with run_exporter(installed, "demo", "--pace", "10ms") as (page, process):
         crashed = {"domain": "edge-3", "event": "stopped", "reason": "crashed"}
         page.wait_until(lambda: (page.value("libvirt_domain_lifecycle_events_total", **crashed) or 0) >= 1)
         built = page.metrics()["libvirt_lifecycle_exporter_build_info"].samples[0].labels
@@ -108,9 +114,9 @@ def test_it_plays_what_make_run_plays(installed: Place) -> None:
     assert __version__ in installed.run(COMMAND, "--version")
 
 
-def test_spans_and_logs_on_the_console_without_the_extra(installed: Place) -> None:
+def test_console_export_works_without_the_extra(installed: Installation) -> None:
     console = {"OTEL_TRACES_EXPORTER": "console", "OTEL_LOGS_EXPORTER": "console"}
-    with running(installed, "demo", "--pace", "10ms", **console) as (_, process):
+    with run_exporter(installed, "demo", "--pace", "10ms", **console) as (_, process):
         assert process.stdout is not None
         names = set()
         for line in process.stdout:
@@ -120,26 +126,28 @@ def test_spans_and_logs_on_the_console_without_the_extra(installed: Place) -> No
                 break
 
 
-def test_otlp_over_http_without_the_extra(installed: Place) -> None:
+def test_otlp_http_works_without_the_extra(installed: Installation) -> None:
     with (
         ReceiverStub() as stub,
-        running(installed, "demo", "--pace", "10ms", OTEL_EXPORTER_OTLP_ENDPOINT=stub.url),
+        run_exporter(installed, "demo", "--pace", "10ms", OTEL_EXPORTER_OTLP_ENDPOINT=stub.url),
     ):
         until(lambda: stub.accepted("traces") and stub.accepted("logs"), 30, "spans and log records")
 
 
-def test_grpc_without_the_extra_is_refused_in_one_sentence(installed: Place) -> None:
+def test_grpc_without_the_extra_is_refused_in_one_line(installed: Installation) -> None:
     grpc = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    said = installed.run(COMMAND, "demo", code=2, **grpc)
-    assert said.count("\n") == 1
-    assert "libvirt-lifecycle-exporter[grpc]" in said
+    output = installed.run(COMMAND, "demo", code=2, **grpc)
+    assert output.count("\n") == 1
+    assert "libvirt-lifecycle-exporter[grpc]" in output
 
 
-def test_otlp_over_grpc_with_the_extra(extended: Place, tmp_path: Path) -> None:
-    """What the extra brings is enough: the environment of the tests has more."""
-    assert "No broken requirements" in extended.run(HOME / "bin/python", "-m", "pip", "check")
+def test_otlp_grpc_works_with_the_extra(installed_with_grpc: Installation, tmp_path: Path) -> None:
+    """The packages of the extra are sufficient; the test environment has more."""
+    assert "No broken requirements" in installed_with_grpc.run(
+        INSTALL_PREFIX / "bin/python", "-m", "pip", "check"
+    )
     with (
         Collector(tmp_path) as collector,
-        running(extended, "demo", "--pace", "10ms", **collector.environment(grpc=True)),
+        run_exporter(installed_with_grpc, "demo", "--pace", "10ms", **collector.environment(grpc=True)),
     ):
         until(lambda: collector.spans() and collector.records(), 30, "spans and log records")

@@ -1,4 +1,4 @@
-"""The workflows that make a release, the forms, and the one place of the version."""
+"""The release workflows, the issue forms and the single definition of the version."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ def steps(workflow: Path) -> list[dict[str, Any]]:
     return [step for job in jobs for step in job["steps"]]
 
 
-def test_actionlint_has_nothing_to_say(actionlint: str) -> None:
+def test_actionlint_accepts_the_workflows(actionlint: str) -> None:
     done = subprocess.run(
         [actionlint, "-no-color", "-shellcheck=", *WORKFLOWS],
         cwd=ROOT,
@@ -42,7 +42,7 @@ def test_actionlint_has_nothing_to_say(actionlint: str) -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_every_action_is_pinned_and_nothing_is_granted_by_default(workflow: Path) -> None:
+def test_actions_are_pinned_and_permissions_are_minimal(workflow: Path) -> None:
     text = workflow.read_text()
     used = [step["uses"] for step in steps(workflow) if "uses" in step]
     assert used
@@ -52,7 +52,7 @@ def test_every_action_is_pinned_and_nothing_is_granted_by_default(workflow: Path
     assert all("permissions" in job and "timeout-minutes" in job for job in found["jobs"].values())
 
 
-def test_only_what_was_tested_is_published() -> None:
+def test_only_tested_builds_are_published() -> None:
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
     builds = [
         name for name, job in jobs.items() if any("make dist" in step.get("run", "") for step in job["steps"])
@@ -70,7 +70,7 @@ def test_only_what_was_tested_is_published() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
-def test_forms_are_forms(form: Path) -> None:
+def test_issue_forms_are_valid(form: Path) -> None:
     found = yaml.safe_load(form.read_text())
     if form.stem == "config":
         assert set(found) == {"blank_issues_enabled"}
@@ -80,23 +80,23 @@ def test_forms_are_forms(form: Path) -> None:
     assert len(names) == len(set(names)) >= 2
 
 
-def test_the_version_is_in_one_place() -> None:
-    """Elsewhere it is read from there; the changelog ends in it, once there is a release."""
+def test_version_is_defined_in_one_place() -> None:
+    """All other places read the version from the package."""
     assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()
-    said = 's/^__version__ = "\\(.*\\)"$/\\1/p'
+    script = 's/^__version__ = "\\(.*\\)"$/\\1/p'
     found = subprocess.run(
-        ["sed", "-n", said, "exporter/libvirt_lifecycle_exporter/__init__.py"],
+        ["sed", "-n", script, "exporter/libvirt_lifecycle_exporter/__init__.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     assert found.stdout.strip() == __version__
-    assert said in (ROOT / ".github/workflows/release.yml").read_text()
+    assert script in (ROOT / ".github/workflows/release.yml").read_text()
 
 
-def test_the_changelog_is_kept() -> None:
-    """Versions in falling order below what is not released; only the headings that people look for."""
+def test_changelog_headings_are_valid_and_ordered() -> None:
+    """Released versions in descending order below [Unreleased]; only the usual headings."""
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
     versions = [
@@ -109,7 +109,7 @@ def test_the_changelog_is_kept() -> None:
     assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def test_no_registry_is_named() -> None:
+def test_no_file_names_a_registry_host() -> None:
     files = [
         ROOT / name for name in ("pyproject.toml", "Makefile", "constraints.txt", "README.md", "SECURITY.md")
     ]

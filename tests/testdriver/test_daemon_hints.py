@@ -9,8 +9,7 @@ import libvirt
 import pytest
 
 from libvirt_lifecycle_exporter.hypervisor.check import check_connection
-from tests.cli.asking import CLEAN, COMMAND, run
-from tests.cli.test_client_config import unprivileged
+from tests.cli.command import CLEAN_ENVIRONMENT, COMMAND, run, unprivileged_prefix
 from tests.lab.daemon import Daemon, short_root
 from tests.lab.programs import Programs
 from tests.lab.session_daemon import SessionDaemon
@@ -44,13 +43,13 @@ def test_polkit_without_a_system_bus(configured: Callable[[str], Daemon]) -> Non
     """Not as root, whom libvirt does not ask polkit about."""
     daemon = configured('auth_unix_ro = "polkit"\nauth_unix_rw = "polkit"\n')
     said = subprocess.run(
-        [*unprivileged(), *COMMAND, "check", "--libvirt.uri", daemon.uri],
+        [*unprivileged_prefix(), *COMMAND, "check", "--libvirt.uri", daemon.uri],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         cwd="/",
-        env=CLEAN,
+        env=CLEAN_ENVIRONMENT,
     )
     assert said.returncode == 1, said
     assert (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asking import run
+from tests.cli.command import run
 from tests.lab.daemon import Daemon, search_path, short_root
 from tests.lab.exporter import Exporter
 from tests.lab.programs import Programs

@@ -21,7 +21,7 @@ from libvirt_lifecycle_exporter.journal.history import (
 )
 from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.store import Journal
-from tests.journal.seeding import HERE, append, change
+from tests.journal.journal_fixture import HERE, append, change
 
 EVERYTHING = Selection()
 
@@ -40,8 +40,9 @@ def files(path: Path) -> dict[str, bytes]:
 def leave_unfinished(path: Path) -> None:
     """Run a writer that ends without closing: its last row is only in the WAL."""
     script = (
-        "import os, sys; from pathlib import Path; from tests.journal.seeding import Scribe, change\n"
-        "Scribe(Path(sys.argv[1])).write(change('last')); os._exit(0)"
+        "import os, sys; from pathlib import Path\n"
+        "from tests.journal.journal_fixture import JournalFixture, change\n"
+        "JournalFixture(Path(sys.argv[1])).write(change('last')); os._exit(0)"
     )
     subprocess.run(
         [sys.executable, "-c", script, path], check=True, timeout=60, cwd=Path(__file__).parents[2]

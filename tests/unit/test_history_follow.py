@@ -16,7 +16,7 @@ from libvirt_lifecycle_exporter.journal.history import (
 from libvirt_lifecycle_exporter.journal.history_query import Selection
 from libvirt_lifecycle_exporter.journal.rows import Entry
 from libvirt_lifecycle_exporter.journal.store import Journal
-from tests.journal.seeding import append, change
+from tests.journal.journal_fixture import append, change
 
 EVERYTHING = Selection()
 

@@ -9,7 +9,7 @@ from libvirt_lifecycle_exporter.cli.outputs import column_widths
 from libvirt_lifecycle_exporter.cli.selectors import EVENTS, REASONS, one_of
 from libvirt_lifecycle_exporter.cli.views import Column, is_failure, note
 from libvirt_lifecycle_exporter.model.vocabulary import ALERT_PAIRS, ALL_PAIRS, EXPLAINED
-from tests.journal.seeding import change
+from tests.journal.journal_fixture import change
 
 
 @given(st.text(st.characters(exclude_categories=())))
