@@ -20,7 +20,7 @@ from tests.journal.simulated_exporter import SimulatedExporter
 from tests.journal.values import AT, batch, messages, transition
 from tests.journal.writer import Writer
 from tests.lab.waiting import until
-from tests.unit.factories import HERE, facts, lifecycle
+from tests.unit.factories import HERE, facts, lifecycle, listing
 
 MIB = 1024 * 1024
 DAY = 86_400

@@ -34,7 +34,7 @@ def exporter(
 ) -> Iterator[ExporterWithJournal]:
     del (
         own_driver_recorder
-    )  # starts before the exporter, so that it records everything that the exporter counts
+    )  # starts before the exporter, and so records everything
     with ExporterWithJournal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as exporter:
         yield exporter
 
