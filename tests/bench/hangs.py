@@ -36,19 +36,19 @@ class CallCounter:
         self._calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        asked = getattr(self._real, name)
+        method = getattr(self._real, name)
 
-        def ask(*arguments: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             if name in CALLS:
                 self._calls[name] += 1
             plain = [
                 [one._real for one in argument] if isinstance(argument, list) else argument  # noqa: SLF001
                 for argument in arguments
             ]
-            answer = asked(*plain)
+            answer = method(*plain)
             return CallCounter(answer, self._calls) if name == "lookupByUUIDString" else answer
 
-        return ask
+        return call
 
 
 class FakeLibvirt:

@@ -169,10 +169,12 @@ def compare(
     findings.sent_by_libvirt += [f"{domain} {broken}" for broken in sent]
     findings.broken += [f"{domain} {broken}" for broken in excess_breaks(sent, breaks(rows))]
     if findings.faults() > before:
-        told = [(event, "recorded") for event in events] + [(row, f"written, {row.source}") for row in rows]
+        timeline = [(event, "recorded") for event in events] + [
+            (row, f"written, {row.source}") for row in rows
+        ]
         findings.timelines += [
             f"{domain} {fact.at:.3f} {fact.event}/{fact.detail} {how}"
-            for fact, how in sorted(told, key=lambda one: one[0].at)
+            for fact, how in sorted(timeline, key=lambda one: one[0].at)
         ]
 
 
@@ -235,11 +237,11 @@ def unnoticed_reboots(domain: str, rows: Iterable[Fact], reboots: Iterable[float
 
     ``rows``: in the order of the journal; ``reboots``: Unix time in seconds.
     """
-    told = [row for row in rows if row.event in AFTER_EVENT]
+    changes = [row for row in rows if row.event in AFTER_EVENT]
     found = []
     for reboot in reboots:
-        before = [row for row in told if row.at < reboot]
-        after = next((row for row in told if row.at >= reboot), None)
+        before = [row for row in changes if row.at < reboot]
+        after = next((row for row in changes if row.at >= reboot), None)
         ran = bool(before) and before[-1].event in RUNS_AFTER
         if ran and (after is None or after.event != "stopped"):
             found.append(f"{domain}: no stop after the host's reboot at {reboot:.3f}, but {after}")

@@ -124,11 +124,11 @@ class PodProcess(Page):
             raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
     def probe(self, kind: str) -> bool:
-        asked = self.container[f"{kind}Probe"]
-        if "exec" in asked:
-            return self.execute(asked["exec"]["command"]).returncode == 0
-        assert asked["httpGet"]["scheme"] == "HTTP"
-        return self.status(asked["httpGet"]["path"]) == 200
+        probe_spec = self.container[f"{kind}Probe"]
+        if "exec" in probe_spec:
+            return self.execute(probe_spec["exec"]["command"]).returncode == 0
+        assert probe_spec["httpGet"]["scheme"] == "HTTP"
+        return self.status(probe_spec["httpGet"]["path"]) == 200
 
     def _has_started(self, outer: int) -> bool:
         if self._processes.exited(outer):

@@ -185,7 +185,7 @@ class ExporterModelMachine(RuleBasedStateMachine):
     def exporter_is_killed(self) -> None:
         """SIGKILL: queued messages are lost, exported counts are kept."""
         before = self.exporter.exported_counts()
-        self.lost_with |= {seen.at for seen in self.exporter.message_queue.take(1000, 0.0)}
+        self.lost_with |= {message.at for message in self.exporter.message_queue.take(1000, 0.0)}
         self._exporter_ended()
         self.killed_at.append(self.clock.now)
         self.exporter.kill()
@@ -219,9 +219,7 @@ class ExporterModelMachine(RuleBasedStateMachine):
         happened = self.hypervisor.events
         for uuid in self.hypervisor.guests:
             received = [
-                seen
-                for seen, what in self.channel.delivered.items()
-                if what.uuid == uuid and seen > pending.at
+                at for at, event in self.channel.delivered.items() if event.uuid == uuid and at > pending.at
             ]
             if not received:
                 # Two: it runs, and its start is not reported yet.

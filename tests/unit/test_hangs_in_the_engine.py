@@ -111,5 +111,5 @@ def test_guest_that_closes_the_agent_channel_has_recovered() -> None:
         one.feed(ProbeResults(one.now, HERE, "guest_agent", (ProbeAnswer("uuid-web", how, 5.0),)))
         one.advance(30)
     one.feed(observation("agent_lifecycle", 2, 2, at=one.now))
-    told = [(change.event, change.source) for change in one.journal.transitions]
-    assert told == [("hung", "probe"), ("recovered", "callback")]
+    events = [(change.event, change.source) for change in one.journal.transitions]
+    assert events == [("hung", "probe"), ("recovered", "callback")]

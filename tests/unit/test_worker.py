@@ -84,7 +84,7 @@ def test_shutdown_reported_before_the_start_is_kept(who: str) -> None:
     assert harness.journal.pairs("reconcile") == []
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before its end is told", "after"])
+@pytest.mark.parametrize("before", [True, False], ids=["before-the-stop", "after-the-stop"])
 def test_reported_shutdown_is_not_inferred_again(*, before: bool) -> None:
     """Without an observed start a shutdown/host is ambiguous; then libvirt reports that the run is
     shutting down.
