@@ -187,9 +187,9 @@ def test_probes_work_with_mutual_tls_and_basic_auth(image: Image, node: SystemDa
         f" client_auth_type: RequireAndVerifyClientCert}}\nbasic_auth_users: {{prometheus: {hashed}}}\n"
     )
     web, client = tmp_path / "web", tmp_path / "client"
-    for folder, who in ((web, "server"), (client, "client")):
+    for folder, role in ((web, "server"), (client, "client")):
         folder.mkdir()
-        for key, file in (("tls.crt", f"{who}.pem"), ("tls.key", f"{who}.key"), ("ca.crt", "ca.pem")):
+        for key, file in (("tls.crt", f"{role}.pem"), ("tls.key", f"{role}.key"), ("ca.crt", "ca.pem")):
             (folder / key).write_bytes((signed / file).read_bytes())
     (web / "web.yml").write_text(text)
     (client / "username").write_text("prometheus")

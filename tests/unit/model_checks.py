@@ -173,7 +173,7 @@ def _check_final_state(run: ModelRun, uuid: str) -> None:
     known = {one.uuid: one for one in run.exporter.saved_state().domains if one.present}
     assert (uuid in known) == guest.exists, f"{uuid}"
     if not guest.exists:
-        is_open = [kind for whose, kind, is_open in run.exporter.incidents() if whose == uuid and is_open]
+        is_open = [kind for owner, kind, is_open in run.exporter.incidents() if owner == uuid and is_open]
         assert is_open == [], f"incidents of {uuid}, which does not exist"
         return
     one = known[uuid]
@@ -190,7 +190,7 @@ def _check_final_state(run: ModelRun, uuid: str) -> None:
 
 def _check_incidents(run: ModelRun, uuid: str) -> None:
     guest = run.hypervisor.guests[uuid]
-    opened = Counter(kind for whose, kind, _ in run.exporter.incidents() if whose == uuid)
+    opened = Counter(kind for owner, kind, _ in run.exporter.incidents() if owner == uuid)
     # A stop of an unobserved run without further evidence keeps libvirt's reason: failed.
     delivered = run.channel.delivered
     unexplained = [

@@ -79,9 +79,9 @@ class ClassifierDriver:
 
     def step(self, what: str, name: str, first: object, second: object) -> None:
         if what == "observe" and isinstance(first, str) and isinstance(second, tuple):
-            observations = make_observation(first, name=name, at=self.at)
-            self.observations.append(observations)
-            self.record(classify(self.classifier, observations, *second))
+            observed = make_observation(first, name=name, at=self.at)
+            self.observations.append(observed)
+            self.record(classify(self.classifier, observed, *second))
         elif what == "answer" and isinstance(second, int):
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
             self.record(self.classifier.apply_lookup(lookup(name, found, began=order() - second)))
@@ -93,13 +93,13 @@ class ClassifierDriver:
             self.record(classify(self.classifier, observation("job_completed", name=name, at=self.at)))
 
 
-def raw(observations: Observation) -> tuple[str, str]:
-    if observations.kind == "lifecycle":
-        return lifecycle_pair(observations.event, observations.detail)
-    if observations.kind == "watchdog":
-        return "watchdog", WATCHDOG_ACTIONS[observations.event]
-    if observations.kind == "io_error_reason":
-        return "io_error", observations.word if observations.word in IO_ERROR_REASONS else "other"
+def raw(observed: Observation) -> tuple[str, str]:
+    if observed.kind == "lifecycle":
+        return lifecycle_pair(observed.event, observed.detail)
+    if observed.kind == "watchdog":
+        return "watchdog", WATCHDOG_ACTIONS[observed.event]
+    if observed.kind == "io_error_reason":
+        return "io_error", observed.word if observed.word in IO_ERROR_REASONS else "other"
     return "control_error", "control_error"
 
 

@@ -236,7 +236,7 @@ def test_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
+def unprivileged() -> Iterator[None]:
     """Run as an unprivileged user: root may read every file."""
     if os.getuid() != 0:
         yield
@@ -251,7 +251,7 @@ def nobody() -> Iterator[None]:
 def test_unreadable_log_has_no_reason(log: Path) -> None:
     log.write_text("secret\n")
     log.chmod(0)
-    with nobody():
+    with unprivileged():
         assert end_reason(log) == ""
 
 

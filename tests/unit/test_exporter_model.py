@@ -208,7 +208,7 @@ class ExporterModelMachine(RuleBasedStateMachine):
                 self.exporter.close()
             shutil.rmtree(self.folder)
 
-    def _told_to_run(self, uuid: str, most: int) -> int:
+    def _reported_runs(self, uuid: str, most: int) -> int:
         happened = self.hypervisor.events[:most]
         return sum(step(one.event, one.verdict) for one in happened if one.uuid == uuid)
 
@@ -224,13 +224,13 @@ class ExporterModelMachine(RuleBasedStateMachine):
             if not received:
                 # Two: it runs, and its start is not reported yet.
                 most = len(happened) if torn else pending.happened
-                reported = self._told_to_run(uuid, most)
+                reported = self._reported_runs(uuid, most)
                 since = at if torn else pending.at
                 self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), reported}, most
                 continue
             first = self.channel.delivered[received[0]]
             most = happened.index(first)
-            running = self._told_to_run(uuid, most)
+            running = self._reported_runs(uuid, most)
             # Two: it boots, or it was paused.
             runs_before = {running, 1} if first.event == "resumed" else {running}
             self.known_since[uuid] = received[0], runs_before, most
