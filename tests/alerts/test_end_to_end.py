@@ -37,8 +37,8 @@ pytestmark = pytest.mark.timeout(400)
 INTERVAL = "1s"
 MIGRATED_DOMAIN = "alerts-move"
 DURATION = re.compile(r"\b[0-9][0-9.]*(m|m?s)\b")
-"""Minutes, seconds and milliseconds as Prometheus formats them. 0s: the event happened after the time for which
-the rule was evaluated, and was still in the scrape."""
+"""Minutes, seconds and milliseconds as Prometheus formats them. 0s: the event happened after the time
+for which the rule was evaluated, and was still in the scrape."""
 
 
 class EndToEndRun(NamedTuple):

@@ -1,6 +1,7 @@
-"""``make bench``: figures, as ratios within one run wherever a machine's speed would decide.
+"""``make bench``: prints figures, where possible as ratios within one run, which are independent of the
+machine.
 
-Benchmarks stand apart from the tests: nothing here passes or fails.
+Benchmarks are no tests: they do not fail.
 """
 
 import json
@@ -19,9 +20,9 @@ ROUNDS = 5
 SIZES = (0, 100, 1000)
 
 
-def one(what: str, **variables: str) -> dict[str, float]:
+def measure(what: str, **variables: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.floor", what],
+        [sys.executable, "-m", "tests.bench.event_path", what],
         env=os.environ | variables,
         check=True,
         capture_output=True,
@@ -32,31 +33,31 @@ def one(what: str, **variables: str) -> dict[str, float]:
 
 
 def throughput() -> None:
-    """In turn, so that a machine whose speed drifts is as slow for the one as for the other."""
+    """Measure all variants in each round, so that a change of the machine's speed affects all of them."""
     with tempfile.TemporaryDirectory() as folder, Collector(Path(folder)) as collector:
         rounds = [
             (
-                one("nothing"),
-                one("unjournalled"),
-                one("exporter"),
-                one("exporter", **collector.environment()),
+                measure("baseline"),
+                measure("without_journal"),
+                measure("exporter"),
+                measure("exporter", **collector.environment()),
             )
             for _ in range(ROUNDS)
         ]
     print(f"\nthe event path, {ROUNDS} rounds in turn, medians (least to most)")
     for figure in rounds[0][0]:
-        floor, bare, whole, told = (
+        baseline, without, full, exporting = (
             [measured[figure] for measured in column] for column in zip(*rounds, strict=True)
         )
         print(f"  {figure}")
-        print(f"    a callback that does nothing {spread(floor)}")
-        print(
-            f"    the exporter                 {spread(whole)}   against that {spread(ratio(whole, floor))}"
-        )
-        print(
-            f"    without a journal            {spread(bare)}   with / without {spread(ratio(whole, bare))}"
-        )
-        print(f"    telling a Collector, too     {spread(told)}   on / off {spread(ratio(told, whole))}")
+        for variant, values, quotient, ratios in (
+            ("a callback that only counts", baseline, "", []),
+            ("the exporter", full, "exporter / callback", ratio(full, baseline)),
+            ("without a journal", without, "with / without", ratio(full, without)),
+            ("with export to a Collector", exporting, "on / off", ratio(exporting, full)),
+        ):
+            relative = f"   {quotient} {spread(ratios)}" if ratios else ""
+            print(f"    {variant:28} {spread(values)}{relative}")
 
 
 def ratio(these: list[float], those: list[float]) -> list[float]:
@@ -82,17 +83,17 @@ def telemetry() -> None:
 
 
 def probing() -> None:
-    print("\na round of canaries")
+    print("\na round of emulator probes")
     for where, found in hangs.figures():
         print(f"  {where}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))
 
 
 def alerting() -> None:
-    print("\nfrom a killed emulator to the alert that fires, and to the pager (group_wait: 10 s)")
+    print("\nfrom a killed emulator to the firing alert and to its notification (group_wait: 10 s)")
     for reaction in alerts.reactions():
         print(f"  scraped and evaluated every {reaction.interval} s each")
         print(f"    it fires         {alerts.spread(reaction.fires)}")
-        print(f"    the pager knows  {alerts.spread(reaction.told)}")
+        print(f"    it is received   {alerts.spread(reaction.notified)}")
     print("\nthe alert rules over a simulated fleet")
     for name, value in alerts.figures().items():
         print(f"  {name} {value:.3f}")

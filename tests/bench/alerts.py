@@ -1,4 +1,6 @@
-"""What the rules cost: a real Prometheus that scrapes a simulated fleet, 1,000 hosts with 50 domains each."""
+"""Cost of the alert rules in a Prometheus that scrapes a simulated fleet of 1,000 hosts with 50 domains
+each.
+"""
 
 import os
 import signal
@@ -28,11 +30,11 @@ HOSTS = int(os.environ.get("LAB_FLEET_HOSTS", "1000"))
 DOMAINS = 50
 INTERVAL = "30s"
 WATCHED = float(os.environ.get("LAB_FLEET_SECONDS", "240"))
-"""Seconds from the first complete scrape on; rules that look back for hours see this much of them."""
+"""Seconds from the first complete scrape on: the history that the rules see."""
 
 
 def figures() -> dict[str, float]:
-    """By what they are of; times in seconds, the newest evaluation of each group."""
+    """Return the figures by name; times in seconds, of the newest evaluation of each group."""
     fleet = Fleet(HOSTS, DOMAINS)
     found: dict[str, float] = {"hosts": HOSTS, "domains": HOSTS * DOMAINS}
     with short_root() as folder, serving(fleet) as port:
@@ -49,10 +51,10 @@ def figures() -> dict[str, float]:
             threading.Event().wait(WATCHED)
             found["series"] = prometheus.ask("status/tsdb")["headStats"]["numSeries"]
             found["prometheus_rss_mib"] = _rss_mib(prometheus.pid)
-            reckoned = prometheus.ask("rules")["groups"]
-            for group in reckoned:
+            rule_groups = prometheus.ask("rules")["groups"]
+            for group in rule_groups:
                 found[f"evaluation of {group['name']}"] = group["evaluationTime"]
-            rules = [rule for group in reckoned for rule in group["rules"]]
+            rules = [rule for group in rule_groups for rule in group["rules"]]
             for rule in sorted(rules, key=lambda rule: rule["evaluationTime"], reverse=True)[:5]:
                 found[f"longest: {rule['name']}"] = rule["evaluationTime"]
             found["unhealthy rules"] = sum(rule["health"] != "ok" for rule in rules)
@@ -63,26 +65,28 @@ def figures() -> dict[str, float]:
 
 
 KILLS = 10
-APART = 0.73
-"""Seconds between two of them, so that they fall anywhere between two scrapes."""
-OWN = '[LibvirtHostCrashBurst]\nseverity = "off"\n'
-"""So many kills would be told of as one."""
+KILL_INTERVAL = 0.73
+"""Seconds between two kills, so that they are spread over the scrape interval."""
+OVERRIDES = '[LibvirtHostCrashBurst]\nseverity = "off"\n'
+"""Without this override one alert would replace those of the single kills."""
 GROUPS = "group_by: [alertname, job, instance, connection]"
 
 
-class Reaction(NamedTuple):
-    """Seconds from SIGKILL to each of the emulators."""
+class ReactionTime(NamedTuple):
+    """Seconds from the SIGKILL of each emulator."""
 
     interval: int
-    """Of scrapes, and of evaluations; seconds."""
+    """Scrape and evaluation interval in seconds."""
     fires: list[float]
     """Until the alert fires in Prometheus."""
-    told: list[float]
-    """Until the pager is told; `group_wait`, as in the example for Alertmanager, is part of it."""
+    notified: list[float]
+    """Until the notification arrives; includes `group_wait` of the example configuration."""
 
 
-def reactions(intervals: tuple[int, ...] = (1, 5)) -> Iterator[Reaction]:
-    """Each alert is a notification of its own, or else the first would bring those of the later ones."""
+def reactions(intervals: tuple[int, ...] = (1, 5)) -> Iterator[ReactionTime]:
+    """Measure with one notification per alert; otherwise later alerts would wait for the group of the
+    first.
+    """
     example = EXAMPLE.read_text()
     assert RECEIVER in example
     assert GROUPS in example
@@ -91,9 +95,9 @@ def reactions(intervals: tuple[int, ...] = (1, 5)) -> Iterator[Reaction]:
             yield _reaction(folder, interval, example.replace(GROUPS, "group_by: ['...']"))
 
 
-def _reaction(folder: Path, interval: int, example: str) -> Reaction:
+def _reaction(folder: Path, interval: int, example: str) -> ReactionTime:
     names = [f"guest-{number}" for number in range(KILLS)]
-    (folder / "own.toml").write_text(OWN)
+    (folder / "own.toml").write_text(OVERRIDES)
     (folder / "rules.yaml").write_text(document(groups(load(folder / "own.toml"))))
     with ExitStack() as stack:
         daemon = stack.enter_context(SessionDaemon(folder / "node"))
@@ -115,18 +119,18 @@ def _reaction(folder: Path, interval: int, example: str) -> Reaction:
         for name in names:
             killed[name] = time.time()
             os.kill(daemon.emulator_pid(name), signal.SIGKILL)
-            threading.Event().wait(APART)
+            threading.Event().wait(KILL_INTERVAL)
         fired = until(lambda: _fired(prometheus, names), 60, "all alerts")
-        told = until(lambda: _told(pager, names), 60, "all notifications")
-    return Reaction(
+        notified = until(lambda: _notified(pager, names), 60, "all notifications")
+    return ReactionTime(
         interval,
         [fired[name] - killed[name] for name in names],
-        [told[name] - killed[name] for name in names],
+        [notified[name] - killed[name] for name in names],
     )
 
 
 def _fired(prometheus: Prometheus, names: list[str]) -> dict[str, float]:
-    """When each of the alerts began to fire; nothing while one is missing."""
+    """Return when each alert began to fire; empty while one is missing."""
     began = {
         alert["labels"]["domain"]: datetime.fromisoformat(alert["activeAt"]).timestamp()
         for alert in prometheus.ask("alerts")["alerts"]
@@ -135,14 +139,14 @@ def _fired(prometheus: Prometheus, names: list[str]) -> dict[str, float]:
     return began if began.keys() >= set(names) else {}
 
 
-def _told(pager: Pager, names: list[str]) -> dict[str, float]:
-    """When each was told of; nothing while one is missing."""
-    told = {one.labels["domain"]: one.at for one in reversed(pager.received) if one.status == "firing"}
-    return told if told.keys() >= set(names) else {}
+def _notified(pager: Pager, names: list[str]) -> dict[str, float]:
+    """Return when the notification of each alert arrived; empty while one is missing."""
+    notified = {one.labels["domain"]: one.at for one in reversed(pager.received) if one.status == "firing"}
+    return notified if notified.keys() >= set(names) else {}
 
 
 def spread(seconds: list[float]) -> str:
-    """Median, least and most."""
+    """Format median, minimum and maximum."""
     return f"{statistics.median(seconds):.2f} s (median), {min(seconds):.2f} to {max(seconds):.2f} s"
 
 

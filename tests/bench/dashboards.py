@@ -1,4 +1,4 @@
-"""What the dashboards are, and how long their questions take over a simulated fleet of 1,000 hosts.
+"""Size of the dashboards, and the time of their queries over a simulated fleet of 1,000 hosts.
 
 python -m tests.bench.dashboards
 """
@@ -19,20 +19,20 @@ from tests.lab.prometheus import Prometheus
 HOSTS = int(os.environ.get("LAB_FLEET_HOSTS", "1000"))
 DOMAINS = 50
 HISTORY = float(os.environ.get("LAB_FLEET_SECONDS", "240"))
-"""Seconds before the questions are asked."""
+"""Seconds of history before the queries."""
 SCRAPE = 30.0
 ROUNDS = 3
 
 
-class Asked(NamedTuple):
+class QueryTime(NamedTuple):
     what: str
     seconds: float
-    """The quickest of a few: the machine has other things to do."""
+    """Minimum of several rounds: the machine has other load."""
     rows: int
 
 
-def figures() -> list[Asked]:
-    """Every question and variable, the slowest first."""
+def figures() -> list[QueryTime]:
+    """Measure every query and variable; return the slowest first."""
     fleet = Fleet(HOSTS, DOMAINS)
     every = {"scrape_interval": f"{SCRAPE:g}s", "scrape_timeout": "20s", "evaluation_interval": "30s"}
     with tempfile.TemporaryDirectory() as folder, serving(fleet) as port:
@@ -42,23 +42,23 @@ def figures() -> list[Asked]:
             began = time.time()
             prometheus.wait_for(f"count(libvirt_connection_up) == {HOSTS}", 300)
             time.sleep(max(0.0, HISTORY - (time.time() - began)))
-            return _ask(prometheus, began)
+            return _measure(prometheus, began)
 
 
-def _ask(prometheus: Prometheus, began: float) -> list[Asked]:
+def _measure(prometheus: Prometheus, began: float) -> list[QueryTime]:
     grafana = Grafana(prometheus, since=began, scrape=SCRAPE, chosen={"domain": "vm-0002-00"})
     found = []
     for uid in UIDS:
         started = time.perf_counter()
         values = grafana.variables(uid)
-        found.append(Asked(f"{uid}: its variables, together", time.perf_counter() - started, len(values)))
+        found.append(QueryTime(f"{uid}: its variables, together", time.perf_counter() - started, len(values)))
     for query in all_queries():
         took, rows = [], 0
         for _ in range(ROUNDS):
             started = time.perf_counter()
             rows = len(grafana.run_query(query, include_future=True))
             took.append(time.perf_counter() - started)
-        found.append(Asked(str(query), min(took), rows))
+        found.append(QueryTime(str(query), min(took), rows))
     return sorted(found, key=lambda one: one.seconds, reverse=True)
 
 

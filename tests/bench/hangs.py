@@ -1,7 +1,7 @@
-"""What a round of canaries costs: calls to libvirt, seconds, CPU of the exporter and of libvirtd.
+"""Cost of a round of emulator probes: calls to libvirt, seconds, CPU time of the exporter and of libvirtd.
 
-With real guests as far as a machine has room for them; beyond that the same code asks a made-up libvirt that
-answers at once. What that one cannot tell (libvirtd's time) is not shown for it.
+Measured with real guests, and for more domains with a fake libvirt that answers at once; for the fake, the
+CPU time of libvirtd is left out.
 """
 
 import statistics
@@ -23,46 +23,46 @@ from tests.lab.guests import Guests
 from tests.lab.session_daemon import SessionDaemon
 
 REAL = (20, 100)
-MADE_UP = (100, 1000)
+FAKE = (100, 1000)
 ROUNDS = 10
 CALLS = ("listAllDomains", "lookupByUUIDString", "controlInfo", "domainListGetStats")
 
 
-class Counting:
-    """A connection or domain that counts what is asked of it."""
+class CallCounter:
+    """A connection or domain that counts calls."""
 
     def __init__(self, real: Any, calls: Counter[str]) -> None:
         self._real = real
         self._calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        asked = getattr(self._real, name)
+        method = getattr(self._real, name)
 
-        def ask(*arguments: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             if name in CALLS:
                 self._calls[name] += 1
             plain = [
                 [one._real for one in argument] if isinstance(argument, list) else argument  # noqa: SLF001
                 for argument in arguments
             ]
-            answer = asked(*plain)
-            return Counting(answer, self._calls) if name == "lookupByUUIDString" else answer
+            answer = method(*plain)
+            return CallCounter(answer, self._calls) if name == "lookupByUUIDString" else answer
 
-        return ask
+        return call
 
 
-class MadeUp:
-    """Both a connection with so many domains and each of these."""
+class FakeLibvirt:
+    """Fake of a connection with this number of domains, and of each domain."""
 
     def __init__(self, domains: int, place: int = 0) -> None:
         self._domains = domains
         self._place = place
 
-    def listAllDomains(self, _flags: int) -> list["MadeUp"]:  # noqa: N802 - libvirt's name
-        return [MadeUp(0, place) for place in range(self._domains)]
+    def listAllDomains(self, _flags: int) -> list["FakeLibvirt"]:  # noqa: N802 - libvirt's name
+        return [FakeLibvirt(0, place) for place in range(self._domains)]
 
-    def lookupByUUIDString(self, uuid: str) -> "MadeUp":  # noqa: N802 - libvirt's name
-        return MadeUp(0, int(uuid))
+    def lookupByUUIDString(self, uuid: str) -> "FakeLibvirt":  # noqa: N802 - libvirt's name
+        return FakeLibvirt(0, int(uuid))
 
     def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
         return str(self._place)
@@ -93,8 +93,8 @@ class MadeUp:
 
 
 def real(domains: int) -> dict[str, float]:
-    """With so many guests of one boot sector."""
-    import libvirt  # noqa: PLC0415 - the made-up one does without
+    """Measure with this number of guests."""
+    import libvirt  # noqa: PLC0415 - not needed for the fake
 
     LOOP.start()
     with short_root() as root, SessionDaemon(root / "bench") as daemon:
@@ -106,8 +106,8 @@ def real(domains: int) -> dict[str, float]:
         return rounds(domains, lambda: libvirt.openReadOnly(daemon.uri), daemon.pid)
 
 
-def made_up(domains: int) -> dict[str, float]:
-    return rounds(domains, lambda: MadeUp(domains), 0)
+def fake(domains: int) -> dict[str, float]:
+    return rounds(domains, lambda: FakeLibvirt(domains), 0)
 
 
 def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
@@ -118,7 +118,7 @@ def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
         partial(probe_duration_histogram().labels, "bench"),
         lambda: True,
         lambda _name: True,
-        lambda: Counting(opener(), calls),
+        lambda: CallCounter(opener(), calls),
         lambda: None,
         ThreadRegistry(),
     )
@@ -146,5 +146,5 @@ def rounds(domains: int, opener: Any, daemon: int) -> dict[str, float]:
 def figures() -> list[tuple[str, dict[str, float]]]:
     return [
         *(("real guests", real(domains)) for domains in REAL),
-        *(("a made-up libvirt", made_up(domains)) for domains in MADE_UP),
+        *(("a fake libvirt", fake(domains)) for domains in FAKE),
     ]

@@ -1,4 +1,4 @@
-"""What the journal costs: bytes an event, and the time to be ready again with a long history."""
+"""Cost of the journal: bytes per event, and the start-up time with a long history."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ BATCH = 1000
 
 
 def fill(path: Path) -> float:
-    """A history of ROWS transitions of DOMAINS domains; returns bytes an event."""
+    """Write ROWS transitions of DOMAINS domains; return the bytes per event."""
     journal = Journal(path)
     journal.restore()
     for number in range(0, ROWS, BATCH):

@@ -1,4 +1,4 @@
-"""What OpenTelemetry costs, how late it is, and what becomes of an outage; each part a process of its own."""
+"""Cost and delay of OpenTelemetry export, and its behaviour in an outage; each part in a separate process."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
 from libvirt_lifecycle_exporter.journal.store import Journal
-from tests.bench import floor
+from tests.bench import event_path
 from tests.lab.exporter import free_port
 from tests.lab.waiting import until
 from tests.otel.export_harness import ExportHarness, event
@@ -35,7 +35,7 @@ PAIRS = ("suspended/paused", "resumed/unpaused", "shutdown/guest", "stopped/shut
 
 
 def batches(count: int, size: int) -> list[ChangeBatch]:
-    """As the worker hands them to the journal."""
+    """Return batches of changes as the worker passes them to the journal."""
     made, now = [], time.time()
     for first in range(0, count, size):
         effects = ChangeBatch()
@@ -46,8 +46,8 @@ def batches(count: int, size: int) -> list[ChangeBatch]:
     return made
 
 
-def appended(journal: Journal, size: int) -> float:
-    """Events a second."""
+def append_rate(journal: Journal, size: int) -> float:
+    """Return the events per second."""
     made = batches(EVENTS, size)
     began = time.perf_counter()
     for effects in made:
@@ -56,17 +56,17 @@ def appended(journal: Journal, size: int) -> float:
 
 
 def throughput(folder: Path) -> dict[str, float]:
-    """The journal's part of the event path: with nothing to send, with a receiver, with none there."""
+    """Rate of the journal without export, with a receiver, and with an unreachable receiver."""
     found = {}
     for size in (1, 100):
         off = Journal(folder / f"off-{size}")
         off.restore()
-        found[f"events/s, off, batches of {size}"] = appended(off, size)
+        found[f"events/s, off, batches of {size}"] = append_rate(off, size)
         off.close()
         with ReceiverStub() as stub:
             (folder / f"on-{size}").mkdir()
             with ExportHarness(folder / f"on-{size}", {BASE: stub.url}) as harness:
-                found[f"events/s, on, batches of {size}"] = appended(harness.journal, size)
+                found[f"events/s, on, batches of {size}"] = append_rate(harness.journal, size)
                 began = time.perf_counter()
                 until(partial(_is_delivered, harness), 120, "all")
                 found[f"s until all was delivered after that, batches of {size}"] = (
@@ -74,12 +74,14 @@ def throughput(folder: Path) -> dict[str, float]:
                 )
         (folder / f"down-{size}").mkdir()
         with ExportHarness(folder / f"down-{size}", {BASE: f"http://127.0.0.1:{free_port()}"}) as harness:
-            found[f"events/s, on and nobody there, batches of {size}"] = appended(harness.journal, size)
+            found[f"events/s, on, receiver unreachable, batches of {size}"] = append_rate(
+                harness.journal, size
+            )
     return found
 
 
 def lag(folder: Path) -> dict[str, float]:
-    """From libvirt's callback to the receiver, through all of the exporter; 20 events a second."""
+    """Delay from libvirt's callback to the receiver through the whole exporter, at 20 events per second."""
     arrived: dict[str, list[float]] = {"traces": [], "logs": []}
 
     def note(items: list[Any]) -> Any:
@@ -92,8 +94,8 @@ def lag(folder: Path) -> dict[str, float]:
 
     with ReceiverStub(note) as stub:
         os.environ[BASE] = stub.url
-        counted = floor.whole(str(folder / "journal.sqlite"))
-        domain = libvirt.open(floor.URI).lookupByName("test")
+        counted = event_path.start_exporter(str(folder / "journal.sqlite"))
+        domain = libvirt.open(event_path.URI).lookupByName("test")
         for number in range(LAGS):
             (domain.resume if number % 2 else domain.suspend)()
             time.sleep(0.05)
@@ -106,7 +108,7 @@ def lag(folder: Path) -> dict[str, float]:
 
 
 def memory(folder: Path) -> dict[str, float]:
-    """Of the process, with nobody there: before, and with so many pending."""
+    """Memory of the process with an unreachable receiver: without and with pending events."""
     with ExportHarness(folder, {BASE: f"http://127.0.0.1:{free_port()}"}) as harness:
         harness.send([event()])
         until(lambda: harness.sender("logs").failures, 20, "an attempt")
@@ -124,7 +126,7 @@ def memory(folder: Path) -> dict[str, float]:
 
 
 def outage(folder: Path) -> dict[str, float]:
-    """So many events while nobody is there; then somebody is, for as long as it takes."""
+    """Events during an outage of the receiver, and their delivery after it."""
     port = free_port()
     provider = TracerProvider(shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{port}/v1/traces", timeout=1)
@@ -135,7 +137,7 @@ def outage(folder: Path) -> dict[str, float]:
         tracer.start_span("x").end()
     flushed = provider.force_flush(30_000)
     with ReceiverStub() as stub:
-        exporter._client._endpoint = f"{stub.url}/v1/traces"  # noqa: SLF001 - the receiver has come back
+        exporter._client._endpoint = f"{stub.url}/v1/traces"  # noqa: SLF001 - the receiver is available again
         provider.force_flush(30_000)
         provider.shutdown()
         theirs = len(stub.accepted("traces"))
@@ -174,5 +176,5 @@ PARTS: dict[str, Callable[[Path], dict[str, float]]] = {
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         print(json.dumps(PARTS[sys.argv[1]](Path(scratch))), flush=True)
-    # As the exporter ends: at once, while threads are inside libvirt; Python's own way out can crash then.
+    # Exit at once as the exporter does: threads are inside libvirt, and Python's finalization can crash.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""What an exporter costs by the number of its domains: memory, idle CPU, time to ready, scrapes."""
+"""Cost of an exporter by the number of domains: memory, idle CPU, time to ready, scrapes."""
 
 import os
 import time
@@ -13,7 +13,7 @@ DOMAIN = "<domain type='test'><name>vm-{0}</name><memory>65536</memory><os><type
 
 
 def node(folder: Path, domains: int) -> str:
-    """A test driver of its own with so many running domains."""
+    """Return the URI of a separate test driver with this number of running domains."""
     path = folder / f"node-{domains}.xml"
     path.write_text(f"<node>{''.join(DOMAIN.format(number) for number in range(domains))}</node>")
     return f"size=test://{path}"
@@ -51,7 +51,7 @@ def figures(folder: Path, domains: int) -> dict[str, float]:
 
 
 def plain_scrape(samples: int) -> float:
-    """Seconds that prometheus_client takes to write as many samples of ordinary counters."""
+    """Return the seconds that prometheus_client takes for the same number of samples of ordinary counters."""
     registry = CollectorRegistry()
     counter = Counter("plain", "Plain.", ["connection", "domain", "event", "reason"], registry=registry)
     for number in range(samples):

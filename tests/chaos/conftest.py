@@ -1,4 +1,4 @@
-"""A daemon with two recorders, one for each of its drivers, and an exporter that may be killed."""
+"""A daemon with two event recorders, one for each of its drivers, and an exporter that can be killed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from tests.lab.host_boot import HostBoot
 
 
 @dataclass(frozen=True)
-class Field:
+class ChaosEnvironment:
     daemon: Daemon
     exporter: Mortal
     recorders: dict[str, EventRecorder]
-    """By the exporter's label of the connection."""
+    """By the connection label of the exporter."""
     journal: Path
     clock: SteppedClock
-    """The exporter's."""
+    """Wall clock of the exporter."""
     host_boot: HostBoot
-    """The exporter's host."""
+    """Boot id of the exporter's host."""
 
 
 @pytest.fixture
-def field(
+def environment(
     own_daemon: Daemon, own_recorder: EventRecorder, own_driver_recorder: EventRecorder, tmp_path: Path
-) -> Iterator[Field]:
+) -> Iterator[ChaosEnvironment]:
     journal = tmp_path / "journal.sqlite"
     uris = [f"qemu={own_daemon.uri}", f"test={own_daemon.test_uri}"]
     clock, host_boot = SteppedClock(tmp_path / "clock"), HostBoot(tmp_path / "host")
     recorders = {"qemu": own_recorder, "test": own_driver_recorder}
     with Mortal(tmp_path, uris, journal, environment=clock.environment, enter=host_boot.enter) as exporter:
-        yield Field(own_daemon, exporter, recorders, journal, clock, host_boot)
+        yield ChaosEnvironment(own_daemon, exporter, recorders, journal, clock, host_boot)

@@ -181,7 +181,9 @@ class TestPanels:
     def test_flapping_and_repeatedly_crashing_domains_are_listed(
         self, results: dict[str, list[Series]]
     ) -> None:
-        starts = {one.labels["domain"]: one.last for one in results["libvirt-fleet: Most restarted domains (A)"]}
+        starts = {
+            one.labels["domain"]: one.last for one in results["libvirt-fleet: Most restarted domains (A)"]
+        }
         assert starts["db"] == 1 + CRASHES["db"]
         assert starts["saves"] == 2
         assert "stuck" not in starts

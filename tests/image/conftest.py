@@ -1,4 +1,6 @@
-"""The image, built once. Only `make test-image` (LAB_IMAGE=1) comes here: it takes minutes, and root."""
+"""The image, built once. Only `make test-image` (LAB_IMAGE=1) collects these tests: they need minutes and
+root.
+"""
 
 import os
 import subprocess
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.contained import Image
+from tests.image.pod_process import Image
 from tests.lab.daemon import short_root
 from tests.lab.go_tools import build as build_tool
 from tests.lab.system_daemon import SystemDaemon
@@ -27,7 +29,7 @@ def build() -> "subprocess.CompletedProcess[str]":
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Before the first test's time begins to run."""
+    """Build before the time limit of the first test begins."""
     if any(HERE in item.path.parents for item in session.items) and not session.config.option.collectonly:
         build_tool("helm")
         build()
@@ -35,7 +37,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def image() -> Iterator[Image]:
-    """Asked for by name, it may not be missing."""
+    """The image; an error if it cannot be built."""
     done = build()
     if done.returncode != 0:
         raise RuntimeError(f"{SCRIPT.name} failed with code {done.returncode}:\n{done.stderr}")
@@ -45,6 +47,6 @@ def image() -> Iterator[Image]:
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[SystemDaemon]:
-    """A hypervisor: a privileged libvirtd of our own, whose /run/libvirt is a folder."""
+    """A hypervisor: a privileged libvirtd whose /run/libvirt is a folder of the test."""
     with short_root() as root, SystemDaemon(root / "node", hostname="node") as daemon:
         yield daemon

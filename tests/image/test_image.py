@@ -1,4 +1,4 @@
-"""The image holds what it needs and no more, and runs as the chart says."""
+"""The image contains what it needs and no more, and runs with the settings of the chart."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ import pytest
 
 from libvirt_lifecycle_exporter import __version__
 from tests.chart.rendering import render, values_file
-from tests.image.contained import Contained, Image
+from tests.image.pod_process import Image, PodProcess
 from tests.lab.daemon import short_root
 from tests.lab.exporter import free_port
 from tests.lab.guests import Guests
@@ -24,14 +24,14 @@ JOURNAL = "/var/lib/libvirt-lifecycle-exporter"
 RUN = "/run/libvirt"
 
 
-def contained(
+def make_pod(
     image: Image, node: SystemDaemon, folder: Path, values: str, settings: Sequence[str] = (), **more: Path
-) -> Contained:
+) -> PodProcess:
     journal = folder / "node-journal"
     journal.mkdir(exist_ok=True)
     manifests = render(values_file(values), (f"web.port={free_port()}", *settings))
     places = {RUN: node.socket.parent, JOURNAL: journal}
-    return Contained(image, manifests, folder, node_paths=places, secrets=more)
+    return PodProcess(image, manifests, folder, node_paths=places, secrets=more)
 
 
 def test_image_configuration_and_labels(image: Image) -> None:
@@ -81,16 +81,16 @@ def _may_write(found: os.stat_result) -> bool:
 def test_pod_runs_with_the_security_context_of_the_chart(
     image: Image, node: SystemDaemon, tmp_path: Path
 ) -> None:
-    """Another user, no capability, a root that cannot be written, libvirt's folder read-only."""
+    """Another user, no capabilities, a read-only root, libvirt's folder read-only."""
     domain = f"image-{uuid.uuid4().hex[:8]}"
     connection = node.connect()
-    with short_root() as images, contained(image, node, tmp_path, "defaults") as pod:
+    with short_root() as images, make_pod(image, node, tmp_path, "defaults") as pod:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.probe("liveness")
-        told = pod.status_lines()
-        assert (told["Uid"], told["Gid"]) == (f"{USER} " * 3 + f"{USER}", f"{USER} " * 3 + f"{USER}")
-        assert {int(told[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
-        assert told["NoNewPrivs"] == "1"
+        status = pod.status_lines()
+        assert (status["Uid"], status["Gid"]) == (f"{USER} " * 3 + f"{USER}", f"{USER} " * 3 + f"{USER}")
+        assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+        assert status["NoNewPrivs"] == "1"
         connection.createXML(Guests(images / "guests").xml(domain)).destroy()
         connection.close()
         pod.wait_until(lambda: pod.lifecycle_counts(domain, "qemu:///system")["stopped", "destroyed"] == 1)
@@ -99,24 +99,24 @@ def test_pod_runs_with_the_security_context_of_the_chart(
         check = pod.execute(["libvirt-lifecycle-exporter", "check", pod.container["args"][0]])
         assert check.returncode == 0, check.stdout + check.stderr
         assert "read-only access is enough" in check.stdout
-        told_events = pod.execute(
+        events = pod.execute(
             ["libvirt-lifecycle-exporter", "events", "--journal.path", f"{JOURNAL}/journal.sqlite"]
         )
-        assert domain in told_events.stdout
+        assert domain in events.stdout
         writing = pod.execute(["sh", "-c", "touch /etc/x; touch /run/libvirt/x; touch /opt/x"])
         assert writing.stderr.count("Read-only file system") == 3
 
 
 def test_another_user_takes_over_the_journal(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
-    """First nobody, then one whom libvirt's host knows as well: daemon (1)."""
-    with contained(image, node, tmp_path, "defaults") as pod:
+    """First the user nobody, then a user that libvirt's host has as well: daemon (1)."""
+    with make_pod(image, node, tmp_path, "defaults") as pod:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
     folder = tmp_path / "node-journal"
     folder.chmod(0o750)
     (journal,) = folder.glob("journal.sqlite")
     assert journal.stat().st_uid == USER
     settings = [f"podSecurityContext.{name}=1" for name in ("runAsUser", "runAsGroup", "fsGroup")]
-    with contained(image, node, tmp_path, "defaults", settings) as pod:
+    with make_pod(image, node, tmp_path, "defaults", settings) as pod:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.value("libvirt_lifecycle_exporter_journal_errors_total") == 0
     assert {path.stat().st_uid for path in (folder, *folder.iterdir())} == {1}
@@ -126,18 +126,18 @@ def test_another_user_takes_over_the_journal(image: Image, node: SystemDaemon, t
 def test_libvirt_refuses_a_user_unknown_to_its_host(
     image: Image, node: SystemDaemon, tmp_path: Path, setting: str, record: str
 ) -> None:
-    """So the default is nobody; and `check` says what to do."""
-    with contained(image, node, tmp_path, "defaults", (f"podSecurityContext.{setting}=54321",)) as pod:
-        said = pod.execute(["libvirt-lifecycle-exporter", "check", pod.container["args"][0]])
-        assert f"Failed to find {record} record" in said.stdout
-        assert f"hint: the {record} of the exporter does not exist on libvirt's host" in said.stdout
+    """This is why the default user is nobody; `check` prints a hint."""
+    with make_pod(image, node, tmp_path, "defaults", (f"podSecurityContext.{setting}=54321",)) as pod:
+        done = pod.execute(["libvirt-lifecycle-exporter", "check", pod.container["args"][0]])
+        assert f"Failed to find {record} record" in done.stdout
+        assert f"hint: the {record} of the exporter does not exist on libvirt's host" in done.stdout
         assert not pod.probe("readiness")
 
 
 def test_health_check_reports_the_health_of_the_exporter(
     image: Image, node: SystemDaemon, tmp_path: Path
 ) -> None:
-    with contained(image, node, tmp_path, "defaults") as pod:
+    with make_pod(image, node, tmp_path, "defaults") as pod:
         program, *arguments = image.config["Healthcheck"]["Test"][1:]
         listening = f"LIBVIRT_LIFECYCLE_EXPORTER_WEB_LISTEN_ADDRESS=:{pod.port}"
         assert pod.execute(["env", listening, program, *arguments]).returncode == 0
@@ -146,18 +146,18 @@ def test_health_check_reports_the_health_of_the_exporter(
 
 
 def test_restricted_socket_requires_its_group(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
-    """supplementalGroups, where unix_sock_ro_perms is 0770."""
+    """supplementalGroups, if unix_sock_ro_perms is 0770."""
     socket = node.socket.with_name(f"{node.socket.name}-ro")
     before = socket.stat()
     os.chown(socket, 0, 4242)
     socket.chmod(0o770)
     try:
-        with contained(image, node, tmp_path, "defaults") as pod:
+        with make_pod(image, node, tmp_path, "defaults") as pod:
             pod.wait_until(lambda: "Permission denied" in pod.log.read_text(), what="a refusal")
             assert not pod.probe("readiness")
             assert pod.probe("liveness")
         settings = ("podSecurityContext.supplementalGroups[0]=4242",)
-        with contained(image, node, tmp_path, "defaults", settings) as pod:
+        with make_pod(image, node, tmp_path, "defaults", settings) as pod:
             pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
     finally:
         os.chown(socket, before.st_uid, before.st_gid)
@@ -165,12 +165,12 @@ def test_restricted_socket_requires_its_group(image: Image, node: SystemDaemon, 
 
 
 def test_virtqemud_socket_is_found_by_the_client(image: Image, node: SystemDaemon, tmp_path: Path) -> None:
-    """The name alone: behind it is libvirtd, which speaks the same."""
+    """Only the name of the socket is virtqemud's: libvirtd has the same protocol."""
     other = node.socket.with_name("virtqemud-sock-ro")
     other.symlink_to(f"{node.socket.name}-ro")
     settings = ("serviceMonitor.enabled=false", "journal.emptyDir.sizeLimit=1Gi")
     try:
-        with contained(image, node, tmp_path, "virtqemud", settings) as pod:
+        with make_pod(image, node, tmp_path, "virtqemud", settings) as pod:
             pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
             assert pod.value("libvirt_connection_up", connection="qemu:///system") == 1
     finally:
@@ -187,15 +187,15 @@ def test_probes_work_with_mutual_tls_and_basic_auth(image: Image, node: SystemDa
         f" client_auth_type: RequireAndVerifyClientCert}}\nbasic_auth_users: {{prometheus: {hashed}}}\n"
     )
     web, client = tmp_path / "web", tmp_path / "client"
-    for folder, who in ((web, "server"), (client, "client")):
+    for folder, role in ((web, "server"), (client, "client")):
         folder.mkdir()
-        for key, file in (("tls.crt", f"{who}.pem"), ("tls.key", f"{who}.key"), ("ca.crt", "ca.pem")):
+        for key, file in (("tls.crt", f"{role}.pem"), ("tls.key", f"{role}.key"), ("ca.crt", "ca.pem")):
             (folder / key).write_bytes((signed / file).read_bytes())
     (web / "web.yml").write_text(text)
     (client / "username").write_text("prometheus")
     (client / "password").write_text("secret")
     settings = ("web.config.existingSecret=web", "web.client.existingSecret=client")
-    with contained(image, node, tmp_path, "mtls", settings, web=web, client=client) as pod:
+    with make_pod(image, node, tmp_path, "mtls", settings, web=web, client=client) as pod:
         pod.wait_until(lambda: pod.probe("readiness"), what="the readiness probe")
         assert pod.probe("liveness")
 
@@ -203,8 +203,8 @@ def test_probes_work_with_mutual_tls_and_basic_auth(image: Image, node: SystemDa
 @pytest.mark.parametrize("user", [USER, 1234])
 def test_demo_runs_as_any_user(image: Image, node: SystemDaemon, tmp_path: Path, user: int) -> None:
     settings = (f"podSecurityContext.runAsUser={user}", "journal.type=emptyDir")
-    pod = contained(image, node, tmp_path, "defaults", settings)
-    said = pod.execute(
+    pod = make_pod(image, node, tmp_path, "defaults", settings)
+    done = pod.execute(
         [
             "timeout",
             "--signal=TERM",
@@ -214,4 +214,4 @@ def test_demo_runs_as_any_user(image: Image, node: SystemDaemon, tmp_path: Path,
             "--web.listen-address=127.0.0.1:0",
         ]
     )
-    assert "A cast of five domains plays" in said.stdout, said.stderr
+    assert "A cast of five domains plays" in done.stdout, done.stderr

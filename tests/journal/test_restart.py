@@ -32,9 +32,7 @@ def driver(own_daemon: Daemon) -> Iterator[Driver]:
 def exporter(
     own_daemon: Daemon, own_driver_recorder: EventRecorder, tmp_path: Path
 ) -> Iterator[ExporterWithJournal]:
-    del (
-        own_driver_recorder
-    )  # starts before the exporter, and so records everything
+    del own_driver_recorder  # starts before the exporter, and so records everything
     with ExporterWithJournal(tmp_path, [own_daemon.test_uri], tmp_path / "journal.sqlite") as exporter:
         yield exporter
 

@@ -1,8 +1,8 @@
-; The guest: 512 bytes that boot in a fraction of a second and then do one thing, the MODE.
+; Boot sector of a guest: boots in a fraction of a second and performs one action, the MODE.
 ;   nasm -f bin -D MODE=PANIC -D DELAY=2 boot.asm -o panic.img
-; What ends in a boot (REBOOT, TRIPLEFAULT, PANIC, WATCHDOG, POWEROFF_ONCE) is done once: the second boot idles.
-; It says B on the first serial port (0x3f8) when it has booted, waits DELAY timer ticks (18.2 a second),
-; says G, and acts (POWERBUTTON says R when it listens to the button). Ports are those of QEMU's i440fx
+; Actions that end in a boot (REBOOT, TRIPLEFAULT, PANIC, WATCHDOG, POWEROFF_ONCE) run once: the second boot idles.
+; It writes B to the first serial port (0x3f8) after the boot, waits DELAY timer ticks (18.2 per second),
+; writes G, and acts (POWERBUTTON writes R when the button is enabled). Ports are those of QEMU's i440fx
 ; machine under SeaBIOS: power management at 0x600.
 
 %define IDLE 0
@@ -46,7 +46,7 @@
 %define DONE 0x5a
 %define SECOND_DISK 0x81
 
-%macro say 1
+%macro send 1
         mov dx, SERIAL
         mov al, %1
         out dx, al
@@ -65,11 +65,11 @@
         out CMOS_DATA, al
         jmp .first
 .done:
-        rest
+        halt_forever
 .first:
 %endmacro
 
-%macro rest 0
+%macro halt_forever 0
 %%forever:
         hlt
         jmp %%forever
@@ -85,7 +85,7 @@ start:
         mov ss, ax
         mov sp, 0x7c00
         sti
-        say 'B'
+        send 'B'
         mov cx, DELAY
 .tick:
         hlt
@@ -95,16 +95,16 @@ start:
         cmp ax, [BIOS_TICKS]
         je .same
         loop .tick
-        say 'G'
+        send 'G'
 
 %if MODE == IDLE
-        rest
+        halt_forever
 
-%elif MODE == HANG                      ; a dead kernel: halted, deaf to interrupts
+%elif MODE == HANG                      ; a hung kernel: halted, interrupts disabled
         cli
-        rest
+        halt_forever
 
-%elif MODE == SPIN                      ; a busy one
+%elif MODE == SPIN                      ; a busy kernel
 .spin:
         jmp .spin
 
@@ -113,44 +113,44 @@ start:
         mov dx, PVPANIC
         mov al, 1
         out dx, al
-        rest
+        halt_forever
 
-%elif MODE == CRASHLOAD                 ; panicked, and booting its kdump kernel
+%elif MODE == CRASHLOAD                 ; panicked, booting its kdump kernel
         mov dx, PVPANIC
         mov al, 2
         out dx, al
-        rest
+        halt_forever
 
 %elif MODE == POWEROFF_ONCE
         only_once
         mov dx, PM1_CONTROL
         mov ax, SLEEP_ENABLE
         out dx, ax
-        rest
+        halt_forever
 
 %elif MODE == POWEROFF
         mov dx, PM1_CONTROL
         mov ax, SLEEP_ENABLE
         out dx, ax
-        rest
+        halt_forever
 
 %elif MODE == S3
         mov dx, PM1_CONTROL
         mov ax, SLEEP_ENABLE | SLEEP_S3
         out dx, ax
-        rest
+        halt_forever
 
 %elif MODE == S4
         mov dx, PM1_CONTROL
         mov ax, SLEEP_ENABLE | SLEEP_S4
         out dx, ax
-        rest
+        halt_forever
 
-%elif MODE == POWERBUTTON               ; powers off when asked to, as an ACPI system does
+%elif MODE == POWERBUTTON               ; powers off on an ACPI power button event
         mov dx, PM1_ENABLE
         mov ax, POWER_BUTTON
         out dx, ax
-        say 'R'
+        send 'R'
 .listen:
         hlt
         mov dx, PM1_STATUS
@@ -160,7 +160,7 @@ start:
         mov dx, PM1_CONTROL
         mov ax, SLEEP_ENABLE
         out dx, ax
-        rest
+        halt_forever
 
 %elif MODE == REBOOT
         only_once
@@ -169,23 +169,23 @@ start:
         out dx, al
         mov al, 0xfe
         out KEYBOARD, al
-        rest
+        halt_forever
 
 %elif MODE == TRIPLEFAULT
         only_once
         cli
         lidt [nothing]
         int 3
-        rest
+        halt_forever
 
-%elif MODE == WATCHDOG                  ; starts the ib700, which has no patience at all
+%elif MODE == WATCHDOG                  ; starts the ib700 with the shortest time-out
         only_once
         mov dx, IB700_START
         mov al, 0xf
         out dx, al
-        rest
+        halt_forever
 
-%elif MODE == DIRTY                     ; rewrites 0x10000-0x8ffff for ever: a migration that never converges
+%elif MODE == DIRTY                     ; rewrites 0x10000-0x8ffff forever: a migration never converges
         xor bx, bx
 .round:
         inc bx
@@ -204,7 +204,7 @@ start:
         jne .segment
         jmp .round
 
-%elif MODE == WRITE                     ; a sector of the second disk each tick or two, ever further on
+%elif MODE == WRITE                     ; writes one sector of the second disk every tick or two, each further on
 .write:
         mov si, packet
         mov ah, 0x43
@@ -212,9 +212,9 @@ start:
         mov dl, SECOND_DISK
         int 0x13
         jnc .written
-        say 'E'
+        send 'E'
 .written:
-        say '.'
+        send '.'
         add dword [packet + 8], 2048
         mov cx, 2
 .pause:

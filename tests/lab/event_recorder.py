@@ -76,12 +76,12 @@ class EventRecorder:
         """Return the `count`-th event of the domain with this pair, or with this name of an event id."""
 
         def found() -> Event | None:
-            hits = [seen for seen in self._log if seen.domain == domain and seen.matches(event, detail)]
+            hits = [one for one in self._log if one.domain == domain and one.matches(event, detail)]
             return hits[count - 1] if len(hits) >= count else None
 
-        seen = self._wait(found, timeout, f"{event}/{detail or '*'} number {count} of {domain}")
-        assert seen is not None
-        return seen
+        hit = self._wait(found, timeout, f"{event}/{detail or '*'} number {count} of {domain}")
+        assert hit is not None
+        return hit
 
     def summary(self, domain: str) -> str:
         return " ".join(str(event) for event in self.events(domain))
@@ -127,8 +127,8 @@ class EventRecorder:
 
     def _wait(self, found: Callable[[], Result], timeout: float, what: str) -> Result:
         with self._changed:
-            if seen := self._changed.wait_for(found, timeout):
-                return seen
+            if result := self._changed.wait_for(found, timeout):
+                return result
             log = " ".join(f"{event.domain}:{event}" for event in self._log[-40:])
         raise TimeoutError(f"the recorder waited {timeout:g} s for {what}; last events: {log}")
 

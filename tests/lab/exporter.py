@@ -112,15 +112,15 @@ class Exporter(Page):
         self.wait_until(lambda: self.status("/-/healthy") == 200, READY_WITHIN, "the exporter to serve")
 
     def wait_until(
-        self, told: Callable[[], object], timeout: float = READY_WITHIN, what: str = "the exporter"
+        self, condition: Callable[[], object], timeout: float = READY_WITHIN, what: str = "the exporter"
     ) -> None:
-        def told_and_alive() -> object:
+        def condition_and_alive() -> object:
             if self._processes.exited(self.pid):
                 raise RuntimeError(f"the exporter has ended:\n{self.log_text()}")
-            return told()
+            return condition()
 
         try:
-            super().wait_until(told_and_alive, timeout, what)
+            super().wait_until(condition_and_alive, timeout, what)
         except TimeoutError as late:
             raise TimeoutError(f"{late}; its log:\n{self.log_text()}") from None
 

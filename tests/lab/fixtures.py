@@ -106,8 +106,8 @@ def hosts(lab_root: Path, programs: Programs) -> Iterator[Hosts]:
     with (
         kind(lab_root / "here", programs, hostname="here") as here,
         kind(lab_root / "there", programs, hostname="there") as there,
-        EventRecorder(here.uri) as seen_here,
-        EventRecorder(there.uri) as seen_there,
+        EventRecorder(here.uri) as recorder_here,
+        EventRecorder(there.uri) as recorder_there,
         Exporter(lab_root, [f"here={here.uri}", f"there={there.uri}"]) as exporter,
     ):
-        yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)
+        yield Hosts(Host("here", here, recorder_here), Host("there", there, recorder_there), exporter)

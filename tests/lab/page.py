@@ -74,6 +74,6 @@ class Page:
         return counts
 
     def wait_until(
-        self, told: Callable[[], object], timeout: float = 30.0, what: str = "the exporter"
+        self, condition: Callable[[], object], timeout: float = 30.0, what: str = "the exporter"
     ) -> None:
-        until(told, timeout, what)
+        until(condition, timeout, what)

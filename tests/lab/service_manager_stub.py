@@ -39,9 +39,9 @@ class ServiceManagerStub:
 
     def wait_for(self, name: str, timeout: float = 30.0) -> str:
         """Return the value of the next variable of this name."""
-        while name not in (told := self.receive(timeout)):
+        while name not in (variables := self.receive(timeout)):
             pass
-        return told[name]
+        return variables[name]
 
     def discard(self) -> None:
         """Drop all datagrams that have arrived."""

@@ -1,4 +1,4 @@
-"""The LXC driver takes real root: ordinary users do not collect these tests."""
+"""The LXC driver needs real root: these tests are not collected for ordinary users."""
 
 import os
 

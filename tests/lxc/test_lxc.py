@@ -1,4 +1,4 @@
-"""libvirt's LXC driver: what it reports, and that a reboot, which changes the id, is no stop and no start."""
+"""libvirt's LXC driver: its events; a reboot changes the id, but is no stop and no start."""
 
 import os
 import signal
@@ -15,8 +15,8 @@ from tests.lab.pairs import Pair
 from tests.lab.system_daemon import SystemDaemon
 from tests.lab.waiting import until
 
-PATIENCE = 30.0
-OFTEN = ("--libvirt.snapshot-interval", "1s", "--libvirt.reconnect-max-delay", "1s")
+TIMEOUT = 30.0
+SHORT_INTERVALS = ("--libvirt.snapshot-interval", "1s", "--libvirt.reconnect-max-delay", "1s")
 XML = """<domain type='lxc'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg><initarg>{script}</initarg></os>
 <devices><console type='pty'/></devices></domain>"""
@@ -34,13 +34,13 @@ def daemon() -> Iterator[SystemDaemon]:
 
 @pytest.fixture
 def exporter(daemon: SystemDaemon) -> Iterator[Exporter]:
-    with Exporter(daemon.root, [daemon.lxc_uri], extra_args=OFTEN) as exporter:
+    with Exporter(daemon.root, [daemon.lxc_uri], extra_args=SHORT_INTERVALS) as exporter:
         yield exporter
 
 
 @pytest.fixture
 def define(daemon: SystemDaemon) -> Iterator[Define]:
-    """Defines containers whose init is a shell script, and removes them afterwards."""
+    """Function that defines a container whose init is a shell script; containers are removed afterwards."""
     connection = libvirt.open(daemon.lxc_uri)
     containers: list[Any] = []
 
@@ -60,33 +60,35 @@ def define(daemon: SystemDaemon) -> Iterator[Define]:
 def wait_counted(exporter: Exporter, name: str, *pairs: Pair) -> None:
     exporter.wait_until(
         lambda: all(exporter.lifecycle_counts(name)[pair] == 1 for pair in pairs),
-        PATIENCE,
+        TIMEOUT,
         f"{pairs} of {name}",
     )
 
 
 def init_of(container: Any) -> int:
-    """The pid of the container's init: the only child of its controller, whose pid is the id."""
+    """Return the pid of the container's init: the only child of its controller, whose pid is the domain
+    id.
+    """
     controller = container.ID()
     children = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
     return int(children[0])
 
 
-def rebooting(container: str, root: Path) -> str:
-    """A script that waits to be told, reboots once, and then stays."""
-    told, done = root / f"{container}-reboot", root / f"{container}-rebooted"
+def reboot_script(container: str, root: Path) -> str:
+    """Return a script that waits for a request, reboots once, and then sleeps."""
+    requested, done = root / f"{container}-reboot", root / f"{container}-rebooted"
     return (
-        f"[ -e {done} ] &amp;&amp; exec sleep 1000; while [ ! -e {told} ]; do sleep 0.05; done; "
+        f"[ -e {done} ] &amp;&amp; exec sleep 1000; while [ ! -e {requested} ]; do sleep 0.05; done; "
         f"touch {done}; exec python3 -c '{REBOOT}'".replace("'", "&apos;")
     )
 
 
 def wait_rebooted(container: Any, before: int) -> None:
     def current_id() -> int:
-        """An object keeps the id that it was looked up with."""
+        """Return the current id: a domain object keeps the id of its lookup."""
         return int(container.connect().lookupByUUIDString(container.UUIDString()).ID())
 
-    until(lambda: current_id() not in (before, -1), PATIENCE, "the reboot")
+    until(lambda: current_id() not in (before, -1), TIMEOUT, "the reboot")
 
 
 @pytest.mark.parametrize(("name", "script"), [("exits", "sleep 1; exit 3"), ("quits", "sleep 1; exit 0")])
@@ -103,7 +105,7 @@ def test_killed_init_is_a_shutdown(exporter: Exporter, define: Define) -> None:
 
 
 def test_observed_reboot_is_no_stop(daemon: SystemDaemon, exporter: Exporter, define: Define) -> None:
-    container = define("reboots", rebooting("reboots", daemon.root))
+    container = define("reboots", reboot_script("reboots", daemon.root))
     container.create()
     before = container.ID()
     wait_counted(exporter, "reboots", ("started", "booted"))
@@ -112,8 +114,8 @@ def test_observed_reboot_is_no_stop(daemon: SystemDaemon, exporter: Exporter, de
     wait_counted(exporter, "reboots", ("rebooted", "reset"))
     container.destroy()
     wait_counted(exporter, "reboots", ("stopped", "destroyed"))
-    told = [(row.event, row.reason) for row in exporter.journal.rows("reboots")]
-    assert told == [
+    requested = [(row.event, row.reason) for row in exporter.journal.rows("reboots")]
+    assert requested == [
         ("defined", "added"),
         ("started", "booted"),
         ("rebooted", "reset"),
@@ -122,7 +124,7 @@ def test_observed_reboot_is_no_stop(daemon: SystemDaemon, exporter: Exporter, de
 
 
 def test_missed_reboot_is_no_stop(daemon: SystemDaemon, exporter: Exporter, define: Define) -> None:
-    container = define("unseen", rebooting("unseen", daemon.root))
+    container = define("unseen", reboot_script("unseen", daemon.root))
     container.create()
     before = container.ID()
     wait_counted(exporter, "unseen", ("started", "booted"))

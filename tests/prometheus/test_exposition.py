@@ -1,4 +1,4 @@
-"""What Prometheus makes of /metrics."""
+"""The exposition of /metrics as promtool and Prometheus read it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,11 +34,11 @@ PLATFORMS = {
 
 
 @pytest.fixture(scope="module")
-def lived(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
-    """An exporter that has seen a domain live and crash, and has every metric to show."""
-    # To an endpoint where nobody is: what is to be delivered has metrics, too.
-    nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    with Exporter(lab_root, [session_daemon.test_uri], environment=nowhere) as exporter:
+def exporter(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
+    """An exporter with all metrics, after a domain has run and crashed."""
+    # An unreachable endpoint: pending deliveries have metrics.
+    unreachable = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    with Exporter(lab_root, [session_daemon.test_uri], environment=unreachable) as exporter:
         connection = libvirt.open(session_daemon.test_uri)
         try:
             name = 'li"v\\ed'
@@ -63,7 +63,7 @@ def lived(session_daemon: Daemon, lab_root: Path) -> Iterator[Exporter]:
 
 
 def contract(families: list[Metric]) -> list[str]:
-    """Name, type, labels and help of every metric about libvirt and the exporter."""
+    """Return name, type, labels and help of every metric about libvirt and the exporter."""
     lines = []
     for family in families:
         labels = sorted({label for sample in family.samples for label in sample.labels})
@@ -72,39 +72,39 @@ def contract(families: list[Metric]) -> list[str]:
     return sorted(lines)
 
 
-def test_promtool_accepts_the_exposition(lived: Exporter) -> None:
-    assert check_metrics(lived.get("/metrics")[2]) == ""
+def test_promtool_accepts_the_exposition(exporter: Exporter) -> None:
+    assert check_metrics(exporter.get("/metrics")[2]) == ""
 
 
 def test_promtool_reports_an_invalid_exposition() -> None:
     assert "no help text" in check_metrics(b"a_metric 1\n")
 
 
-def test_both_formats_match_the_golden_file(lived: Exporter) -> None:
-    """The golden file is the contract. Who changes it says so in CHANGELOG.md."""
-    text = list(text_families(lived.text()))
-    openmetrics = list(openmetrics_families(lived.get("/metrics", Accept=OPENMETRICS)[2].decode()))
+def test_both_formats_match_the_golden_file(exporter: Exporter) -> None:
+    """A change of the golden file must be listed in CHANGELOG.md."""
+    text = list(text_families(exporter.text()))
+    openmetrics = list(openmetrics_families(exporter.get("/metrics", Accept=OPENMETRICS)[2].decode()))
     assert contract(text) == contract(openmetrics)
     assert contract(text) == GOLDEN.read_text().splitlines()
     assert not [family.name for family in (*text, *openmetrics) if family.name.endswith("_created")]
     assert {"process_cpu_seconds", "python_info", "python_gc_collections"} <= {family.name for family in text}
 
 
-def test_no_label_of_the_target_is_exposed(lived: Exporter) -> None:
-    """With honor_labels such a label would replace the target's own."""
+def test_no_label_of_the_target_is_exposed(exporter: Exporter) -> None:
+    """With honor_labels such a label would replace that of the target."""
     labels = {
-        label for family in text_families(lived.text()) for one in family.samples for label in one.labels
+        label for family in text_families(exporter.text()) for one in family.samples for label in one.labels
     }
     assert not labels & {"job", "instance"}
 
 
-def test_every_family_has_one_type_line(lived: Exporter) -> None:
-    types = [line.split()[2] for line in lived.text().splitlines() if line.startswith("# TYPE")]
+def test_every_family_has_one_type_line(exporter: Exporter) -> None:
+    types = [line.split()[2] for line in exporter.text().splitlines() if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
 
 
-def test_prometheus_scrapes_and_answers_queries(lived: Exporter, tmp_path: Path) -> None:
-    with Prometheus(tmp_path, [f"127.0.0.1:{lived.port}"]) as prometheus:
+def test_prometheus_scrapes_and_answers_queries(exporter: Exporter, tmp_path: Path) -> None:
+    with Prometheus(tmp_path, [f"127.0.0.1:{exporter.port}"]) as prometheus:
         crashed = 'libvirt_domain_lifecycle_events_total{event="stopped",reason="crashed"} == 1'
         ((labels, _),) = prometheus.wait_for(crashed)
         assert labels["domain"] == 'li"v\\ed'

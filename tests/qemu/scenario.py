@@ -34,19 +34,19 @@ class Scenario:
     libvirt: int = 0
     """Minimum libvirt version, in the format of virConnectGetLibVersion."""
 
-    def mismatches(self, seen: Counter[Pair]) -> list[str]:
+    def mismatches(self, recorded: Counter[Pair]) -> list[str]:
         """Return the differences from the events that the scenario requires."""
-        return mismatches(seen, self.expected, self.at_least_once, self.never)
+        return mismatches(recorded, self.expected, self.at_least_once, self.never)
 
 
 def mismatches(
-    seen: Counter[Pair],
+    recorded: Counter[Pair],
     expected: tuple[str, ...],
     at_least_once: tuple[str, ...] = (),
     never: tuple[str, ...] = (),
 ) -> list[str]:
     counts: Counter[str] = Counter()
-    for (event, reason), count in seen.items():
+    for (event, reason), count in recorded.items():
         counts[f"{event}/{reason}"] += count
         counts[event] += count
     return [

@@ -182,11 +182,11 @@ def two_hosts(programs: Programs) -> Iterator[Hosts]:
         short_root() as root,
         kind(root / "here", programs, hostname="here") as here,
         kind(root / "there", programs, hostname="there") as there,
-        EventRecorder(here.uri) as seen_here,
-        EventRecorder(there.uri) as seen_there,
+        EventRecorder(here.uri) as recorder_here,
+        EventRecorder(there.uri) as recorder_there,
         Exporter(root, [f"here={here.uri}", f"there={there.uri}"], extra_args=SENSITIVE) as exporter,
     ):
-        yield Hosts(Host("here", here, seen_here), Host("there", there, seen_there), exporter)
+        yield Hosts(Host("here", here, recorder_here), Host("there", there, recorder_there), exporter)
 
 
 def test_migrating_domain_is_never_hung(two_hosts: Hosts, guests: Guests) -> None:

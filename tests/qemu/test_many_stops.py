@@ -12,7 +12,7 @@ from tests.lab.exporter import Exporter
 from tests.lab.guests import IDLE, Guest, Guests
 from tests.lab.waiting import until
 
-ASKED = [f"asked-{number}" for number in range(5)]
+SHUT_DOWN = [f"shut-down-{number}" for number in range(5)]
 TERMINATED = [f"terminated-{number}" for number in range(5)]
 TIMEOUT = 120.0
 
@@ -22,21 +22,23 @@ def test_ten_simultaneous_stops_have_their_reasons(
     session_daemon: Daemon, recorder: EventRecorder, exporter: Exporter, guests: Guests
 ) -> None:
     with closing(session_daemon.connect()) as connection:
-        asked = [connection.createXML(guests.xml(name, Guest("powerbutton"))) for name in ASKED]
+        shut_down = [connection.createXML(guests.xml(name, Guest("powerbutton"))) for name in SHUT_DOWN]
         for name in TERMINATED:
             connection.createXML(guests.xml(name, IDLE))
-        until(lambda: all("G" in guests.serial_output(name) for name in ASKED), TIMEOUT, "the guests' boot")
-        for domain in asked:
+        until(
+            lambda: all("G" in guests.serial_output(name) for name in SHUT_DOWN), TIMEOUT, "the guests' boot"
+        )
+        for domain in shut_down:
             domain.shutdown()
-        del asked, domain
+        del shut_down, domain
         for name in TERMINATED:
             os.kill(session_daemon.emulator_pid(name), signal.SIGTERM)
-        for name in (*ASKED, *TERMINATED):
+        for name in (*SHUT_DOWN, *TERMINATED):
             recorder.wait_for(name, "stopped", "shutdown", timeout=TIMEOUT)
     marker = recorder.settle()
     exporter.wait_until(lambda: exporter.lifecycle_counts(marker)["undefined", "removed"], TIMEOUT)
-    for name in (*ASKED, *TERMINATED):
-        who, reason = ("guest", "shutdown") if name in ASKED else ("host", "quit")
+    for name in (*SHUT_DOWN, *TERMINATED):
+        source, reason = ("guest", "shutdown") if name in SHUT_DOWN else ("host", "quit")
         rows = [(row.event, row.reason, row.source) for row in exporter.journal.rows(name)]
-        assert rows[-2:] == [("shutdown", who, "callback"), ("stopped", reason, "callback")]
+        assert rows[-2:] == [("shutdown", source, "callback"), ("stopped", reason, "callback")]
         assert exporter.lifecycle_counts(name)["stopped", reason] == 1

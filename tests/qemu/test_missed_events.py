@@ -143,9 +143,9 @@ def test_nothing_is_counted_again_by_further_listings(result: OutageResult) -> N
 
 @each_outage
 def test_restart_without_changes_counts_nothing(result: OutageResult) -> None:
-    blind = {key: value for key, value in result.restarted.counters.items() if key[0] == UNOBSERVED}
+    unobserved = {key: value for key, value in result.restarted.counters.items() if key[0] == UNOBSERVED}
     assert result.restarted.domains == result.later.domains
-    assert result.restarted.counters == result.later.counters | blind
+    assert result.restarted.counters == result.later.counters | unobserved
 
 
 @each_outage
@@ -154,7 +154,7 @@ def test_unobserved_time_is_counted(result: OutageResult) -> None:
         sum(value for key, value in report.counters.items() if key[0] == UNOBSERVED)
         for report in (result.before, result.after, result.later, result.restarted)
     ]
-    print(f"{result.outage.name}: nobody looked for {result.duration:.2f} s; counted {seconds}")
+    print(f"{result.outage.name}: unobserved for {result.duration:.2f} s; counted {seconds}")
     assert seconds[1] - seconds[0] >= result.duration
     assert seconds[2] == seconds[1]
     assert seconds[3] > seconds[2]
@@ -216,28 +216,28 @@ def test_missed_migration_is_no_stop_and_no_boot(hosts: Hosts, guests: Guests) -
 def test_host_shutdown_opens_no_incidents(
     session_daemon: Daemon, guests: Guests, recorder: EventRecorder, exporter: Exporter
 ) -> None:
-    with ExitStack() as house:
+    with ExitStack() as stack:
 
-        def tenant(name: str, guest: Guest) -> DomainDriver:
-            return house.enter_context(
+        def start(name: str, guest: Guest) -> DomainDriver:
+            return stack.enter_context(
                 managed_domain(DomainDriver(name, guest, session_daemon, guests, recorder))
             )
 
-        obeying = [tenant(f"obeys-{number}", Guest("powerbutton")) for number in range(10)]
-        deaf = [tenant(f"deaf-{number}", IDLE) for number in range(10)]
-        for driver in (*obeying, *deaf):
+        responsive = [start(f"responsive-{number}", Guest("powerbutton")) for number in range(10)]
+        unresponsive = [start(f"unresponsive-{number}", IDLE) for number in range(10)]
+        for driver in (*responsive, *unresponsive):
             driver.boot()
-        for driver in obeying:
+        for driver in responsive:
             driver.wait_serial("R")
-        for driver in obeying:
+        for driver in responsive:
             driver.domain.shutdown()
-        for driver in deaf:
+        for driver in unresponsive:
             driver.domain.destroy()
-        for driver in obeying:
+        for driver in responsive:
             driver.wait_event("stopped/shutdown")
         wait_counted(exporter, recorder.settle())
-        for driver in (*obeying, *deaf):
-            reason = "shutdown" if driver in obeying else "destroyed"
+        for driver in (*responsive, *unresponsive):
+            reason = "shutdown" if driver in responsive else "destroyed"
             assert exporter.lifecycle_counts(driver.name) == recorder.pairs(driver.name)
             assert exporter.lifecycle_counts(driver.name)["stopped", reason] == 1
             assert exporter.journal.incidents(driver.name) == []

@@ -43,11 +43,11 @@ def pair_names(changes: Iterable[Transition]) -> list[str]:
 
 
 def classify(
-    classifier: Classifier, seen: Observation, state: str = "", reason: str = ""
+    classifier: Classifier, observed: Observation, state: str = "", reason: str = ""
 ) -> list[Transition]:
     """Translate and classify an observation as the worker does."""
-    change = translate(seen)
-    return [] if change is None else classifier.classify(seen, change, state, reason)
+    change = translate(observed)
+    return [] if change is None else classifier.classify(observed, change, state, reason)
 
 
 class ClassifierScenario:
@@ -64,10 +64,10 @@ class ClassifierScenario:
     def observe(self, *pairs: str, interval: float = 0.1) -> "ClassifierScenario":
         for pair in pairs:
             self.at += interval
-            seen = make_observation(pair, at=self.at)
-            told = classify(self.classifier, seen, *self.state)
-            self.transitions += told
-            for change in told:
+            observed = make_observation(pair, at=self.at)
+            changes = classify(self.classifier, observed, *self.state)
+            self.transitions += changes
+            for change in changes:
                 self.hangs.apply(change)
             self.state = state_after(*pair.split("/")) or self.state
         return self
@@ -93,11 +93,11 @@ def running() -> ClassifierScenario:
     return ClassifierScenario().observe(*BOOT)
 
 
-def classify_single(seen: Observation, classifier: Classifier | None = None) -> tuple[str, str] | None:
+def classify_single(observed: Observation, classifier: Classifier | None = None) -> tuple[str, str] | None:
     """Return the only pair that an observation of an unknown domain gives, at the latest after the verdict
     wait.
     """
     classifier = classifier or Classifier()
-    changes = classify(classifier, seen) + classifier.tick(seen.at + VERDICT_WAIT)
+    changes = classify(classifier, observed) + classifier.tick(observed.at + VERDICT_WAIT)
     assert len(changes) <= 1
     return (changes[0].event, changes[0].reason) if changes else None

@@ -70,12 +70,12 @@ def check_counts(run: ModelRun) -> None:
 
 def check_history(run: ModelRun) -> None:
     rows = run.exporter.rows()
-    given = run.channel.delivered
+    delivered = run.channel.delivered
     observed = [row for row in rows if row.source == "callback"]
     _check_observed(run, observed)
     missed = list(run.hypervisor.events)
     for row in observed:
-        missed.remove(given[row.at])
+        missed.remove(delivered[row.at])
     inferred = [row for row in rows if row.source != "callback"]
     _check_inferred(inferred, missed)
     if not run.channel.lost and not run.lost_with and not run.killed_at:
@@ -88,36 +88,36 @@ def check_history(run: ModelRun) -> None:
 
 
 def _check_observed(run: ModelRun, observed: list[Transition]) -> None:
-    given = run.channel.delivered
+    delivered = run.channel.delivered
     for row in observed:
-        happened = given[row.at]
-        assert (row.uuid, row.name, row.event, row.detail) == happened[1:3] + happened[4:6]
+        event = delivered[row.at]
+        assert (row.uuid, row.name, row.event, row.detail) == event[1:3] + event[4:6]
     assert len({row.at for row in observed}) == len(observed), "journalled twice"
     there = {row.at for row in observed}
-    for at, happened in given.items():
-        if at in there or at in run.lost_with or happened.event == "rebooted":
+    for at, event in delivered.items():
+        if at in there or at in run.lost_with or event.event == "rebooted":
             continue
         # Both may wait for their evidence.
-        waits = happened.event == "shutdown" or happened.detail == "failed"
-        assert waits, f"lost: {happened}"
-        assert any(at <= killed < at + 2.0 for killed in run.killed_at), f"lost: {happened}"
+        waits = event.event == "shutdown" or event.detail == "failed"
+        assert waits, f"lost: {event}"
+        assert any(at <= killed < at + 2.0 for killed in run.killed_at), f"lost: {event}"
 
 
 def _check_inferred(inferred: list[Transition], missed: list[ModelEvent]) -> None:
     """Check that each inferred row has its own earlier event that was not observed."""
 
-    def fits(row: Transition, happened: ModelEvent) -> bool:
+    def fits(row: Transition, event: ModelEvent) -> bool:
         return (
-            (row.uuid, row.event) == (happened.uuid, happened.event)
-            and happened.at <= row.at
-            and row.reason in (happened.provable, "unknown")
+            (row.uuid, row.event) == (event.uuid, event.event)
+            and event.at <= row.at
+            and row.reason in (event.provable, "unknown")
         )
 
     taken: dict[int, int] = {}
 
     def place(number: int, tried: set[int]) -> bool:
-        for place_, happened in enumerate(missed):
-            if place_ not in tried and fits(inferred[number], happened):
+        for place_, event in enumerate(missed):
+            if place_ not in tried and fits(inferred[number], event):
                 tried.add(place_)
                 if place_ not in taken or place(taken[place_], tried):
                     taken[place_] = number
@@ -159,8 +159,8 @@ def _check_balance(run: ModelRun, uuid: str, rows: list[Transition]) -> None:
 
 def _check_order(run: ModelRun, rows: list[Transition]) -> None:
     """Check that a missed start precedes the shutdown of its run while the shutdown waits."""
-    lived = [row for row in rows if row.event in AFTER_ANY]
-    for before, row in pairwise(lived):
+    relevant = [row for row in rows if row.event in AFTER_ANY]
+    for before, row in pairwise(relevant):
         is_missed = (before.source, row.source) == ("callback", "reconcile")
         is_same_run = before.domain_id == row.domain_id
         if (before.event, row.event) == ("shutdown", "started") and is_missed and is_same_run:
@@ -173,7 +173,7 @@ def _check_final_state(run: ModelRun, uuid: str) -> None:
     known = {one.uuid: one for one in run.exporter.saved_state().domains if one.present}
     assert (uuid in known) == guest.exists, f"{uuid}"
     if not guest.exists:
-        is_open = [kind for whose, kind, is_open in run.exporter.incidents() if whose == uuid and is_open]
+        is_open = [kind for owner, kind, is_open in run.exporter.incidents() if owner == uuid and is_open]
         assert is_open == [], f"incidents of {uuid}, which does not exist"
         return
     one = known[uuid]
@@ -190,15 +190,15 @@ def _check_final_state(run: ModelRun, uuid: str) -> None:
 
 def _check_incidents(run: ModelRun, uuid: str) -> None:
     guest = run.hypervisor.guests[uuid]
-    opened = Counter(kind for whose, kind, _ in run.exporter.incidents() if whose == uuid)
+    opened = Counter(kind for owner, kind, _ in run.exporter.incidents() if owner == uuid)
     # A stop of an unobserved run without further evidence keeps libvirt's reason: failed.
-    given = run.channel.delivered
+    delivered = run.channel.delivered
     unexplained = [
         row
         for row in run.exporter.rows()
         if (row.uuid, row.event, row.reason) == (uuid, "stopped", "failed")
-        and row.at in given
-        and given[row.at].verdict == "crashed"
+        and row.at in delivered
+        and delivered[row.at].verdict == "crashed"
     ]
     causes = guest.causes + Counter(failed=len(unexplained))
     for kind, times in opened.items():

@@ -63,7 +63,7 @@ class ClassifierDriver:
         self.classifier = Classifier(self.records)
         self.at = 1000.0
         self.ticked = 1000.0
-        self.seen: list[Observation] = []
+        self.observations: list[Observation] = []
         self.transitions: list[tuple[float, Transition]] = []
 
     def record(self, changes: list[Transition]) -> None:
@@ -79,9 +79,9 @@ class ClassifierDriver:
 
     def step(self, what: str, name: str, first: object, second: object) -> None:
         if what == "observe" and isinstance(first, str) and isinstance(second, tuple):
-            seen = make_observation(first, name=name, at=self.at)
-            self.seen.append(seen)
-            self.record(classify(self.classifier, seen, *second))
+            observed = make_observation(first, name=name, at=self.at)
+            self.observations.append(observed)
+            self.record(classify(self.classifier, observed, *second))
         elif what == "answer" and isinstance(second, int):
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
             self.record(self.classifier.apply_lookup(lookup(name, found, began=order() - second)))
@@ -93,13 +93,13 @@ class ClassifierDriver:
             self.record(classify(self.classifier, observation("job_completed", name=name, at=self.at)))
 
 
-def raw(seen: Observation) -> tuple[str, str]:
-    if seen.kind == "lifecycle":
-        return lifecycle_pair(seen.event, seen.detail)
-    if seen.kind == "watchdog":
-        return "watchdog", WATCHDOG_ACTIONS[seen.event]
-    if seen.kind == "io_error_reason":
-        return "io_error", seen.word if seen.word in IO_ERROR_REASONS else "other"
+def raw(observed: Observation) -> tuple[str, str]:
+    if observed.kind == "lifecycle":
+        return lifecycle_pair(observed.event, observed.detail)
+    if observed.kind == "watchdog":
+        return "watchdog", WATCHDOG_ACTIONS[observed.event]
+    if observed.kind == "io_error_reason":
+        return "io_error", observed.word if observed.word in IO_ERROR_REASONS else "other"
     return "control_error", "control_error"
 
 
@@ -115,10 +115,12 @@ def test_each_transition_is_returned_once_in_order_and_in_time(
 
     assert driver.classifier.pending() == frozenset()
     for name in NAMES:
-        seen = [one for one in driver.seen if one.name == name]
-        told = [(when, change) for when, change in driver.transitions if change.name == name]
-        assert [(one.at, *raw(one)[:1]) for one in seen] == [(change.at, change.event) for _, change in told]
-        for one, (when, change) in zip(seen, told, strict=True):
+        observations = [one for one in driver.observations if one.name == name]
+        transitions = [(when, change) for when, change in driver.transitions if change.name == name]
+        assert [(one.at, *raw(one)[:1]) for one in observations] == [
+            (change.at, change.event) for _, change in transitions
+        ]
+        for one, (when, change) in zip(observations, transitions, strict=True):
             assert when - one.at <= 2.0
             assert change.reason in POSSIBLE_REASONS.get(raw(one), {raw(one)[1]})
             assert change.detail_code == (one.detail if one.kind == "lifecycle" else one.event)

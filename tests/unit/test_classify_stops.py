@@ -154,12 +154,12 @@ class TestOpenVerdict:
 
     def test_excess_open_verdicts_are_decided_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MAX_OPEN_VERDICTS", 10)
-        classifier, told = Classifier(), []
+        classifier, transitions = Classifier(), []
         for number in range(30):
-            told += classify(
+            transitions += classify(
                 classifier, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted"
             )
-        assert [change.name for change in told] == [f"vm-{number}" for number in range(20)]
+        assert [change.name for change in transitions] == [f"vm-{number}" for number in range(20)]
         assert len(classifier.pending()) == 10
         assert len(classifier.tick(2000.0)) == 10
 
@@ -168,8 +168,8 @@ class TestOpenVerdict:
         for number in range(30):
             classify(classifier, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
         ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]
-        told = [change for end in ends for change in classify(classifier, end, "shutdown", "unknown")]
-        assert pair_names(told) == ["stopped/shutdown", "stopped/quit"]
+        transitions = [change for end in ends for change in classify(classifier, end, "shutdown", "unknown")]
+        assert pair_names(transitions) == ["stopped/shutdown", "stopped/quit"]
 
 
 class TestShutdown:

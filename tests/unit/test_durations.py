@@ -66,7 +66,7 @@ def durations_of(*pairs: str, source: str = "callback") -> Durations:
         pytest.param(
             ("shutdown/guest", "stopped/destroyed"),
             [("shutdown", "timeout", 10)],
-            id="somebody lost patience",
+            id="destroyed during the shutdown",
         ),
         pytest.param(
             ("shutdown/guest", "stopped/failed"), [("shutdown", "failed", 10)], id="fails while shutting down"

@@ -29,33 +29,33 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "web.log"
 
 
-def says(log: Path) -> str:
+def end_reason(log: Path) -> str:
     return read_end_reason(log.parent, "web")
 
 
 def test_last_lines_are_returned_without_the_command_line(log: Path) -> None:
     log.write_text(START + COMMAND + KILLED + STAMP + "shutting down, reason=shutdown\n")
-    assert says(log) == "qemu-system-x86_64: terminating on signal 15 from pid 1234 (virsh)"
+    assert end_reason(log) == "qemu-system-x86_64: terminating on signal 15 from pid 1234 (virsh)"
     for part in ("PATH", "/usr/bin", "-name", "starting up", STAMP):
-        assert part not in says(log)
+        assert part not in end_reason(log)
 
 
 def test_only_the_last_run_counts(log: Path) -> None:
     log.write_text(
         START + COMMAND + STAMP + "shutting down, reason=crashed\n" + START + COMMAND + "char dev\n"
     )
-    assert says(log) == "char dev"
+    assert end_reason(log) == "char dev"
 
 
 def test_run_without_output_has_no_reason(log: Path) -> None:
     log.write_text(START + STAMP + "shutting down, reason=crashed\n" + START + COMMAND)
-    assert says(log) == ""
+    assert end_reason(log) == ""
 
 
 def test_configuration_messages_are_no_reason(log: Path) -> None:
     tainted = STAMP + "Domain id=7 is tainted: custom-argv\n"
     log.write_text(START + COMMAND + tainted + STAMP + "shutting down, reason=crashed\n")
-    assert says(log) == ""
+    assert end_reason(log) == ""
 
 
 AT_START = "2026-11-23T20:33:57.000000Z qemu-system-x86_64: "
@@ -112,14 +112,14 @@ REASON_LINES = (
 @pytest.mark.parametrize("line", NOISE_LINES)
 def test_line_that_explains_no_end_is_discarded(log: Path, line: str) -> None:
     log.write_text(f"{START}{COMMAND}{line}\n{CRASHED}")
-    assert says(log) == ""
+    assert end_reason(log) == ""
 
 
 @pytest.mark.parametrize(("line", "reason"), REASON_LINES)
 def test_line_that_explains_an_end_is_kept(log: Path, line: str, reason: str) -> None:
     log.write_text(f"{START}{COMMAND}{line}\n{CRASHED}")
-    assert reason in says(log)
-    assert "2026-11-23" not in says(log)
+    assert reason in end_reason(log)
+    assert "2026-11-23" not in end_reason(log)
 
 
 @given(st.lists(st.sampled_from([*NOISE_LINES, *(line for line, _ in REASON_LINES)]), max_size=30))
@@ -127,7 +127,7 @@ def test_line_that_explains_an_end_is_kept(log: Path, line: str, reason: str) ->
 def test_reason_survives_any_mix_with_discarded_lines(log: Path, lines: list[str]) -> None:
     """The run ends at start-up, so no line is discarded because of its time."""
     log.write_text("\n".join([START + COMMAND, *lines, STAMP + "shutting down, reason=failed"]))
-    found = says(log)
+    found = end_reason(log)
     reasons = [reason for given_line in lines for line, reason in REASON_LINES if line == given_line]
     assert all(reason in found for reason in reasons[-4:])
     assert (found == "") == (not reasons)
@@ -138,15 +138,15 @@ def test_reason_survives_any_mix_with_discarded_lines(log: Path, lines: list[str
 def test_error_at_start_up_is_not_the_reason_of_a_later_crash(log: Path) -> None:
     start_up = "unstamped output of the start\n" + AT_START + "could not open a device, continuing\n"
     log.write_text(START + COMMAND + start_up + CRASHED)
-    assert says(log) == ""
+    assert end_reason(log) == ""
     log.write_text(START + COMMAND + start_up + "Assertion failed\n" + CRASHED)
-    assert says(log) == "Assertion failed"
+    assert end_reason(log) == "Assertion failed"
 
 
 def test_error_at_start_up_is_the_reason_of_a_failed_start(log: Path) -> None:
     failed = "2026-11-23 20:33:57.500+0000: shutting down, reason=failed\n"
     log.write_text(START + COMMAND + AT_START + "-device ide-hd: Failed to lock byte 100\n" + failed)
-    assert says(log) == "qemu-system-x86_64: -device ide-hd: Failed to lock byte 100"
+    assert end_reason(log) == "qemu-system-x86_64: -device ide-hd: Failed to lock byte 100"
 
 
 def test_start_up_output_is_not_the_reason_while_running(log: Path) -> None:
@@ -159,12 +159,12 @@ def test_start_up_output_is_not_the_reason_while_running(log: Path) -> None:
 
 def test_time_stamp_out_of_range_is_no_error(log: Path) -> None:
     log.write_text("2026-99-99 99:99:99+0000: starting up libvirt\n2026-99-99T99:99:99Z qemu: it failed\n")
-    assert says(log) == "qemu: it failed"
+    assert end_reason(log) == "qemu: it failed"
 
 
 def test_reason_has_at_most_four_lines(log: Path) -> None:
     log.write_text(START + "".join(f"line {n}\n" for n in range(9)))
-    assert says(log) == "line 5; line 6; line 7; line 8"
+    assert end_reason(log) == "line 5; line 6; line 7; line 8"
 
 
 def test_only_the_end_of_a_huge_file_is_read(log: Path) -> None:
@@ -172,60 +172,60 @@ def test_only_the_end_of_a_huge_file_is_read(log: Path) -> None:
         file.truncate(1 << 40)
         file.seek(0, os.SEEK_END)
         file.write(b"\nthe last word\n")
-    assert says(log) == "the last word"
+    assert end_reason(log) == "the last word"
 
 
 def test_endless_line_is_truncated(log: Path) -> None:
     log.write_text("x" * 1_000_000)
-    assert says(log).startswith("xxx")
-    assert len(says(log)) <= MESSAGE_LIMIT
+    assert end_reason(log).startswith("xxx")
+    assert len(end_reason(log)) <= MESSAGE_LIMIT
 
 
 def test_control_characters_and_escapes_are_removed(log: Path) -> None:
     log.write_bytes(b"\x1b[2J\x1b]0;owned\x07red\x00\x08\x7f\r\nnext\xc2\x9b31m\tline\x0b\x0cend\xc2\x85\n")
-    assert says(log).isprintable()
-    assert "\x1b" not in says(log)
-    assert "\x9b" not in says(log)
-    assert "red" in says(log)
+    assert end_reason(log).isprintable()
+    assert "\x1b" not in end_reason(log)
+    assert "\x9b" not in end_reason(log)
+    assert "red" in end_reason(log)
 
 
 def test_unicode_line_separators_make_no_new_line(log: Path) -> None:
     log.write_text("a\u2028b\u2029c\x1cd\n")
-    assert says(log) == "a; b; c; d"
+    assert end_reason(log) == "a; b; c; d"
 
 
 def test_invisible_characters_are_removed(log: Path) -> None:
     log.write_text("safe\u202eevil\u2066x\u200by\u00adz\ufeff ok\u00a0fine žluť 🐎\n")
-    assert says(log) == "safe evil x y z ok fine žluť 🐎"
+    assert end_reason(log) == "safe evil x y z ok fine žluť 🐎"
 
 
 def test_invalid_utf8_is_replaced(log: Path) -> None:
     log.write_bytes(b"caf\xe9 \xff\xfe \xed\xa0\x80 end\n")
-    assert says(log).startswith("caf\ufffd")
-    says(log).encode()
+    assert end_reason(log).startswith("caf\ufffd")
+    end_reason(log).encode()
 
 
 def test_symbolic_link_is_not_followed(log: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the secret\n")
     log.symlink_to(secret)
-    assert says(log) == ""
+    assert end_reason(log) == ""
 
 
 @pytest.mark.timeout(10)
 def test_named_pipe_does_not_block(log: Path) -> None:
     os.mkfifo(log)
-    assert says(log) == ""
+    assert end_reason(log) == ""
 
 
 def test_link_to_itself_has_no_reason(log: Path) -> None:
     log.symlink_to(log)
-    assert says(log) == ""
+    assert end_reason(log) == ""
     log.unlink()
     other = log.with_name("other.log")
     log.symlink_to(other)
     other.symlink_to(log)
-    assert says(log) == ""
+    assert end_reason(log) == ""
 
 
 def test_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_socket_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
+def unprivileged() -> Iterator[None]:
     """Run as an unprivileged user: root may read every file."""
     if os.getuid() != 0:
         yield
@@ -251,8 +251,8 @@ def nobody() -> Iterator[None]:
 def test_unreadable_log_has_no_reason(log: Path) -> None:
     log.write_text("secret\n")
     log.chmod(0)
-    with nobody():
-        assert says(log) == ""
+    with unprivileged():
+        assert end_reason(log) == ""
 
 
 def test_truncated_log_returns_the_newer_output(log: Path) -> None:
@@ -260,9 +260,9 @@ def test_truncated_log_returns_the_newer_output(log: Path) -> None:
     with log.open("wb", buffering=0) as writer:
         writer.write(b"long ago\n" * 100_000)
         os.truncate(log, 0)
-        assert says(log) == ""
+        assert end_reason(log) == ""
         writer.write(b"\nassertion failed\n")
-    assert says(log) == "assertion failed"
+    assert end_reason(log) == "assertion failed"
 
 
 def test_rotated_log_raises_nothing(log: Path) -> None:
@@ -277,11 +277,11 @@ def test_rotated_log_raises_nothing(log: Path) -> None:
     rotating = threading.Thread(target=rotate)
     rotating.start()
     try:
-        said = [says(log) for _ in range(2000)]
+        results = [end_reason(log) for _ in range(2000)]
     finally:
         over.set()
         rotating.join()
-    assert all(words.isprintable() and len(words) <= MESSAGE_LIMIT for words in said)
+    assert all(words.isprintable() and len(words) <= MESSAGE_LIMIT for words in results)
 
 
 def test_end_of_a_long_command_line_is_no_reason(log: Path) -> None:
@@ -291,7 +291,7 @@ def test_end_of_a_long_command_line_is_no_reason(log: Path) -> None:
     )
     for length in range(16_384, 16_384 + 120):
         log.write_text((START + arguments)[-length:] + "assertion failed\n")
-        assert says(log) == "assertion failed"
+        assert end_reason(log) == "assertion failed"
 
 
 @given(
@@ -300,15 +300,15 @@ def test_end_of_a_long_command_line_is_no_reason(log: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_content_gives_one_printable_line(log: Path, content: bytes) -> None:
     log.write_bytes(content)
-    assert says(log).isprintable()
-    assert len(says(log)) <= MESSAGE_LIMIT
-    says(log).encode()
+    assert end_reason(log).isprintable()
+    assert len(end_reason(log)) <= MESSAGE_LIMIT
+    end_reason(log).encode()
 
 
 def test_directory_or_missing_file_has_no_reason(log: Path) -> None:
-    assert says(log) == ""
+    assert end_reason(log) == ""
     log.mkdir()
-    assert says(log) == ""
+    assert end_reason(log) == ""
     assert read_end_reason(None, "web") == ""
     assert read_end_reason(log / "missing", "web") == ""
 

@@ -21,13 +21,13 @@ class Libvirt:
 
     def __init__(self, *messages: str) -> None:
         self._messages = list(messages)
-        self.asked = 0
+        self.calls = 0
 
     def lookupByUUIDString(self, _uuid: str) -> Any:  # noqa: N802
         return self
 
     def messages(self, _flags: int) -> list[str]:
-        self.asked += 1
+        self.calls += 1
         return self._messages
 
 
@@ -58,7 +58,7 @@ def test_emulator_log_is_used_without_io_errors(logs: Path, pair: str) -> None:
 def test_io_errors_are_no_evidence_for_other_events(logs: Path, pair: str) -> None:
     virt = Libvirt(IO_ERROR)
     assert EvidenceCollector(URI, str(logs)).collect(virt, "u-1", subject(pair)) == LOGGED
-    assert virt.asked == 0
+    assert virt.calls == 0
 
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://other/system", "test:///default", "qemu:///system"])
@@ -68,11 +68,11 @@ def test_missing_log_gives_no_evidence(uri: str, tmp_path: Path) -> None:
 
 def test_reset_allows_another_request(logs: Path) -> None:
     evidence = EvidenceCollector(URI, str(logs))
-    asked = subject("suspended/ioerror")
-    assert evidence.collect(object(), "u-1", asked) == LOGGED
-    assert evidence.collect(Libvirt(IO_ERROR), "u-1", asked) == LOGGED, "it was refused once"
+    request = subject("suspended/ioerror")
+    assert evidence.collect(object(), "u-1", request) == LOGGED
+    assert evidence.collect(Libvirt(IO_ERROR), "u-1", request) == LOGGED, "messages are unsupported"
     evidence.reset()
-    assert evidence.collect(Libvirt(IO_ERROR), "u-1", asked) == IO_ERROR
+    assert evidence.collect(Libvirt(IO_ERROR), "u-1", request) == IO_ERROR
 
 
 def test_disk_events_are_explained_events() -> None:
@@ -83,19 +83,19 @@ def test_hanging_read_is_abandoned() -> None:
     """A folder on storage that hangs."""
     hangs = threading.Event()
 
-    def stuck() -> str:
+    def hanging_read() -> str:
         hangs.wait()
         return "too late"
 
     reader = LimitedReader(time_limit=0.05)
     try:
-        assert reader.read(stuck) == ""
-        assert reader.read(lambda: "of another") == "", "one thread is stuck, not one for each question"
+        assert reader.read(hanging_read) == ""
+        assert reader.read(lambda: "of another") == "", "one hanging thread, not one per read"
     finally:
         hangs.set()
-    while not (said := reader.read(lambda: "again")):
+    while not (result := reader.read(lambda: "again")):
         pass
-    assert said == "again"
+    assert result == "again"
 
 
 def test_each_read_returns_its_own_result() -> None:

@@ -59,11 +59,11 @@ def test_translated_events_explain_a_pause() -> None:
     error = translate(
         observation("io_error_reason", PAUSE, word="enospc")._replace(subject="/images/web.qcow2")
     )
-    barked = translate(observation("watchdog", WATCHDOG_ACTIONS.index("pause")))
+    watchdog_event = translate(observation("watchdog", WATCHDOG_ACTIONS.index("pause")))
     assert error is not None
-    assert barked is not None
+    assert watchdog_event is not None
     assert message(error, paused()) == FULL
-    assert "watchdog" in message(barked, paused("watchdog"))
+    assert "watchdog" in message(watchdog_event, paused("watchdog"))
 
 
 def test_each_disk_is_named_once() -> None:

@@ -185,7 +185,7 @@ class ExporterModelMachine(RuleBasedStateMachine):
     def exporter_is_killed(self) -> None:
         """SIGKILL: queued messages are lost, exported counts are kept."""
         before = self.exporter.exported_counts()
-        self.lost_with |= {seen.at for seen in self.exporter.message_queue.take(1000, 0.0)}
+        self.lost_with |= {message.at for message in self.exporter.message_queue.take(1000, 0.0)}
         self._exporter_ended()
         self.killed_at.append(self.clock.now)
         self.exporter.kill()
@@ -208,7 +208,7 @@ class ExporterModelMachine(RuleBasedStateMachine):
                 self.exporter.close()
             shutil.rmtree(self.folder)
 
-    def _told_to_run(self, uuid: str, most: int) -> int:
+    def _reported_runs(self, uuid: str, most: int) -> int:
         happened = self.hypervisor.events[:most]
         return sum(step(one.event, one.verdict) for one in happened if one.uuid == uuid)
 
@@ -219,20 +219,18 @@ class ExporterModelMachine(RuleBasedStateMachine):
         happened = self.hypervisor.events
         for uuid in self.hypervisor.guests:
             received = [
-                seen
-                for seen, what in self.channel.delivered.items()
-                if what.uuid == uuid and seen > pending.at
+                at for at, event in self.channel.delivered.items() if event.uuid == uuid and at > pending.at
             ]
             if not received:
                 # Two: it runs, and its start is not reported yet.
                 most = len(happened) if torn else pending.happened
-                reported = self._told_to_run(uuid, most)
+                reported = self._reported_runs(uuid, most)
                 since = at if torn else pending.at
                 self.known_since[uuid] = since, {int(uuid in facts and runs(facts[uuid])), reported}, most
                 continue
             first = self.channel.delivered[received[0]]
             most = happened.index(first)
-            running = self._told_to_run(uuid, most)
+            running = self._reported_runs(uuid, most)
             # Two: it boots, or it was paused.
             runs_before = {running, 1} if first.event == "resumed" else {running}
             self.known_since[uuid] = received[0], runs_before, most

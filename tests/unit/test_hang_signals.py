@@ -70,11 +70,11 @@ def test_agent_that_never_answered_is_no_hang() -> None:
 def test_three_missed_answers_are_a_hang_until_the_next() -> None:
     scenario = HangScenario()
     scenario.answer("guest_agent", "answered")
-    told = []
+    found = []
     for _ in range(5):
         scenario.advance(30)
-        told += scenario.answer("guest_agent", "silent", 5)
-    assert told == AGENT_HUNG
+        found += scenario.answer("guest_agent", "silent", 5)
+    assert found == AGENT_HUNG
     assert scenario.transitions[0].message == "the guest agent did not answer 3 times in 65 s"
     assert scenario.answer("guest_agent", "answered") == AGENT_RECOVERED
 
@@ -126,11 +126,11 @@ VCPU_HUNG, VCPU_RECOVERED = [("hung", "vcpu")], [("recovered", "vcpu")]
 
 
 def probe_vcpu(scenario: HangScenario, *ran: int, interval: float = 20.0) -> Pairs:
-    told = []
+    found = []
     for nanoseconds in ran:
-        told += scenario.answer("vcpu", "answered", ran=nanoseconds)
+        found += scenario.answer("vcpu", "answered", ran=nanoseconds)
         scenario.advance(interval)
-    return told
+    return found
 
 
 def test_no_progress_in_the_whole_window_is_a_hang() -> None:

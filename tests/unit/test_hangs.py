@@ -146,7 +146,7 @@ def test_unknown_or_removed_domain_is_never_hung() -> None:
     scenario.advance(1)
     assert scenario.emulator(101) == []
     found = scenario.hangs.evaluate_probes(
-        ProbeResults(1.0, HERE, "emulator", (ProbeAnswer("nobody", "silent", 99.0),))
+        ProbeResults(1.0, HERE, "emulator", (ProbeAnswer("uuid-unknown", "silent", 99.0),))
     )
     assert found == []
 

@@ -25,7 +25,7 @@ class HangHarness(WorkerHarness):
         self.advance(1)
         self.probe("silent", 31)
 
-    def pairs_told(self) -> list[tuple[str, str]]:
+    def probe_pairs(self) -> list[tuple[str, str]]:
         return self.journal.pairs("probe")
 
     def shown(self, name: str = HUNG, **labels: str) -> float | None:
@@ -53,7 +53,7 @@ def test_hang_is_counted_and_opens_an_incident() -> None:
     assert one.shown(OPEN, kind="hung") == 1
     one.probe("answered")
     assert one.shown(OPEN, kind="hung") == 0
-    assert one.pairs_told() == [("hung", "emulator"), ("recovered", "emulator")]
+    assert one.probe_pairs() == [("hung", "emulator"), ("recovered", "emulator")]
     ids = {change.incident_id for change in one.journal.transitions}
     assert len(ids) == 1
     assert "" not in ids
@@ -86,10 +86,10 @@ def test_hang_continues_after_a_restart() -> None:
     again.probe("silent", 40)
     again.advance(2)
     again.probe("silent", 42)
-    assert again.pairs_told() == []
+    assert again.probe_pairs() == []
     assert again.shown(OPEN, kind="hung") == 1
     again.probe("answered")
-    assert again.pairs_told() == [("recovered", "emulator")]
+    assert again.probe_pairs() == [("recovered", "emulator")]
     assert again.shown(OPEN, kind="hung") == 0
 
 
@@ -101,7 +101,7 @@ def test_stopped_domain_is_not_hung_after_a_restart() -> None:
     again = make_harness(restored=first.journal.memory())
     again.feed(ConnectionUp(again.now, HERE), listing(facts("web", "shutoff", "destroyed")))
     again.probe("answered")
-    assert again.pairs_told() == []
+    assert again.probe_pairs() == []
 
 
 def test_guest_that_closes_the_agent_channel_has_recovered() -> None:
@@ -111,5 +111,5 @@ def test_guest_that_closes_the_agent_channel_has_recovered() -> None:
         one.feed(ProbeResults(one.now, HERE, "guest_agent", (ProbeAnswer("uuid-web", how, 5.0),)))
         one.advance(30)
     one.feed(observation("agent_lifecycle", 2, 2, at=one.now))
-    told = [(change.event, change.source) for change in one.journal.transitions]
-    assert told == [("hung", "probe"), ("recovered", "callback")]
+    events = [(change.event, change.source) for change in one.journal.transitions]
+    assert events == [("hung", "probe"), ("recovered", "callback")]

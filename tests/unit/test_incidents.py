@@ -26,7 +26,7 @@ from tests.unit.incident_recorder import BOOT, IncidentRecorder, make_transition
             id="panic, on_crash=restart",
         ),
         pytest.param(
-            ("crashed/panicked", "stopped/destroyed", *BOOT), "crashed", id="panic, preserved, started anew"
+            ("crashed/panicked", "stopped/destroyed", *BOOT), "crashed", id="panic, preserved, started again"
         ),
         pytest.param(("crashed/crashloaded", "rebooted/reset"), "crashed", id="guest's own crash kernel"),
         pytest.param(
@@ -117,7 +117,7 @@ def test_one_cause_is_one_incident_that_closes(pairs: tuple[str, ...], kind: str
         pytest.param(("pmsuspended/memory", "started/wakeup"), id="suspend to memory"),
         pytest.param(("watchdog/none", "watchdog/inject_nmi"), id="watchdog that does nothing to it"),
         pytest.param(("control_error/control_error",), id="control error"),
-        pytest.param(("stopped/unknown", "started/unknown"), id="stopped unseen, nobody knows why"),
+        pytest.param(("stopped/unknown", "started/unknown"), id="missed stop of unknown reason"),
         pytest.param(("defined/added", "defined/updated", "undefined/removed"), id="description"),
     ],
 )

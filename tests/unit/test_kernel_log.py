@@ -54,7 +54,9 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "kmsg"
 
 
-def says(log: Path, *records: str, driver: str = "qemu", subject: EvidenceRequest | None = None) -> str:
+def kill_message(
+    log: Path, *records: str, driver: str = "qemu", subject: EvidenceRequest | None = None
+) -> str:
     log.write_text("6,1,0,-;Linux version 6.18\n" + "".join(records) + "6,9999,0,-;usb 1-1: reset\n")
     return find_oom_kill(driver, subject or stopped(), log)
 
@@ -71,14 +73,14 @@ def says(log: Path, *records: str, driver: str = "qemu", subject: EvidenceReques
     ],
 )
 def test_killed_process_and_reason_are_returned(log: Path, cgroup: str) -> None:
-    said = says(log, report(cgroup=cgroup))
+    message = kill_message(log, report(cgroup=cgroup))
     shown = cgroup.replace("\\x5c", "\\")
-    assert said == f"the kernel killed qemu-system-x86 (pid 28419): the memory limit of {shown} is reached"
+    assert message == f"the kernel killed qemu-system-x86 (pid 28419): the memory limit of {shown} is reached"
 
 
 def test_host_out_of_memory_has_its_own_reason(log: Path) -> None:
-    said = says(log, report(text=GLOBAL))
-    assert said == "the kernel killed CPU 0/KVM (pid 4711): the host is out of memory"
+    message = kill_message(log, report(text=GLOBAL))
+    assert message == "the kernel killed CPU 0/KVM (pid 4711): the host is out of memory"
 
 
 @pytest.mark.parametrize(
@@ -96,55 +98,55 @@ def test_host_out_of_memory_has_its_own_reason(log: Path) -> None:
     ],
 )
 def test_cgroup_of_another_domain_is_ignored(log: Path, cgroup: str) -> None:
-    assert says(log, report(cgroup=cgroup)) == ""
+    assert kill_message(log, report(cgroup=cgroup)) == ""
 
 
 @pytest.mark.parametrize("domain_id", [1, 77, 70, -1, 0])
 def test_another_domain_id_is_another_run(log: Path, domain_id: int) -> None:
-    assert says(log, report(), subject=stopped(domain_id=domain_id)) == ""
+    assert kill_message(log, report(), subject=stopped(domain_id=domain_id)) == ""
 
 
 @pytest.mark.parametrize("driver", ["lxc", "ch", "test", ""])
 def test_domain_of_another_driver_is_ignored(log: Path, driver: str) -> None:
-    assert says(log, report(), driver=driver) == ""
+    assert kill_message(log, report(), driver=driver) == ""
 
 
 def test_old_record_with_the_same_id_is_ignored(log: Path) -> None:
     """Ids repeat and the name is the same: only the time differs."""
-    assert says(log, report(before_the_stop=MAX_STOP_DELAY + 60.0)) == ""
+    assert kill_message(log, report(before_the_stop=MAX_STOP_DELAY + 60.0)) == ""
 
 
 @pytest.mark.parametrize("ago", [0.0, MAX_STOP_DELAY - 10.0, -(CLOCK_TOLERANCE - 1.0)])
 def test_record_shortly_before_the_stop_matches(log: Path, ago: float) -> None:
-    assert says(log, report(before_the_stop=ago))
+    assert kill_message(log, report(before_the_stop=ago))
 
 
 @pytest.mark.parametrize("ago", [MAX_STOP_DELAY + 10.0, UP_FOR, -(CLOCK_TOLERANCE + 10.0), -UP_FOR])
 def test_record_long_before_or_after_the_stop_is_ignored(log: Path, ago: float) -> None:
-    assert says(log, report(before_the_stop=ago)) == ""
+    assert kill_message(log, report(before_the_stop=ago)) == ""
 
 
 def test_unknown_constraint_is_returned_as_is(log: Path) -> None:
     record = report(text=GLOBAL).replace("CONSTRAINT_NONE", "CONSTRAINT_{NEW}")
-    assert says(log, record) == "the kernel killed CPU 0/KVM (pid 4711): CONSTRAINT_{NEW}"
+    assert kill_message(log, record) == "the kernel killed CPU 0/KVM (pid 4711): CONSTRAINT_{NEW}"
 
 
 def test_newest_matching_record_is_returned(log: Path) -> None:
-    said = says(log, report(before_the_stop=20.0), report(text=GLOBAL, before_the_stop=1.0))
-    assert "the host is out of memory" in said
+    message = kill_message(log, report(before_the_stop=20.0), report(text=GLOBAL, before_the_stop=1.0))
+    assert "the host is out of memory" in message
 
 
 def test_record_of_user_space_is_ignored(log: Path) -> None:
     """Records that a process writes to the device have another facility."""
     record = report(text=GLOBAL)
-    assert says(log, record.replace("6,440,", "14,440,")) == ""
+    assert kill_message(log, record.replace("6,440,", "14,440,")) == ""
 
 
 @pytest.mark.parametrize("place", ["oom_memcg={cgroup}", "cpuset=emulator", "task_memcg={cgroup}"])
 def test_cgroup_name_that_imitates_a_field_is_ignored(log: Path, place: str) -> None:
     """Ordinary users may create cgroups with any name."""
     forged = f"{place.partition('=')[0]}=/user.slice/x,task_memcg={SYSTEMD}"
-    assert says(log, report(text=OOM.replace(place, forged), cgroup="/user.slice/y")) == ""
+    assert kill_message(log, report(text=OOM.replace(place, forged), cgroup="/user.slice/y")) == ""
 
 
 def test_fragments_of_a_line_are_joined(log: Path) -> None:
@@ -152,17 +154,17 @@ def test_fragments_of_a_line_are_joined(log: Path) -> None:
     pieces = text[:40], text[40:200], text[200:]
     fragment = at.removesuffix("-") + "c"
     record = f"{at};{pieces[0]}\n{fragment};{pieces[1]}\n{fragment};{pieces[2]}"
-    assert says(log, record) == says(log, report(text=GLOBAL))
+    assert kill_message(log, record) == kill_message(log, report(text=GLOBAL))
 
 
 def test_unknown_additions_to_the_format_are_ignored(log: Path) -> None:
     record = report(text=GLOBAL).replace(",-;", ",-,caller=T4711,future=1;")
-    assert says(log, record, " SUBSYSTEM=memory\n", " DEVICE=+x\n")
+    assert kill_message(log, record, " SUBSYSTEM=memory\n", " DEVICE=+x\n")
 
 
 def test_end_of_a_long_log_is_read(log: Path) -> None:
     chatter = "".join(f"6,{n},{n},-;usb 1-1: reset\n" for n in range(20_000))
-    assert says(log, chatter, report())
+    assert kill_message(log, chatter, report())
 
 
 @pytest.mark.timeout(10)
@@ -199,10 +201,10 @@ def test_damaged_record_gives_no_wrong_result(log: Path, data: Any) -> None:
     cut, length = data.draw(st.integers(0, len(record))), data.draw(st.integers(0, 40))
     noise = data.draw(st.text(st.characters(codec="latin-1", exclude_characters="\n"), max_size=20))
     log.write_bytes((record[:cut] + noise + record[cut + length :]).encode("latin-1"))
-    said = find_oom_kill("qemu", stopped(), log)
-    assert said.isprintable()
-    assert len(said) <= MESSAGE_LIMIT
-    assert not said or said.startswith("the kernel killed ")
+    message = find_oom_kill("qemu", stopped(), log)
+    assert message.isprintable()
+    assert len(message) <= MESSAGE_LIMIT
+    assert not message or message.startswith("the kernel killed ")
 
 
 @given(st.binary(max_size=3000))

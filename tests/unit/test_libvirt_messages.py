@@ -33,63 +33,63 @@ class Domain:
 
     def __init__(self, answer: list[str] | libvirt.libvirtError) -> None:
         self._answer = answer
-        self.asked: list[int] = []
+        self.flags: list[int] = []
 
     def lookupByUUIDString(self, _uuid: str) -> Any:  # noqa: N802 - its own connection
         return self
 
     def messages(self, flags: int) -> list[str]:
-        self.asked.append(flags)
+        self.flags.append(flags)
         if isinstance(self._answer, libvirt.libvirtError):
             raise self._answer
         return self._answer
 
 
-class Old:
+class OldDomain:
     """Domain of libvirt-python before 7.1, which has no messages."""
 
     def lookupByUUIDString(self, _uuid: str) -> object:  # noqa: N802
         return object()
 
 
-def says(answer: list[str] | libvirt.libvirtError) -> str:
+def io_error_text(answer: list[str] | libvirt.libvirtError) -> str:
     return LibvirtMessages().newest_io_errors(Domain(answer), "u-1")
 
 
 def test_only_io_errors_are_requested() -> None:
     domain = Domain([NEW])
     assert LibvirtMessages().newest_io_errors(domain, "u-1") == NEW
-    assert domain.asked == [IO_ERRORS]
+    assert domain.flags == [IO_ERRORS]
 
 
 def test_no_messages_give_no_text() -> None:
-    assert says([]) == ""
+    assert io_error_text([]) == ""
 
 
 @pytest.mark.parametrize("messages", [[OLD, NEW], [NEW, OLD]])
 def test_old_message_is_omitted(messages: list[str]) -> None:
-    assert says(messages) == NEW
+    assert io_error_text(messages) == NEW
 
 
 def test_messages_of_the_same_minute_are_joined() -> None:
-    assert says([OLD, TRANSLATED, NEW]) == f"{TRANSLATED}; {NEW}"
+    assert io_error_text([OLD, TRANSLATED, NEW]) == f"{TRANSLATED}; {NEW}"
 
 
 def test_messages_without_a_time_are_returned() -> None:
-    assert says(["I/O error on vda", "I/O error on vdb"]) == "I/O error on vda; I/O error on vdb"
+    assert io_error_text(["I/O error on vda", "I/O error on vdb"]) == "I/O error on vda; I/O error on vdb"
 
 
 def test_messages_are_sanitized_and_bounded() -> None:
-    said = says(["I/O error: path='/images/\x1b[2J\n\u202eevil'", "x" * 100_000])
-    assert said.isprintable()
-    assert len(said) <= MESSAGE_LIMIT
+    text = io_error_text(["I/O error: path='/images/\x1b[2J\n\u202eevil'", "x" * 100_000])
+    assert text.isprintable()
+    assert len(text) <= MESSAGE_LIMIT
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT])
 def test_unsupported_call_is_made_once(code: int) -> None:
     messages, domain = LibvirtMessages(), Domain(refusal(code))
     assert [messages.newest_io_errors(domain, "u-1") for _ in range(3)] == ["", "", ""]
-    assert len(domain.asked) == 1
+    assert len(domain.flags) == 1
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_ACCESS_DENIED])
@@ -101,7 +101,7 @@ def test_error_of_one_domain_affects_no_other(code: int) -> None:
 
 def test_old_binding_gives_no_text() -> None:
     messages = LibvirtMessages()
-    assert messages.newest_io_errors(Old(), "u-1") == ""
+    assert messages.newest_io_errors(OldDomain(), "u-1") == ""
     assert messages.newest_io_errors(Domain([NEW]), "u-1") == "", "the binding stays the same"
 
 

@@ -30,13 +30,13 @@ def test_order_numbers_are_unique_across_threads() -> None:
     message_queue = MessageQueue(1)
     drawn: list[list[int]] = [[] for _ in range(4)]
 
-    def draw(mine: list[int]) -> None:
-        mine.extend(message_queue.next_order() for _ in range(5000))
+    def draw(numbers: list[int]) -> None:
+        numbers.extend(message_queue.next_order() for _ in range(5000))
 
-    threads = [threading.Thread(target=draw, args=(mine,)) for mine in drawn]
+    threads = [threading.Thread(target=draw, args=(numbers,)) for numbers in drawn]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(order for mine in drawn for order in mine) == list(range(1, 20_001))
-    assert all(mine == sorted(mine) for mine in drawn)
+    assert sorted(order for numbers in drawn for order in numbers) == list(range(1, 20_001))
+    assert all(numbers == sorted(numbers) for numbers in drawn)

@@ -13,9 +13,9 @@ def io_error(word: str, at: float = 1000.0) -> Observation:
     return observation("io_error_reason", pause, word=word, at=at)._replace(subject=DISK)
 
 
-def harness_with(*seen: Observation) -> WorkerHarness:
+def harness_with(*observations: Observation) -> WorkerHarness:
     harness = WorkerHarness()
-    harness.feed(listing(facts("web")), *seen)
+    harness.feed(listing(facts("web")), *observations)
     return harness
 
 

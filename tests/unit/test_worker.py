@@ -67,14 +67,16 @@ def test_answer_that_overtakes_its_event_is_counted_once() -> None:
     assert harness.journal.pairs("reconcile") == []
 
 
-@pytest.mark.parametrize("who", ["host", "guest"])
-def test_shutdown_reported_before_the_start_is_kept(who: str) -> None:
+@pytest.mark.parametrize("source", ["host", "guest"])
+def test_shutdown_reported_before_the_start_is_kept(source: str) -> None:
     """libvirt reports a start last, also that of an emulator that got SIGTERM meanwhile. It may take a
     while.
     """
     harness = WorkerHarness()
     harness.feed(listing(facts("web", "shutoff", "unknown")))
-    harness.feed(lifecycle("resumed", "unpaused"), lifecycle("shutdown", who), lifecycle("started", "booted"))
+    harness.feed(
+        lifecycle("resumed", "unpaused"), lifecycle("shutdown", source), lifecycle("started", "booted")
+    )
     assert value(harness.metrics, "libvirt_domain_state", domain="web", state="shutdown") == 1
     confirm(harness, lookup("web", facts("web", "shutdown", "unknown")))
     harness.feed(
@@ -84,7 +86,7 @@ def test_shutdown_reported_before_the_start_is_kept(who: str) -> None:
     assert harness.journal.pairs("reconcile") == []
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before its end is told", "after"])
+@pytest.mark.parametrize("before", [True, False], ids=["before-the-stop", "after-the-stop"])
 def test_reported_shutdown_is_not_inferred_again(*, before: bool) -> None:
     """Without an observed start a shutdown/host is ambiguous; then libvirt reports that the run is
     shutting down.

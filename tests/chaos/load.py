@@ -1,4 +1,4 @@
-"""Random operations on many domains, whatever becomes of the daemon meanwhile."""
+"""Load: random operations on many domains, also while the daemon is restarted."""
 
 import os
 import random
@@ -24,32 +24,32 @@ OFF, RUNNING, PAUSED = (
 )
 
 
-class Storm(ABC):
-    """A thread with a connection and dice of its own."""
+class LoadGenerator(ABC):
+    """A thread with its own connection and random number generator."""
 
     kind: str
-    rest: float
+    pause: float
 
     def __init__(self, daemon: Daemon, names: list[str], seed: int) -> None:
         self.daemon = daemon
         self.names = names
-        self.dice = random.Random(f"{seed} {names[0]}")  # noqa: S311 - no secret
-        self.done: Counter[str] = Counter()
+        self.rng = random.Random(f"{seed} {names[0]}")  # noqa: S311 - no secret
+        self.succeeded: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"storm-{names[0]}", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"load-{names[0]}", daemon=True)
 
     @property
     @abstractmethod
     def uri(self) -> str: ...
 
     @abstractmethod
-    def describe(self, name: str) -> str:
-        """XML."""
+    def domain_xml(self, name: str) -> str:
+        """Return the XML of the domain."""
 
     @abstractmethod
-    def acts(self, state: int) -> tuple[str, ...]:
-        """What can be done to a domain in this state."""
+    def operations(self, state: int) -> tuple[str, ...]:
+        """Return the operations that are possible in this state."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -58,73 +58,73 @@ class Storm(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.calm()
+        self.stop()
 
-    def calm(self) -> None:
-        self._over.set()
+    def stop(self) -> None:
+        self._stopping.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._stopping.is_set():
             try:
-                self._blow(libvirt.open(self.uri))
+                self._operate(libvirt.open(self.uri))
             except libvirt.libvirtError:
-                self._over.wait(PAUSE)
+                self._stopping.wait(PAUSE)
 
-    def _blow(self, connection: Any) -> None:
+    def _operate(self, connection: Any) -> None:
         try:
-            self._define_what_is_missing(connection)
-            while not self._over.wait(self.rest) and connection.isAlive():
-                self._act(connection, self.dice.choice(self.names))
+            self._define_missing(connection)
+            while not self._stopping.wait(self.pause) and connection.isAlive():
+                self._run_operation(connection, self.rng.choice(self.names))
         finally:
             connection.close()
 
-    def _define_what_is_missing(self, connection: Any) -> None:
-        """The test driver forgets everything when its daemon ends."""
+    def _define_missing(self, connection: Any) -> None:
+        """Define domains again: the test driver loses them when its daemon ends."""
         there = {UUID(domain.UUIDString()) for domain in connection.listAllDomains()}
         for name in self.names:
             if uuid_of(name) not in there:
-                connection.defineXML(self.describe(name))
+                connection.defineXML(self.domain_xml(name))
 
-    def _act(self, connection: Any, name: str) -> None:
-        act = "look"
+    def _run_operation(self, connection: Any, name: str) -> None:
+        operation = "lookup"
         try:
             domain = connection.lookupByUUID(uuid_of(name).bytes)
-            act = self.dice.choice(self.acts(domain.state()[0]))
-            self.do(connection, domain, act)
+            operation = self.rng.choice(self.operations(domain.state()[0]))
+            self.perform(connection, domain, operation)
         except (libvirt.libvirtError, OSError) as error:
-            # It may have ended meanwhile, or the daemon has; an emulator that was killed has no pid any more.
-            self.failed[act] += 1
+            # The domain or the daemon may have ended meanwhile; a killed emulator has no pid file.
+            self.failed[operation] += 1
             if getattr(error, "get_error_code", int)() == libvirt.VIR_ERR_NO_DOMAIN:
-                connection.defineXML(self.describe(name))
+                connection.defineXML(self.domain_xml(name))
         else:
-            self.done[act] += 1
+            self.succeeded[operation] += 1
 
-    def do(self, connection: Any, domain: Any, act: str) -> None:
+    def perform(self, connection: Any, domain: Any, operation: str) -> None:
         del connection
-        if act == "rename":
+        if operation == "rename":
             domain.rename(other_name(domain.name()))
         else:
-            getattr(domain, act)()
+            getattr(domain, operation)()
 
 
-class DriverStorm(Storm):
-    """The test driver's: cheap and fast."""
+class DriverLoad(LoadGenerator):
+    """Load on the test driver: many cheap operations."""
 
     kind = "test"
-    rest = 0.004
+    pause = 0.004
 
     @property
     def uri(self) -> str:
         return self.daemon.test_uri
 
-    def describe(self, name: str) -> str:
+    def domain_xml(self, name: str) -> str:
         return (
             f"<domain type='test'><name>{name}</name><uuid>{uuid_of(name)}</uuid><memory>1024</memory>"
             "<os><type>hvm</type></os></domain>"
         )
 
-    def acts(self, state: int) -> tuple[str, ...]:
+    def operations(self, state: int) -> tuple[str, ...]:
         match state:
             case libvirt.VIR_DOMAIN_RUNNING:
                 return ("suspend", "suspend", "destroy", "shutdown", "managedSave")
@@ -132,23 +132,23 @@ class DriverStorm(Storm):
                 return ("resume", "resume", "destroy")
         return ("create", "create", "create", "redefine", "rename")
 
-    def do(self, connection: Any, domain: Any, act: str) -> None:
-        if act == "redefine":
+    def perform(self, connection: Any, domain: Any, operation: str) -> None:
+        if operation == "redefine":
             domain.undefineFlags(UNDEFINE)
-            connection.defineXML(self.describe(first_name(domain.name())))
+            connection.defineXML(self.domain_xml(first_name(domain.name())))
         else:
-            super().do(connection, domain, act)
+            super().perform(connection, domain, operation)
 
 
-class GuestStorm(Storm):
-    """Real emulators."""
+class GuestLoad(LoadGenerator):
+    """Load on real emulators."""
 
     kind = "qemu"
-    rest = 0.02
+    pause = 0.02
 
     def __init__(self, daemon: Daemon, names: list[str], seed: int, guests: Guests) -> None:
         super().__init__(daemon, names, seed)
-        # Every second one obeys a shutdown.
+        # Every second guest obeys a shutdown.
         modes = ("idle", "powerbutton")
         self._xml = {
             name: guests.xml(name, Guest(modes[number % 2])).replace(
@@ -161,10 +161,10 @@ class GuestStorm(Storm):
     def uri(self) -> str:
         return self.daemon.uri
 
-    def describe(self, name: str) -> str:
+    def domain_xml(self, name: str) -> str:
         return self._xml[name]
 
-    def acts(self, state: int) -> tuple[str, ...]:
+    def operations(self, state: int) -> tuple[str, ...]:
         match state:
             case libvirt.VIR_DOMAIN_RUNNING:
                 return ("suspend", "suspend", "shutdown", "destroy", "managedSave", "SIGKILL", "SIGTERM")
@@ -172,15 +172,15 @@ class GuestStorm(Storm):
                 return ("resume", "resume", "resume", "destroy", "SIGKILL")
         return ("create", "create", "create", "rename")
 
-    def do(self, connection: Any, domain: Any, act: str) -> None:
-        if act.startswith("SIG"):
-            os.kill(self.daemon.emulator_pid(domain.name()), signal.Signals[act])
+    def perform(self, connection: Any, domain: Any, operation: str) -> None:
+        if operation.startswith("SIG"):
+            os.kill(self.daemon.emulator_pid(domain.name()), signal.Signals[operation])
         else:
-            super().do(connection, domain, act)
+            super().perform(connection, domain, operation)
 
 
 def uuid_of(name: str) -> UUID:
-    """The same after each redefinition."""
+    """Return the UUID of the domain, the same after each redefinition."""
     return UUID(int=int.from_bytes(name.encode().rjust(16, b"-")[-16:]))
 
 

@@ -1,8 +1,7 @@
-"""The image's files, entered as a container runtime would: the chart's pod, in namespaces of this machine.
+"""Runs the image's files as a container runtime does: the pod of the chart in namespaces of this machine.
 
-Other root file system (read-only where the pod says so), other user, groups and capabilities, mounts and
-variables as rendered. What a runtime adds and this does not: the seccomp filter, cgroups' limits, a
-network of its own.
+With the root file system of the image (read-only if the pod requires it), and user, groups, capabilities,
+mounts and variables of the rendered chart. Not included: seccomp filter, cgroup limits, a separate network.
 """
 
 import json
@@ -41,23 +40,23 @@ if [ "$writable" = no ]; then mount -o remount,bind,ro "$root"; fi
 exec chroot "$root" "$@"
 """
 STOPS_WITHIN = 10.0
-OUTSIDE = {"PATH": search_path()}
+ENVIRONMENT = {"PATH": search_path()}
 
 
 class Image:
-    """The files, and what it says of itself."""
+    """The files and the configuration of the image."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
-        told = json.loads((folder / "image.json").read_text())
-        self.config: dict[str, Any] = told["Docker"]["config"]
-        self.architecture = str(told["Docker"]["architecture"])
+        inspected = json.loads((folder / "image.json").read_text())
+        self.config: dict[str, Any] = inspected["Docker"]["config"]
+        self.architecture = str(inspected["Docker"]["architecture"])
         sizes = (line.split(" ", 1) for line in (folder / "sizes").read_text().splitlines())
         self.sizes = {name.rpartition("/")[2]: size for name, size in sizes}
 
 
-class Contained(Page):
-    """One pod on one node. `node_paths`: a hostPath -> what lies there; `secrets`: their folders."""
+class PodProcess(Page):
+    """One pod on one node. `node_paths`: hostPath -> folder; `secrets`: name -> folder."""
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class Contained(Page):
                 self.run(init, [*init["command"], *init["args"]])
             outer = self._processes.spawn(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", *self._enter(self.container, None)],
-                env=OUTSIDE,
+                env=ENVIRONMENT,
                 log=self.log,
                 cwd=Path("/"),
             )
@@ -108,15 +107,15 @@ class Contained(Page):
         finally:
             self._processes.close()
         if error is None and status != 0:
-            raise RuntimeError(f"it ended with {status}:\n{self.log.read_text()}")
+            raise RuntimeError(f"the pod ended with {status}:\n{self.log.read_text()}")
 
     def status_lines(self) -> dict[str, str]:
-        """/proc/PID/status of the exporter."""
+        """Return /proc/PID/status of the exporter."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return {name: " ".join(value.split()) for name, _, value in (line.partition(":") for line in lines)}
 
     def execute(self, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-        """As `kubectl exec`."""
+        """Run a command in the pod, as `kubectl exec` does."""
         return self._run(self.container, command)
 
     def run(self, one: dict[str, Any], command: Sequence[str]) -> None:
@@ -125,21 +124,21 @@ class Contained(Page):
             raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
     def probe(self, kind: str) -> bool:
-        asked = self.container[f"{kind}Probe"]
-        if "exec" in asked:
-            return self.execute(asked["exec"]["command"]).returncode == 0
-        assert asked["httpGet"]["scheme"] == "HTTP"
-        return self.status(asked["httpGet"]["path"]) == 200
+        probe_spec = self.container[f"{kind}Probe"]
+        if "exec" in probe_spec:
+            return self.execute(probe_spec["exec"]["command"]).returncode == 0
+        assert probe_spec["httpGet"]["scheme"] == "HTTP"
+        return self.status(probe_spec["httpGet"]["path"]) == 200
 
     def _has_started(self, outer: int) -> bool:
         if self._processes.exited(outer):
-            raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
+            raise RuntimeError(f"the pod has ended:\n{self.log.read_text()}")
         return self.probe("startup")
 
     def _run(self, one: dict[str, Any], command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", *self._enter(one, command)],
-            env=OUTSIDE,
+            env=ENVIRONMENT,
             cwd="/",
             capture_output=True,
             text=True,
@@ -170,8 +169,8 @@ class Contained(Page):
         ]
 
     def _environment(self, one: dict[str, Any]) -> list[str]:
-        told = [f"{variable['name']}={variable.get('value', NODE)}" for variable in one.get("env", ())]
-        return ["env", "--ignore-environment", *self.image.config["Env"], *told]
+        variables = [f"{variable['name']}={variable.get('value', NODE)}" for variable in one.get("env", ())]
+        return ["env", "--ignore-environment", *self.image.config["Env"], *variables]
 
     def _volume(self, volume: dict[str, Any]) -> Path:
         if "hostPath" in volume:
