@@ -234,13 +234,15 @@ def test_annotated_command_succeeds(alert: str, runner: CommandRunner, tmp_path:
 
 def test_outage_mitigation_closes_the_incident(runner: CommandRunner) -> None:
     """The documented start command closes the incident."""
-    kill_emulator(runner.host, "mended")
-    assert "mended" in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout
+    kill_emulator(runner.host, "restarted")
+    assert "restarted" in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "restarted").stdout
     (start,) = [one for one in commands(RUNBOOKS[0].with_name("LibvirtDomainOutage.md")) if "start" in one]
-    assert runner.run(start, "mended").returncode == 0
+    assert runner.run(start, "restarted").returncode == 0
     until(
-        lambda: "mended" not in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout,
+        lambda: (
+            "restarted" not in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "restarted").stdout
+        ),
         30,
         "the incident to be closed",
     )
-    runner.host.remove("mended")
+    runner.host.remove("restarted")
