@@ -91,7 +91,7 @@ class AlertHost:
 
     def restart(self, domain: Any) -> None:
         """Start the domain again as soon as libvirt has noticed the end of its emulator."""
-        until(lambda: not domain.isActive(), TIMEOUT, "the emulator's end to be noticed")
+        until(lambda: not domain.isActive(), TIMEOUT, "libvirt to notice the end of the emulator")
         domain.create()
 
     def remove(self, name: str) -> None:

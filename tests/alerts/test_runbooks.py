@@ -66,7 +66,7 @@ def commands(runbook: Path) -> list[str]:
 def runner(guests: Guests, programs: Programs) -> Iterator[CommandRunner]:
     with ExitStack() as stack:
         folder = stack.enter_context(short_root())
-        daemon = stack.enter_context(SessionDaemon(folder / "desk", programs))
+        daemon = stack.enter_context(SessionDaemon(folder / "daemon", programs))
         web = folder / "web.yml"
         web.write_text("http_server_config: {headers: {X-Frame-Options: deny}}\n")
         flags = (*SHORT_INTERVALS, "--web.config.file", str(web))
@@ -195,10 +195,8 @@ AGE = 3 * 86400.0
 def annotated_command(alert: str) -> str:
     """Return the command in the annotations of an alert, with the placeholders of the runbooks."""
     rule_tests = yaml.safe_load((ROOT / f"alerts/tests/{alert}.test.yaml").read_text())["tests"]
-    annotated_command = next(one for rule_test in rule_tests for one in rule_test.get("alert_rule_test", ()))[
-        "exp_alerts"
-    ][0]
-    command = str(annotated_command["exp_annotations"]["command"])
+    alert_test = next(one for rule_test in rule_tests for one in rule_test.get("alert_rule_test", ()))
+    command = str(alert_test["exp_alerts"][0]["exp_annotations"]["command"])
     for word, value in (("node1", "HOST"), ("localhost", "PROMETHEUS"), ("web-1", "DOMAIN")):
         command = command.replace(word, value)
     return command
@@ -234,13 +232,15 @@ def test_annotated_command_succeeds(alert: str, runner: CommandRunner, tmp_path:
 
 def test_outage_mitigation_closes_the_incident(runner: CommandRunner) -> None:
     """The documented start command closes the incident."""
-    kill_emulator(runner.host, "mended")
-    assert "mended" in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout
+    kill_emulator(runner.host, "mitigated")
+    assert "mitigated" in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mitigated").stdout
     (start,) = [one for one in commands(RUNBOOKS[0].with_name("LibvirtDomainOutage.md")) if "start" in one]
-    assert runner.run(start, "mended").returncode == 0
+    assert runner.run(start, "mitigated").returncode == 0
     until(
-        lambda: "mended" not in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mended").stdout,
+        lambda: (
+            "mitigated" not in runner.run(f"{COMMAND} incidents --open --domain DOMAIN", "mitigated").stdout
+        ),
         30,
         "the incident to be closed",
     )
-    runner.host.remove("mended")
+    runner.host.remove("mitigated")

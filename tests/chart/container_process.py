@@ -58,7 +58,7 @@ class ContainerProcess(Page):
 
             def has_started() -> bool:
                 if processes.exited(pid):
-                    raise RuntimeError(f"it has ended:\n{self.log.read_text()}")
+                    raise RuntimeError(f"the exporter ended:\n{self.log.read_text()}")
                 return self.probe("startup")
 
             until(has_started, READY_WITHIN, f"the startup probe; its log is {self.log}")

@@ -50,7 +50,7 @@ def test_outdated_files_are_found(tmp_path: Path) -> None:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
     assert chart.stale(tmp_path) == []
-    extra = tmp_path / chart.CHART / "files/dashboards/of-yesterday.json"
+    extra = tmp_path / chart.CHART / "files/dashboards/outdated.json"
     extra.write_text("{}")
     changed = next((tmp_path / "dashboards").glob("*.json"))
     changed.write_text("{}")

@@ -8,7 +8,7 @@ import yaml
 
 from tests.chart.rendering import template
 
-CASES = yaml.safe_load(Path(__file__).with_name("refused.yaml").read_text())
+CASES = yaml.safe_load(Path(__file__).with_name("invalid_values.yaml").read_text())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["values"])[:70])
@@ -18,4 +18,4 @@ def test_schema_refuses_invalid_values(case: dict[str, Any], tmp_path: Path) -> 
     done = template("--values", values)
     assert done.returncode == 1
     assert "don't meet the specifications of the schema" in done.stderr
-    assert case["says"] in done.stderr
+    assert case["message"] in done.stderr

@@ -40,28 +40,28 @@ def run_in_terminal(*arguments: str, columns: int) -> str:
         env=CLEAN_ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": str(columns)},
     ) as process:
         os.close(inner)
-        sent = b""
+        output = b""
         while True:
             try:
-                part = os.read(outer, 65_536)
+                chunk = os.read(outer, 65_536)
             except OSError:
                 # Linux reports EIO when the other end is closed.
                 break
-            sent += part
+            output += chunk
         assert process.wait(60) == 0
     os.close(outer)
-    return sent.decode()
+    return output.decode()
 
 
 def test_terminal_output_has_colour_and_fits_the_width(journal: QueryableJournal) -> None:
     journal.write(
         change("n" * 60),
-        change("web", "stopped", "crashed", message="a long story " * 9),
+        change("web", "stopped", "crashed", message="a long message " * 9),
         change("\x1b[31m" + "🐎" * 30),
     )
-    sent = run_in_terminal("events", "--journal.path", str(journal.path), columns=100)
-    assert "\x1b[31mcrashed" in sent
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", sent)
+    output = run_in_terminal("events", "--journal.path", str(journal.path), columns=100)
+    assert "\x1b[31mcrashed" in output
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     assert not ESCAPES.search(plain.replace("\r\n", "\n"))
     assert max(map(len, plain.splitlines())) <= 100
     assert sum(text.count("n") for text in plain.splitlines()[1:4]) >= 60
@@ -90,10 +90,10 @@ def test_closed_pipe_is_no_error(journal: QueryableJournal) -> None:
 
 def test_full_disk_is_reported_in_one_line(journal: QueryableJournal) -> None:
     journal.write(change("web"))
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w") as full_device:
         result = subprocess.run(
             [*COMMAND, "events", "--journal.path", str(journal.path)],
-            stdout=full,
+            stdout=full_device,
             stderr=subprocess.PIPE,
             text=True,
             timeout=60,

@@ -30,4 +30,4 @@ class CountedDomain:
 
 def wait_recovered(exporter: ExporterWithJournal) -> None:
     """Wait until the exporter logs that the journal has recovered."""
-    exporter.wait_until(lambda: exporter.log_count("journal recovered"), what="the journal to heal")
+    exporter.wait_until(lambda: exporter.log_count("journal recovered"), what="the journal to recover")

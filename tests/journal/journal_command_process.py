@@ -13,8 +13,8 @@ from tests.journal.values import messages
 from tests.journal.writer import Writer
 
 
-def answer(writer: Writer, order: str) -> dict[str, object]:
-    match order.split():
+def run_command(writer: Writer, command: str) -> dict[str, object]:
+    match command.split():
         case ["append", count]:
             writer.append(int(count))
         case ["recover"]:
@@ -36,7 +36,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     writer = Writer(Path(sys.argv[1]))
     for line in sys.stdin:
-        os.write(1, json.dumps(answer(writer, line)).encode() + b"\n")
+        os.write(1, json.dumps(run_command(writer, line)).encode() + b"\n")
     writer.journal.close()
 
 

@@ -36,10 +36,10 @@ class JournalProcess:
         if self._process.returncode is None:
             self._process.communicate()
 
-    def __call__(self, order: str) -> Any:
+    def __call__(self, command: str) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(order.encode() + b"\n")
+        self._process.stdin.write(command.encode() + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         assert line, self.log.read_text()
@@ -84,7 +84,7 @@ def check_complete(journal_process: JournalProcess, appended: int) -> None:
 def test_journal_recovers_after_disk_full(disk: Disk, journal_process: JournalProcess) -> None:
     disk.fill()
     appended = overflow(journal_process)
-    errors = [journal_process(order)["errors"] for order in ("recover", "append 7", "recover", "recover")]
+    errors = [journal_process(command)["errors"] for command in ("recover", "append 7", "recover", "recover")]
     appended += 7
     assert errors == sorted(errors)
     assert 1 < errors[0] < errors[-1]

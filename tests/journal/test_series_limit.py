@@ -201,7 +201,7 @@ EVENT = st.sampled_from(
     ]
 )
 ACTION = st.tuples(st.sampled_from(NAMES), EVENT) | st.sampled_from(
-    ["killed", "stopped", "rewritten", "mended", "later"]
+    ["killed", "stopped", "rewritten", "interrupted", "later"]
 )
 SCRATCH_ROOT = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - emptied afterwards
 
@@ -228,7 +228,7 @@ def test_restart_shows_the_same_page_after_any_sequence(
                 before = page(exporter.metrics)
                 if action == "later":
                     exporter.advance()
-                elif action == "mended":
+                elif action == "interrupted":
                     interrupt_journal(exporter)
                     before = page(exporter.metrics)
                     exporter.kill()

@@ -76,18 +76,18 @@ def allow_only(calls: list[str]) -> None:
 
 def private_users(uid: int) -> None:
     """Apply PrivateUsers: map only root and the user. A process outside the namespace must write the map."""
-    ready, go = os.pipe()
+    read_end, write_end = os.pipe()
     helper = os.fork()
     if helper == 0:
-        os.close(go)
-        os.read(ready, 1)
+        os.close(write_end)
+        os.read(read_end, 1)
         for kind in ("uid", "gid"):
             with open(f"/proc/{os.getppid()}/{kind}_map", "w") as mapped:  # noqa: PTH123 - no further imports after fork
                 mapped.write("".join(f"{number} {number} 1\n" for number in (0, uid)))
         os._exit(0)
     if LIBC.unshare(CLONE_NEWUSER) != 0:
         raise OSError("no user namespace")
-    os.close(go)
+    os.close(write_end)
     if os.waitpid(helper, 0)[1] != 0:
         raise OSError("the users could not be mapped")
 
