@@ -137,15 +137,14 @@ class ChangeCollector:
     def count(self, changes: Iterable[Transition], message: str = "") -> None:
         """Count transitions. ``message``: evidence for those without a message of their own."""
         for change in map(self._explanations.explain, changes):
-            domain = self._inventory.find(change.connection, change.uuid)
-            run = domain
-            key = (change.connection, change.uuid)
+            record = self._records.get(change.connection, change.uuid)
+            domain = run = record.domain
             if change.event == "stopped":
                 # A verdict may be given when the next run has begun already.
-                run = self._stops.before(key) or domain
-                self._add_inventory_changes(change.connection, self._stops.release_held(key))
+                run = record.before_stop or domain
+                self._add_inventory_changes(change.connection, self._stops.release_held(record.key))
             run_id = "" if run is None else run.run_id
-            hung = self._hangs.signals(*key)
+            hung = record.hung
             more = self._hangs.apply(change._replace(message=change.message or message))
             incident_id, incidents = self._incidents.apply(change)
             complete = change._replace(
@@ -163,7 +162,7 @@ class ChangeCollector:
                 self._add_incidents(gone, removed=True)
             if domain is None:
                 self._release(complete.connection, complete.name, complete.uuid, complete.at)
-            elif not domain.present or change.event in HANG_EVENTS or self._hangs.signals(*key) != hung:
+            elif not domain.present or change.event in HANG_EVENTS or record.hung != hung:
                 self._export(domain)
             self.count(more)
 
