@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.exporter_with_journal import ExporterWithJournal as Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal
 from tests.lab.clock import SteppedClock
 from tests.lab.daemon import Daemon
 from tests.lab.event_recorder import EventRecorder
@@ -16,7 +16,7 @@ from tests.lab.host_boot import HostBoot
 @dataclass(frozen=True)
 class ChaosEnvironment:
     daemon: Daemon
-    exporter: Mortal
+    exporter: ExporterWithJournal
     recorders: dict[str, EventRecorder]
     """By the connection label of the exporter."""
     journal: Path
@@ -34,5 +34,7 @@ def environment(
     uris = [f"qemu={own_daemon.uri}", f"test={own_daemon.test_uri}"]
     clock, host_boot = SteppedClock(tmp_path / "clock"), HostBoot(tmp_path / "host")
     recorders = {"qemu": own_recorder, "test": own_driver_recorder}
-    with Mortal(tmp_path, uris, journal, environment=clock.environment, enter=host_boot.enter) as exporter:
+    with ExporterWithJournal(
+        tmp_path, uris, journal, environment=clock.environment, enter=host_boot.enter
+    ) as exporter:
         yield ChaosEnvironment(own_daemon, exporter, recorders, journal, clock, host_boot)

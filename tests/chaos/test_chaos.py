@@ -17,8 +17,7 @@ from tests.chaos.conftest import ChaosEnvironment
 from tests.chaos.fault_injection import FaultInjector, recorded
 from tests.chaos.journal_comparison import Coverage, Fact, Findings, compare, unnoticed_reboots
 from tests.chaos.load import DriverLoad, GuestLoad, LoadGenerator, names_of, uuid_of
-from tests.journal.exporter_with_journal import ERRORS
-from tests.journal.exporter_with_journal import CounterMonitor as Onlooker
+from tests.journal.exporter_with_journal import ERRORS, CounterMonitor
 from tests.lab.event_recorder import EventRecorder
 from tests.lab.guests import Guests
 from tests.lab.page import EVENTS
@@ -164,7 +163,7 @@ def test_no_event_is_lost_or_counted_twice(
     print(f"\nseed {SEED}, {SECONDS:g} s")
     offset = time.time() - time.monotonic()
     injector = FaultInjector(environment, random.Random(SEED))  # noqa: S311 - no secret
-    with Onlooker(environment.exporter) as onlooker:
+    with CounterMonitor(environment.exporter) as onlooker:
         with ExitStack() as stack:
             running = [stack.enter_context(generator) for generator in load_generators(environment, guests)]
             injector.run(kinds, SECONDS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.driver import Driver
-from tests.journal.exporter_with_journal import ExporterWithJournal as Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal
 from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
 from tests.lab.exporter import Exporter
@@ -74,7 +74,7 @@ def test_transitions_without_an_endpoint_are_never_sent(
     root: Path, own_daemon: Daemon, driver: Driver
 ) -> None:
     journal = root / "journal"
-    with Mortal(root, [own_daemon.test_uri], journal) as exporter:
+    with ExporterWithJournal(root, [own_daemon.test_uri], journal) as exporter:
         driver.define("silent")
         exporter.wait_until(lambda: exporter.lifecycle_counts("silent")["defined", "added"])
         assert "exporter_otlp" not in "".join(
@@ -82,7 +82,9 @@ def test_transitions_without_an_endpoint_are_never_sent(
         )
     with (
         Collector(root) as collector,
-        Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter,
+        ExporterWithJournal(
+            root, [own_daemon.test_uri], journal, environment=collector.environment()
+        ) as exporter,
     ):
         driver.cycle("silent")
         exporter.wait_until(lambda: len(read_rows(journal)) == 4)
@@ -96,12 +98,12 @@ def test_restart_delivers_pending_items(root: Path, own_daemon: Daemon, driver: 
     journal = root / "journal"
     with Collector(root) as collector:
         for number in range(3):
-            with Mortal(
+            with ExporterWithJournal(
                 root, [own_daemon.test_uri], journal, environment=collector.environment()
             ) as exporter:
                 driver.define(f"restarted-{number}")
                 driver.cycle(f"restarted-{number}")
                 exporter.wait_until(lambda number=number: len(read_rows(journal)) == 5 * (number + 1))  # type: ignore[misc]
-        with Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()):
+        with ExporterWithJournal(root, [own_daemon.test_uri], journal, environment=collector.environment()):
             wait_delivered(journal)
             compare(collector, journal)

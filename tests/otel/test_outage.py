@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.driver import Driver
-from tests.journal.exporter_with_journal import ExporterWithJournal as Mortal
+from tests.journal.exporter_with_journal import ExporterWithJournal
 from tests.lab.collector import Collector
 from tests.lab.daemon import Daemon
 from tests.lab.waiting import until
@@ -38,7 +38,9 @@ def test_long_outage_with_a_killed_exporter(root: Path, own_daemon: Daemon, driv
     collector = Collector(root)
     flags = ("--otel.catch-up-rate", "0")
     environment = collector.environment()
-    with Mortal(root, [own_daemon.test_uri], journal, extra_args=flags, environment=environment) as exporter:
+    with ExporterWithJournal(
+        root, [own_daemon.test_uri], journal, extra_args=flags, environment=environment
+    ) as exporter:
         for _ in range(4):
             drive(driver, 32)
             exporter.kill()
@@ -70,7 +72,9 @@ def test_collector_restarts_repeatedly(root: Path, own_daemon: Daemon, driver: D
 
     with (
         Collector(root) as collector,
-        Mortal(root, [own_daemon.test_uri], journal, environment=collector.environment()) as exporter,
+        ExporterWithJournal(
+            root, [own_daemon.test_uri], journal, environment=collector.environment()
+        ) as exporter,
     ):
         storming = threading.Thread(target=storm)
         storming.start()
