@@ -30,6 +30,9 @@ from tests.qemu.outage import (
     run_outage,
 )
 
+pytestmark = pytest.mark.timeout(300)
+"""The setup of the first test starts dozens of emulators."""
+
 EVENTS = "libvirt_domain_lifecycle_events_total"
 OF_THE_CONNECTION = "libvirt_connection_lifecycle_events_total"
 INVENTORY = "libvirt_domain_inventory_changes_total"
