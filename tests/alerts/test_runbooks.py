@@ -152,7 +152,7 @@ PREPARATIONS: dict[str, Callable[[AlertHost, str], Any]] = {
     "LibvirtDomainWatchdogFired": expire_watchdog,
 }
 """How the test prepares the domain for a runbook; by default, the domain just runs."""
-NO_MIGRATIONS = "nothing in "
+NO_MIGRATIONS = "no matching entries in "
 """Message if the journal has no migrations: a single host has none."""
 
 

@@ -187,7 +187,7 @@ class TestPanels:
         assert starts["db"] == 1 + CRASHES["db"]
         assert starts["saves"] == 2
         assert "stuck" not in starts
-        (repeated,) = results["libvirt-crashes: Repeat offenders (A)"]
+        (repeated,) = results["libvirt-crashes: Domains with repeated incidents (A)"]
         assert (repeated.labels["domain"], repeated.labels["kind"], repeated.last) == ("db", "crashed", 2)
 
     def test_abnormal_events_are_listed_with_their_reason(self, results: dict[str, list[Series]]) -> None:
