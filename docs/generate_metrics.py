@@ -165,7 +165,7 @@ NOTES: Final[Mapping[str, Note]] = {
     ),
     f"{PREFIX}_sink_errors_total": Note("1 per signal", OPEN, "`sink` is `otlp_traces` or `otlp_logs`."),
     f"{PREFIX}_web_config_last_reload_successful": Note(
-        "1", FIXED, "If a load fails, the configuration that was loaded before stays in force."
+        "1", FIXED, "If a reload fails, the previous configuration remains active."
     ),
     f"{PREFIX}_web_config_last_reload_success_timestamp_seconds": Note("1"),
     f"{PREFIX}_web_refused_total": Note(

@@ -41,7 +41,7 @@ def in_journal(harness: ExportHarness) -> list[str]:
 
 
 def test_crash_waits_for_its_message_and_others_do_not(tmp_path: Path, stub: ReceiverStub) -> None:
-    now = time.time()  # the clock stands still, so that a slow machine changes nothing
+    now = time.time()  # constant, so that the result does not depend on the speed of the machine
     with ExportHarness(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": stub.url}, clock=lambda: now) as harness:
         harness.send([event(CRASH, at=now), event(name="other", at=now), event(at=now)])
         for signal in ("traces", "logs"):

@@ -19,17 +19,17 @@ from libvirt_lifecycle_exporter.cli.formatting import escape
 from libvirt_lifecycle_exporter.cli.views import Column, View
 
 Item = TypeVar("Item")
-Consumed = TypeVar("Consumed", contravariant=True)  # noqa: PLC0105 - as the others
+Item_contra = TypeVar("Item_contra", contravariant=True)
 
 _GAP = "  "
 _MIN_SHRUNK_WIDTH = 10
 """Smallest width of a column that is shrunk."""
 
 
-class Output(Protocol[Consumed]):
+class Output(Protocol[Item_contra]):
     """Writes items. The caller flushes the stream."""
 
-    def write(self, items: Sequence[Consumed]) -> None: ...
+    def write(self, items: Sequence[Item_contra]) -> None: ...
 
 
 class JsonLines(Generic[Item]):

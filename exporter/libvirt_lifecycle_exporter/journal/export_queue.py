@@ -52,7 +52,7 @@ _LOG_ITEMS = f"""SELECT p.position, {_COLUMNS} FROM pending_logs p
 _SPAN_ITEMS = """SELECT position, connection, uuid, span FROM pending_spans
     WHERE position > ? ORDER BY position LIMIT ?"""
 _SPAN_ROWS = (
-    f"SELECT {_COLUMNS} FROM transitions t WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq"  # noqa: S608
+    f"SELECT {_COLUMNS} FROM transitions t WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq"  # noqa: S608 - constant names; values are parameters
 )
 _OLDEST = {
     TRACES: "SELECT ended_at FROM pending_spans ORDER BY position LIMIT 1",
@@ -104,7 +104,7 @@ class ExportQueue:
     def statistics(self, signal: str) -> tuple[int, float]:
         """Return the number of pending items and the time of the oldest (0: none)."""
         with self._connect() as database:
-            (count,) = database.execute(f"SELECT count(*) FROM {_TABLES[signal]}").fetchone()  # noqa: S608
+            (count,) = database.execute(f"SELECT count(*) FROM {_TABLES[signal]}").fetchone()  # noqa: S608 - constant names; values are parameters
             oldest = database.execute(_OLDEST[signal]).fetchone()
         return count, oldest[0] if oldest and isinstance(oldest[0], float) else 0.0
 
@@ -230,5 +230,5 @@ def _read_row(values: tuple[object, ...]) -> Row:
     if problem := describe_problem(values, _ROW_TYPES):
         raise ValueError(problem)
     number, *fields, trace_id, span_id, exported_without_message = values
-    change = Transition(*fields)  # type: ignore[arg-type] # as the columns are
-    return Row(number, change, SpanRef(trace_id, span_id), bool(exported_without_message))  # type: ignore[arg-type] # as above
+    change = Transition(*fields)  # type: ignore[arg-type] # describe_problem has checked the types
+    return Row(number, change, SpanRef(trace_id, span_id), bool(exported_without_message))  # type: ignore[arg-type] # describe_problem has checked the types

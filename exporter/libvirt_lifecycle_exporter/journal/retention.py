@@ -76,7 +76,7 @@ def remove_orphans(database: sqlite3.Connection, disabled: Collection[str]) -> R
     for signal in disabled:
         table, column = _PENDING[signal]
         count = database.execute(
-            f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} WHERE {column} < "  # noqa: S608
+            f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} WHERE {column} < "  # noqa: S608 - constant names; values are parameters
             f"coalesce((SELECT min(seq) FROM transitions), {_MAX_SEQ}) ORDER BY position LIMIT ?)",
             (CHUNK,),
         ).rowcount
@@ -93,7 +93,7 @@ def remove_excess(database: sqlite3.Connection, disabled: Collection[str], end: 
     for signal in disabled:
         table, _ = _PENDING[signal]
         count = database.execute(
-            f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} ORDER BY position LIMIT ?)",  # noqa: S608
+            f"DELETE FROM {table} WHERE position IN (SELECT position FROM {table} ORDER BY position LIMIT ?)",  # noqa: S608 - constant names; values are parameters
             (CHUNK,),
         ).rowcount
         if count:

@@ -10,10 +10,10 @@ from libvirt_lifecycle_exporter.model.vocabulary import EXPLAINED
 
 TRANSITION = Transition._fields
 INSERT_TRANSITION = (
-    f"INSERT INTO transitions ({', '.join(TRANSITION)}) VALUES ({', '.join('?' * len(TRANSITION))})"  # noqa: S608
+    f"INSERT INTO transitions ({', '.join(TRANSITION)}) VALUES ({', '.join('?' * len(TRANSITION))})"  # noqa: S608 - constant names; values are parameters
 )
 TRACED = ("seq", *TRANSITION, "trace_id", "span_id")
-INSERT_TRACED = f"INSERT INTO transitions ({', '.join(TRACED)}) VALUES ({', '.join('?' * len(TRACED))})"  # noqa: S608
+INSERT_TRACED = f"INSERT INTO transitions ({', '.join(TRACED)}) VALUES ({', '.join('?' * len(TRACED))})"  # noqa: S608 - constant names; values are parameters
 DOMAIN = (
     "connection",
     "uuid",
@@ -32,19 +32,19 @@ DOMAIN = (
     *RunEvidence._fields,
 )
 UPSERT_DOMAIN = (
-    f"INSERT OR REPLACE INTO domains ({', '.join(DOMAIN)}) VALUES ({', '.join('?' * len(DOMAIN))})"  # noqa: S608
+    f"INSERT OR REPLACE INTO domains ({', '.join(DOMAIN)}) VALUES ({', '.join('?' * len(DOMAIN))})"  # noqa: S608 - constant names; values are parameters
 )
 
 
 ADD_MESSAGE = (
-    "UPDATE transitions SET message = ? WHERE seq > (SELECT max(seq) FROM transitions) - 5000 "  # noqa: S608
+    "UPDATE transitions SET message = ? WHERE seq > (SELECT max(seq) FROM transitions) - 5000 "  # noqa: S608 - constant names; values are parameters
     "AND connection = ? AND uuid = ? AND at >= ? AND message = '' AND (event, reason) IN "
     f"(VALUES {', '.join(f'({pair[0]!r}, {pair[1]!r})' for pair in sorted(EXPLAINED))})"
 )
 """Adds a message to transitions. Evidence is found at most a few thousand transitions after the event."""
 INCIDENT = Incident._fields
 UPSERT_INCIDENT = (
-    f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608
+    f"INSERT OR REPLACE INTO incidents ({', '.join(INCIDENT)}) VALUES ({', '.join('?' * len(INCIDENT))})"  # noqa: S608 - constant names; values are parameters
 )
 
 UPSERT_HOST = "INSERT OR REPLACE INTO hosts (connection, boot_id, rebooted_at) VALUES (?, ?, ?)"

@@ -1,4 +1,4 @@
-"""Assigns a span to each transition as it is appended to the journal, and queues what is to be exported.
+"""Assigns each transition to a span when the journal appends it, and adds both to the export queue.
 
 Invariant: everything happens inside the transaction that appends, and no state is kept outside of the file.
 A row and its ids are written together, and a rolled-back batch leaves nothing behind. Runs on the worker's

@@ -170,7 +170,7 @@ def replace(
         )
         if table == "incidents":
             close = (
-                f"UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND is_replaced_{table}({typed})"  # noqa: S608
+                f"UPDATE incidents SET closed_at = ? WHERE closed_at IS NULL AND is_replaced_{table}({typed})"  # noqa: S608 - constant names; values are parameters
             )
             database.execute(close, (time.time(),))
         else:
@@ -212,7 +212,7 @@ def _insert_missing(database: sqlite3.Connection, state: SavedState, execute: Ex
         columns = _KINDS[table]
         execute(
             database,
-            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
+            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608 - constant names; values are parameters
             items,
             values,
         )
