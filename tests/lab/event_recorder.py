@@ -11,7 +11,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,11 +18,11 @@ from typing import Self, TypeVar
 import libvirt
 
 from tests.lab.pairs import Event, Pair, count_pairs
+from tests.lab.piped_process import end_piped_process
 
 SCRIPT = Path(__file__).with_name("event_recorder_process.py")
 TIMEOUT = 30.0
-END_OF_INPUT = 3.0
-"""Seconds in which the process reads the end of its input."""
+"""Seconds for one event, and for the end of the process."""
 
 Result = TypeVar("Result")
 
@@ -107,20 +106,7 @@ class EventRecorder:
         return marker
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_OF_INPUT)
-        # A process that has a copy of the pipe keeps it open.
-        self._process.terminate()
-        try:
-            self._process.wait(TIMEOUT)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._reader.join(TIMEOUT)
-            self._process.stdout.close()
+        end_piped_process(self._process, self._reader, TIMEOUT)
 
     def _times(self, kind: str) -> int:
         return sum(event.kind == kind for event in self._log)

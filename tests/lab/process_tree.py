@@ -5,16 +5,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from types import TracebackType
 from typing import Any, Self
 
+from tests.lab.piped_process import end_piped_process
+
 SCRIPT = Path(__file__).with_name("process_tree_process.py")
 ANSWER_TIMEOUT = 10.0
-END_OF_INPUT = 3.0
-"""Seconds in which the process reads the end of its input."""
+"""Seconds for one answer, and for the end of the process."""
 
 
 class ProcessTree:
@@ -63,21 +63,7 @@ class ProcessTree:
             return self._exits[pid]
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_OF_INPUT)
-        # A process that has a copy of the pipe keeps it open.
-        self._process.terminate()
-        try:
-            self._process.wait(ANSWER_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
-        self._reader.join(ANSWER_TIMEOUT)
-        self._process.stdout.close()
+        end_piped_process(self._process, self._reader, ANSWER_TIMEOUT)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
