@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.journal.store import Journal
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.bench.size import node
@@ -22,7 +22,7 @@ def fill(path: Path) -> float:
         effects = ChangeBatch()
         for place in range(number, number + BATCH):
             counted = transition(place)
-            effects.add(TransitionCounted(counted, counted.name))
+            effects.count_transition(counted, counted.name)
         journal.append(effects)
     journal.close()
     return path.stat().st_size / ROWS

@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.journal.store import Journal
 from tests.bench import event_path
 from tests.lab.exporter import free_port
@@ -41,7 +41,7 @@ def batches(count: int, size: int) -> list[ChangeBatch]:
         effects = ChangeBatch()
         for number in range(first, first + size):
             change = event(PAIRS[number // DOMAINS % 4], name=f"web-{number % DOMAINS}", at=now)
-            effects.add(TransitionCounted(change, change.name))
+            effects.count_transition(change, change.name)
         made.append(effects)
     return made
 

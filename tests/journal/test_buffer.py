@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, IncidentOpened
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.buffer import HistoryBuffer
 from libvirt_lifecycle_exporter.journal.store import Journal
@@ -140,7 +140,7 @@ def history_of(unit: str, number: int) -> ChangeBatch:
     effects = ChangeBatch()
     if unit == "incidents":
         incident = Incident(text, HERE, f"u{text}", f"n{text}", "crashed", AT + number, None, "c")
-        effects.add(IncidentOpened(incident, incident.name))
+        effects.open_incident(incident, incident.name)
     else:
         effects.messages.append((HERE, text, AT + number, f"m{text}"))
     return effects

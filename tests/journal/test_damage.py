@@ -13,7 +13,6 @@ from libvirt_lifecycle_exporter.engine.changes import (
     ChangeBatch,
     HistoryBatch,
     TracedTransition,
-    TransitionCounted,
 )
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.database_file import connect
@@ -274,7 +273,7 @@ def test_unwritable_value_loses_only_its_own_row(
     good, unwritable = transition(0), transition(1)._replace(message=bad)  # type: ignore[arg-type]
     for _ in range(2):
         effects = ChangeBatch()
-        effects.add(TransitionCounted(good, good.name))
+        effects.count_transition(good, good.name)
         effects.transitions.append(unwritable)
         writer.write(effects)
     assert messages(path) == ["0", "0"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, InventoryChanged
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
@@ -69,7 +69,7 @@ def effects(draw: st.DrawFn) -> ChangeBatch:
     result.expired = draw(st.lists(st.tuples(NAMES, NAMES), max_size=1))
     result.observed_until = draw(st.dictionaries(WORDS, TIMES, max_size=1))
     for name in draw(st.lists(NAMES, max_size=2)):
-        result.add(InventoryChanged(name, InventoryChange("added", "started")))
+        result.add_inventory_change(name, InventoryChange("added", "started"))
     return result
 
 

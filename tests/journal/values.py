@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.saved_state import SavedState
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.rows import TRANSITION, Entry, entry_from
@@ -36,7 +36,7 @@ def transition(
 def batch(changes: Iterable[Transition]) -> ChangeBatch:
     effects = ChangeBatch()
     for change in changes:
-        effects.add(TransitionCounted(change, change.name))
+        effects.count_transition(change, change.name)
     return effects
 
 

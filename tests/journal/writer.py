@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, IncidentOpened
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
 from libvirt_lifecycle_exporter.journal.buffer import MAX_BYTES
@@ -25,17 +25,19 @@ class ExpectedState:
     def apply(self, effects: ChangeBatch) -> None:
         # Expired series are removed before new counts apply, as on the metrics page.
         self.counts = {key: count for key, count in self.counts.items() if key[:2] not in effects.expired}
-        for change in effects.transitions:
-            key = (change.connection, change.name, change.event, change.reason)
-            self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, change.at)
+        for counted in effects.transitions:
+            key = (counted.connection, counted.name, counted.event, counted.reason)
+            self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, counted.at)
         for total, count in effects.totals.items():
             self.totals[total] += int(count)
         for domain in effects.forgotten:
             self.domains.pop((domain.connection, domain.uuid), None)
         self.domains |= effects.domains
-        for opened in effects.opened:
-            key = (opened.connection, opened.name, "incident", opened.kind)
-            self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, opened.opened_at)
+        for change in effects.changes:
+            if isinstance(change, IncidentOpened):
+                incident = change.incident
+                key = (incident.connection, incident.name, "incident", incident.kind)
+                self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, incident.opened_at)
         self.watched |= effects.observed_until
         self.incidents |= effects.incidents
 

@@ -17,6 +17,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from libvirt_lifecycle_exporter.engine.changes import (
+    ChangeBatch,
+    ConnectionChanged,
+    DomainUpdated,
+    IncidentClosed,
+)
 from libvirt_lifecycle_exporter.engine.durations import Duration
 from libvirt_lifecycle_exporter.engine.record import Domain
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
@@ -63,6 +69,10 @@ process_max_fds{{}} 524288
 """
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class HostProfile:
     """Hosts with the same state and events: `domains` on each, of which the first have the `faults`, one
     each.
@@ -73,12 +83,15 @@ class HostProfile:
         self._faults = faults
         self._rounds = 0
         self._metrics = MetricsStore((CONNECTION,), ("emulator", "watchdog"))
-        self._metrics.set_connection(CONNECTION, up=up)
+        self._batch = ChangeBatch()
+        self._batch.add(ConnectionChanged(CONNECTION, up))
         self._domains = [self._domain(number) for number in range(domains)]
         for domain in self._domains:
-            self._metrics.show(CONNECTION, domain.name, domain.values())
-            self._metrics.count(self._change(domain, "started", "booted", self.started - 86_400), domain.name)
-            self._metrics.count(
+            self._show(domain)
+            self._batch.count_transition(
+                self._change(domain, "started", "booted", self.started - 86_400), domain.name
+            )
+            self._batch.count_transition(
                 self._change(domain, "resumed", "unpaused", self.started - 86_400), domain.name
             )
         for domain, fault in zip(self._domains, faults, strict=False):
@@ -90,9 +103,11 @@ class HostProfile:
         now = time.time()
         busy = self._domains[-1 - self._rounds % max(1, len(self._domains) // 2)]
         for pair in (("suspended", "paused"), ("resumed", "unpaused")):
-            self._metrics.count(self._change(busy, *pair, now), busy.name)
+            self._batch.count_transition(self._change(busy, *pair, now), busy.name)
         if "crashing" in self._faults and self._rounds % 8 == 0:
             self._crashing(self._domains[self._faults.index("crashing")])
+        self._metrics.apply(self._batch, _raise)
+        self._batch = ChangeBatch()
         figures = {
             "now": now,
             "rounds": self._rounds,
@@ -118,39 +133,42 @@ class HostProfile:
             details=details,
         )
 
+    def _show(self, domain: Domain, hung: tuple[str, ...] = ()) -> None:
+        self._batch.add(DomainUpdated(CONNECTION, domain.name, domain.values(hung)))
+
     def _change(self, domain: Domain, event: str, reason: str, at: float) -> Transition:
         return Transition(
             at, CONNECTION, domain.uuid, domain.name, 1, event, reason, reason, 0, "callback", ""
         )
 
     def _count_failure(self, domain: Domain, event: str, reason: str, kind: str, at: float) -> Incident:
-        self._metrics.count(self._change(domain, event, reason, at), domain.name)
+        self._batch.count_transition(self._change(domain, event, reason, at), domain.name)
         opened = Incident(f"{kind}{at}", CONNECTION, domain.uuid, domain.name, kind, at, None, "")
-        self._metrics.open_incident(opened, domain.name)
+        self._batch.open_incident(opened, domain.name)
         return opened
 
     def _crashing(self, domain: Domain) -> None:
         """Count a crash that was followed by a start at once; the outage duration is 20 seconds."""
         now = time.time()
         crash = self._count_failure(domain, "stopped", "crashed", "crashed", now)
-        self._metrics.count(self._change(domain, "started", "booted", now), domain.name)
-        self._metrics.close_incident(crash._replace(closed_at=now))
-        self._metrics.observe_duration(Duration(CONNECTION, "outage", "success", 20.0))
+        self._batch.count_transition(self._change(domain, "started", "booted", now), domain.name)
+        self._batch.add(IncidentClosed(crash._replace(closed_at=now)))
+        self._batch.add_duration(Duration(CONNECTION, "outage", "success", 20.0))
 
     def _down(self, domain: Domain) -> None:
         at = self.started - 600
         self._count_failure(domain, "stopped", "crashed", "crashed", at)
         domain.enter("shutoff", "crashed", at)
-        self._metrics.show(CONNECTION, domain.name, domain.values())
+        self._show(domain)
 
     def _hung(self, domain: Domain) -> None:
         self._count_failure(domain, "hung", "emulator", "hung", self.started)
-        self._metrics.show(CONNECTION, domain.name, domain.values(hung=("emulator",)))
+        self._show(domain, hung=("emulator",))
 
     def _stuck(self, domain: Domain) -> None:
         self._count_failure(domain, "suspended", "ioerror", "io_error", self.started)
         domain.enter("paused", "ioerror", self.started)
-        self._metrics.show(CONNECTION, domain.name, domain.values())
+        self._show(domain)
 
 
 class Fleet:

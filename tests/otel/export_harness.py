@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from libvirt_lifecycle_exporter.config.telemetry import read_telemetry
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING
 from libvirt_lifecycle_exporter.journal.export_items import SIGNALS
 from libvirt_lifecycle_exporter.journal.export_queue import ExportQueue
@@ -75,7 +75,7 @@ class ExportHarness:
     def send(self, changes: Iterable[Transition]) -> None:
         effects = ChangeBatch()
         for change in changes:
-            effects.add(TransitionCounted(change, change.name))
+            effects.count_transition(change, change.name)
         self.journal.append(effects)
 
     def tend(self) -> None:

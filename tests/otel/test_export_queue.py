@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, TransitionCounted
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
 from libvirt_lifecycle_exporter.journal import schema
 from libvirt_lifecycle_exporter.journal.database_file import connect
@@ -179,7 +179,7 @@ def test_open_operation_follows_a_clock_jump(jump: float, tmp_path: Path, stub: 
         harness.send([event("shutdown/guest", at=now)])
         jumped = ChangeBatch()
         jumped.clock_jump = jump
-        jumped.add(TransitionCounted(event("stopped/shutdown", at=now + jump + 2), "web"))
+        jumped.count_transition(event("stopped/shutdown", at=now + jump + 2), "web")
         harness.journal.append(jumped)
         stub.wait(lambda: stub.numbers("traces") == [1, 2], "the span")
         (span,) = stub.accepted("traces")

@@ -8,7 +8,7 @@ from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.engine.translate import translate
-from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
+from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup, Observation
 from libvirt_lifecycle_exporter.model.states import state_after
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import (
@@ -42,12 +42,23 @@ def pair_names(changes: Iterable[Transition]) -> list[str]:
     return [f"{change.event}/{change.reason}" for change in changes]
 
 
+class RecordedClassifier(Classifier):
+    """A classifier and the records of its domains."""
+
+    def __init__(self, records: Records | None = None) -> None:
+        self.records = Records() if records is None else records
+        super().__init__(self.records)
+
+
 def classify(
-    classifier: Classifier, observed: Observation, state: str = "", reason: str = ""
+    classifier: RecordedClassifier, observed: Observation, state: str = "", reason: str = ""
 ) -> list[Transition]:
     """Translate and classify an observation as the worker does."""
     change = translate(observed)
-    return [] if change is None else classifier.classify(observed, change, state, reason)
+    if change is None:
+        return []
+    record = classifier.records.get(observed.connection, observed.uuid)
+    return classifier.classify(record, observed, change, state, reason)
 
 
 class ClassifierScenario:
@@ -55,7 +66,7 @@ class ClassifierScenario:
 
     def __init__(self, state: str = "shutoff", reason: str = "shutdown", at: float = 1000.0) -> None:
         self.records = Records()
-        self.classifier = Classifier(self.records)
+        self.classifier = RecordedClassifier(self.records)
         self.hangs = Hangs(records=self.records)
         self.state = (state, reason)
         self.at = at
@@ -68,7 +79,7 @@ class ClassifierScenario:
             changes = classify(self.classifier, observed, *self.state)
             self.transitions += changes
             for change in changes:
-                self.hangs.apply(change)
+                self.hangs.apply(self.records.get(HERE, change.uuid), change)
             self.state = state_after(*pair.split("/")) or self.state
         return self
 
@@ -77,8 +88,11 @@ class ClassifierScenario:
         return self
 
     def answer(self, facts: DomainFacts | None) -> "ClassifierScenario":
-        self.transitions += self.classifier.apply_lookup(lookup("web", facts))
+        self.transitions += self.apply_lookup(lookup("web", facts))
         return self
+
+    def apply_lookup(self, answer: Lookup) -> list[Transition]:
+        return self.classifier.apply_lookup(self.records.get(answer.connection, answer.uuid), answer)
 
     def wait(self, seconds: float = VERDICT_WAIT) -> "ClassifierScenario":
         self.transitions += self.classifier.tick(self.at + seconds)
@@ -93,11 +107,13 @@ def running() -> ClassifierScenario:
     return ClassifierScenario().observe(*BOOT)
 
 
-def classify_single(observed: Observation, classifier: Classifier | None = None) -> tuple[str, str] | None:
+def classify_single(
+    observed: Observation, classifier: RecordedClassifier | None = None
+) -> tuple[str, str] | None:
     """Return the only pair that an observation of an unknown domain gives, at the latest after the verdict
     wait.
     """
-    classifier = classifier or Classifier()
+    classifier = classifier or RecordedClassifier()
     changes = classify(classifier, observed) + classifier.tick(observed.at + VERDICT_WAIT)
     assert len(changes) <= 1
     return (changes[0].event, changes[0].reason) if changes else None

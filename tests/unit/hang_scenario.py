@@ -33,7 +33,7 @@ class HangScenario:
         """Record the transitions, and apply them to the hang detection as the worker does."""
         self.transitions += changes
         for change in changes:
-            self.record(self.hangs.apply(change))
+            self.record(self.apply(change))
         return [(change.event, change.reason) for change in changes]
 
     def advance(self, seconds: float) -> Pairs:
@@ -53,8 +53,10 @@ class HangScenario:
         )
 
     def apply_event(self, event: str, reason: str) -> Pairs:
-        found = self.hangs.apply(transition(event, reason, at=self.now))
-        return self.record(found)
+        return self.record(self.apply(transition(event, reason, at=self.now)))
+
+    def apply(self, change: Transition) -> list[Transition]:
+        return self.hangs.apply(self.records.get(change.connection, change.uuid), change)
 
     @property
     def signals(self) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """Recorder of the incidents that the transitions of one domain open and close."""
 
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
-from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Incident, Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS
 from tests.unit.factories import HERE, transition
+from tests.unit.recorded_incidents import RecordedIncidents
 
 BOOT = ("resumed/unpaused", "started/booted")
 
@@ -24,7 +24,7 @@ class IncidentRecorder:
 
     def __init__(self) -> None:
         self.records = Records()
-        self.incidents = Incidents(self.records)
+        self.incidents = RecordedIncidents(self.records)
         self.hangs = Hangs(records=self.records)
         self.at = 0.0
         self.opened: list[Incident] = []
@@ -36,7 +36,7 @@ class IncidentRecorder:
             self.at += 3600
             change = make_transition(pair, at=self.at, action=action)
             if change.event != "watchdog":  # watchdog hangs have their own tests
-                self.hangs.apply(change)
+                self.hangs.apply(self.records.get(HERE, change.uuid), change)
             belongs, incidents = self.incidents.apply(change)
             self.ids.append(belongs)
             self._note(incidents)

@@ -1,35 +1,52 @@
-"""Metrics store and series budget, connected as the engine connects them."""
+"""Metrics store and series limit, connected as the engine connects them."""
 
-from libvirt_lifecycle_exporter.engine.changes import DomainUpdated, SeriesExpired
+from collections.abc import Callable
+
+from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
-from libvirt_lifecycle_exporter.model.transitions import Transition
+from libvirt_lifecycle_exporter.model.transitions import InventoryChange, Transition
 from tests.unit.factories import HERE
 
 TTL = 900.0
 
 
+def raise_error(error: Exception) -> None:
+    """Raise the error of a change that could not be applied."""
+    raise error
+
+
 class ExportedDomains(MetricsStore):
-    """Metrics of one connection, with a series limit."""
+    """Metrics of one connection, with a series limit. Each method applies one batch."""
 
     def __init__(self, series_limit: int = 1000, signals: tuple[str, ...] = ()) -> None:
         super().__init__((HERE,), signals)
         self.budget = SeriesLimit(series_limit, TTL, signals)
 
+    def add(self, *changes: Change | None) -> None:
+        self.apply(ChangeBatch(change for change in changes if change is not None), raise_error)
+
     def update(self, values: DomainValues) -> None:
-        self._apply(self.budget.update_domain(values))
+        self.add(self.budget.update_domain(values))
 
     def release(self, name: str, uuid: str, at: float) -> None:
-        self._apply(self.budget.release(HERE, name, uuid, at))
+        self.add(self.budget.release(HERE, name, uuid, at))
 
     def transition(self, change: Transition) -> None:
-        self.count(change, self.budget.counting_name(change))
+        counted_as = self.budget.counting_name(change)
+        self._change(lambda batch: batch.count_transition(change, counted_as))
+
+    def add_total(self, connection: str, kind: str) -> None:
+        self._change(lambda batch: batch.add_total(connection, kind))
+
+    def add_inventory_change(self, connection: str, change: InventoryChange) -> None:
+        self._change(lambda batch: batch.add_inventory_change(connection, change))
 
     def remove_expired(self, now: float) -> None:
-        for name in self.budget.expire(now):
-            self.apply(SeriesExpired(*name))
+        self._change(lambda batch: batch.expired.extend(self.budget.expire(now)))
 
-    def _apply(self, update: DomainUpdated | None) -> None:
-        if update is not None:
-            self.apply(update)
+    def _change(self, change: Callable[[ChangeBatch], None]) -> None:
+        batch = ChangeBatch()
+        change(batch)
+        self.apply(batch, raise_error)

@@ -4,7 +4,6 @@ with QEMU 10.0 send.
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.classify import Classifier
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.vocabulary import (
     ALL_PAIRS,
@@ -13,6 +12,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
 )
 from tests.unit.classifier_scenario import (
     ClassifierScenario,
+    RecordedClassifier,
     classify,
     classify_single,
     make_observation,
@@ -36,7 +36,9 @@ class TestPairs:
         ("word", "reason"), [("enospc", "enospc"), ("", "other"), ("eio", "other"), ("ENOSPC\n", "other")]
     )
     def test_io_error_keeps_the_word_of_libvirt_as_detail(self, word: str, reason: str) -> None:
-        (change,) = classify(Classifier(), observation("io_error_reason", 1, word=word), "running", "booted")
+        (change,) = classify(
+            RecordedClassifier(), observation("io_error_reason", 1, word=word), "running", "booted"
+        )
         assert change.event == "io_error"
         assert (change.reason, change.detail, change.detail_code) == (reason, word, 1)
 
@@ -61,14 +63,14 @@ class TestPairs:
 
 class TestReboots:
     def test_one_reboot_is_counted_once(self) -> None:
-        classifier = Classifier()
+        classifier = RecordedClassifier()
         assert classify_single(observation("reboot", at=10.0), classifier) == ("rebooted", "reset")
         assert classify_single(observation("reboot", at=10.003), classifier) is None
         assert classify_single(observation("reboot", at=10.2), classifier) is None
         assert classify_single(observation("reboot", at=10.5), classifier) == ("rebooted", "reset")
 
     def test_reboots_of_two_domains_are_counted_separately(self) -> None:
-        classifier = Classifier()
+        classifier = RecordedClassifier()
         assert classify_single(observation("reboot", name="one", at=10.0), classifier)
         assert classify_single(observation("reboot", name="two", at=10.0), classifier)
         assert classify_single(
@@ -76,13 +78,13 @@ class TestReboots:
         )
 
     def test_clock_that_steps_back_hides_no_reboot(self) -> None:
-        classifier = Classifier()
+        classifier = RecordedClassifier()
         assert classify_single(observation("reboot", at=5000.0), classifier)
         assert classify_single(observation("reboot", at=1000.0), classifier)
 
     def test_reboots_of_unlisted_domains_are_bounded(self) -> None:
         records = Records(max_unlisted=100)
-        classifier = Classifier(records)
+        classifier = RecordedClassifier(records)
         for number in range(300):
             assert classify_single(observation("reboot", name=f"vm-{number}", at=1.0), classifier)
         assert classify_single(observation("reboot", name="vm-299", at=1.1), classifier) is None

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.classify import POSSIBLE_REASONS, VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.engine.classify import POSSIBLE_REASONS, VERDICT_WAIT
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Observation
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -13,7 +13,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
     WATCHDOG_ACTIONS,
     lifecycle_pair,
 )
-from tests.unit.classifier_scenario import GONE, classify, make_observation
+from tests.unit.classifier_scenario import GONE, RecordedClassifier, classify, make_observation
 from tests.unit.factories import HERE, facts, lookup, observation, order
 from tests.unit.hang_state import set_hung
 
@@ -60,7 +60,7 @@ class ClassifierDriver:
 
     def __init__(self) -> None:
         self.records = Records()
-        self.classifier = Classifier(self.records)
+        self.classifier = RecordedClassifier(self.records)
         self.at = 1000.0
         self.ticked = 1000.0
         self.observations: list[Observation] = []
@@ -84,11 +84,15 @@ class ClassifierDriver:
             self.record(classify(self.classifier, observed, *second))
         elif what == "answer" and isinstance(second, int):
             found = first._replace(uuid=f"uuid-{name}", name=name) if isinstance(first, DomainFacts) else None
-            self.record(self.classifier.apply_lookup(lookup(name, found, began=order() - second)))
+            self.record(
+                self.classifier.apply_lookup(
+                    self.records.get(HERE, f"uuid-{name}"), lookup(name, found, began=order() - second)
+                )
+            )
         elif what == "hung":
             set_hung(self.records, f"uuid-{name}", *(["vcpu"] if first else []), connection=HERE)
         elif what == "forget":
-            self.classifier.forget_run(HERE, f"uuid-{name}")
+            self.classifier.forget_run(self.records.get(HERE, f"uuid-{name}"))
         else:
             self.record(classify(self.classifier, observation("job_completed", name=name, at=self.at)))
 

@@ -108,7 +108,7 @@ class TestMigration:
         scenario = ClassifierScenario("running", "booted")
         began = order()
         scenario.observe("stopped/migrated", "started/migrated")
-        scenario.classifier.apply_lookup(lookup("web", facts(state="running", reason="booted"), began=began))
+        scenario.apply_lookup(lookup("web", facts(state="running", reason="booted"), began=began))
         assert scenario.observe("stopped/failed").last == "stopped/failed"
 
     @pytest.mark.parametrize("before", [(), ("shutdown/host",)])

@@ -3,7 +3,7 @@
 import pytest
 
 from libvirt_lifecycle_exporter.engine import classify as module
-from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT, Classifier
+from libvirt_lifecycle_exporter.engine.classify import VERDICT_WAIT
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.messages import Lookup
 from tests.unit.classifier_scenario import (
@@ -11,6 +11,7 @@ from tests.unit.classifier_scenario import (
     GONE,
     UNPROVEN,
     ClassifierScenario,
+    RecordedClassifier,
     classify,
     pair_names,
     running,
@@ -90,14 +91,14 @@ class TestOpenVerdict:
         began = order()
         scenario.observe("stopped/failed")
         early = lookup("web", facts(state="shutoff", reason="failed"), began=began)
-        assert scenario.classifier.apply_lookup(early) == []
+        assert scenario.apply_lookup(early) == []
         assert scenario.answer(facts(state="shutoff", reason="crashed")).last == "stopped/crashed"
 
     def test_answer_about_another_domain_is_ignored(self) -> None:
         scenario = running().observe("stopped/failed")
-        assert scenario.classifier.apply_lookup(lookup("db", GONE)) == []
+        assert scenario.apply_lookup(lookup("db", GONE)) == []
         elsewhere = Lookup(order(), 1.0, "lxc:///system", "uuid-web", None, None)
-        assert scenario.classifier.apply_lookup(elsewhere) == []
+        assert scenario.apply_lookup(elsewhere) == []
 
     def test_answer_that_overtakes_the_next_start_proves_nothing(self) -> None:
         scenario = running().observe("stopped/failed").answer(facts(state="running", reason="booted"))
@@ -148,23 +149,24 @@ class TestOpenVerdict:
 
     def test_forgotten_run_keeps_its_open_verdict(self) -> None:
         scenario = running().observe("stopped/failed")
-        scenario.classifier.forget_run(HERE, "uuid-web")
+        scenario.classifier.forget_run(scenario.records.get(HERE, "uuid-web"))
         assert scenario.classifier.pending()
         assert scenario.wait().last == "stopped/crashed"
 
     def test_excess_open_verdicts_are_decided_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MAX_OPEN_VERDICTS", 10)
-        classifier, transitions = Classifier(), []
+        classifier, transitions = RecordedClassifier(), []
         for number in range(30):
             transitions += classify(
                 classifier, lifecycle("stopped", "failed", name=f"vm-{number}"), "running", "booted"
             )
+        transitions += classifier.tick(1000.0)
         assert [change.name for change in transitions] == [f"vm-{number}" for number in range(20)]
         assert len(classifier.pending()) == 10
         assert len(classifier.tick(2000.0)) == 10
 
     def test_runs_of_unlisted_domains_are_bounded(self) -> None:
-        classifier = Classifier(Records(max_unlisted=10))
+        classifier = RecordedClassifier(Records(max_unlisted=10))
         for number in range(30):
             classify(classifier, lifecycle("shutdown", "host", name=f"vm-{number}"), "running", "booted")
         ends = [lifecycle("stopped", "shutdown", name=f"vm-{number}") for number in (0, 29)]

@@ -9,7 +9,8 @@ from libvirt_lifecycle_exporter.engine.durations import (
     OPERATIONS,
     OUTCOMES,
     Duration,
-    DurationTracker,
+    observe,
+    outage_of,
 )
 from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.incidents import KINDS
@@ -22,17 +23,17 @@ BOOT = ("resumed/unpaused", "started/booted")
 Durations = list[tuple[str, str, float]]
 
 
-class Tracker(DurationTracker):
-    """A duration tracker that applies hangs first, as the engine does."""
+class Tracker:
+    """Observes durations; applies hangs first, as the engine does."""
 
     def __init__(self, records: Records | None = None) -> None:
         self.records = Records() if records is None else records
-        super().__init__(self.records)
         self._hangs = Hangs(records=self.records)
 
     def apply(self, change: Transition) -> list[Duration]:
-        self._hangs.apply(change)
-        return super().apply(change)
+        record = self.records.get(change.connection, change.uuid)
+        self._hangs.apply(record, change)
+        return observe(record, change)
 
 
 def durations_of(*pairs: str, source: str = "callback") -> Durations:
@@ -244,14 +245,14 @@ def incident(kind: str, closed_at: float | None) -> Incident:
 @pytest.mark.parametrize("kind", ["crashed", "failed"])
 def test_incident_without_a_running_domain_is_an_outage(kind: str) -> None:
     closed = incident(kind, 1060.0)
-    assert Tracker().incident_closed(closed) == [Duration(HERE, "outage", "success", 60.0)]
-    assert Tracker().incident_closed(closed, removed=True) == [Duration(HERE, "outage", "cancelled", 60.0)]
+    assert outage_of(closed) == [Duration(HERE, "outage", "success", 60.0)]
+    assert outage_of(closed, removed=True) == [Duration(HERE, "outage", "cancelled", 60.0)]
 
 
 def test_other_incidents_are_no_outages() -> None:
-    assert Tracker().incident_closed(incident("hung", 1060.0)) == []
-    assert Tracker().incident_closed(incident("io_error", 1060.0)) == []
-    assert Tracker().incident_closed(incident("crashed", None)) == []
+    assert outage_of(incident("hung", 1060.0)) == []
+    assert outage_of(incident("io_error", 1060.0)) == []
+    assert outage_of(incident("crashed", None)) == []
     assert set(KINDS) == {"crashed", "failed", "hung", "io_error"}
 
 

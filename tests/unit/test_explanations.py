@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.explanations import LEADS_TO, MAX_CAUSES, MAX_DELAY, Explanations
+from libvirt_lifecycle_exporter.engine.explanations import LEADS_TO, MAX_CAUSES, MAX_DELAY, explain
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.engine.translate import translate
 from libvirt_lifecycle_exporter.model.text import MESSAGE_LIMIT
@@ -37,8 +37,12 @@ def paused(why: str = "ioerror", at: float = 1000.01, name: str = "web") -> Tran
 
 def message(*transitions: Transition) -> str:
     """Return the message of the last transition."""
-    causes = Explanations()
-    return [causes.explain(change) for change in transitions][-1].message
+    records = Records()
+    return [explained(records, change) for change in transitions][-1].message
+
+
+def explained(records: Records, change: Transition) -> Transition:
+    return explain(records.get(change.connection, change.uuid), change)
 
 
 def test_pause_message_names_the_disk_and_the_error() -> None:
@@ -121,11 +125,11 @@ def test_existing_message_is_kept() -> None:
 
 
 def test_causes_of_unlisted_domains_are_bounded() -> None:
-    causes = Explanations(Records(max_unlisted=10))
+    records = Records(max_unlisted=10)
     for number in range(11):
-        causes.explain(io_error(name=str(number)))
-    assert causes.explain(paused(name="0")).message == ""
-    assert causes.explain(paused(name="1")).message == FULL
+        explained(records, io_error(name=str(number)))
+    assert explained(records, paused(name="1")).message == FULL
+    assert explained(records, paused(name="0")).message == ""
 
 
 def test_every_cause_and_effect_is_a_known_pair() -> None:
@@ -149,11 +153,11 @@ CHANGES = st.builds(
 
 @given(st.lists(CHANGES, max_size=40))
 def test_only_the_message_of_a_pause_changes(transitions: list[Transition]) -> None:
-    causes = Explanations()
+    records = Records()
     for number, change in enumerate(transitions):
-        explained = causes.explain(change)
-        assert explained._replace(message=change.message) == change
-        if explained == change:
+        result = explained(records, change)
+        assert result._replace(message=change.message) == change
+        if result == change:
             continue
         assert not change.message
         assert (change.event, change.reason) in LEADS_TO.values()
@@ -164,4 +168,4 @@ def test_only_the_message_of_a_pause_changes(transitions: list[Transition]) -> N
             and LEADS_TO.get((one.event, one.detail_code)) == (change.event, change.reason)
             and abs(one.at - change.at) <= MAX_DELAY
         }
-        assert set(explained.message.split("; ")) <= near
+        assert set(result.message.split("; ")) <= near

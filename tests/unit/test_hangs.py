@@ -128,7 +128,7 @@ def test_end_of_the_run_ends_the_hang(end: str) -> None:
 def test_late_verdict_of_the_last_run_changes_nothing() -> None:
     scenario = make_hung(HangScenario())
     stop = transition("stopped", "crashed", at=scenario.now - 100)
-    assert scenario.hangs.apply(stop) == []
+    assert scenario.apply(stop) == []
     assert scenario.signals == ("emulator",)
 
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libvirt_lifecycle_exporter.engine.hangs import EXCUSED, RUNNING_STATES, Hang, Hangs
-from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.record import Records
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from tests.unit.factories import HERE, observation, transition
 from tests.unit.hang_scenario import THRESHOLDS, HangScenario
+from tests.unit.recorded_incidents import RecordedIncidents
 
 STEPS = st.one_of(
     st.tuples(st.just("emulator"), st.sampled_from(["answered", "silent", "busy"]), st.floats(0, 200)),
@@ -49,7 +49,7 @@ class HangDriver:
     def __init__(self) -> None:
         self.scenario = HangScenario()
         self.up = True
-        self.incidents = Incidents(self.scenario.records)
+        self.incidents = RecordedIncidents(self.scenario.records)
         self.open: dict[str, bool] = defaultdict(bool)
         self.counts: dict[tuple[str, str, str, str], tuple[int, float]] = {}
         self.excused = False
@@ -65,7 +65,7 @@ class HangDriver:
                 scenario.domain.enter(state, reason, scenario.now)
             if event in ("stopped", "started"):
                 self.open.clear()
-            scenario.record(scenario.hangs.apply(change))
+            scenario.record(scenario.apply(change))
         elif what == "agent":
             scenario.record(
                 scenario.hangs.apply_agent_event(observation("agent_lifecycle", first, at=scenario.now))
@@ -116,7 +116,7 @@ class HangDriver:
         }
         scenario.hangs.restore(hangs, counts, scenario.now)
         scenario.hangs.set_connection(HERE, scenario.now, up=self.up)
-        self.incidents = Incidents(scenario.records)
+        self.incidents = RecordedIncidents(scenario.records)
         self.incidents.restore(open_incidents)
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.incidents import KINDS, Incidents, incident_id
+from libvirt_lifecycle_exporter.engine.incidents import KINDS, incident_id
 from libvirt_lifecycle_exporter.model.transitions import Incident
 from tests.unit.factories import HERE
 from tests.unit.incident_recorder import BOOT, IncidentRecorder, make_transition, record
+from tests.unit.recorded_incidents import RecordedIncidents
 
 
 @pytest.mark.parametrize(
@@ -132,11 +133,11 @@ def test_io_error_of_a_running_domain_is_no_incident(action: str) -> None:
 
 
 def test_io_error_with_unknown_action_is_no_incident() -> None:
-    assert Incidents().apply(make_transition("io_error/enospc")._replace(detail_code=99)) == ("", [])
+    assert RecordedIncidents().apply(make_transition("io_error/enospc")._replace(detail_code=99)) == ("", [])
 
 
 def test_host_shutdown_opens_no_incidents() -> None:
-    incidents = Incidents()
+    incidents = RecordedIncidents()
     for number in range(10):
         for pair in ("shutdown/guest", "stopped/shutdown"):
             assert incidents.apply(make_transition(pair, name=f"vm-{number}")) == ("", [])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from tests.unit.factories import HERE
 from tests.unit.hang_state import set_hung
 from tests.unit.incident_recorder import BOOT, IncidentRecorder, make_transition, record
+from tests.unit.recorded_incidents import RecordedIncidents
 
 
 def test_next_crash_is_another_incident() -> None:
@@ -73,7 +73,7 @@ def test_hang_of_a_removed_domain_is_forgotten() -> None:
 
 
 def test_incident_never_closes_before_it_was_opened() -> None:
-    incidents = Incidents()
+    incidents = RecordedIncidents()
     incidents.apply(make_transition("stopped/crashed", at=5000.0))
     assert [one.closed_at for one in incidents.apply(make_transition("started/booted", at=1000.0))[1]] == [
         5000.0
@@ -81,7 +81,7 @@ def test_incident_never_closes_before_it_was_opened() -> None:
 
 
 def test_incidents_of_domains_are_independent() -> None:
-    incidents = Incidents()
+    incidents = RecordedIncidents()
     incidents.apply(make_transition("stopped/crashed", name="web"))
     assert incidents.apply(make_transition("started/booted", name="db")) == ("", [])
     assert incidents.apply(make_transition("stopped/crashed")._replace(connection="lxc:///system"))[1]
@@ -118,6 +118,6 @@ class TestRestart:
 
     def test_closed_incidents_are_not_restored(self) -> None:
         closed = record("stopped/crashed", *BOOT).closed
-        incidents = Incidents()
+        incidents = RecordedIncidents()
         incidents.restore(closed)
         assert incidents.open() == []

@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.model.transitions import Incident
 from libvirt_lifecycle_exporter.model.vocabulary import ALL_PAIRS, IO_ERROR_ACTIONS
 from tests.unit.factories import HERE
 from tests.unit.incident_recorder import HANGS, make_transition
+from tests.unit.recorded_incidents import RecordedIncidents
 
 PAIRS = (
     *(f"{event}/{reason}" for event, reason in ALL_PAIRS),
@@ -28,13 +28,13 @@ STEPS = st.one_of(
 def test_incidents_open_and_close_once_in_any_order(
     steps: list[tuple[str, str, str]], pauses: list[float]
 ) -> None:
-    incidents, at = Incidents(), 1e9
+    incidents, at = RecordedIncidents(), 1e9
     opened: dict[str, Incident] = {}
     closed: Counter[str] = Counter()
     for (what, name, action), pause in zip(steps, pauses, strict=False):
         at += pause + len(opened) * 1e-3  # no two incidents of a kind begin at the same instant
         if what == "(restart)":
-            restored = Incidents()
+            restored = RecordedIncidents()
             restored.restore(incidents.open())
             assert restored.open() == incidents.open()
             incidents = restored

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
+from libvirt_lifecycle_exporter.engine.changes import ConnectionChanged
 from libvirt_lifecycle_exporter.engine.durations import EXPECTED
 from libvirt_lifecycle_exporter.engine.inventory import REMOVED_SHUTDOWN
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, OPERATIONS
@@ -140,9 +141,9 @@ def test_domain_shows_one_platform_only() -> None:
 def test_reconnects_do_not_count_the_first_connect() -> None:
     shown = ExportedDomains()
     for up in (True, False, False):
-        shown.set_connection(HERE, up=up)
-    shown.count_reconnect(HERE)
-    shown.set_connection(HERE, up=True)
+        shown.add(ConnectionChanged(HERE, up))
+    shown.add_total(HERE, "reconnect")
+    shown.add(ConnectionChanged(HERE, is_up=True))
     assert value(shown, "libvirt_connection_up") == 1
     assert value(shown, "libvirt_connection_reconnects_total") == 1
 
@@ -151,7 +152,7 @@ def test_series_of_a_removed_domain_expire_together() -> None:
     shown = ExportedDomains()
     shown.update(domain().values())
     shown.transition(transition("stopped", "destroyed"))
-    shown.count_inventory_change(HERE, REMOVED_SHUTDOWN)
+    shown.add_inventory_change(HERE, REMOVED_SHUTDOWN)
     shown.update(domain(state="shutoff", present=False).values())
     shown.remove_expired(1000.0 + 899)
     assert names(shown) == {"web"}

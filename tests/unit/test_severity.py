@@ -6,7 +6,6 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 from opentelemetry.sdk.resources import Resource
 
 from libvirt_lifecycle_exporter.cli.views import is_failure
-from libvirt_lifecycle_exporter.engine.incidents import Incidents
 from libvirt_lifecycle_exporter.engine.spans import Span, SpanRef
 from libvirt_lifecycle_exporter.journal.export_items import ExportItem, Row
 from libvirt_lifecycle_exporter.model.severity import ANY, MEANINGS, Severity, meaning_of
@@ -19,6 +18,7 @@ from libvirt_lifecycle_exporter.model.vocabulary import (
 )
 from libvirt_lifecycle_exporter.otel.encoding import Encoder
 from tests.unit.factories import transition
+from tests.unit.recorded_incidents import RecordedIncidents
 
 PAUSE = IO_ERROR_ACTIONS.index("pause")
 REF = SpanRef("1" * 32, "2" * 16)
@@ -45,7 +45,7 @@ def encode(change: Transition) -> tuple[logs.LogRecord, trace.Span]:
 @pytest.mark.parametrize("change", TRANSITIONS, ids=name)
 def test_cli_otlp_and_incidents_agree(change: Transition) -> None:
     meaning = meaning_of(change)
-    _, opened = Incidents().apply(change)
+    _, opened = RecordedIncidents().apply(change)
     assert [incident.kind for incident in opened] == (
         [meaning.incident_kind] if meaning.incident_kind else []
     )

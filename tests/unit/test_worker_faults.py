@@ -6,8 +6,7 @@ from collections.abc import Callable, Container, Mapping
 import pytest
 
 from libvirt_lifecycle_exporter.app.worker import Worker
-from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
-from libvirt_lifecycle_exporter.engine.record import DomainValues
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, DomainUpdated
 from libvirt_lifecycle_exporter.engine.saved_state import NOTHING, Name, SavedState
 from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
@@ -55,9 +54,9 @@ class FaultyStore(MetricsStore):
         super().__init__((HERE,))
         self._faults = faults
 
-    def show(self, connection: str, name: str, values: DomainValues | None) -> None:
+    def _show(self, change: DomainUpdated) -> None:
         self._faults.at("show")
-        super().show(connection, name, values)
+        super()._show(change)
 
     def restore(self, state: SavedState, own_names: Container[Name]) -> None:
         self._faults.at("restore")

@@ -10,9 +10,9 @@ listing.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from libvirt_lifecycle_exporter.engine.changes import Change
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.coverage import GRACE, Grace
 from libvirt_lifecycle_exporter.engine.engine import Engine
 from libvirt_lifecycle_exporter.engine.hang_signals import DEFAULT_THRESHOLDS, HangThresholds
@@ -85,7 +85,7 @@ class Worker:
         with self._threads.guard(WORKER):
             state, changes = self._engine.restore(saved)
             self._metrics.restore(state, self._series.names())
-            self._apply(changes)
+            self._apply(ChangeBatch(changes))
 
     def start(self) -> None:
         """Start the thread."""
@@ -186,10 +186,7 @@ class Worker:
         if batch:
             with self._threads.guard(WORKER):
                 self._journal.append(batch)
-        self._apply(batch.changes)
-        for traced in batch.traced:
-            with self._threads.guard(WORKER):
-                self._metrics.set_exemplar(traced)
+        self._apply(batch)
         for connection in requests.listings:
             with self._threads.guard(WORKER):
                 self._connections[connection].request_listing()
@@ -197,13 +194,8 @@ class Worker:
             with self._threads.guard(WORKER):
                 self._connections[connection].request_lookups(lookups)
 
-    def _apply(self, changes: Iterable[Change]) -> None:
-        for change in changes:
-            # One change that cannot be applied does not stop the others.
-            try:
-                self._metrics.apply(change)
-            except Exception as error:  # noqa: BLE001 - see the invariant above
-                self._threads.report(WORKER, error)
+    def _apply(self, batch: ChangeBatch) -> None:
+        self._metrics.apply(batch, lambda error: self._threads.report(WORKER, error))
 
     def _state(self) -> SavedState:
         """Return the current state as the journal stores it."""

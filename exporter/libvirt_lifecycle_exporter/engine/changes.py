@@ -1,11 +1,12 @@
-"""What processing messages changed: one list of typed changes for each batch of messages.
+"""What processing messages changed: one ``ChangeBatch`` for each batch of messages.
 
-The journal writes a ``ChangeBatch``; after the commit, metrics applies the same list. Nothing is recorded a
-second time in another form: the sums that the journal adds to its counters are derived as changes are added.
+A batch holds transitions, the growth of counters, and changes of what is shown besides counters. The journal
+writes it; after the commit, metrics applies the same batch. Nothing is recorded a second time in another
+form, so what Prometheus sees and what a restart restores are the same sums.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,22 +19,6 @@ from libvirt_lifecycle_exporter.model.vocabulary import raw_detail
 from libvirt_lifecycle_exporter.runtime.clock import ClockRecord  # noqa: TC001 - one way of importing
 
 
-class TransitionCounted(NamedTuple):
-    """A transition happened."""
-
-    transition: Transition
-    counted_as: str
-    """The domain name under which it is counted: its own, or ``_other``."""
-
-
-class RawEventCounted(NamedTuple):
-    """libvirt sent a lifecycle event, in libvirt's own words."""
-
-    connection: str
-    event: str
-    detail: str
-
-
 class DomainUpdated(NamedTuple):
     """What is exported under a domain name changed. The name has series of its own."""
 
@@ -43,14 +28,9 @@ class DomainUpdated(NamedTuple):
     """None: no domain has the name; its series stay until they expire."""
 
 
-class SeriesExpired(NamedTuple):
-    """The series of a domain name are removed. It is the first change of its batch."""
-
-    connection: str
-    name: str
-
-
 class IncidentOpened(NamedTuple):
+    """An incident was opened; ``ChangeBatch.open_incident`` counts it, too."""
+
     incident: Incident
     counted_as: str
     """The domain name under which it is counted: its own, or ``_other``."""
@@ -83,35 +63,11 @@ class IncidentShifted(NamedTuple):
     incident: Incident
 
 
-class DurationObserved(NamedTuple):
-    duration: Duration
-
-
-class InventoryChanged(NamedTuple):
-    """A domain was added or removed."""
-
-    connection: str
-    change: InventoryChange
-
-
 class ConnectionChanged(NamedTuple):
     """A connection is up or down."""
 
     connection: str
     is_up: bool
-
-
-class Reconnected(NamedTuple):
-    """A lost connection was opened again."""
-
-    connection: str
-
-
-class UnobservedTimeAdded(NamedTuple):
-    """Events of a connection may have been missed for this long."""
-
-    connection: str
-    seconds: float
 
 
 class StatesKnownChanged(NamedTuple):
@@ -131,23 +87,17 @@ class HostRebooted(NamedTuple):
 
 
 Change = (
-    TransitionCounted
-    | RawEventCounted
-    | DomainUpdated
-    | SeriesExpired
+    DomainUpdated
     | IncidentOpened
     | IncidentClosed
     | IncidentRestored
     | IncidentRenamed
     | IncidentShifted
-    | DurationObserved
-    | InventoryChanged
     | ConnectionChanged
-    | Reconnected
-    | UnobservedTimeAdded
     | StatesKnownChanged
     | HostRebooted
 )
+"""Everything that metrics shows besides counters."""
 
 
 class TracedTransition(NamedTuple):
@@ -174,9 +124,9 @@ class HistoryBatch(NamedTuple):
 class ChangeBatch:
     """The changes of one batch of messages; the worker thread fills it."""
 
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        """All changes, in order."""
+    def __init__(self, changes: Iterable[Change] = ()) -> None:
+        self.changes: list[Change] = list(changes)
+        """What changed besides counters, in order."""
         self.transitions: list[Transition] = []
         self.counts: dict[CountKey, tuple[int, float]] = {}
         """By how much the counters of domains grow, and the newest time; Unix time, seconds."""
@@ -186,7 +136,6 @@ class ChangeBatch:
         """The domains whose row is to be written, by connection and uuid."""
         self.incidents: dict[str, Incident] = {}
         """The incidents that were opened, closed or changed, by id."""
-        self.opened: list[Incident] = []
         self.messages: list[tuple[str, str, float, str]] = []
         """connection, uuid, since when, evidence: for transitions that were written without any."""
         self.forgotten: list[Domain] = []
@@ -226,8 +175,39 @@ class ChangeBatch:
             or self.clock_jump
         )
 
+    def count_transition(self, change: Transition, counted_as: str) -> None:
+        """Count a transition. ``counted_as``: its own domain name, or ``_other``."""
+        self.transitions.append(change)
+        connection, event, reason = change.connection, change.event, change.reason
+        self._increment((connection, counted_as, event, reason), change.at)
+        self.totals[connection, "event", event, reason] += 1
+
+    def count_raw_event(self, change: Transition) -> None:
+        """Count an event under libvirt's own names."""
+        self.totals[change.connection, "raw", change.event, raw_detail(change.event, change.detail)] += 1
+
+    def add_total(self, connection: str, kind: str, amount: float = 1) -> None:
+        """Increase a total that has no labels of its own; ``amount``: by how much."""
+        self.totals[connection, kind, "", ""] += amount
+
+    def add_duration(self, duration: Duration) -> None:
+        """Add the duration of an operation."""
+        what = f"{duration.operation}/{duration.outcome}"
+        self.totals[duration.connection, "operation", what, str(duration.bucket)] += 1
+        self.totals[duration.connection, "operation", what, "sum"] += duration.seconds
+
+    def add_inventory_change(self, connection: str, change: InventoryChange) -> None:
+        """Count a domain that was added or removed."""
+        self.totals[connection, "inventory", change.kind, change.reason] += 1
+
+    def open_incident(self, incident: Incident, counted_as: str) -> None:
+        """Open and count an incident. ``counted_as``: its own domain name, or ``_other``."""
+        self.changes.append(IncidentOpened(incident, counted_as))
+        self.incidents[incident.id] = incident
+        self._increment((incident.connection, counted_as, INCIDENT, incident.kind), incident.opened_at)
+
     def add(self, change: Change) -> None:
-        """Add a change, and to the sums that follow from it."""
+        """Add a change of what is shown besides counters, and what follows from it."""
         self.changes.append(change)
         derive = _DERIVED.get(type(change))
         if derive is not None:
@@ -242,31 +222,9 @@ class ChangeBatch:
         self.domains.pop((domain.connection, domain.uuid), None)
         self.forgotten.append(domain)
 
-    def increment(self, key: CountKey, at: float) -> None:
-        """Let a counter of a domain grow by one."""
-        self.counts[key] = (self.counts.get(key, (0, 0.0))[0] + 1, at)
-
-
-def _transition(batch: ChangeBatch, change: TransitionCounted) -> None:
-    counted = change.transition
-    batch.transitions.append(counted)
-    batch.increment((counted.connection, change.counted_as, counted.event, counted.reason), counted.at)
-    batch.totals[counted.connection, "event", counted.event, counted.reason] += 1
-
-
-def _raw_event(batch: ChangeBatch, change: RawEventCounted) -> None:
-    batch.totals[change.connection, "raw", change.event, raw_detail(change.event, change.detail)] += 1
-
-
-def _incident_opened(batch: ChangeBatch, change: IncidentOpened) -> None:
-    incident = change.incident
-    batch.incidents[incident.id] = incident
-    batch.opened.append(incident)
-    batch.increment((incident.connection, change.counted_as, INCIDENT, incident.kind), incident.opened_at)
-
-
-def _series_expired(batch: ChangeBatch, change: SeriesExpired) -> None:
-    batch.expired.append((change.connection, change.name))
+    def _increment(self, key: CountKey, at: float) -> None:
+        counted = self.counts.get(key)
+        self.counts[key] = (1, at) if counted is None else (counted[0] + 1, at)
 
 
 def _incident(batch: ChangeBatch, change: IncidentClosed | IncidentShifted) -> None:
@@ -277,43 +235,16 @@ def _incident_renamed(batch: ChangeBatch, change: IncidentRenamed) -> None:
     batch.incidents[change.new.id] = change.new
 
 
-def _duration(batch: ChangeBatch, change: DurationObserved) -> None:
-    duration = change.duration
-    what = f"{duration.operation}/{duration.outcome}"
-    batch.totals[duration.connection, "operation", what, str(duration.bucket)] += 1
-    batch.totals[duration.connection, "operation", what, "sum"] += duration.seconds
-
-
-def _inventory(batch: ChangeBatch, change: InventoryChanged) -> None:
-    batch.totals[change.connection, "inventory", change.change.change, change.change.reason] += 1
-
-
-def _reconnected(batch: ChangeBatch, change: Reconnected) -> None:
-    batch.totals[change.connection, "reconnect", "", ""] += 1
-
-
-def _unobserved(batch: ChangeBatch, change: UnobservedTimeAdded) -> None:
-    batch.totals[change.connection, "unobserved", "", ""] += change.seconds
-
-
 def _host_rebooted(batch: ChangeBatch, change: HostRebooted) -> None:
-    batch.totals[change.connection, "host_reboot", "", ""] += 1
+    batch.add_total(change.connection, "host_reboot")
 
 
 _DERIVED: Mapping[type, Callable[[ChangeBatch, Any], None]] = MappingProxyType(
     {
-        TransitionCounted: _transition,
-        RawEventCounted: _raw_event,
-        SeriesExpired: _series_expired,
-        IncidentOpened: _incident_opened,
         IncidentClosed: _incident,
         IncidentShifted: _incident,
         IncidentRenamed: _incident_renamed,
-        DurationObserved: _duration,
-        InventoryChanged: _inventory,
-        Reconnected: _reconnected,
-        UnobservedTimeAdded: _unobserved,
         HostRebooted: _host_rebooted,
     }
 )
-"""Change -> how the sums of its batch grow."""
+"""Change -> what follows from it for counters and rows."""

@@ -14,6 +14,7 @@ once, in the order of its domain, at most ``VERDICT_WAIT`` and one tick late.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -33,7 +34,7 @@ REBOOT_WINDOW = 0.5
 that a single guest reboot causes, two or three within milliseconds."""
 
 MAX_OPEN_VERDICTS = 65_536
-"""Open verdicts; when there are more, the oldest is given early."""
+"""Open verdicts; when there are more, the next tick gives the oldest early."""
 
 ACTIVE: Final = frozenset({"running", "blocked", "paused", "pmsuspended", "crashed"})
 """States in which the emulator runs and was not told to quit."""
@@ -137,6 +138,7 @@ class Classifier:
 
     def classify(
         self,
+        record: DomainRecord,
         observation: Observation,
         change: Transition,
         state: str,
@@ -144,35 +146,35 @@ class Classifier:
         *,
         starts_later: bool = False,
     ) -> list[Transition]:
-        """Return the transitions that an observation completes: an open verdict, and its own transition.
+        """Return the transitions of a domain that an observation completes: an open verdict, and its own.
 
         ``change``: the observation, translated. ``state``, ``reason``: of the domain before it; empty if they
         are not known. ``starts_later``: ``change`` is the shutdown of a run whose start is not known. It
         waits: if the next event proves that the start was missed, the start is counted before it; if the next
         event is the start, libvirt's order stays.
         """
-        record = self._records.get(observation.connection, observation.uuid)
         if observation.kind == "reboot" and _is_same_reboot(record, observation):
             return []
-        settled = self._close_verdict(record, "")
+        settled = [] if record.verdict is None else self._close_verdict(record, "")
         if change.event == "stopped":
             return settled + self._stopped(record, observation.order, change, state, reason)
         if (update := _RUN_UPDATES.get(change.event)) is not None:
-            run = record.run = record.run or RunHistory()
+            run = record.run
+            if run is None:
+                run = record.run = RunHistory()
             _apply_known_state(run, state, reason)
             run.newest_order = observation.order
             update(run, change)
         if starts_later:
-            return settled + self._wait(
+            self._records.set_verdict(
                 record, OpenVerdict(observation.order, change, change.reason, change.at)
             )
-        return [*settled, change]
+        else:
+            settled.append(change)
+        return settled
 
-    def apply_lookup(self, lookup: Lookup) -> list[Transition]:
+    def apply_lookup(self, record: DomainRecord, lookup: Lookup) -> list[Transition]:
         """Return the transition whose reason libvirt's answer proves, if one is open."""
-        record = self._records.find(lookup.connection, lookup.uuid)
-        if record is None:
-            return []
         run, verdict = record.run, record.verdict
         if (
             run is not None
@@ -186,13 +188,18 @@ class Classifier:
         return self._close_verdict(record, _lookup_reason(lookup.facts))
 
     def tick(self, now: float) -> list[Transition]:
-        """Return the transitions whose verdict has waited long enough, or since a time in the future."""
+        """Return the transitions whose verdict has waited long enough, or since a time in the future.
+
+        If there are too many, the oldest are given early.
+        """
+        waiting = self._records.open_verdicts
+        early = [*islice(waiting.values(), max(0, len(waiting) - MAX_OPEN_VERDICTS))]
         due = [
             record
-            for record in self._records.open_verdicts.values()
+            for record in islice(waiting.values(), len(early), None)
             if record.verdict is not None and not 0 <= now - record.verdict.since < VERDICT_WAIT
         ]
-        return [change for record in due for change in self._close_verdict(record, "")]
+        return [change for record in [*early, *due] for change in self._close_verdict(record, "")]
 
     def shift(self, jump: float) -> None:
         """Shift the stored times by a jump of the wall clock, in seconds."""
@@ -204,10 +211,9 @@ class Classifier:
             if record.run is not None and record.run.watchdog_fired_at is not None:
                 record.run.watchdog_fired_at += jump
 
-    def close_verdict(self, connection: str, uuid: str) -> list[Transition]:
+    def close_verdict(self, record: DomainRecord) -> list[Transition]:
         """Return the transition whose verdict is open, if there is one: no more evidence will come."""
-        record = self._records.find(connection, uuid)
-        return [] if record is None else self._close_verdict(record, "")
+        return self._close_verdict(record, "")
 
     def pending(self) -> frozenset[Key]:
         """Return the keys of the domains that have stopped and whose verdict is open."""
@@ -217,11 +223,10 @@ class Classifier:
             if record.verdict is not None and record.verdict.change.event == "stopped"
         )
 
-    def forget_run(self, connection: str, uuid: str) -> None:
+    @staticmethod
+    def forget_run(record: DomainRecord) -> None:
         """Forget the observations of a domain's run. An open verdict is still given."""
-        record = self._records.find(connection, uuid)
-        if record is not None:
-            record.run = record.rebooted_at = None
+        record.run = record.rebooted_at = None
 
     def _stopped(
         self, record: DomainRecord, order: int, stop: Transition, state: str, reason: str
@@ -233,16 +238,8 @@ class Classifier:
                 return [stop._replace(reason=rule.verdict)]
         if stop.reason != AMBIGUOUS:
             return [stop]
-        return self._wait(record, OpenVerdict(order, stop, _default_reason(run), stop.at))
-
-    def _wait(self, record: DomainRecord, verdict: OpenVerdict) -> list[Transition]:
-        """Open a verdict; return the transition that is displaced if too many are open."""
-        waiting = self._records.open_verdicts
-        displaced = (
-            self._close_verdict(next(iter(waiting.values())), "") if len(waiting) >= MAX_OPEN_VERDICTS else []
-        )
-        self._records.set_verdict(record, verdict)
-        return displaced
+        self._records.set_verdict(record, OpenVerdict(order, stop, _default_reason(run), stop.at))
+        return []
 
     def _close_verdict(self, record: DomainRecord, reason: str) -> list[Transition]:
         """Close an open verdict; where nothing is proven, by what is known of the run."""

@@ -8,7 +8,7 @@ processed. Another answer is a new contradiction, whose event may still be on it
 
 from collections import defaultdict
 
-from libvirt_lifecycle_exporter.engine.record import Contradiction, DomainRecord, Key, Records
+from libvirt_lifecycle_exporter.engine.record import Contradiction, DomainRecord, Records
 from libvirt_lifecycle_exporter.model.messages import DomainFacts, Lookup
 
 CONFIRM_DELAY = 1.0
@@ -23,13 +23,14 @@ class Contradictions:
     def __init__(self, records: Records | None = None) -> None:
         self._records = records if records is not None else Records()
 
-    def confirm(self, lookup: Lookup, *, newest_order: int, now: float, iteration: int) -> bool:
+    def confirm(
+        self, record: DomainRecord, lookup: Lookup, *, newest_order: int, now: float, iteration: int
+    ) -> bool:
         """Record an answer that contradicts what is known; return whether it is accepted now.
 
         ``newest_order``: the order of the newest observation of the domain; after another one it is another
         contradiction. ``now``: Unix time, seconds. ``iteration``: the number of iterations of the event loop.
         """
-        record = self._records.get(lookup.connection, lookup.uuid)
         current = record.contradiction
         if (
             current is None
@@ -41,25 +42,25 @@ class Contradictions:
             return False
         if current.asked is None or lookup.began < current.asked:
             return False
-        self._clear(record)
+        self.clear(record)
         return True
 
-    def pending(self, key: Key, newest_order: int) -> Lookup | None:
+    @staticmethod
+    def pending(record: DomainRecord, newest_order: int) -> Lookup | None:
         """Return the answer that waits for confirmation, if nothing newer was observed."""
-        record = self._records.find(*key)
-        current = record.contradiction if record is not None else None
+        current = record.contradiction
         return current.answer if current is not None and current.newest_order == newest_order else None
 
-    def clear(self, key: Key) -> None:
+    def clear(self, record: DomainRecord) -> None:
         """Drop the contradiction of a domain, if there is one."""
-        record = self._records.find(*key)
-        if record is not None:
-            self._clear(record)
+        if record.contradiction is not None:
+            record.contradiction = None
+            self._records.under_review.pop(record.key, None)
 
     def clear_all(self, connection: str) -> None:
         """Drop the contradictions of a connection: it is lost, and will be listed again."""
         for record in [one for one in self._records.under_review.values() if one.connection == connection]:
-            self._clear(record)
+            self.clear(record)
 
     def shift(self, jump: float) -> None:
         """Shift the stored times by a jump of the wall clock, in seconds."""
@@ -83,10 +84,6 @@ class Contradictions:
                 current.asked = current.asked or order
                 found[connection].append(uuid)
         return found
-
-    def _clear(self, record: DomainRecord) -> None:
-        record.contradiction = None
-        self._records.under_review.pop(record.key, None)
 
 
 def _comparable_facts(lookup: Lookup) -> DomainFacts | None:

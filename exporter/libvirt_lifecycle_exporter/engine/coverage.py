@@ -19,11 +19,9 @@ from typing import Final, NamedTuple
 from libvirt_lifecycle_exporter.engine.changes import (
     ChangeBatch,
     ConnectionChanged,
-    Reconnected,
     StatesKnownChanged,
-    UnobservedTimeAdded,
 )
-from libvirt_lifecycle_exporter.engine.record import NEVER, Certainty, Key, Records
+from libvirt_lifecycle_exporter.engine.record import NEVER, Certainty, DomainRecord, Records
 from libvirt_lifecycle_exporter.model.messages import ConnectionDown, ConnectionUp
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 
@@ -134,11 +132,11 @@ class Coverage:
         """Record that a connection is open and its callbacks are registered."""
         coverage = self._connections[link.connection]
         if coverage.was_lost:
-            batch.add(Reconnected(link.connection))
+            batch.add_total(link.connection, "reconnect")
         coverage.is_up, coverage.was_lost = True, False
         if coverage.observed_until:
             seconds = self._unobserved_seconds(coverage, link.at)
-            batch.add(UnobservedTimeAdded(link.connection, seconds))
+            batch.add_total(link.connection, "unobserved", seconds)
         self._record(link.connection, link.at, batch)
         batch.add(ConnectionChanged(link.connection, is_up=True))
 
@@ -215,15 +213,14 @@ class ObservationGaps:
         """Record that events of the connection may have been missed up to ``order``."""
         self._gap_until[connection] = max(order, self._gap_until.get(connection, 0))
 
-    def record_event(self, key: Key, order: int) -> None:
+    def record_event(self, record: DomainRecord, order: int) -> None:
         """Record an event that determines the state of a domain; ``order``: of its arrival."""
-        if order > self._gap_until.get(key[0], 0):
-            self._records.get(*key).certain_since = order, -math.inf
+        if order > self._gap_until.get(record.connection, 0):
+            record.certain_since = order, -math.inf
 
-    def record_answer(self, key: Key, began: int, at: float) -> None:
+    def record_answer(self, record: DomainRecord, began: int, at: float) -> None:
         """Record an answer that agrees with what is known; ``began``: the order of the request."""
-        record = self._records.get(*key)
-        if began > self._gap_until.get(key[0], 0) > record.certain_since[0]:
+        if began > self._gap_until.get(record.connection, 0) > record.certain_since[0]:
             record.certain_since = began, at
 
     def record_listing(self, connection: str, began: int, at: float) -> None:
@@ -231,18 +228,19 @@ class ObservationGaps:
         if began > self._gap_until.get(connection, 0) > self._listed.get(connection, NEVER)[0]:
             self._listed[connection] = began, at
 
-    def record_adopted(self, key: Key) -> None:
+    def record_adopted(self, record: DomainRecord) -> None:
         """Record that a domain was taken over as it was found."""
-        self._records.get(*key).certain_since = self._gap_until.get(key[0], 0), -math.inf
+        record.certain_since = self._gap_until.get(record.connection, 0), -math.inf
 
-    def may_have_missed(self, key: Key, at: float) -> bool:
+    def may_have_missed(self, record: DomainRecord, at: float) -> bool:
         """Return whether something may have been missed before an event of that time; Unix time, seconds."""
-        record = self._records.find(*key)
-        return self._is_uncertain(key[0], NEVER if record is None else record.certain_since, at)
+        order, since = record.certain_since
+        return self._gap_until.get(record.connection, 0) > order or at <= since + SETTLING_TIME
 
     def may_have_missed_domains(self, connection: str, at: float) -> bool:
         """Return whether domains may exist that were never listed; ``at``: Unix time, seconds."""
-        return self._is_uncertain(connection, self._listed.get(connection, NEVER), at)
+        order, since = self._listed.get(connection, NEVER)
+        return self._gap_until.get(connection, 0) > order or at <= since + SETTLING_TIME
 
     def shift(self, jump: float) -> None:
         """Shift the stored times by a jump of the wall clock, in seconds."""
@@ -251,7 +249,3 @@ class ObservationGaps:
         for record in self._records:
             order, since = record.certain_since
             record.certain_since = order, since + jump
-
-    def _is_uncertain(self, connection: str, certain_since: Certainty, at: float) -> bool:
-        order, since = certain_since
-        return self._gap_until.get(connection, 0) > order or at <= since + SETTLING_TIME

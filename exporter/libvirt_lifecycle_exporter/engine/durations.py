@@ -179,43 +179,39 @@ class Duration(NamedTuple):
         return bisect_left(BUCKETS, self.seconds)
 
 
-class DurationTracker:
-    """Measures the operations in progress, which are fields of their domain's record."""
+def observe(record: DomainRecord, change: Transition) -> list[Duration]:
+    """Return the operations that ``change`` ends, and record those that it begins.
 
-    def __init__(self, records: Records | None = None) -> None:
-        self._records = records if records is not None else Records()
-
-    def apply(self, change: Transition) -> list[Duration]:
-        """Return the operations that ``change`` ends, and record those that it begins.
-
-        ``hangs`` must have processed the change before.
-        """
-        record = self._records.get(change.connection, change.uuid)
-        ended = [*_end(record, change), *_end_hang(record, change)]
-        _begin(record, change)
-        return ended if change.source != INFERRED else []
-
-    def incident_closed(self, incident: Incident, *, removed: bool = False) -> list[Duration]:
-        """Return the outage that an incident was; ``removed``: the domain was removed before its end."""
-        if incident.kind not in OUTAGES or incident.closed_at is None:
-            return []
-        outcome = CANCELLED if removed else SUCCESS
-        return [_duration(incident.connection, OUTAGE, outcome, incident.opened_at, incident.closed_at)]
-
-    def shift(self, jump: float) -> None:
-        """Shift the stored times by a jump of the wall clock, in seconds, so that no duration contains it."""
-        for record in self._records:
-            for operation in record.operations:
-                record.operations[operation] += jump
-            if record.hang_began is not None:
-                record.hang_began += jump
-
-
-def _begin(record: DomainRecord, change: Transition) -> None:
-    begun = BEGINS.get((change.event, change.reason), ()) if change.source != INFERRED else ()
-    for operation in begun:
+    ``hangs`` must have processed the change before.
+    """
+    ended: list[Duration] = []
+    if record.operations:
+        ended += _end(record, change)
+    if record.hang_began is not None or change.event == "hung":
+        ended += _end_hang(record, change)
+    if change.source == INFERRED:
+        return []
+    for operation in BEGINS.get((change.event, change.reason), ()):
         if all(other.name != operation.name for other in record.operations):
             record.operations[operation] = change.at
+    return ended
+
+
+def outage_of(incident: Incident, *, removed: bool = False) -> list[Duration]:
+    """Return the outage that an incident was, if it is closed; ``removed``: the domain was removed before."""
+    if incident.kind not in OUTAGES or incident.closed_at is None:
+        return []
+    outcome = CANCELLED if removed else SUCCESS
+    return [_duration(incident.connection, OUTAGE, outcome, incident.opened_at, incident.closed_at)]
+
+
+def shift(records: Records, jump: float) -> None:
+    """Shift the stored times by a jump of the wall clock, in seconds, so that no duration contains it."""
+    for record in records:
+        for operation in record.operations:
+            record.operations[operation] += jump
+        if record.hang_began is not None:
+            record.hang_began += jump
 
 
 def _end(record: DomainRecord, change: Transition) -> Iterator[Duration]:

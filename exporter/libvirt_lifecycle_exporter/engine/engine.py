@@ -19,7 +19,7 @@ from libvirt_lifecycle_exporter.engine.hangs import Hangs
 from libvirt_lifecycle_exporter.engine.host_reboots import HostReboots
 from libvirt_lifecycle_exporter.engine.inventory import Inventory
 from libvirt_lifecycle_exporter.engine.reconcile import Reconciler
-from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.engine.record import DomainRecord, Records
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, SavedState, TotalKey
 from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.engine.translate import translate
@@ -179,8 +179,8 @@ class Engine:
         now, collector = self._clock(), self._collector
         return (
             lambda: collector.expire(now),
-            lambda: collector.count(self._classifier.tick(now)),
-            lambda: collector.count(self._hangs.tick(now)),
+            lambda: collector.count_all(self._classifier.tick(now)),
+            lambda: collector.count_all(self._hangs.tick(now)),
             lambda: self._reconciler.request_again(now),
             lambda: self._forget(now - self._series_ttl),
             lambda: self._coverage.record_time(now, collector.batch),
@@ -209,7 +209,7 @@ class Engine:
 
     def close_verdicts(self) -> None:
         """Close all open verdicts: no more evidence will come."""
-        self._collector.count(self._classifier.tick(float("inf")))
+        self._collector.count_all(self._classifier.tick(float("inf")))
 
     def settle(self) -> None:
         """Complete the batch. Call it before ``collect``."""
@@ -222,45 +222,50 @@ class Engine:
     def _on_observation(self, observation: Observation) -> None:
         if not self._filter_scope.passes(observation.name):
             return
-        collector = self._collector
-        collector.requests.look_up(observation.connection, observation.uuid)
+        self._collector.requests.look_up(observation.connection, observation.uuid)
         change = translate(observation)
         if change is not None:
-            self._on_change(observation, change)
+            # The only lookup of the record for this event.
+            record = self._records.get(observation.connection, observation.uuid)
+            self._on_change(record, observation, change)
         elif (known := self._inventory.find(observation.connection, observation.uuid)) is not None:
             known.newest_order = observation.order
         if observation.kind == "agent_lifecycle":
-            collector.count(self._hangs.apply_agent_event(observation))
+            self._collector.count_all(self._hangs.apply_agent_event(observation))
 
-    def _on_change(self, observation: Observation, change: Transition) -> None:
+    def _on_change(self, record: DomainRecord, observation: Observation, change: Transition) -> None:
         """Process a transition. ``change``: the observation, translated."""
         collector = self._collector
         is_lifecycle = observation.kind == LIFECYCLE
-        has_inferred_before = is_lifecycle and self._reconciler.infer_before(change, observation.order)
-        known = self._inventory.find(observation.connection, observation.uuid)
+        has_inferred_before = is_lifecycle and self._reconciler.infer_before(
+            record, change, observation.order
+        )
+        known = record.domain
         is_known = known is not None and known.present and not has_inferred_before
         state, reason = (known.state, known.reason) if known is not None and is_known else ("", "")
-        collector.count_raw_event(change)
+        collector.batch.count_raw_event(change)
         starts_later = False
         if is_lifecycle:
             if change.event == "stopped" and known is not None:
-                collector.begin_stop(known)
+                collector.begin_stop(record, known)
                 if change.reason == AMBIGUOUS:
                     collector.requests.explain(change._replace(name=known.name, domain_id=known.domain_id))
-            update = self._inventory.apply(change, observation.order)
-            collector.update_domain(update, observation.at)
+            update = self._inventory.apply(record, change, observation.order)
+            collector.update_domain(record, update, observation.at)
             starts_later = change.event == "shutdown" and update.domain.has_early_shutdown(change.domain_id)
         elif known is not None:
             known.newest_order = observation.order
-        classify = self._classifier.classify
-        collector.count(classify(observation, change, state, reason, starts_later=starts_later))
+        for completed in self._classifier.classify(
+            record, observation, change, state, reason, starts_later=starts_later
+        ):
+            collector.count(record, completed)
 
     def _on_listing(self, listing: Listing) -> None:
         self._reconciler.apply_listing(listing)
         self._coverage.record_listing(listing.connection, listing.at, self._collector.batch)
 
     def _on_probe_results(self, probed: ProbeResults) -> None:
-        self._collector.count(self._hangs.evaluate_probes(probed))
+        self._collector.count_all(self._hangs.evaluate_probes(probed))
 
     def _on_host_identified(self, host: HostIdentified) -> None:
         self._inventory.note_driver(host.connection, host.driver)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.engine.record import DomainRecord
 from libvirt_lifecycle_exporter.model.text import plain
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.model.vocabulary import IO_ERROR_ACTIONS, WATCHDOG_ACTIONS
@@ -34,30 +34,22 @@ _RESUMED: Final = "resumed"
 """After this event, earlier events explain nothing. (A start needs no row: it has another id.)"""
 
 
-class Explanations:
-    """Finds the causes of a pause or stop among the events right before it."""
-
-    def __init__(self, records: Records | None = None) -> None:
-        self._records = records if records is not None else Records()
-
-    def explain(self, change: Transition) -> Transition:
-        """Return ``change``, with the messages of its causes if it has none of its own."""
-        if (change.event, change.detail_code) in LEADS_TO:
-            record = self._records.get(change.connection, change.uuid)
-            others = [one for one in record.causes if one.message != change.message]
-            record.causes = [*others, change][-2 * MAX_CAUSES :]
-            return change
-        is_effect = (change.event, change.reason) in _EFFECTS
-        if change.event != _RESUMED and not is_effect:
-            return change
-        known = self._records.find(change.connection, change.uuid)
-        if known is None or not known.causes:
-            return change
-        causes, known.causes = known.causes, []
-        if not is_effect:
-            return change
-        messages = dict.fromkeys(one.message for one in causes if one.message and _is_cause_of(one, change))
-        return change._replace(message=change.message or plain("; ".join([*messages][-MAX_CAUSES:])))
+def explain(record: DomainRecord, change: Transition) -> Transition:
+    """Return ``change``, with the messages of its causes if it has none of its own."""
+    if (change.event, change.detail_code) in LEADS_TO:
+        others = [one for one in record.causes if one.message != change.message]
+        record.causes = [*others, change][-2 * MAX_CAUSES :]
+        return change
+    if not record.causes:
+        return change
+    is_effect = (change.event, change.reason) in _EFFECTS
+    if change.event != _RESUMED and not is_effect:
+        return change
+    causes, record.causes = record.causes, []
+    if not is_effect:
+        return change
+    messages = dict.fromkeys(one.message for one in causes if one.message and _is_cause_of(one, change))
+    return change._replace(message=change.message or plain("; ".join([*messages][-MAX_CAUSES:])))
 
 
 def _is_cause_of(cause: Transition, effect: Transition) -> bool:

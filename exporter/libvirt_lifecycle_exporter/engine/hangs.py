@@ -105,16 +105,15 @@ class Hangs:
                 found += self._evaluate(since, record, record.domain, probed, answer)
         return found
 
-    def apply(self, change: Transition) -> list[Transition]:
+    def apply(self, record: DomainRecord, change: Transition) -> list[Transition]:
         """Apply a transition, and return those that follow from it. Call it for every counted transition."""
-        record = self._records.get(change.connection, change.uuid)
-        if change.event in RUN_BOUNDARIES and change.reason != "wakeup":
-            self._end(record, change)
+        if change.event in SILENCE_RESTARTS:
+            if record.hang_signals and change.event in RUN_BOUNDARIES and change.reason != "wakeup":
+                self._end(record, change)
+            _restart(record, change.at)
         elif change.event in HANG_EVENTS:
             _record_counted(record, change)
-        if change.event in SILENCE_RESTARTS:
-            _restart(record, change.at)
-        if change.event in WATCHDOG_RECOVERY:
+        if (record.hang_signals or change.event == WATCHDOG) and change.event in WATCHDOG_RECOVERY:
             return self._watchdog(record, change)
         return []
 

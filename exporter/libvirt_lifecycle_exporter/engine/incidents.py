@@ -41,57 +41,51 @@ DEFINITION_EVENTS: Final = frozenset({"defined", "undefined"})
 """Events about the definition of a domain belong to no incident."""
 
 
-class Incidents:
-    """Opens and closes incidents."""
+def apply(record: DomainRecord, change: Transition) -> tuple[str, list[Incident]]:
+    """Return the id of the incident of ``change`` ("" if none), and the incidents it opened or closed."""
+    kind = meaning_of(change).incident_kind
+    if kind:
+        return _apply_evidence(record, kind, change)
+    if not record.incidents or change.event in DEFINITION_EVENTS:
+        return "", []
+    newest = next(reversed(record.incidents.values()))
+    closed = [_close(record, one, change.at) for one in _resolved(record, change)]
+    return (closed[-1] if closed else newest).id, closed
 
-    def __init__(self, records: Records | None = None) -> None:
-        self._records = records if records is not None else Records()
 
-    def apply(self, change: Transition) -> tuple[str, list[Incident]]:
-        """Return the id of the incident of ``change`` ("" if none), and the incidents it opened or closed."""
-        record = self._records.get(change.connection, change.uuid)
-        kind = meaning_of(change).incident_kind
-        if kind:
-            return _apply_evidence(record, kind, change)
-        of_domain = record.incidents
-        if not of_domain or change.event in DEFINITION_EVENTS:
-            return "", []
-        newest = next(reversed(of_domain.values()))
-        closed = [_close(record, one, change.at) for one in _resolved(record, change)]
-        return (closed[-1] if closed else newest).id, closed
+def close_all(record: DomainRecord, at: float) -> list[Incident]:
+    """Close and return the open incidents of a removed domain."""
+    return [_close(record, one, at) for one in list(record.incidents.values())]
 
-    def close_all(self, connection: str, uuid: str, at: float) -> list[Incident]:
-        """Close and return the open incidents of a removed domain."""
-        record = self._records.find(connection, uuid)
-        return [] if record is None else [_close(record, one, at) for one in list(record.incidents.values())]
 
-    def rename(self, connection: str, uuid: str, name: str) -> list[tuple[Incident, Incident]]:
-        """Rename the open incidents of a domain; return each before and after."""
-        record = self._records.find(connection, uuid)
-        of_domain = {} if record is None else record.incidents
-        renamed = [(one, one._replace(name=name)) for one in of_domain.values() if one.name != name]
-        of_domain.update({new.kind: new for _, new in renamed})
-        return renamed
+def rename(record: DomainRecord, name: str) -> list[tuple[Incident, Incident]]:
+    """Rename the open incidents of a domain; return each before and after."""
+    renamed = [(one, one._replace(name=name)) for one in record.incidents.values() if one.name != name]
+    record.incidents.update({new.kind: new for _, new in renamed})
+    return renamed
 
-    def shift(self, jump: float, kinds: Collection[str]) -> list[Incident]:
-        """Adjust the beginning of open incidents to a jump of the wall clock, in seconds; return them."""
-        shifted = []
-        for record in self._records:
-            for kind, one in record.incidents.items():
-                if kind in kinds:
-                    record.incidents[kind] = one._replace(opened_at=one.opened_at + jump)
-                    shifted.append(record.incidents[kind])
-        return shifted
 
-    def restore(self, incidents: Iterable[Incident]) -> None:
-        """Load the incidents that were open when the exporter ended."""
-        for one in incidents:
-            if one.closed_at is None:
-                self._records.get(one.connection, one.uuid).incidents[one.kind] = one
+def shift(records: Records, jump: float, kinds: Collection[str]) -> list[Incident]:
+    """Adjust the beginning of open incidents to a jump of the wall clock, in seconds; return them."""
+    shifted = []
+    for record in records:
+        for kind, one in record.incidents.items():
+            if kind in kinds:
+                record.incidents[kind] = one._replace(opened_at=one.opened_at + jump)
+                shifted.append(record.incidents[kind])
+    return shifted
 
-    def open(self) -> list[Incident]:
-        """Return the open incidents, those of one domain together."""
-        return [one for record in self._records for one in record.incidents.values()]
+
+def restore(records: Records, incidents: Iterable[Incident]) -> None:
+    """Load the incidents that were open when the exporter ended."""
+    for one in incidents:
+        if one.closed_at is None:
+            records.get(one.connection, one.uuid).incidents[one.kind] = one
+
+
+def open_incidents(records: Records) -> list[Incident]:
+    """Return the open incidents, those of one domain together."""
+    return [one for record in records for one in record.incidents.values()]
 
 
 def _apply_evidence(record: DomainRecord, kind: str, change: Transition) -> tuple[str, list[Incident]]:

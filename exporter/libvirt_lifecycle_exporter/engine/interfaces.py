@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Mapping
 from typing import Protocol
 
-from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch, TracedTransition
+from libvirt_lifecycle_exporter.engine.changes import ChangeBatch
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 
@@ -11,11 +11,8 @@ from libvirt_lifecycle_exporter.model.messages import EvidenceRequest
 class Metrics(Protocol):
     """The metrics, as the worker uses them."""
 
-    def apply(self, change: Change) -> None:
-        """Apply a change that the journal has written."""
-
-    def set_exemplar(self, traced: TracedTransition) -> None:
-        """Set the exemplar of a transition that was applied."""
+    def apply(self, batch: ChangeBatch, on_error: Callable[[Exception], None]) -> None:
+        """Apply a batch that the journal has written; ``on_error``: called for each part that raises."""
 
     def restore(self, state: SavedState, own_names: Container[Name]) -> None:
         """Load the counters from before a restart; ``own_names``: those not under ``_other``."""

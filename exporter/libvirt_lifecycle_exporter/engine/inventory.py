@@ -17,7 +17,7 @@ from libvirt_lifecycle_exporter.engine.missed_transitions import (
     infer_missed,
     infer_missed_before,
 )
-from libvirt_lifecycle_exporter.engine.record import Domain, Records
+from libvirt_lifecycle_exporter.engine.record import Domain, DomainRecord, Records
 from libvirt_lifecycle_exporter.engine.run_identity import merged
 from libvirt_lifecycle_exporter.model.messages import NO_EVIDENCE, DomainDetails, DomainFacts, Lookup
 from libvirt_lifecycle_exporter.model.states import AFTER_EVENT, INACTIVE, state_after
@@ -76,9 +76,11 @@ class Inventory:
             self._records.enter(domain)
         self._listed.update(listed)
 
-    def covers(self, connection: str, uuid: str, name: str) -> bool:
-        """Return whether a domain with this name would be known if it had existed before."""
-        known = self.find(connection, uuid)
+    def covers(self, connection: str, known: Domain | None, name: str) -> bool:
+        """Return whether a domain would be known if it had existed before.
+
+        ``name``: its name now; ``known``: what is known of it.
+        """
         if known is not None and known.present:
             name = known.name
         return connection in self._listed and self._listed[connection](name)
@@ -96,36 +98,36 @@ class Inventory:
         """Record the driver behind the connection."""
         self._drivers[connection] = driver
 
-    def infer_missed(self, connection: str, uuid: str, found: DomainFacts | None) -> list[tuple[str, str]]:
+    def infer_missed(self, record: DomainRecord, found: DomainFacts | None) -> list[tuple[str, str]]:
         """Return the (event, reason) pairs that must have happened between what is known and this answer."""
-        return infer_missed(self.find(connection, uuid), found, self._drivers.get(connection, ""))
+        return infer_missed(record.domain, found, self._drivers.get(record.connection, ""))
 
-    def infer_missed_before(self, change: Transition) -> list[tuple[str, str]]:
+    def infer_missed_before(self, record: DomainRecord, change: Transition) -> list[tuple[str, str]]:
         """Return the (event, reason) pairs that must have happened between what is known and this event."""
-        key = (change.connection, change.uuid)
-        domain = self.find(*key)
+        domain = record.domain
         if domain is None or not domain.present:
             may_be_missed = self._is_covered(change) and self._gaps.may_have_missed_domains(
                 change.connection, change.at
             )
             return infer_missed_before(None, change) if may_be_missed else []
-        may_be_missed = self._gaps.may_have_missed(key, change.at) or (
+        may_be_missed = self._gaps.may_have_missed(record, change.at) or (
             domain.start_pending and change.event != "shutdown"
         )
-        driver = self._drivers.get(change.connection, "")
-        return infer_missed_before(domain, change, driver) if may_be_missed else []
+        if not may_be_missed:
+            return []
+        return infer_missed_before(domain, change, self._drivers.get(change.connection, ""))
 
-    def apply(self, change: Transition, order: int) -> Update:
+    def apply(self, record: DomainRecord, change: Transition, order: int) -> Update:
         """Apply a transition with libvirt's own reason."""
         changes: list[InventoryChange] = []
-        domain = self.find(change.connection, change.uuid)
+        domain = record.domain
         if domain is None or not domain.present:
-            domain = self._add(change, changes, domain)
+            domain = self._add(record, change, changes)
         domain.newest_order = order
         old_name = domain.name if domain.name != change.name else None
         domain.name = change.name
         if determines_state(change):
-            self._gaps.record_event((change.connection, change.uuid), order)
+            self._gaps.record_event(record, order)
         self._enter_state(domain, change)
         if change.event == "defined":
             domain.persistent = True
@@ -139,12 +141,12 @@ class Inventory:
             changes.append(REMOVED_SHUTDOWN)
         return Update(domain, changes, old_name)
 
-    def adopt(self, connection: str, facts: DomainFacts, at: float) -> Update:
+    def adopt(self, record: DomainRecord, facts: DomainFacts, at: float) -> Update:
         """Take over a domain that existed before the first listing."""
         changes: list[InventoryChange] = []
-        domain = self.find(connection, facts.uuid)
+        domain = record.domain
         if domain is None or not domain.present:
-            domain = Domain(connection, facts.uuid, facts.name, facts.state, facts.reason, at)
+            domain = Domain(record.connection, facts.uuid, facts.name, facts.state, facts.reason, at)
             domain.run_id = (
                 "" if facts.state == INACTIVE else hashlib.sha256(facts.uuid.encode()).hexdigest()[:16]
             )
@@ -152,7 +154,7 @@ class Inventory:
         elif domain.origin_unknown and not facts.persistent:
             changes.append(ADDED_STARTED)
         domain.origin_unknown = domain.start_pending = False
-        self._gaps.record_adopted((connection, facts.uuid))
+        self._gaps.record_adopted(record)
         domain.enter(facts.state, facts.reason, at)
         domain.run_evidence = NO_EVIDENCE
         old_name = domain.name if domain.name != facts.name else None
@@ -171,9 +173,9 @@ class Inventory:
         if domain.state != facts.state:
             domain.enter(facts.state, facts.reason, at)
 
-    def apply_consistent(self, domain: Domain, lookup: Lookup) -> bool:
+    def apply_consistent(self, record: DomainRecord, domain: Domain, lookup: Lookup) -> bool:
         """Apply an answer that contradicts nothing; return whether anything changed."""
-        self._gaps.record_answer((lookup.connection, lookup.uuid), lookup.began, lookup.at)
+        self._gaps.record_answer(record, lookup.began, lookup.at)
         if lookup.facts is not None:
             return self.refine(domain, lookup.facts, lookup.details)
         if not domain.present:
@@ -236,12 +238,12 @@ class Inventory:
         domain.enter(*after, change.at)
         domain.domain_id = change.domain_id
 
-    def _add(self, change: Transition, changes: list[InventoryChange], previous: Domain | None) -> Domain:
+    def _add(self, record: DomainRecord, change: Transition, changes: list[InventoryChange]) -> Domain:
         """Create a domain for a transition of a domain that is not known or was removed."""
         domain = Domain(change.connection, change.uuid, change.name, INACTIVE, "unknown", change.at)
-        domain.details = previous.details if previous else None
+        domain.details = record.domain.details if record.domain else None
         self._records.enter(domain)
-        self._gaps.record_adopted((change.connection, change.uuid))
+        self._gaps.record_adopted(record)
         if change.event == "defined":
             if change.detail != "renamed":
                 changes.append(ADDED_DEFINED)

@@ -197,9 +197,13 @@ _LASTING_PAUSES: Final = frozenset({"user", "ioerror", "watchdog", "api_error"})
 """Reasons for a pause that ends only with a resumption or a stop."""
 
 
+_STATE_EVENTS: Final = _RUN_EVENTS | {"started"}
+"""Events that determine the state of the domain, whatever was missed before them."""
+
+
 def determines_state(change: Transition) -> bool:
     """Return whether this event determines the state of the domain, whatever was missed before it."""
-    return change.event in (*_RUN_EVENTS, "started") and (change.event, change.detail) not in _WITHOUT_RUN
+    return change.event in _STATE_EVENTS and (change.event, change.detail) not in _WITHOUT_RUN
 
 
 def infer_missed_before(known: Domain | None, change: Transition, driver: str = "") -> list[Pair]:

@@ -18,7 +18,7 @@ from libvirt_lifecycle_exporter.engine.missed_transitions import (
     is_transient,
     precedes,
 )
-from libvirt_lifecycle_exporter.engine.record import Records
+from libvirt_lifecycle_exporter.engine.record import Domain, DomainRecord, Records
 from libvirt_lifecycle_exporter.model.messages import HostIdentified, Listing, Lookup
 from libvirt_lifecycle_exporter.model.states import INACTIVE
 from libvirt_lifecycle_exporter.model.transitions import Transition
@@ -49,6 +49,7 @@ class Reconciler:
         next_order: Callable[[], int],
     ) -> None:
         """``loop_iterations``: returns the iterations of the event loop. ``clock``: Unix time, seconds."""
+        self._records = records
         self._collector = collector
         self._inventory = inventory
         self._classifier = classifier
@@ -63,18 +64,17 @@ class Reconciler:
         self._contradictions.clear_all(connection)
         self._inventory.note_gap(connection, self._next_order())
 
-    def infer_before(self, change: Transition, order: int) -> bool:
+    def infer_before(self, record: DomainRecord, change: Transition, order: int) -> bool:
         """Count what must have happened before this event; return whether there was anything."""
-        if not self._inventory.infer_missed_before(change):
+        if not self._inventory.infer_missed_before(record, change):
             return False
-        key = (change.connection, change.uuid)
-        known = self._inventory.find(*key)
-        answer = self._contradictions.pending(key, known.newest_order if known is not None else 0)
+        known = record.domain
+        answer = self._contradictions.pending(record, known.newest_order if known is not None else 0)
         if answer is not None and precedes(answer.facts, change):
             # An event that explains the answer would have arrived before this event.
-            self._apply_missed(answer, order)
-        for event, reason in self._inventory.infer_missed_before(change):
-            self._infer(change._replace(event=event, reason=reason), order)
+            self._apply_missed(record, answer, order)
+        for event, reason in self._inventory.infer_missed_before(record, change):
+            self._infer(record, change._replace(event=event, reason=reason), order)
         return True
 
     def infer_host_reboot(self, host: HostIdentified) -> None:
@@ -84,11 +84,12 @@ class Reconciler:
         for domain in self._inventory.of(host.connection):
             if not domain.present or (domain.state == INACTIVE and not domain.start_pending):
                 continue
+            record = self._records.get(host.connection, domain.uuid)
             who = (host.connection, domain.uuid, domain.name, domain.domain_id)
             stop = Transition(host.at, *who, "stopped", UNKNOWN, UNKNOWN, -1, "reconcile", HOST_REBOOTED)
             if domain.start_pending:
-                self._infer(stop._replace(event="started", message=""), host.order)
-            self._infer(stop, host.order)
+                self._infer(record, stop._replace(event="started", message=""), host.order)
+            self._infer(record, stop, host.order)
 
     def apply_listing(self, listing: Listing) -> None:
         """Process a complete listing."""
@@ -110,7 +111,10 @@ class Reconciler:
         if lookup.facts is not None and not self._filter_scope.passes(lookup.facts.name):
             self._drop_filtered(lookup)
             return
-        self._collector.count(self._classifier.apply_lookup(lookup), lookup.evidence)
+        record = self._records.find(lookup.connection, lookup.uuid)
+        if record is not None:
+            for change in self._classifier.apply_lookup(record, lookup):
+                self._collector.count(record, change, lookup.evidence)
         if lookup.evidence:
             since = lookup.at - _EVIDENCE_WINDOW
             self._collector.batch.messages.append((lookup.connection, lookup.uuid, since, lookup.evidence))
@@ -135,7 +139,8 @@ class Reconciler:
         """Return whether the domain would be known if it had existed before."""
         name = lookup.facts.name if lookup.facts is not None else ""
         was_there = self._filter_scope.is_excluded(lookup.connection, lookup.uuid)
-        return not was_there and self._inventory.covers(lookup.connection, lookup.uuid, name)
+        known = self._inventory.find(lookup.connection, lookup.uuid)
+        return not was_there and self._inventory.covers(lookup.connection, known, name)
 
     def _apply_facts(self, lookup: Lookup) -> None:
         """Process what a listing says about one domain."""
@@ -148,15 +153,14 @@ class Reconciler:
 
     def _drop_filtered(self, lookup: Lookup) -> None:
         """Drop a domain whose new name the filter does not pass."""
-        domain = self._inventory.find(lookup.connection, lookup.uuid)
-        if domain is None or self._is_stale(lookup):
+        record = self._records.find(lookup.connection, lookup.uuid)
+        if record is None or record.domain is None or self._is_stale(record.domain, lookup):
             return
-        self._contradictions.clear((lookup.connection, lookup.uuid))
-        self._collector.drop_filtered(domain, lookup.at)
+        self._contradictions.clear(record)
+        self._collector.drop_filtered(record, record.domain, lookup.at)
 
-    def _is_stale(self, lookup: Lookup) -> bool:
+    def _is_stale(self, domain: Domain | None, lookup: Lookup) -> bool:
         """Return whether something newer than this answer is known; then request the domain again."""
-        domain = self._inventory.find(lookup.connection, lookup.uuid)
         if domain is None or domain.newest_order <= lookup.began:
             return False
         self._collector.requests.look_up(lookup.connection, lookup.uuid)
@@ -164,71 +168,77 @@ class Reconciler:
 
     def _adopt(self, lookup: Lookup) -> None:
         """Take over a domain of the first listing. What happened before is not known."""
-        if self._is_stale(lookup):
+        record = self._records.get(lookup.connection, lookup.uuid)
+        domain = record.domain
+        if self._is_stale(domain, lookup):
             return
-        domain = self._inventory.find(lookup.connection, lookup.uuid)
         facts = facts_of_new_domain(lookup.facts)
         if facts is not None:
-            update = self._inventory.adopt(lookup.connection, facts, lookup.at)
-            self._collector.update_domain(update, lookup.at)
+            update = self._inventory.adopt(record, facts, lookup.at)
+            self._collector.update_domain(record, update, lookup.at)
         elif domain is not None:
             changes = self._inventory.remove_unlisted(domain, lookup.at)
-            self._collector.update_domain(Update(domain, changes, None), lookup.at)
+            self._collector.update_domain(record, Update(domain, changes, None), lookup.at)
 
     def _compare(self, lookup: Lookup) -> None:
         """Process an answer that refines what is known, or proves what was missed."""
-        if is_transient(lookup.facts) or self._is_stale(lookup):
+        record = self._records.get(lookup.connection, lookup.uuid)
+        known = record.domain
+        if is_transient(lookup.facts) or self._is_stale(known, lookup):
             return
-        key = (lookup.connection, lookup.uuid)
-        domain = self._inventory.find(*key)
-        if not self._inventory.infer_missed(*key, lookup.facts):
-            self._contradictions.clear(key)
+        if not self._inventory.infer_missed(record, lookup.facts):
+            self._contradictions.clear(record)
         else:
-            newest = domain.newest_order if domain is not None else 0
+            newest = known.newest_order if known is not None else 0
             now, iteration = self._clock(), self._loop_iterations()
-            if not self._contradictions.confirm(lookup, newest_order=newest, now=now, iteration=iteration):
+            if not self._contradictions.confirm(
+                record, lookup, newest_order=newest, now=now, iteration=iteration
+            ):
                 return
-            self._apply_missed(lookup, lookup.began)
-        known = self._inventory.find(*key)
-        if known is not None and self._inventory.apply_consistent(known, lookup):
-            self._collector.update_domain(Update(known, [], None), lookup.at)
+            self._apply_missed(record, lookup, lookup.began)
+        known = record.domain
+        if known is not None and self._inventory.apply_consistent(record, known, lookup):
+            self._collector.update_domain(record, Update(known, [], None), lookup.at)
 
-    def _apply_missed(self, lookup: Lookup, order: int) -> None:
+    def _apply_missed(self, record: DomainRecord, lookup: Lookup, order: int) -> None:
         """Count what must have happened before this answer."""
-        key = (lookup.connection, lookup.uuid)
-        domain = self._inventory.find(*key)
+        domain = record.domain
         old = lookup.facts if domain is None else domain
         who = lookup.facts or domain
         if old is None or who is None:
             return
-        for event, reason in self._inventory.infer_missed(*key, lookup.facts):
+        for event, reason in self._inventory.infer_missed(record, lookup.facts):
             # A rename is counted under both names.
             name = old.name if (event, reason) == ("undefined", "renamed") else who.name
-            self._infer(
-                Transition(lookup.at, *key, name, who.domain_id, event, reason, reason, -1, "reconcile"),
-                order,
+            inferred = Transition(
+                lookup.at, *record.key, name, who.domain_id, event, reason, reason, -1, "reconcile"
             )
-        domain = self._inventory.find(*key)
+            self._infer(record, inferred, order)
+        domain = record.domain
         if domain is not None and lookup.facts is not None:
             self._inventory.enter_reported_state(domain, lookup.facts, lookup.at)
 
-    def _infer(self, change: Transition, order: int) -> None:
+    def _infer(self, record: DomainRecord, change: Transition, order: int) -> None:
         """Count a transition that was not observed."""
         inferred = change._replace(detail=change.reason, detail_code=-1, source="reconcile")
-        known = self._inventory.find(change.connection, change.uuid)
+        known = record.domain
         if known is not None and inferred.domain_id <= 0 < known.early_shutdown_id:
             # A stopped domain has no id. After a shutdown event, it is that run that stopped.
             inferred = inferred._replace(domain_id=known.early_shutdown_id)
         has_early_shutdown = known is not None and known.has_early_shutdown(inferred.domain_id)
-        waiting = self._classifier.close_verdict(change.connection, change.uuid)
+        waiting = self._classifier.close_verdict(record)
         if has_early_shutdown and inferred.event == "started":
             # The open verdict is the shutdown of this run, which began before that.
             inferred = inferred._replace(at=min([inferred.at, *(one.at for one in waiting)]))
         else:
-            self._collector.count(waiting)
+            self._count(record, waiting)
             waiting = []
-        self._collector.update_domain(self._inventory.apply(inferred, order), inferred.at)
+        self._collector.update_domain(record, self._inventory.apply(record, inferred, order), inferred.at)
         if inferred.event in ("started", "stopped") and not has_early_shutdown:
             # Observations of one run say nothing about another run.
-            self._classifier.forget_run(inferred.connection, inferred.uuid)
-        self._collector.count([inferred, *waiting])
+            self._classifier.forget_run(record)
+        self._count(record, [inferred, *waiting])
+
+    def _count(self, record: DomainRecord, changes: list[Transition]) -> None:
+        for change in changes:
+            self._collector.count(record, change)

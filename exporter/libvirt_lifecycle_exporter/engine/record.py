@@ -79,9 +79,34 @@ class Domain:
     run_evidence: RunEvidence = NO_EVIDENCE
     """What identifies the current run besides its id."""
 
+    def copy(self) -> "Domain":
+        """Return a copy."""
+        # By position, not with dataclasses.replace(): this is on the path of every stop.
+        return Domain(
+            self.connection,
+            self.uuid,
+            self.name,
+            self.state,
+            self.reason,
+            self.since,
+            self.confirmed,
+            self.domain_id,
+            self.persistent,
+            self.autostart,
+            self.details,
+            self.present,
+            self.removed_at,
+            self.newest_order,
+            self.origin_unknown,
+            self.run_id,
+            self.start_pending,
+            self.early_shutdown_id,
+            self.run_evidence,
+        )
+
     def values(self, hung: tuple[str, ...] = ()) -> DomainValues:
         """Return a copy of what is exported. ``hung``: the hang signals by which the domain is hung now."""
-        # By place, not by name: this is on the path of every event.
+        # By position, not by name: this is on the path of every event.
         return DomainValues(
             self.connection,
             self.uuid,
@@ -203,8 +228,8 @@ class Operation:
 
     def outcome(self, change: Transition) -> str | None:
         """Return the outcome if ``change`` ends the operation."""
-        any_reason = self.ends.get((change.event, "*"))
-        return self.ends.get((change.event, change.reason), any_reason)
+        outcome = self.ends.get((change.event, change.reason))
+        return self.ends.get((change.event, "*")) if outcome is None else outcome
 
 
 @dataclass(slots=True, eq=False)

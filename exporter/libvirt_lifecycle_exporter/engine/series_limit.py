@@ -86,7 +86,7 @@ class SeriesLimit:
     def counting_name(self, change: Transition) -> str:
         """Return the name under which a transition is counted: its own, or ``_other``."""
         name, pair = (change.connection, change.name), (change.event, change.reason)
-        series = self._admit(name)
+        series = self._names.get(name) or self._admit(name)
         if series is None:
             return OTHER
         if pair in series.pairs:
@@ -104,11 +104,12 @@ class SeriesLimit:
         series = self._admit(name) if values.present else self._names.get(name)
         if series is None:
             return None
-        if values.present:
-            series.domains = {uuid: one for uuid, one in series.domains.items() if one.present}
-        elif any(uuid != values.uuid for uuid in series.domains):
+        has_others = len(series.domains) > (values.uuid in series.domains)
+        if has_others and not values.present:
             # Another domain has the name now.
             return self._withdraw(name, series, values.uuid, values.removed_at)
+        if has_others:
+            series.domains = {uuid: one for uuid, one in series.domains.items() if one.present}
         series.domains[values.uuid] = values
         return self._update(name, series, values.removed_at)
 

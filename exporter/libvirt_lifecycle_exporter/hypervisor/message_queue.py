@@ -67,7 +67,8 @@ class MessageQueue:
             return []
         # Only one thread takes messages, so at least qsize() messages are available.
         waiting = min(self._queue.qsize(), limit - 1)
-        batch.extend(self._queue.get_nowait() for _ in range(waiting))
+        get = self._queue.get_nowait
+        batch += [get() for _ in range(waiting)]
         return batch
 
     def discard(self) -> int:

@@ -1,6 +1,7 @@
 """Conversion between values and rows of the tables, and the statements that write them."""
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from libvirt_lifecycle_exporter.engine.record import Domain
@@ -64,13 +65,25 @@ def incident_from(row: tuple[Any, ...]) -> Incident:
 
 
 def domain_row(domain: Domain) -> tuple[Any, ...]:
-    """Return a domain as a row of ``domains``."""
-    evidence = domain.run_evidence._asdict()
-    fields = {name: evidence[name] if name in evidence else getattr(domain, name) for name in DOMAIN}
-    details = domain.details
-    if details is not None:
-        fields["details"] = json.dumps(_details_items(details))
-    return tuple(fields.values())
+    """Return a domain as a row of ``domains``; the columns are those of ``DOMAIN``."""
+    # Written out: this is on the path of every event.
+    return (
+        domain.connection,
+        domain.uuid,
+        domain.name,
+        domain.state,
+        domain.reason,
+        domain.since,
+        domain.confirmed,
+        domain.domain_id,
+        domain.persistent,
+        domain.autostart,
+        None if domain.details is None else _details_text(domain.details),
+        domain.present,
+        domain.removed_at,
+        domain.run_id,
+        *domain.run_evidence,
+    )
 
 
 def domain_from(row: tuple[Any, ...]) -> Domain:
@@ -82,6 +95,12 @@ def domain_from(row: tuple[Any, ...]) -> Domain:
         fields["details"] = _details_from(json.loads(fields["details"]))
     evidence = RunEvidence(*(fields.pop(name) for name in RunEvidence._fields))
     return Domain(**fields, run_evidence=evidence)
+
+
+@lru_cache(maxsize=4096)
+def _details_text(details: DomainDetails) -> str:
+    """Return details as JSON. They rarely change, and every event of a domain writes them."""
+    return json.dumps(_details_items(details))
 
 
 def _details_items(details: DomainDetails) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ Totals have the same kinds as in the journal: ``event``, ``raw``, ``inventory``,
 from collections.abc import Callable  # noqa: TC003 - a small price for one way of importing
 from typing import NamedTuple
 
-from libvirt_lifecycle_exporter.engine.durations import BUCKETS, EXPECTED, Duration
+from libvirt_lifecycle_exporter.engine.durations import BUCKETS, EXPECTED
 from libvirt_lifecycle_exporter.metrics.exposition import CachedSeries, Family, labels, number, pairs, sample
 from libvirt_lifecycle_exporter.metrics.families import (
     CONNECTION_EVENTS,
@@ -82,19 +82,11 @@ class ConnectionSeries(CachedSeries):
             self._writers[shown.family.name] = lambda kind=kind: self._write_totals(kind)  # type: ignore[misc]
         self._writers[OPERATIONS.name] = self._write_operations
 
-    def add(self, kind: str, pair: Pair = NO_PAIR, more: float = 1) -> None:
+    def add(self, kind: str, pair: Pair, amount: float) -> None:
         """Increase a total."""
         totals = self._totals[kind]
-        if kind == "raw":
-            pair = (pair[0], raw_detail(*pair))
-        totals[pair] = totals.get(pair, 0) + more
+        totals[pair] = totals.get(pair, 0) + amount
         self.mark_changed(_BITS[kind])
-
-    def observe_duration(self, duration: Duration) -> None:
-        """Observe the duration of an operation."""
-        key = f"{duration.operation}/{duration.outcome}"
-        self.add("operation", (key, str(duration.bucket)))
-        self.add("operation", (key, SUM), duration.seconds)
 
     def set_up(self, is_up: bool) -> None:  # noqa: FBT001 - the value itself
         """Set whether the connection is up."""
@@ -108,7 +100,7 @@ class ConnectionSeries(CachedSeries):
 
     def restore(self, kind: str, pair: Pair, total: float) -> None:
         """Add a total from before a restart. Journals of older releases contain free-form details."""
-        self.add(kind, pair, total)
+        self.add(kind, (pair[0], raw_detail(*pair)) if kind == "raw" else pair, total)
 
     def total(self, kind: str, pair: Pair) -> int:
         """Return one total."""

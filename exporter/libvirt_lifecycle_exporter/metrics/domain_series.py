@@ -83,8 +83,8 @@ class DomainSeries(CachedSeries):
         self.state_series = 0
         """Series that say what is known of the domain."""
         self.counts: dict[Pair, int] = dict.fromkeys(alert_pairs(signals) if is_own else (), 0)
-        self.exemplars: dict[Pair, str] = {}
-        """The newest transition of a pair, as OpenMetrics names it behind the sample."""
+        self.exemplars: dict[Pair, TracedTransition] = {}
+        """The newest transition of a pair."""
         self.last_events: dict[Pair, float] = {}
         self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if is_own else (), 0)
         """How many of each kind."""
@@ -93,39 +93,41 @@ class DomainSeries(CachedSeries):
         self.open_incidents: dict[str, set[str]] = {}
         """Those that are open, by kind: of several domains under ``_other``."""
 
-    def increment(self, pair: Pair, at: float) -> bool:
-        """Count a pair that was counted before; return whether it was. This is the hot path."""
+    def increase(self, pair: Pair, amount: int, at: float) -> bool:
+        """Increase a counter that has counted before; return whether it had. This is the hot path."""
         if pair not in self.last_events:
             return False
-        self.counts[pair] += 1
+        self.counts[pair] += amount
         self.last_events[pair] = at
         self.mark_changed(_EVENT_FAMILIES)
         return True
 
-    def add_pair(self, pair: Pair, at: float) -> None:
-        """Count a pair for the first time; this creates series."""
-        self.counts[pair] = 1
-        self.last_events[pair] = at
-        self.mark_changed(_EVENT_FAMILIES)
+    def add_counter(self, pair: Pair, amount: int, at: float) -> None:
+        """Increase a counter of incidents, or one that counts for the first time; this creates series."""
+        event, reason = pair
+        if event == INCIDENT:
+            self.incidents[reason] = self.incidents.get(reason, 0) + amount
+            self.last_incidents[reason] = at
+            self.mark_changed(_INCIDENT_FAMILIES)
+        else:
+            self.counts[pair] = self.counts.get(pair, 0) + amount
+            self.last_events[pair] = at
+            self.mark_changed(_EVENT_FAMILIES)
 
     def set_exemplar(self, traced: TracedTransition) -> bool:
         """Set the exemplar of a pair; return whether the pair is counted here."""
-        change = traced.change
-        pair = (change.event, change.reason)
+        pair = (traced.change.event, traced.change.reason)
         if pair not in self.last_events:
             return False
-        names = labels({"trace_id": traced.trace_id, "span_id": traced.span_id})
-        self.exemplars[pair] = f" # {{{names}}} 1 {number(change.at)}"
+        self.exemplars[pair] = traced
         self.mark_changed(1 << EVENTS_WITH_EXEMPLARS)
         return True
 
-    def open_incident(self, incident: Incident, more: int) -> None:
-        """Record an open incident. ``more``: by how much it increases the counter."""
-        kind = incident.kind
-        self.incidents[kind] = self.incidents.get(kind, 0) + more
-        if more or kind not in self.last_incidents:
-            self.last_incidents[kind] = incident.opened_at
-        self.open_incidents.setdefault(kind, set()).add(incident.id)
+    def open_incident(self, incident: Incident) -> None:
+        """Record an open incident, which is counted separately."""
+        self.incidents.setdefault(incident.kind, 0)
+        self.last_incidents.setdefault(incident.kind, incident.opened_at)
+        self.open_incidents.setdefault(incident.kind, set()).add(incident.id)
         self.mark_changed(_INCIDENT_FAMILIES)
 
     def close_incident(self, incident: Incident) -> None:
@@ -179,7 +181,9 @@ class DomainSeries(CachedSeries):
     def write(self, family: int) -> str:
         name = EVENTS.name if family == EVENTS_WITH_EXEMPLARS else DOMAIN_FAMILIES[family].name
         if name == EVENTS.name:
-            exemplars = self.exemplars if family == EVENTS_WITH_EXEMPLARS else {}
+            exemplars = {}
+            if family == EVENTS_WITH_EXEMPLARS:
+                exemplars = {pair: _exemplar(traced) for pair, traced in self.exemplars.items()}
             return pairs(name, self._labels, _NAMES, self.counts, exemplars)
         if name == LAST_EVENT.name:
             return pairs(name, self._labels, _NAMES, self.last_events)
@@ -193,6 +197,12 @@ class DomainSeries(CachedSeries):
         if self._unobserved is not None and domain.present:
             domain = domain._replace(state=UNKNOWN, reason=CONNECTION_DOWN, since=self._unobserved)
         return _WRITERS[name](self._labels, domain)
+
+
+def _exemplar(traced: TracedTransition) -> str:
+    """Render an exemplar as OpenMetrics appends it to a sample."""
+    names = labels({"trace_id": traced.trace_id, "span_id": traced.span_id})
+    return f" # {{{names}}} 1 {number(traced.change.at)}"
 
 
 def _hung(subject: str, domain: DomainValues, signals: tuple[str, ...]) -> str:

@@ -8,33 +8,24 @@ Threads: the worker writes, scrapes read; a lock protects both.
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.changes import (
     Change,
+    ChangeBatch,
     ConnectionChanged,
     DomainUpdated,
-    DurationObserved,
     HostRebooted,
     IncidentClosed,
     IncidentOpened,
     IncidentRenamed,
     IncidentRestored,
     IncidentShifted,
-    InventoryChanged,
-    RawEventCounted,
-    Reconnected,
-    SeriesExpired,
     StatesKnownChanged,
     TracedTransition,
-    TransitionCounted,
-    UnobservedTimeAdded,
 )
-from libvirt_lifecycle_exporter.engine.durations import Duration
-from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionSeries
 from libvirt_lifecycle_exporter.metrics.domain_series import (
@@ -46,7 +37,7 @@ from libvirt_lifecycle_exporter.metrics.domain_series import (
 from libvirt_lifecycle_exporter.metrics.exposition import render
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
 from libvirt_lifecycle_exporter.model.text import OTHER
-from libvirt_lifecycle_exporter.model.transitions import Incident, InventoryChange, Transition
+from libvirt_lifecycle_exporter.model.transitions import Incident
 
 
 class MetricsStore:
@@ -61,40 +52,42 @@ class MetricsStore:
         self._unobserved: dict[str, float] = {}
         """Connections whose domains are in an unknown state, and since when; Unix time, seconds."""
         self._series = 0
+        self._appliers: Mapping[type, Callable[[Any], None]] = {
+            DomainUpdated: self._show,
+            IncidentOpened: self._open_incident,
+            IncidentRestored: self._open_incident,
+            IncidentClosed: lambda change: self._close_incident(change.incident),
+            IncidentRenamed: self._rename_incident,
+            IncidentShifted: lambda _change: None,
+            ConnectionChanged: self._set_connection,
+            StatesKnownChanged: self._set_states_unknown,
+            HostRebooted: self._set_host_reboot,
+        }
 
     @property
     def series(self) -> int:
         """The number of series about domains."""
         return self._series
 
-    def apply(self, change: Change) -> None:
-        """Take in a change that the journal has written."""
-        _APPLY[type(change)](self, change)
+    def apply(self, batch: ChangeBatch, on_error: Callable[[Exception], None]) -> None:
+        """Apply a batch that the journal has written. A scrape sees all of it, or nothing.
 
-    def count(self, change: Transition, counted_as: str) -> None:
-        """Count a transition under a name."""
-        pair = (change.event, change.reason)
+        ``on_error``: called with the exception of an item that cannot be applied; the others are applied.
+        """
+        parts: tuple[tuple[Callable[[Any], None], Iterable[Any]], ...] = (
+            (self._expire, batch.expired),
+            (self._count, batch.counts.items()),
+            (self._add_total, batch.totals.items()),
+            (self._apply_change, batch.changes),
+            (self._set_exemplar, batch.traced),
+        )
         with self._lock:
-            self._connections[change.connection].add("event", pair)
-            domain = self._domain(change.connection, counted_as)
-            if not domain.increment(pair, change.at):
-                with self._tracking_series(domain):
-                    domain.add_pair(pair, change.at)
-
-    def set_exemplar(self, traced: TracedTransition) -> None:
-        """Set the exemplar of a counted transition."""
-        change = traced.change
-        with self._lock:
-            # The name that it was counted under: its own, or _other because of the limit.
-            for name in (change.name, OTHER):
-                domain = self._domains.get((change.connection, name))
-                if domain is not None and domain.set_exemplar(traced):
-                    return
-
-    def count_raw_event(self, connection: str, event: str, detail: str) -> None:
-        """Count an event under libvirt's own names."""
-        with self._lock:
-            self._connections[connection].add("raw", (event, detail))
+            for apply_item, items in parts:
+                for item in items:
+                    try:
+                        apply_item(item)
+                    except Exception as error:  # noqa: BLE001 - reported; one item does not stop the others
+                        on_error(error)
 
     def total(self, connection: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Return how many transitions of these pairs were counted on a connection."""
@@ -131,79 +124,6 @@ class MetricsStore:
             }
         return counts, totals
 
-    def open_incident(self, incident: Incident, counted_as: str, more: int = 1) -> None:
-        """Record an open incident. ``more``: by how much the counter grows; 0: it is counted already."""
-        with self._lock:
-            domain = self._domain(incident.connection, counted_as)
-            with self._tracking_series(domain):
-                domain.open_incident(incident, more)
-
-    def close_incident(self, incident: Incident) -> None:
-        """Record a closed incident."""
-        with self._lock:
-            # The name that it was counted under: its own, or _other because of the limit.
-            for name in (incident.name, OTHER):
-                domain = self._domains.get((incident.connection, name))
-                if domain is not None:
-                    domain.close_incident(incident)
-
-    def observe_duration(self, duration: Duration) -> None:
-        """Observe the duration of an operation."""
-        with self._lock:
-            self._connections[duration.connection].observe_duration(duration)
-
-    def count_reconnect(self, connection: str) -> None:
-        """Count a reconnect."""
-        with self._lock:
-            self._connections[connection].add("reconnect")
-
-    def count_host_reboot(self, connection: str, at: float) -> None:
-        """Count a reboot of the host. ``at``: when it was found; Unix time, seconds."""
-        with self._lock:
-            series = self._connections[connection]
-            series.add("host_reboot")
-            series.set_host_reboot(at)
-
-    def add_unobserved_time(self, connection: str, seconds: float) -> None:
-        """Add time in which events may have been missed; seconds."""
-        with self._lock:
-            self._connections[connection].add("unobserved", more=seconds)
-
-    def count_inventory_change(self, connection: str, change: InventoryChange) -> None:
-        """Count a change of the inventory."""
-        with self._lock:
-            self._connections[connection].add("inventory", (change.change, change.reason))
-
-    def set_connection(self, connection: str, *, up: bool) -> None:
-        """Set whether a connection is up."""
-        with self._lock:
-            self._connections[connection].set_up(up)
-
-    def set_states_unknown(self, connection: str, since: float | None) -> None:
-        """Set the states of a connection's domains to unknown since then; None: to the last known states."""
-        with self._lock:
-            if since is None:
-                self._unobserved.pop(connection, None)
-            else:
-                self._unobserved[connection] = since
-            for (of_connection, _), domain in self._domains.items():
-                if of_connection == connection:
-                    domain.set_states_unknown(since)
-
-    def show(self, connection: str, name: str, values: DomainValues | None) -> None:
-        """Set which domain is exported under a name; None: none."""
-        with self._lock:
-            domain = self._domain(connection, name)
-            with self._tracking_series(domain):
-                domain.show(values)
-
-    def expire(self, connection: str, name: str) -> None:
-        """Remove the series of a name."""
-        with self._lock:
-            domain = self._domains.pop((connection, name), None)
-            if domain is not None:
-                self._series -= domain.series
-
     def render(self, *, openmetrics: bool) -> str:
         """Render everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
@@ -212,6 +132,69 @@ class MetricsStore:
             parts = render(DOMAIN_FAMILIES, domains, openmetrics=openmetrics, replacements=exemplified)
             parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
         return "".join(parts)
+
+    def _expire(self, name: Name) -> None:
+        """Remove the series of a name."""
+        domain = self._domains.pop(name, None)
+        if domain is not None:
+            self._series -= domain.series
+
+    def _count(self, counted: tuple[CountKey, Counted]) -> None:
+        (connection, name, event, reason), (amount, at) = counted
+        domain = self._domains.get((connection, name)) or self._domain(connection, name)
+        if not domain.increase((event, reason), amount, at):
+            with self._tracking_series(domain):
+                domain.add_counter((event, reason), amount, at)
+
+    def _add_total(self, total: tuple[TotalKey, float]) -> None:
+        (connection, kind, label_1, label_2), amount = total
+        self._connections[connection].add(kind, (label_1, label_2), amount)
+
+    def _apply_change(self, change: Change) -> None:
+        self._appliers[type(change)](change)
+
+    def _set_exemplar(self, traced: TracedTransition) -> None:
+        # The name that it was counted under: its own, or _other because of the limit.
+        for name in (traced.change.name, OTHER):
+            domain = self._domains.get((traced.change.connection, name))
+            if domain is not None and domain.set_exemplar(traced):
+                return
+
+    def _show(self, change: DomainUpdated) -> None:
+        domain = self._domain(change.connection, change.name)
+        with self._tracking_series(domain):
+            domain.show(change.values)
+
+    def _open_incident(self, change: IncidentOpened | IncidentRestored) -> None:
+        domain = self._domain(change.incident.connection, change.counted_as)
+        with self._tracking_series(domain):
+            domain.open_incident(change.incident)
+
+    def _close_incident(self, incident: Incident) -> None:
+        # The name that it was counted under: its own, or _other because of the limit.
+        for name in (incident.name, OTHER):
+            domain = self._domains.get((incident.connection, name))
+            if domain is not None:
+                domain.close_incident(incident)
+
+    def _rename_incident(self, change: IncidentRenamed) -> None:
+        self._close_incident(change.old)
+        self._open_incident(IncidentRestored(change.new, change.counted_as))
+
+    def _set_states_unknown(self, change: StatesKnownChanged) -> None:
+        if change.unknown_since is None:
+            self._unobserved.pop(change.connection, None)
+        else:
+            self._unobserved[change.connection] = change.unknown_since
+        for (connection, _), domain in self._domains.items():
+            if connection == change.connection:
+                domain.set_states_unknown(change.unknown_since)
+
+    def _set_connection(self, change: ConnectionChanged) -> None:
+        self._connections[change.connection].set_up(change.is_up)
+
+    def _set_host_reboot(self, change: HostRebooted) -> None:
+        self._connections[change.connection].set_host_reboot(change.at)
 
     def _domain(self, connection: str, name: str) -> DomainSeries:
         """Return the series of a name; create them if there are none."""
@@ -229,31 +212,3 @@ class MetricsStore:
         before = domain.series
         yield
         self._series += domain.series - before
-
-
-def _rename_incident(store: MetricsStore, change: IncidentRenamed) -> None:
-    store.close_incident(change.old)
-    store.open_incident(change.new, change.counted_as, more=0)
-
-
-_APPLY: Mapping[type, Callable[[MetricsStore, Any], None]] = MappingProxyType(
-    {
-        TransitionCounted: lambda store, change: store.count(*change),
-        RawEventCounted: lambda store, change: store.count_raw_event(*change),
-        DomainUpdated: lambda store, change: store.show(*change),
-        SeriesExpired: lambda store, change: store.expire(*change),
-        IncidentOpened: lambda store, change: store.open_incident(*change),
-        IncidentRestored: lambda store, change: store.open_incident(change.incident, change.counted_as, 0),
-        IncidentClosed: lambda store, change: store.close_incident(change.incident),
-        IncidentRenamed: _rename_incident,
-        IncidentShifted: lambda _store, _change: None,
-        DurationObserved: lambda store, change: store.observe_duration(change.duration),
-        InventoryChanged: lambda store, change: store.count_inventory_change(*change),
-        ConnectionChanged: lambda store, change: store.set_connection(change.connection, up=change.is_up),
-        Reconnected: lambda store, change: store.count_reconnect(change.connection),
-        UnobservedTimeAdded: lambda store, change: store.add_unobserved_time(*change),
-        StatesKnownChanged: lambda store, change: store.set_states_unknown(*change),
-        HostRebooted: lambda store, change: store.count_host_reboot(*change),
-    }
-)
-"""Change -> what it changes in the store."""

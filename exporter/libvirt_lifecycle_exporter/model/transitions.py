@@ -30,7 +30,7 @@ class Transition(NamedTuple):
 class InventoryChange(NamedTuple):
     """A domain was added or removed (ADDED and REMOVED of libvirt's 2008 RFC)."""
 
-    change: str
+    kind: str
     """``added`` or ``removed``."""
     reason: str
     """added: ``started`` or ``defined``; removed: ``shutdown`` or ``undefined``."""
