@@ -39,7 +39,7 @@ def encode(change: Transition) -> tuple[logs.LogRecord, trace.Span]:
     encoder = Encoder({"": Resource.get_empty()})
     ((_, record),) = encoder.log_records([ExportItem(1, "", "", None, rows)])
     ((_, encoded),) = encoder.spans([ExportItem(1, "", "", span, rows)])
-    return record, encoded
+    return logs.LogRecord.FromString(record), trace.Span.FromString(encoded)
 
 
 @pytest.mark.parametrize("change", TRANSITIONS, ids=name)

@@ -118,7 +118,12 @@ class App:
             )
             if span_recorder:
                 self._delivery = create_delivery(
-                    settings, self._journal, span_recorder, self.threads, self._clock.removal_time
+                    settings,
+                    self._journal,
+                    span_recorder,
+                    self.threads,
+                    removal_time=self._clock.removal_time,
+                    is_worker_busy=self._message_queue.is_long,
                 )
         self._worker = Worker(
             self._message_queue,

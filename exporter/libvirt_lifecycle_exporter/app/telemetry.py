@@ -34,11 +34,14 @@ def create_delivery(
     journal: Journal,
     recorder: SpanRecorder,
     threads: ThreadRegistry,
+    *,
     removal_time: Callable[[], float],
+    is_worker_busy: Callable[[], bool],
 ) -> "Delivery":
     """Create the senders, and have the journal notify them of new items.
 
-    ``removal_time``: see ``SignalSender``. Raises OSError if a certificate or a key cannot be used.
+    ``removal_time``, ``is_worker_busy``: see ``SignalSender``. Raises OSError if a certificate or a key
+    cannot be used.
     """
     from libvirt_lifecycle_exporter.otel.delivery import Delivery  # noqa: PLC0415 - only if used
 
@@ -52,6 +55,7 @@ def create_delivery(
         max_age=settings.otel_max_age,
         rate=settings.otel_catch_up_rate,
         removal_time=removal_time,
+        is_worker_busy=is_worker_busy,
         threads=threads,
     )
     journal.on_append = delivery.wake

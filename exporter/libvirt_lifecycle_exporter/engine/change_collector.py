@@ -181,6 +181,10 @@ class ChangeCollector:
 
     def forget(self, domain: Domain) -> None:
         """Forget a domain that was removed long ago."""
+        record = self._touched.get((domain.connection, domain.uuid))
+        if record is not None:
+            # Its verdict may have been given just now, and counting that may have brought its series back.
+            self._settle_domain(record, domain, is_pending=False)
         self._drop(domain)
         self._series.forget(domain.connection, domain.name)
 
@@ -196,7 +200,7 @@ class ChangeCollector:
         # While a verdict is open, its evidence is still to come.
         if record.incidents and not domain.present and not is_pending:
             self._add_incidents(incidents.close_all(record, domain.removed_at), removed=True)
-        self.batch.add_domain(record.before_stop or domain)
+        self.batch.add_domain((record.before_stop or domain).copy())
 
     def _drop(self, domain: Domain) -> None:
         self._touched.pop((domain.connection, domain.uuid), None)

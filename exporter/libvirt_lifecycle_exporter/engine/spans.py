@@ -169,38 +169,39 @@ class SpanIds:
 
 def assign_span(state: DomainSpanState, context: TransitionContext, *, runs: bool = False) -> SpanUpdate:
     """Assign a transition to a span. ``runs``: whether the whole run is a span as well, at its end."""
-    overdue, state = expire_operation(state, context.change.at)
     number, change = context.number, context.change
     own_ref = context.ids.derive(number, change)
-    ended = _ended_conditions(state, context)
-    operation = state.operation
-    outcome = _outcome(operation, change)
-    closed = list(overdue)
-    if operation is not None and outcome == UNKNOWN:
-        # The transition belongs to the next operation.
-        closed.append(_end_without_row(operation, change.at, UNKNOWN))
-        state, operation, outcome = state._replace(operation=None), None, None
-    if operation is not None and outcome is not None:
-        span = _close(operation, context, outcome, ended)
-        closed.append(span)
-        ref, state = span.ref, state._replace(operation=None)
+    ended = _ended_conditions(state, context) if state.conditions else []
+    closed: list[Span] = []
+    operation, outcome = state.operation, ""
+    if operation is not None:
+        overdue, state = expire_operation(state, change.at)
+        closed += overdue
+        operation = state.operation
+    if operation is not None:
+        outcome = _outcome(operation, change)
+        if outcome == UNKNOWN:
+            # The transition belongs to the next operation.
+            closed.append(_end_without_row(operation, change.at, UNKNOWN))
+            operation, outcome = None, ""
+    if operation is not None and outcome:
+        closed.append(_close(operation, context, outcome, ended))
+        ref, operation = operation.ref, None
     elif operation is not None and _matches(OPERATIONS[operation.name].includes, change):
-        ref, state = (
-            operation.ref,
-            state._replace(operation=operation._replace(rows=(*operation.rows, number))),
-        )
+        ref, operation = operation.ref, operation._replace(rows=(*operation.rows, number))
     else:
-        links = _create_links(state, ended, context.peer)
-        begun = OpenOperation("", number, own_ref, change.at, (number,), links)
         ref = own_ref
-        name = _begun_operation(change) if operation is None else ""
+        begun = OpenOperation(
+            "", number, own_ref, change.at, (number,), _create_links(state, ended, context.peer)
+        )
+        name = _begun_operation(state, change) if operation is None else ""
         if name:
-            state = state._replace(operation=begun._replace(name=name))
+            operation = begun._replace(name=name)
         else:
             closed.append(_close(begun, context, "", ended))
     if runs and change.event == "stopped" and state.run is not None:
         closed.append(_run_span(state.run, context))
-    return SpanUpdate(ref, _next_state(state, context, ref, ended), tuple(closed))
+    return SpanUpdate(ref, _next_state(state, operation, context, ref, ended), tuple(closed))
 
 
 def expire_operation(
@@ -218,20 +219,19 @@ def expire_operation(
     return (span,), state._replace(operation=None)
 
 
-def _begun_operation(change: Transition) -> str:
+def _begun_operation(state: DomainSpanState, change: Transition) -> str:
     if change.source == INFERRED:
         return ""
-    if change.event == "resumed" and change.run_id == run_id(change):
+    if change.event == "resumed" and state.run is None and change.run_id == run_id(change):
         # On every boot, libvirt sends resumed before started.
         return START
     return BEGINS.get((change.event, change.reason)) or BEGINS.get((change.event, ANY), "")
 
 
-def _outcome(operation: OpenOperation | None, change: Transition) -> str | None:
-    if operation is None:
-        return None
+def _outcome(operation: OpenOperation, change: Transition) -> str:
+    """Return the outcome of the operation that the transition ends; "": it does not end it."""
     ends = OPERATIONS[operation.name].ends
-    return ends.get((change.event, change.reason)) or ends.get((change.event, ANY))
+    return ends.get((change.event, change.reason)) or ends.get((change.event, ANY), "")
 
 
 def _matches(pairs: frozenset[Pair], change: Transition) -> bool:
@@ -240,24 +240,31 @@ def _matches(pairs: frozenset[Pair], change: Transition) -> bool:
 
 def _ended_conditions(state: DomainSpanState, context: TransitionContext) -> list[tuple[str, LinkTarget]]:
     """Return the conditions that the transition ends, oldest first."""
-    if not state.conditions:
-        return []
-    change = context.change
+    change, closes = context.change, context.closes
     if change.event in ENDS_ALL_CONDITIONS:
-        names = set(state.conditions)
+        # An incident continues after the stop that is part of it.
+        kept = "" if change.incident_id in closes else change.incident_id
+        ended = [condition for condition in state.conditions.items() if condition[0] != kept]
     else:
-        names = set(CONDITIONS_ENDED.get(change.event, ())) | context.closes
-        if change.event == "recovered":
-            names.add(f"hung/{change.reason}")
-    # An incident continues after the stop that is part of it.
-    kept = {change.incident_id} - context.closes if change.event in ENDS_ALL_CONDITIONS else set[str]()
-    ended = [(name, target) for name, target in state.conditions.items() if name in names - kept]
-    return sorted(ended, key=lambda condition: condition[1].at)
+        names = CONDITIONS_ENDED.get(change.event, closes)
+        recovered = f"hung/{change.reason}" if change.event == "recovered" else ""
+        ended = [
+            condition
+            for condition in state.conditions.items()
+            if condition[0] in names or condition[0] in closes or condition[0] == recovered
+        ]
+    return ended if len(ended) < 2 else sorted(ended, key=lambda condition: condition[1].at)  # noqa: PLR2004
 
 
 def _create_links(
     state: DomainSpanState, ended: list[tuple[str, LinkTarget]], peer: SpanRef | None
 ) -> tuple[Link, ...]:
+    if not ended and peer is None and state.previous is not None:
+        # The usual case, on the path of every event.
+        if state.run is None:
+            return (Link(state.previous, ("previous",)),)
+        if state.run.ref != state.previous:
+            return Link(state.previous, ("previous",)), Link(state.run.ref, ("run",))
     relations: dict[SpanRef, list[str]] = {}
     for relation, ref in (
         *(("entry", target.ref) for _, target in ended),
@@ -323,7 +330,11 @@ def _run_span(began: LinkTarget, context: TransitionContext) -> Span:
 
 
 def _next_state(
-    state: DomainSpanState, context: TransitionContext, ref: SpanRef, ended: list[tuple[str, LinkTarget]]
+    state: DomainSpanState,
+    operation: OpenOperation | None,
+    context: TransitionContext,
+    ref: SpanRef,
+    ended: list[tuple[str, LinkTarget]],
 ) -> DomainSpanState:
     """Return the state after the transition, with the targets of later links."""
     change = context.change
@@ -339,10 +350,10 @@ def _next_state(
                 conditions[name] = target
     migration = state.migration
     if change.reason == "migrated":
-        migration = LinkTarget(ref, state.operation.at if state.operation is not None else change.at)
+        migration = LinkTarget(ref, operation.at if operation is not None else change.at)
     run = state.run
     if change.event == "stopped":
         run = None
     elif change.event == "started" and change.reason != "wakeup":
         run = target
-    return DomainSpanState(state.operation, ref, run, migration, conditions)
+    return DomainSpanState(operation, ref, run, migration, conditions)

@@ -18,6 +18,7 @@ DROP_CAUSES: Final = ("queue_full", "callback_error", "worker_error", "shutdown"
 """Why an observation was dropped: the values of the metric's label ``cause``."""
 
 _BATCH = 1000
+_LONG = 100
 
 
 def count_observations(messages: Iterable[Message]) -> int:
@@ -78,6 +79,10 @@ class MessageQueue:
             discarded += count_observations(batch)
         self.dropped["shutdown"] += discarded
         return discarded
+
+    def is_long(self) -> bool:
+        """Return whether so many messages wait that less urgent work should rest."""
+        return self._queue.qsize() >= _LONG
 
     def depth(self) -> int:
         """Return the number of queued messages."""

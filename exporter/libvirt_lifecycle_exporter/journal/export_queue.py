@@ -8,13 +8,13 @@ journal is unavailable; nothing has changed then.
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import MappingProxyType
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.span_operations import OPERATION_LIMIT
-from libvirt_lifecycle_exporter.engine.spans import SpanRef
+from libvirt_lifecycle_exporter.engine.spans import Span, SpanRef
 from libvirt_lifecycle_exporter.journal.damage import TRANSITION_KINDS, describe_problem
 from libvirt_lifecycle_exporter.journal.database_file import connect
 from libvirt_lifecycle_exporter.journal.export_items import (
@@ -51,9 +51,7 @@ _LOG_ITEMS = f"""SELECT p.position, {_COLUMNS} FROM pending_logs p
     WHERE p.position > ? ORDER BY p.position LIMIT ?"""  # noqa: S608 - constant names
 _SPAN_ITEMS = """SELECT position, connection, uuid, span FROM pending_spans
     WHERE position > ? ORDER BY position LIMIT ?"""
-_SPAN_ROWS = (
-    f"SELECT {_COLUMNS} FROM transitions t WHERE t.seq IN (SELECT value FROM json_each(?)) ORDER BY t.seq"  # noqa: S608 - constant names; values are parameters
-)
+_SPAN_ROWS = f"SELECT {_COLUMNS} FROM transitions t WHERE t.seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constant names; values are parameters
 _OLDEST = {
     TRACES: "SELECT ended_at FROM pending_spans ORDER BY position LIMIT 1",
     LOGS: "SELECT t.at FROM pending_logs p JOIN transitions t ON t.seq = p.position "
@@ -92,8 +90,7 @@ class ExportQueue:
             self._check_identity(database, signal)
             if signal == LOGS:
                 return [self._log_item(row) for row in database.execute(_LOG_ITEMS, (after, limit))]
-            found = database.execute(_SPAN_ITEMS, (after, limit)).fetchall()
-            return [self._span_item(database, row) for row in found]
+            return self._span_items(database, after, limit)
 
     def last_positions(self, signal: str) -> dict[tuple[str, str], int]:
         """Return the last pending position of each domain, by (connection, uuid)."""
@@ -184,17 +181,35 @@ class ExportQueue:
             return ExportItem(position, "", "", None, ())
         return ExportItem(row.number, row.change.connection, row.change.uuid, None, (row,))
 
-    def _span_item(self, database: sqlite3.Connection, values: tuple[int, str, str, str]) -> ExportItem:
-        position, connection, uuid, text = values
+    def _span_items(self, database: sqlite3.Connection, after: int, limit: int) -> list[ExportItem]:
+        found = database.execute(_SPAN_ITEMS, (after, limit)).fetchall()
+        spans = [self._read_span(*values) for values in found]
+        numbers = [number for span in spans if span is not None for number in span.rows]
+        rows = {row[0]: row for row in database.execute(_SPAN_ROWS, (json.dumps(numbers),))}
+        return [self._span_item(values, span, rows) for values, span in zip(found, spans, strict=True)]
+
+    def _read_span(self, _position: int, connection: object, uuid: object, text: str) -> Span | None:
+        """Return a span; None, which is reported, if it is damaged."""
         try:
             if not isinstance(connection, str) or not isinstance(uuid, str):
                 raise TypeError(f"connection or uuid is damaged: {connection!r:.60}, {uuid!r:.60}")  # noqa: TRY301
-            span = read_span(text)
-            rows = tuple(_read_row(row) for row in database.execute(_SPAN_ROWS, (json.dumps(span.rows),)))
+            return read_span(text)
         except (ValueError, TypeError) as error:
             self._threads.report(OTLP_SENDER, error)
-            return ExportItem(position, "", "", None, ())
-        return ExportItem(position, connection, uuid, span, rows)
+            return None
+
+    def _span_item(
+        self, values: tuple[int, str, str, str], span: Span | None, rows: Mapping[int, tuple[Any, ...]]
+    ) -> ExportItem:
+        position, connection, uuid, _ = values
+        if span is not None:
+            try:
+                own = tuple(_read_row(rows[number]) for number in span.rows if number in rows)
+            except ValueError as error:
+                self._threads.report(OTLP_SENDER, error)
+            else:
+                return ExportItem(position, connection, uuid, span, own)
+        return ExportItem(position, "", "", None, ())
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

@@ -31,6 +31,8 @@ def to_sql(selection: Selection, *conditions: str) -> tuple[str, list[Any]]:
     if selection.incident:
         # "+" disables the index on seq: the index on incident_id selects far fewer rows.
         clauses = [*(f"+{clause}" for clause in clauses), "incident_id >= ?", "incident_id < ?"]
+        # The index has no entries without an incident, and is used only if the query excludes them.
+        clauses.append("incident_id <> ''")
         values += [selection.incident, f"{selection.incident}{_AFTER_HEX}"]
     for column, words in selection.columns.items():
         if words:

@@ -212,7 +212,13 @@ ALTER TABLE dead_letters RENAME COLUMN at TO failed_at;
 ALTER TABLE dead_letters RENAME COLUMN words TO error;
 """
 
-_MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
+_V6 = """
+DROP INDEX transitions_incident_id;
+CREATE INDEX transitions_incident_id ON transitions (incident_id) WHERE incident_id <> '';
+"""
+"""Few transitions belong to an incident; the others need no entry in the index."""
+
+_MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6)
 """Entry n takes a file from version n to n + 1."""
 
 VERSION = len(_MIGRATIONS)

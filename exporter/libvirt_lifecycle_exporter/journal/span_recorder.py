@@ -1,13 +1,14 @@
 """Assigns each transition to a span when the journal appends it, and adds both to the export queue.
 
-Invariant: everything happens inside the transaction that appends, and no state is kept outside of the file.
-A row and its ids are written together, and a rolled-back batch leaves nothing behind. Runs on the worker's
-thread, except for ``expire_operations``.
+Invariant: everything happens inside the transaction that appends. A row and its ids are written together,
+and a rolled-back batch leaves nothing behind: span states in memory are copies of committed rows. Runs on the
+worker's thread, except for ``expire_operations``; the lock of the journal is held by both.
 """
 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.changes import ChangeBatch, HistoryBatch, TracedTransition
@@ -34,6 +35,8 @@ DomainKey = tuple[str, str]
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=dict).encode
 _NO_INCIDENTS: frozenset[str] = frozenset()
+_MAX_STATES = 10_000
+"""Span states that are kept in memory; when there are more, all are read again when they are needed."""
 _SELECT_LAST_NUMBER = """SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'transitions'), 0),
     (SELECT id FROM identity)"""
 _SELECT_STATE = "SELECT state FROM span_states WHERE uuid = ? AND connection = ?"
@@ -57,6 +60,12 @@ class SpanRecorder:
         """
         self._threads = threads or ThreadRegistry()
         self._host = host
+        self._database: sqlite3.Connection | None = None
+        """The connection that ``_states`` belongs to: another one may be to another file."""
+        self._states: dict[DomainKey, DomainSpanState] = {}
+        """Committed span states, so that they are not read and decoded for every batch."""
+        self._uncommitted: dict[DomainKey, DomainSpanState] = {}
+        """The states of the current transaction."""
         self._traces = traces
         self._logs = logs
         self._runs = runs
@@ -64,16 +73,30 @@ class SpanRecorder:
     def trace(
         self, database: sqlite3.Connection, batch: ChangeBatch | HistoryBatch
     ) -> list[TracedTransition]:
-        """Return the transitions of a batch, before it is written, with their journal numbers and spans."""
+        """Return the transitions of a batch, before it is written, with their journal numbers and spans.
+
+        Call ``committed`` after the transaction.
+        """
+        self._uncommitted = {}
+        if database is not self._database or len(self._states) > _MAX_STATES:
+            self._database, self._states = database, {}
         if batch.clock_jump:
+            self._states = {}
             self._shift(database, batch.clock_jump)
         traced = self._trace(database, batch) if batch.transitions else []
         if batch.forgotten:
+            for domain in batch.forgotten:
+                self._states.pop((domain.connection, domain.uuid), None)
             database.executemany(
                 "DELETE FROM span_states WHERE uuid = ? AND connection = ? AND open_since IS NULL",
                 [(domain.uuid, domain.connection) for domain in batch.forgotten],
             )
         return traced
+
+    def committed(self) -> None:
+        """Record that the transaction of the last ``trace`` was committed."""
+        self._states.update(self._uncommitted)
+        self._uncommitted = {}
 
     def expire_operations(self, database: sqlite3.Connection, now: float, latest: float) -> int:
         """Close the spans of operations that exceeded their time limit; return their number.
@@ -88,6 +111,7 @@ class SpanRecorder:
         states = {}
         for connection, uuid, text in overdue:
             key = (connection, uuid)
+            self._states.pop(key, None)
             states[key] = EMPTY_STATE
             # A damaged state is reset; only this domain's open span is lost.
             with self._threads.guard(OTLP_SENDER):
@@ -121,7 +145,7 @@ class SpanRecorder:
             peer = self._find_peer(database, states, change) if change.reason == "migrated" else None
             context = TransitionContext(number, change, ids, closes.get(index, _NO_INCIDENTS), peer)
             try:
-                state = states[key] if key in states else _read_state_of(database, key)
+                state = states.get(key) or self._states.get(key) or _read_state_of(database, key)
                 update = assign_span(state, context, runs=self._runs)
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
                 # A damaged state is reset; only this domain's open span is lost.
@@ -133,6 +157,7 @@ class SpanRecorder:
         if self._logs:
             database.executemany("INSERT INTO pending_logs VALUES (?)", [(one.number,) for one in traced])
         self._save(database, states, closed)
+        self._uncommitted = states
         return traced
 
     def _find_peer(
@@ -161,7 +186,8 @@ class SpanRecorder:
     ) -> None:
         if self._traces:
             database.executemany(
-                _INSERT_PENDING_SPAN, [(*key, span.ended, span.number, _encode(span)) for key, span in closed]
+                _INSERT_PENDING_SPAN,
+                [(*key, span.ended, span.number, span_text(span)) for key, span in closed],
             )
         database.executemany(_UPSERT_STATE, [_state_row(key, state) for key, state in states.items()])
 
@@ -213,7 +239,7 @@ def _read_state_of(database: sqlite3.Connection, key: DomainKey) -> DomainSpanSt
 def _state_row(key: DomainKey, state: DomainSpanState) -> tuple[Any, ...]:
     operation = state.operation
     number, since = (operation.number, operation.at) if operation else (None, None)
-    return (*key, number, since, _encode(state))
+    return (*key, number, since, state_text(state))
 
 
 def _recent_migration(state: DomainSpanState, change: Transition) -> SpanRef | None:
@@ -223,17 +249,53 @@ def _recent_migration(state: DomainSpanState, change: Transition) -> SpanRef | N
 
 def _closed_incidents(batch: ChangeBatch | HistoryBatch) -> dict[int, frozenset[str]]:
     """Return the incidents that each transition ended, by the transition's index in the batch."""
+    closed = [one for one in batch.incidents.values() if one.closed_at is not None]
+    if not closed:
+        return {}
+    transitions: dict[DomainKey, list[int]] = {}
+    for index, change in enumerate(batch.transitions):
+        transitions.setdefault((change.connection, change.uuid), []).append(index)
     ended: dict[int, set[str]] = {}
-    for incident in batch.incidents.values():
-        if incident.closed_at is None:
-            continue
-        key = (incident.connection, incident.uuid)
-        own = [
-            (index, change)
-            for index, change in enumerate(batch.transitions)
-            if (change.connection, change.uuid) == key
-        ]
-        exact = [index for index, change in own if change.at == incident.closed_at]
+    for incident in closed:
+        own = transitions.get((incident.connection, incident.uuid), [])
+        exact = [index for index in own if batch.transitions[index].at == incident.closed_at]
         if exact or own:
-            ended.setdefault(exact[-1] if exact else own[-1][0], set()).add(incident.id)
+            ended.setdefault((exact or own)[-1], set()).add(incident.id)
     return {index: frozenset(incidents) for index, incidents in ended.items()}
+
+
+def span_text(span: Span) -> str:
+    """Return a span as the JSON text that ``read_span`` reads.
+
+    Its strings are ids and names of this program, so none needs escaping; json.dumps takes five times as
+    long, and this is on the path of every event.
+    """
+    duration = "null" if span.duration is None else repr(span.duration)
+    return (
+        f'[{span.number},{_ref_text(span.ref)},"{span.name}",{span.began!r},{span.ended!r},"{span.outcome}",'
+        f"{duration},[{','.join(map(_link_text, span.links))}],[{','.join(map(str, span.rows))}]]"
+    )
+
+
+def state_text(state: DomainSpanState) -> str:
+    """Return a span state as the JSON text that ``read_state`` reads."""
+    if state.operation is not None:
+        return _encode(state)
+    previous = "null" if state.previous is None else _ref_text(state.previous)
+    conditions = ",".join(
+        f"{encode_basestring_ascii(name)}:{_target_text(target)}" for name, target in state.conditions.items()
+    )
+    return f"[null,{previous},{_target_text(state.run)},{_target_text(state.migration)},{{{conditions}}}]"
+
+
+def _ref_text(ref: SpanRef) -> str:
+    return f'["{ref.trace_id}","{ref.span_id}"]'
+
+
+def _link_text(link: Link) -> str:
+    relations = '","'.join(link.relations)
+    return f'[["{link.ref.trace_id}","{link.ref.span_id}"],["{relations}"]]'
+
+
+def _target_text(target: LinkTarget | None) -> str:
+    return "null" if target is None else f"[{_ref_text(target.ref)},{target.at!r}]"

@@ -318,6 +318,8 @@ class Journal:
         """Write in one transaction. A row with a value that SQLite rejects is skipped, logged and counted."""
         with self.lock:
             result, errors = transact(file.database, write)
+            if self._span_recorder is not None:
+                self._span_recorder.committed()
         for error in errors:
             self.errors += 1
             self._threads.report(WORKER, error)

@@ -162,8 +162,9 @@ class MetricsStore:
 
     def _show(self, change: DomainUpdated) -> None:
         domain = self._domain(change.connection, change.name)
-        with self._tracking_series(domain):
-            domain.show(change.values)
+        before = domain.state_series
+        domain.show(change.values)
+        self._series += domain.state_series - before
 
     def _open_incident(self, change: IncidentOpened | IncidentRestored) -> None:
         domain = self._domain(change.incident.connection, change.counted_as)

@@ -34,13 +34,14 @@ class Delivery:
         rate: float,
         clock: Callable[[], float] = time.time,
         removal_time: Callable[[], float] | None = None,
+        is_worker_busy: Callable[[], bool] = lambda: False,
         threads: ThreadRegistry | None = None,
     ) -> None:
         """Create the senders of ``signals`` that have an endpoint or the console.
 
         ``connections``: label -> libvirt URI; ``span_events``: see ``Encoder``; ``max_age``, ``rate``,
-        ``clock`` and ``removal_time``: see ``SignalSender``. Raises OSError if a certificate or a key
-        cannot be used.
+        ``clock``, ``removal_time`` and ``is_worker_busy``: see ``SignalSender``. Raises OSError if a
+        certificate or a key cannot be used.
         """
         encoder = Encoder(build_resources(connections, host_id), span_events=span_events)
         self.senders = [
@@ -52,6 +53,7 @@ class Delivery:
                 rate=rate,
                 clock=clock,
                 removal_time=removal_time,
+                is_worker_busy=is_worker_busy,
                 threads=threads,
             )
             for signal in signals

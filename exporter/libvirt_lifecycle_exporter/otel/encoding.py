@@ -6,42 +6,68 @@ the same name, attributes and ids. Names are API (docs/otel.md).
 A time outside of OTLP's range (before 1970, after 2554) and a lone surrogate in a string raise
 ``ValueError``.
 
-https://github.com/open-telemetry/opentelemetry-proto
+The numbers of the fields: https://github.com/open-telemetry/opentelemetry-proto
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1 import common_pb2 as common
-from opentelemetry.proto.logs.v1 import logs_pb2 as logs
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource as EncodedResource
-from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 from opentelemetry.sdk.resources import Resource
 
 from libvirt_lifecycle_exporter import __version__
-from libvirt_lifecycle_exporter.engine.spans import Span
+from libvirt_lifecycle_exporter.engine.spans import Link, Span
 from libvirt_lifecycle_exporter.journal.export_items import LOGS, ExportItem, Row
 from libvirt_lifecycle_exporter.model.severity import Severity, meaning_of
-
-Value = str | int | float | bool | Sequence[str]
-Attributes = Mapping[str, Value]
-
-_SCOPE: Final = common.InstrumentationScope(name="libvirt_lifecycle_exporter", version=__version__)
-_SEVERITY_NUMBERS: Final = MappingProxyType(
-    {
-        Severity.INFO: (logs.SEVERITY_NUMBER_INFO, "INFO"),
-        Severity.WARNING: (logs.SEVERITY_NUMBER_WARN, "WARN"),
-        Severity.ERROR: (logs.SEVERITY_NUMBER_ERROR, "ERROR"),
-    }
+from libvirt_lifecycle_exporter.otel.protobuf import (
+    delimited,
+    delimited_tag,
+    fixed32_tag,
+    fixed64_tag,
+    int64,
+    pack_double,
+    pack_fixed32,
+    pack_fixed64,
+    varint,
+    varint_tag,
 )
+
+_SEVERITIES: Final = MappingProxyType(
+    {Severity.INFO: (9, b"INFO"), Severity.WARNING: (13, b"WARN"), Severity.ERROR: (17, b"ERROR")}
+)
+"""SeverityNumber and severity text."""
 _FLAG_SAMPLED: Final = 1
 """https://www.w3.org/TR/trace-context/#sampled-flag"""
-_SPAN_FLAGS: Final = trace.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_CONTEXT_HAS_IS_REMOTE: Final = 0x100
+"""SpanFlags: it is known that the context is not remote."""
+_KIND_INTERNAL: Final = 1
+_STATUS_ERROR: Final = 2
 _MAX_TIME: Final = 2**64 / 1e9
 """Unix time in seconds: the limit of fixed64 ``time_unix_nano``."""
+_MAX_CACHED: Final = 100
+"""Length of a value in characters up to which its attribute is cached."""
+
+_FIRST, _SECOND = delimited_tag(1), delimited_tag(2)
+_SPAN_FLAGS = fixed32_tag(16) + pack_fixed32(_CONTEXT_HAS_IS_REMOTE)
+_LINK_FLAGS = fixed32_tag(6) + pack_fixed32(_CONTEXT_HAS_IS_REMOTE)
+_SPAN_KIND = varint_tag(6) + varint(_KIND_INTERNAL)
+_SPAN_START, _SPAN_END = fixed64_tag(7), fixed64_tag(8)
+_SPAN_NAME, _SPAN_ATTRIBUTE, _SPAN_EVENT = delimited_tag(5), delimited_tag(9), delimited_tag(11)
+_SPAN_LINK, _SPAN_STATUS = delimited_tag(13), delimited_tag(15)
+_EVENT_TIME, _EVENT_NAME, _EVENT_ATTRIBUTE = fixed64_tag(1), delimited_tag(2), delimited_tag(3)
+_LINK_ATTRIBUTE = delimited_tag(4)
+_STATUS_CODE = varint_tag(3) + varint(_STATUS_ERROR)
+_LOG_TIME, _LOG_OBSERVED_TIME, _LOG_SEVERITY = fixed64_tag(1), fixed64_tag(11), varint_tag(2)
+_LOG_SEVERITY_TEXT, _LOG_BODY, _LOG_ATTRIBUTE = delimited_tag(3), delimited_tag(5), delimited_tag(6)
+_LOG_FLAGS = fixed32_tag(8) + pack_fixed32(_FLAG_SAMPLED)
+_LOG_TRACE_ID, _LOG_SPAN_ID, _LOG_EVENT_NAME = delimited_tag(9), delimited_tag(10), delimited_tag(12)
+_STRING, _ARRAY = delimited_tag(1), delimited_tag(5)
+_BOOL, _INT, _DOUBLE = varint_tag(2), varint_tag(3), fixed64_tag(4)
+_SCOPE = delimited(
+    _FIRST,
+    delimited(_FIRST, b"libvirt_lifecycle_exporter") + delimited(_SECOND, __version__.encode()),
+)
 
 
 class Encoder:
@@ -50,83 +76,55 @@ class Encoder:
     def __init__(self, resources: Mapping[str, Resource], *, span_events: bool = True) -> None:
         """``resources``: by connection; ``span_events``: whether a span has its transitions as events."""
         self._resources = resources
+        self._encoded_resources = {
+            id(resource): _encode_resource(resource) for resource in resources.values()
+        }
         self._span_events = span_events
 
     def request(self, signal: str, items: Sequence[ExportItem]) -> bytes:
         """Return an OTLP request as protobuf. Raises ValueError if an item cannot be encoded."""
-        message = self._logs_request(items) if signal == LOGS else self._traces_request(items)
-        return bytes(message.SerializeToString(deterministic=True))
+        by_resource: dict[int, list[bytes]] = {}
+        for resource, encoded in self.log_records(items) if signal == LOGS else self.spans(items):
+            by_resource.setdefault(id(resource), []).append(encoded)
+        parts = []
+        for resource_id, records in by_resource.items():
+            scoped = _SCOPE + b"".join([delimited(_SECOND, record) for record in records])
+            parts.append(delimited(_FIRST, self._encoded_resources[resource_id] + delimited(_SECOND, scoped)))
+        return b"".join(parts)
 
-    def spans(self, items: Sequence[ExportItem]) -> list[tuple[Resource, trace.Span]]:
-        """Return the spans of items with their resources; log records are left out."""
-        return [
-            (self._resource(item.connection), self._span(item, item.span))
-            for item in items
-            if item.span is not None
-        ]
+    def spans(self, items: Sequence[ExportItem]) -> Iterator[tuple[Resource, bytes]]:
+        """Yield the spans of items with their resources; log records are left out."""
+        for item in items:
+            if item.span is not None:
+                yield self._resource(item.connection), self._span(item, item.span)
 
-    def log_records(self, items: Sequence[ExportItem]) -> list[tuple[Resource, logs.LogRecord]]:
-        """Return the log records of items with their resources; spans are left out."""
-        return [
-            (self._resource(row.change.connection), _log_record(row))
-            for item in items
-            for row in item.rows
-            if item.span is None
-        ]
+    def log_records(self, items: Sequence[ExportItem]) -> Iterator[tuple[Resource, bytes]]:
+        """Yield the log records of items with their resources; spans are left out."""
+        for item in items:
+            if item.span is None:
+                for row in item.rows:
+                    yield self._resource(row.change.connection), _log_record(row)
 
-    def _traces_request(self, items: Sequence[ExportItem]) -> ExportTraceServiceRequest:
-        by_resource: dict[Resource, list[trace.Span]] = {}
-        for resource, span in self.spans(items):
-            by_resource.setdefault(resource, []).append(span)
-        return ExportTraceServiceRequest(
-            resource_spans=[
-                trace.ResourceSpans(
-                    resource=_encode_resource(resource),
-                    scope_spans=[trace.ScopeSpans(scope=_SCOPE, spans=spans)],
-                )
-                for resource, spans in by_resource.items()
-            ]
-        )
-
-    def _logs_request(self, items: Sequence[ExportItem]) -> ExportLogsServiceRequest:
-        by_resource: dict[Resource, list[logs.LogRecord]] = {}
-        for resource, record in self.log_records(items):
-            by_resource.setdefault(resource, []).append(record)
-        return ExportLogsServiceRequest(
-            resource_logs=[
-                logs.ResourceLogs(
-                    resource=_encode_resource(resource),
-                    scope_logs=[logs.ScopeLogs(scope=_SCOPE, log_records=records)],
-                )
-                for resource, records in by_resource.items()
-            ]
-        )
-
-    def _span(self, item: ExportItem, span: Span) -> trace.Span:
+    def _span(self, item: ExportItem, span: Span) -> bytes:
         errors = [row for row in item.rows if is_error(row)]
-        status = trace.Status()
+        status = b""
         if errors:
-            status = trace.Status(code=trace.Status.STATUS_CODE_ERROR, message=errors[-1].message)
-        return trace.Span(
-            trace_id=bytes.fromhex(span.ref.trace_id),
-            span_id=bytes.fromhex(span.ref.span_id),
-            name=span.name,
-            kind=trace.Span.SPAN_KIND_INTERNAL,
-            start_time_unix_nano=_nanoseconds(span.began),
-            end_time_unix_nano=_nanoseconds(span.ended),
-            attributes=_encode_attributes(dict(_span_attributes(item, span, errors))),
-            events=[_span_event(row) for row in item.rows] if self._span_events else [],
-            links=[
-                trace.Span.Link(
-                    trace_id=bytes.fromhex(link.ref.trace_id),
-                    span_id=bytes.fromhex(link.ref.span_id),
-                    attributes=_encode_attributes({"libvirt.link.relations": link.relations}),
-                    flags=_SPAN_FLAGS,
-                )
-                for link in span.links
-            ],
-            status=status,
-            flags=_SPAN_FLAGS,
+            message = errors[-1].message.encode()
+            status = (delimited(_SECOND, message) if message else b"") + _STATUS_CODE
+        return b"".join(
+            (
+                delimited(_FIRST, bytes.fromhex(span.ref.trace_id)),
+                delimited(_SECOND, bytes.fromhex(span.ref.span_id)),
+                delimited(_SPAN_NAME, span.name.encode()),
+                _SPAN_KIND,
+                _SPAN_START + pack_fixed64(_nanoseconds(span.began)),
+                _SPAN_END + pack_fixed64(_nanoseconds(span.ended)),
+                *[delimited(_SPAN_ATTRIBUTE, one) for one in _span_attributes(item, span, errors)],
+                *[delimited(_SPAN_EVENT, _span_event(row)) for row in item.rows if self._span_events],
+                *[delimited(_SPAN_LINK, _link(link)) for link in span.links],
+                delimited(_SPAN_STATUS, status),
+                _SPAN_FLAGS,
+            )
         )
 
     def _resource(self, connection: str) -> Resource:
@@ -142,110 +140,155 @@ def is_error(row: Row) -> bool:
     return meaning_of(row.change).severity is Severity.ERROR
 
 
-def event_name(row: Row) -> str:
+def _event_name(row: Row) -> bytes:
     """Return the name of a transition's span event and log record."""
-    return f"libvirt.domain.{row.change.event}"
+    return f"libvirt.domain.{row.change.event}".encode()
 
 
-def attributes(row: Row) -> Attributes:
-    """Return the attributes of a transition's span event and log record."""
+def _attributes(row: Row) -> Iterator[bytes]:
+    """Yield the attributes of a transition's span event and log record."""
     change = row.change
-    found: dict[str, Value] = {
-        "libvirt.domain.name": change.name,
-        "libvirt.domain.uuid": change.uuid,
-        "libvirt.domain.id": change.domain_id,
-        "libvirt.connection.uri": change.connection,
-        "libvirt.domain.event.reason": change.reason,
-        "libvirt.domain.event.detail": change.detail,
-        "libvirt.domain.event.detail_code": change.detail_code,
-        "libvirt.event.source": change.source,
-        "libvirt.event.sequence": row.number,
-    }
+    yield _text("libvirt.domain.name", change.name)
+    yield _text("libvirt.domain.uuid", change.uuid)
+    yield _number("libvirt.domain.id", change.domain_id)
+    yield _text("libvirt.connection.uri", change.connection)
+    yield _text("libvirt.domain.event.reason", change.reason)
+    yield _text("libvirt.domain.event.detail", change.detail)
+    yield _number("libvirt.domain.event.detail_code", change.detail_code)
+    yield _text("libvirt.event.source", change.source)
+    yield _attribute("libvirt.event.sequence", _INT + int64(row.number))
     if row.message:
-        found["libvirt.domain.message"] = row.message
+        yield _attribute("libvirt.domain.message", delimited(_STRING, row.message.encode()))
     if change.run_id:
-        found["libvirt.domain.run.id"] = change.run_id
+        yield _text("libvirt.domain.run.id", change.run_id)
     if change.incident_id:
-        found["libvirt.incident.id"] = change.incident_id
+        yield _text("libvirt.incident.id", change.incident_id)
     if is_error(row):
-        found["error.type"] = _error_type(row)
-    return found
+        yield _text("error.type", _error_type(row))
 
 
-def _span_attributes(item: ExportItem, span: Span, errors: Sequence[Row]) -> Iterator[tuple[str, Value]]:
-    yield "libvirt.connection.uri", item.connection
-    yield "libvirt.domain.uuid", item.uuid
+def _span_attributes(item: ExportItem, span: Span, errors: Sequence[Row]) -> Iterator[bytes]:
+    yield _text("libvirt.connection.uri", item.connection)
+    yield _text("libvirt.domain.uuid", item.uuid)
     if item.rows:
         change = item.rows[-1].change
-        yield "libvirt.domain.name", change.name
-        yield "libvirt.domain.id", change.domain_id
+        yield _text("libvirt.domain.name", change.name)
+        yield _number("libvirt.domain.id", change.domain_id)
         if change.run_id:
-            yield "libvirt.domain.run.id", change.run_id
+            yield _text("libvirt.domain.run.id", change.run_id)
     incidents = [row.change.incident_id for row in item.rows if row.change.incident_id]
     if incidents:
-        yield "libvirt.incident.id", incidents[-1]
+        yield _text("libvirt.incident.id", incidents[-1])
     if span.outcome:
-        yield "libvirt.operation.outcome", span.outcome
+        yield _text("libvirt.operation.outcome", span.outcome)
     if span.duration is not None:
-        yield "libvirt.condition.duration", span.duration
+        yield _attribute("libvirt.condition.duration", _value(span.duration))
     if errors:
-        yield "error.type", _error_type(errors[-1])
+        yield _text("error.type", _error_type(errors[-1]))
 
 
 def _error_type(row: Row) -> str:
     return f"libvirt.domain.{row.change.event}.{row.change.reason}"
 
 
-def _span_event(row: Row) -> trace.Span.Event:
-    return trace.Span.Event(
-        name=event_name(row),
-        time_unix_nano=_nanoseconds(row.change.at),
-        attributes=_encode_attributes(attributes(row)),
+def _span_event(row: Row) -> bytes:
+    return b"".join(
+        (
+            _EVENT_TIME + pack_fixed64(_nanoseconds(row.change.at)),
+            delimited(_EVENT_NAME, _event_name(row)),
+            *[delimited(_EVENT_ATTRIBUTE, one) for one in _attributes(row)],
+        )
     )
 
 
-def _log_record(row: Row) -> logs.LogRecord:
+def _link(link: Link) -> bytes:
+    return b"".join(
+        (
+            delimited(_FIRST, bytes.fromhex(link.ref.trace_id)),
+            delimited(_SECOND, bytes.fromhex(link.ref.span_id)),
+            _link_relations(link.relations),
+            _LINK_FLAGS,
+        )
+    )
+
+
+@lru_cache(maxsize=64)
+def _link_relations(relations: tuple[str, ...]) -> bytes:
+    return delimited(_LINK_ATTRIBUTE, _attribute("libvirt.link.relations", _value(relations)))
+
+
+def _log_record(row: Row) -> bytes:
     change = row.change
-    at = _nanoseconds(change.at)
-    number, text = _SEVERITY_NUMBERS[meaning_of(change).severity]
+    at = pack_fixed64(_nanoseconds(change.at))
+    number, text = _SEVERITIES[meaning_of(change).severity]
     body = row.message or f"{change.name}: {change.event} ({change.reason})"
-    return logs.LogRecord(
-        time_unix_nano=at,
-        observed_time_unix_nano=at,
-        trace_id=bytes.fromhex(row.ref.trace_id),
-        span_id=bytes.fromhex(row.ref.span_id),
-        flags=_FLAG_SAMPLED,
-        severity_number=number,
-        severity_text=text,
-        body=_encode_value(body),
-        attributes=_encode_attributes(attributes(row)),
-        event_name=event_name(row),
+    return b"".join(
+        (
+            _LOG_TIME + at,
+            _LOG_SEVERITY + varint(number),
+            delimited(_LOG_SEVERITY_TEXT, text),
+            delimited(_LOG_BODY, delimited(_STRING, body.encode())),
+            *[delimited(_LOG_ATTRIBUTE, one) for one in _attributes(row)],
+            _LOG_FLAGS,
+            delimited(_LOG_TRACE_ID, bytes.fromhex(row.ref.trace_id)),
+            delimited(_LOG_SPAN_ID, bytes.fromhex(row.ref.span_id)),
+            _LOG_OBSERVED_TIME + at,
+            delimited(_LOG_EVENT_NAME, _event_name(row)),
+        )
     )
 
 
-def _encode_resource(resource: Resource) -> EncodedResource:
-    return EncodedResource(attributes=_encode_attributes(resource.attributes))
+def _encode_resource(resource: Resource) -> bytes:
+    attributes = [
+        delimited(_FIRST, _attribute(key, _value(value))) for key, value in resource.attributes.items()
+    ]
+    return delimited(_FIRST, b"".join(attributes))
 
 
-def _encode_attributes(found: Mapping[str, object]) -> list[common.KeyValue]:
-    return [common.KeyValue(key=key, value=_encode_value(value)) for key, value in found.items()]
+def _text(key: str, value: str) -> bytes:
+    """Return an attribute with a string; most of them occur again and again."""
+    return _cached_text(key, value) if len(value) <= _MAX_CACHED else _attribute(key, _value(value))
 
 
-def _encode_value(value: object) -> common.AnyValue:
-    match value:
-        case bool():
-            return common.AnyValue(bool_value=value)
-        case str():
-            return common.AnyValue(string_value=value)
-        case int():
-            return common.AnyValue(int_value=value)
-        case float():
-            return common.AnyValue(double_value=value)
-        case tuple() | list():
-            values = [_encode_value(one) for one in value]
-            return common.AnyValue(array_value=common.ArrayValue(values=values))
-        case _:
-            raise ValueError(f"unsupported attribute type: {type(value).__name__}")
+@lru_cache(maxsize=8192)
+def _cached_text(key: str, value: str) -> bytes:
+    return _attribute(key, _value(value))
+
+
+@lru_cache(maxsize=1024)
+def _number(key: str, value: int) -> bytes:
+    """Return an attribute with a small integer."""
+    return _attribute(key, _value(value))
+
+
+def _attribute(key: str, encoded_value: bytes) -> bytes:
+    """Return a KeyValue."""
+    return delimited(_FIRST, key.encode()) + delimited(_SECOND, encoded_value)
+
+
+def _value(value: object) -> bytes:
+    """Return an AnyValue. Raises ValueError for a type that is no attribute."""
+    for kind, encode in _VALUES.items():
+        if isinstance(value, kind):
+            return encode(value)
+    raise ValueError(f"unsupported attribute type: {type(value).__name__}")
+
+
+def _sequence_value(values: Sequence[object]) -> bytes:
+    return delimited(_ARRAY, b"".join([delimited(_FIRST, _value(one)) for one in values]))
+
+
+_VALUES: Final[Mapping[type, Callable[..., bytes]]] = MappingProxyType(
+    {
+        str: lambda value: delimited(_STRING, value.encode()),
+        bool: lambda value: _BOOL + varint(value),
+        int: lambda value: _INT + int64(value),
+        float: lambda value: _DOUBLE + pack_double(value),
+        tuple: _sequence_value,
+        list: _sequence_value,
+    }
+)
+"""Type of a value -> its AnyValue. bool is an int, and so comes first."""
 
 
 def _nanoseconds(at: float) -> int:

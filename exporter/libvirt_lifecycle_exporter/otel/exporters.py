@@ -91,8 +91,9 @@ class TeeExporter:
         self._exporter.close()
 
 
-def _span_fields(resource: Resource, span: trace.Span) -> dict[str, Any]:
+def _span_fields(resource: Resource, encoded: bytes) -> dict[str, Any]:
     """Return a span in the format of the SDK's console exporter."""
+    span = trace.Span.FromString(encoded)
     status = {"status_code": trace.Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_")}
     if span.status.message:
         status["description"] = span.status.message
@@ -118,8 +119,9 @@ def _span_fields(resource: Resource, span: trace.Span) -> dict[str, Any]:
     }
 
 
-def _log_record_fields(resource: Resource, record: LogRecord) -> dict[str, Any]:
+def _log_record_fields(resource: Resource, encoded: bytes) -> dict[str, Any]:
     """Return a log record in the format of the SDK's console exporter."""
+    record = LogRecord.FromString(encoded)
     at = _format_time(record.time_unix_nano)
     return {
         "body": record.body.string_value,

@@ -35,6 +35,10 @@ _HOUSEKEEPING_INTERVAL: Final = 1.0
 _MIN_BACKOFF: Final = 0.5
 _MAX_BACKOFF: Final = 30.0
 """Seconds between two attempts while the receiver fails."""
+_YIELD_INTERVAL: Final = 0.02
+"""Seconds between two looks at whether the worker has caught up."""
+_YIELD_FACTOR: Final = 4
+"""While the worker is busy, a sender rests this many times as long as its last turn took."""
 _STOP_FRACTION: Final = 0.25
 """Part of the stop timeout after which a request in progress is aborted."""
 
@@ -55,13 +59,14 @@ class SignalSender:
         rate: float,
         clock: Callable[[], float] = time.time,
         removal_time: Callable[[], float] | None = None,
+        is_worker_busy: Callable[[], bool] = lambda: False,
         threads: ThreadRegistry | None = None,
         max_backoff: float = _MAX_BACKOFF,
     ) -> None:
         """``max_age``: seconds after which an item is dropped, 0: never; ``rate``: see ``BatchSelector``.
 
         ``clock``: Unix time in seconds; ``removal_time``: the same, for the decision that an item is too old
-        (None: ``clock``); ``max_backoff``: seconds.
+        (None: ``clock``); ``is_worker_busy``: whether events wait to be counted; ``max_backoff``: seconds.
         """
         self.signal = signal
         self.pending = 0
@@ -77,6 +82,7 @@ class SignalSender:
         self._max_backoff = max_backoff
         self._clock = clock
         self._removal_time = removal_time or clock
+        self._is_worker_busy = is_worker_busy
         self._delivery = BatchDelivery(signal, queue, exporter, self._count_dropped)
         self._selector = BatchSelector(signal, queue, rate, time.monotonic)
         self._logged_error = ""
@@ -127,13 +133,25 @@ class SignalSender:
             if time.monotonic() >= due:
                 self._try(self._run_housekeeping)
                 due = time.monotonic() + _HOUSEKEEPING_INTERVAL
+            began = time.monotonic()
             has_more = self._try(self._send_next)
+            self._yield_to_worker(time.monotonic() - began)
             if self._backoff or not has_more:
                 self._sleep(self._backoff or _HOUSEKEEPING_INTERVAL)
             elif self._is_waiting:
                 self._stopping.wait(_WAITING_DELAY)
         if not self._backoff:
             self._try(lambda: self._send_next(final=True))
+
+    def _yield_to_worker(self, seconds: float) -> None:
+        """Rest while the worker is busy: what is to be sent is safe in the journal, events are not yet.
+
+        ``seconds``: how long the last turn took.
+        """
+        end = time.monotonic() + _YIELD_FACTOR * seconds
+        while self._is_worker_busy() and time.monotonic() < end:
+            if self._stopping.wait(_YIELD_INTERVAL):
+                return
 
     def _sleep(self, seconds: float) -> None:
         """Wait for new items; during backoff, wait for the time only."""
