@@ -1,4 +1,4 @@
-"""The bytes that the encoder writes are OTLP messages: protobuf's own classes read and write the same ones."""
+"""The encoder writes OTLP messages: protobuf's own classes read and write the same bytes."""
 
 import math
 from typing import Any
@@ -35,7 +35,7 @@ REFS = st.builds(
 )
 CHANGES = st.builds(
     lambda at, connection, words, pair, number, message, run, incident: Transition(
-        at, connection, words, words, number, *pair, pair[1], number, "callback", message, run, incident
+        at, connection, words, words, number, pair[0], pair[1], words, number, "probe", message, run, incident
     ),
     TIMES,
     st.sampled_from(["here", "there", "gone"]),
@@ -51,7 +51,7 @@ SPANS = st.builds(
     Span,
     st.integers(1, 9),
     REFS,
-    WORDS,
+    st.sampled_from(["stop domain", "domain event"]),
     TIMES,
     TIMES,
     st.sampled_from(["", "success"]),
