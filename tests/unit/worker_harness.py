@@ -60,9 +60,13 @@ class WorkerHarness:
         exclude: str = "",
         restored: SavedState = NOTHING,
         monitor: ClockMonitor | None = None,
+        *,
+        series_limit: int = 1000,
+        journal: FakeJournal | None = None,
     ) -> None:
         self.now, self.turn = 1000.0, 0
-        self.message_queue, self.requests, self.journal = MessageQueue(1000), RequestRecorder(), FakeJournal()
+        self.message_queue, self.requests = MessageQueue(1000), RequestRecorder()
+        self.journal = FakeJournal() if journal is None else journal
         self.metrics = MetricsStore((HERE,))
         self.worker = Worker(
             self.message_queue,
@@ -70,7 +74,7 @@ class WorkerHarness:
             self.journal,
             {HERE: self.requests},
             DomainFilter(include, exclude),
-            series=SeriesLimit(1000, 900),
+            series=SeriesLimit(series_limit, 900),
             series_ttl=900,
             loop_iterations=lambda: self.turn,
             clock=lambda: self.now,
