@@ -30,9 +30,10 @@ log = logging.getLogger(__name__)
 _BATCH = 1000
 _TICK = 0.25
 """Seconds between runs of the periodic steps."""
-_BATCH_PAUSE = 0.002
-"""Seconds to sleep after a batch of more than one message. libvirt's binding releases the interpreter lock
-several times per callback; a worker that takes it each time makes every event cost two thread switches."""
+_PAUSE_PER_MESSAGE = 0.00001
+_MAX_PAUSE = 0.01
+"""Seconds to sleep after a batch. libvirt's binding releases the interpreter lock several times per callback;
+a worker that takes it each time makes every event cost two thread switches."""
 
 
 class Worker:
@@ -168,7 +169,7 @@ class Worker:
                 self.tick()
                 due = time.monotonic() + _TICK
             if handled > 1:
-                self._stopping.wait(_BATCH_PAUSE)
+                self._stopping.wait(min(handled * _PAUSE_PER_MESSAGE, _MAX_PAUSE))
         with self._threads.guard(WORKER):
             self._engine.close_verdicts()
         self._write_and_apply()

@@ -27,6 +27,7 @@ from libvirt_lifecycle_exporter.engine.spans import (
     expire_operation,
 )
 from libvirt_lifecycle_exporter.journal.damage import check_span
+from libvirt_lifecycle_exporter.journal.transaction import execute_many
 from libvirt_lifecycle_exporter.model.transitions import Transition
 from libvirt_lifecycle_exporter.runtime.threads import OTLP_SENDER, WORKER, ThreadRegistry
 
@@ -44,6 +45,7 @@ _SELECT_PEERS = "SELECT state FROM span_states WHERE uuid = ? AND connection <> 
 _UPSERT_STATE = """INSERT INTO span_states (connection, uuid, first_seq, open_since, state)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET first_seq = excluded.first_seq, open_since = excluded.open_since, state = excluded.state"""
+_INSERT_PENDING_LOG = "INSERT INTO pending_logs VALUES (?)"
 _INSERT_PENDING_SPAN = (
     "INSERT INTO pending_spans (connection, uuid, ended_at, first_seq, span) VALUES (?, ?, ?, ?, ?)"
 )
@@ -155,7 +157,7 @@ class SpanRecorder:
             closed += ((key, span) for span in update.closed)
             traced.append(TracedTransition(number, change, *update.ref))
         if self._logs:
-            database.executemany("INSERT INTO pending_logs VALUES (?)", [(one.number,) for one in traced])
+            execute_many(database, _INSERT_PENDING_LOG, traced, lambda one: one[:1])
         self._save(database, states, closed)
         self._uncommitted = states
         return traced
@@ -185,11 +187,8 @@ class SpanRecorder:
         closed: Sequence[tuple[DomainKey, Span]],
     ) -> None:
         if self._traces:
-            database.executemany(
-                _INSERT_PENDING_SPAN,
-                [(*key, span.ended, span.number, span_text(span)) for key, span in closed],
-            )
-        database.executemany(_UPSERT_STATE, [_state_row(key, state) for key, state in states.items()])
+            execute_many(database, _INSERT_PENDING_SPAN, closed, _pending_span_row)
+        execute_many(database, _UPSERT_STATE, states.items(), lambda item: _state_row(*item))
 
 
 def read_span(text: str) -> Span:
@@ -234,6 +233,11 @@ def _read_state_of(database: sqlite3.Connection, key: DomainKey) -> DomainSpanSt
     connection, uuid = key
     row = database.execute(_SELECT_STATE, (uuid, connection)).fetchone()
     return read_state(row[0]) if row else EMPTY_STATE
+
+
+def _pending_span_row(closed: tuple[DomainKey, Span]) -> tuple[Any, ...]:
+    (connection, uuid), span = closed
+    return connection, uuid, span.ended, span.number, span_text(span)
 
 
 def _state_row(key: DomainKey, state: DomainSpanState) -> tuple[Any, ...]:
