@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch
+from libvirt_lifecycle_exporter.engine.changes import Change, ChangeBatch, TracedTransition
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
@@ -36,6 +36,9 @@ class ExportedDomains(MetricsStore):
     def transition(self, change: Transition) -> None:
         counted_as = self.budget.counting_name(change)
         self._change(lambda batch: batch.count_transition(change, counted_as))
+
+    def trace(self, traced: TracedTransition) -> None:
+        self._change(lambda batch: batch.traced.append(traced))
 
     def add_total(self, connection: str, kind: str) -> None:
         self._change(lambda batch: batch.add_total(connection, kind))

@@ -4,6 +4,7 @@ import gzip
 import re
 import socket
 import threading
+import zlib
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
+from libvirt_lifecycle_exporter.metrics.deflate import Deflated, deflate
 from libvirt_lifecycle_exporter.web.metrics_endpoint import create_metrics_endpoint
 from libvirt_lifecycle_exporter.web.routes import create_application
 from libvirt_lifecycle_exporter.web.server import Server, bind
@@ -33,6 +35,10 @@ class StubRenderer:
     def render(self, *, openmetrics: bool) -> str:
         name = "fish" if openmetrics else "fish_total"
         return f'# HELP {name} Fish.\n# TYPE {name} counter\nfish_total{{kind="cod"}} 3\n'
+
+    def deflate(self, *, openmetrics: bool) -> Deflated:
+        text = self.render(openmetrics=openmetrics).encode()
+        return Deflated(deflate(text), zlib.crc32(text), len(text))
 
 
 class StubHealth:
@@ -104,7 +110,10 @@ def test_gzip_is_used_if_requested(page: Page) -> None:
     _, headers, body = page.get("/metrics", Accept_Encoding="gzip")
     assert headers["content-encoding"] == "gzip"
     assert headers["vary"] == "Accept, Accept-Encoding"
-    assert b"fish_total" in gzip.decompress(body)
+    lines = gzip.decompress(body).splitlines()
+    assert lines[:6] == page.get("/metrics")[2].splitlines()[:6]
+    assert lines[2] == b'fish_total{kind="cod"} 3'
+    assert lines[5] == b"depth 7.0"
     assert "content-encoding" not in page.get("/metrics")[1]
 
 

@@ -37,11 +37,14 @@ class Family(NamedTuple):
 class CachedSeries(ABC):
     """The values of one subject, and their rendered text for each family."""
 
-    __slots__ = ("_stale", "_text")
+    __slots__ = ("_changed", "_stale", "_text")
 
     def __init__(self, families: int) -> None:
         self._text = [""] * families
         self._stale = (1 << families) - 1
+        """Families to render again, one bit for each."""
+        self._changed = self._stale
+        """Families that have changed since ``take_changed``."""
 
     @abstractmethod
     def write(self, family: int) -> str:
@@ -50,6 +53,12 @@ class CachedSeries(ABC):
     def mark_changed(self, families: int) -> None:
         """Mark families as changed; ``families``: one bit for each."""
         self._stale |= families
+        self._changed |= families
+
+    def take_changed(self) -> int:
+        """Return the families that have changed since the last call; one bit for each."""
+        changed, self._changed = self._changed, 0
+        return changed
 
     def refresh(self) -> list[str]:
         """Render what has changed; return the text of every family."""
@@ -95,23 +104,36 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def render(
+class Column(NamedTuple):
+    """The text of one family."""
+
+    family: Family
+    place: int
+    """The number of the text in ``CachedSeries.refresh``."""
+    texts: tuple[str, ...]
+    """By subject."""
+
+
+def columns(
     families: Sequence[Family],
     series: Iterable[CachedSeries],
-    *,
-    openmetrics: bool,
     replacements: Mapping[int, int] = _NO_REPLACEMENTS,
-) -> list[str]:
+) -> list[Column]:
     """Render the families over all series, each family together as both formats demand.
 
     ``replacements``: place of a family -> the place of the text that is shown for it.
     """
-    columns = list(zip(*(page.refresh() for page in series), strict=True))
-    if columns:
-        for family, other in replacements.items():
-            columns[family] = columns[other]
-    return [
-        part
-        for family, column in zip(families, columns, strict=False)
-        for part in (family.header(openmetrics=openmetrics), *column)
-    ]
+    by_place = list(zip(*(page.refresh() for page in series), strict=True))
+    if not by_place:
+        return []
+    places = [replacements.get(number, number) for number in range(len(families))]
+    return [Column(family, place, by_place[place]) for family, place in zip(families, places, strict=True)]
+
+
+def render(found: Iterable[Column], *, openmetrics: bool) -> str:
+    """Return the text of a page."""
+    parts: list[str] = []
+    for column in found:
+        parts.append(column.family.header(openmetrics=openmetrics))
+        parts += column.texts
+    return "".join(parts)

@@ -7,9 +7,11 @@ Threads: the worker writes, scrapes read; a lock protects both.
 """
 
 import threading
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from libvirt_lifecycle_exporter.engine.changes import (
@@ -28,13 +30,14 @@ from libvirt_lifecycle_exporter.engine.changes import (
 )
 from libvirt_lifecycle_exporter.engine.saved_state import CountKey, Name, SavedState, TotalKey
 from libvirt_lifecycle_exporter.metrics.connection_series import ConnectionSeries
+from libvirt_lifecycle_exporter.metrics.deflate import Deflated, DeflatedGroups, deflate_header
 from libvirt_lifecycle_exporter.metrics.domain_series import (
     EVENTS_WITH_EXEMPLARS,
     Counted,
     DomainSeries,
     Pair,
 )
-from libvirt_lifecycle_exporter.metrics.exposition import render
+from libvirt_lifecycle_exporter.metrics.exposition import Column, columns, render
 from libvirt_lifecycle_exporter.metrics.families import CONNECTION_FAMILIES, DOMAIN_FAMILIES, EVENTS
 from libvirt_lifecycle_exporter.model.text import OTHER
 from libvirt_lifecycle_exporter.model.transitions import Incident
@@ -52,6 +55,10 @@ class MetricsStore:
         self._unobserved: dict[str, float] = {}
         """Connections whose domains are in an unknown state, and since when; Unix time, seconds."""
         self._series = 0
+        self._domain_groups = DeflatedGroups(len(DOMAIN_FAMILIES) + 1)
+        self._connection_groups = DeflatedGroups(len(CONNECTION_FAMILIES))
+        self._deflated: dict[bool, Deflated] = {}
+        """The compressed page, by whether it is OpenMetrics, while nothing changes."""
         self._appliers: Mapping[type, Callable[[Any], None]] = {
             DomainUpdated: self._show,
             IncidentOpened: self._open_incident,
@@ -127,11 +134,40 @@ class MetricsStore:
     def render(self, *, openmetrics: bool) -> str:
         """Render everything in one of the two formats (without OpenMetrics' EOF)."""
         with self._lock:
-            exemplified = {DOMAIN_FAMILIES.index(EVENTS): EVENTS_WITH_EXEMPLARS} if openmetrics else {}
-            domains = self._domains.values()
-            parts = render(DOMAIN_FAMILIES, domains, openmetrics=openmetrics, replacements=exemplified)
-            parts += render(CONNECTION_FAMILIES, self._connections.values(), openmetrics=openmetrics)
-        return "".join(parts)
+            return render(chain(*self._columns(openmetrics=openmetrics)), openmetrics=openmetrics)
+
+    def deflate(self, *, openmetrics: bool) -> Deflated:
+        """Return what ``render`` returns, compressed; what has not changed is not compressed again."""
+        with self._lock:
+            groups = (self._domain_groups, self._connection_groups)
+            has_changed = [
+                self._domain_groups.update([*self._domains.values()]),
+                self._connection_groups.update([*self._connections.values()]),
+            ]
+            if any(has_changed):
+                self._deflated.clear()
+            if openmetrics not in self._deflated:
+                found = self._columns(openmetrics=openmetrics)
+                text = render(chain(*found), openmetrics=openmetrics).encode()
+                parts = [
+                    part
+                    for group, of_kind in zip(groups, found, strict=True)
+                    for column in of_kind
+                    for part in (
+                        deflate_header(column.family.header(openmetrics=openmetrics)),
+                        *group.parts(column.place, column.texts),
+                    )
+                ]
+                self._deflated[openmetrics] = Deflated(b"".join(parts), zlib.crc32(text), len(text))
+            return self._deflated[openmetrics]
+
+    def _columns(self, *, openmetrics: bool) -> tuple[list[Column], list[Column]]:
+        """Return the columns of the domains and of the connections."""
+        exemplified = {DOMAIN_FAMILIES.index(EVENTS): EVENTS_WITH_EXEMPLARS} if openmetrics else {}
+        return (
+            columns(DOMAIN_FAMILIES, self._domains.values(), exemplified),
+            columns(CONNECTION_FAMILIES, self._connections.values()),
+        )
 
     def _expire(self, name: Name) -> None:
         """Remove the series of a name."""
