@@ -1,4 +1,4 @@
-"""OpenTelemetry packages are imported only if something is exported."""
+"""Packages of optional parts are imported only if the part is used: each takes memory."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import os, tempfile
 settings = Settings(journal_path=tempfile.mkdtemp() + "/journal", telemetry=read_telemetry(os.environ))
 app.App(settings, [])
 found = {name.partition(".")[0] for name in sys.modules}
-print(json.dumps(sorted(found & {"opentelemetry", "google", "grpc", "requests"})))
+print(json.dumps(sorted(found & {"bcrypt", "google", "grpc", "opentelemetry", "requests", "rich", "yaml"})))
 """
 
 

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 import click
 
 from libvirt_lifecycle_exporter import __version__
-from libvirt_lifecycle_exporter.cli.history_commands import events, incidents
 from libvirt_lifecycle_exporter.config import settings
 from libvirt_lifecycle_exporter.config.libvirt_client_config import read_client_config
 from libvirt_lifecycle_exporter.config.options import DURATION, add_options
@@ -60,7 +59,25 @@ def _build_settings(context: click.Context, options: dict[str, Any]) -> Settings
     return result
 
 
+class _LazyGroup(click.Group):
+    """Imports the history commands only if one is used or listed: the exporter does not need them."""
+
+    _HISTORY = ("events", "incidents")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self._HISTORY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._HISTORY:
+            from libvirt_lifecycle_exporter.cli import history_commands  # noqa: PLC0415 - see above
+
+            found: click.Command = getattr(history_commands, cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
 @click.group(
+    cls=_LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Metrics: http://localhost:10177/metrics. Without a hypervisor, try the demo command.",
@@ -157,10 +174,6 @@ def demo(context: click.Context, /, pace: float, **options: Any) -> None:
             return scenario.stop
 
         app.run(demo_settings, on_start=start_scenario)
-
-
-command.add_command(events)
-command.add_command(incidents)
 
 
 def main() -> NoReturn:

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-import yaml
-
 from libvirt_lifecycle_exporter.web import tls_names
 from libvirt_lifecycle_exporter.web.config_values import (
     Parser,
@@ -115,16 +113,9 @@ class WebConfig:
 
 def parse(text: str, folder: Path) -> WebConfig:
     """Parse the text of the file. Relative paths are relative to ``folder``. Raises ``WebConfigError``."""
-    try:
-        document = yaml.load(text, _StrictLoader)  # noqa: S506 - a safe loader that returns only strings
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise WebConfigError(f"invalid YAML{where}: {' '.join(str(error.problem).split())}") from None
-    except (yaml.YAMLError, RecursionError):
-        raise WebConfigError(
-            "invalid YAML: a character that YAML does not allow, or too many nested brackets"
-        ) from None
+    from libvirt_lifecycle_exporter.web.strict_yaml import load  # noqa: PLC0415 - only with such a file
+
+    document = load(text)
     sections = parse_section("the file", document, _SECTIONS)
     tls = sections.get("tls_server_config")
     http = sections.get("http_server_config") or {}
@@ -135,24 +126,6 @@ def parse(text: str, folder: Path) -> WebConfig:
         users=MappingProxyType(sections.get("basic_auth_users") or {}),
         rate_limit=RateLimit(**sections.get("rate_limit") or {}),
     )
-
-
-def _yaml_error(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
-
-
-class _StrictLoader(yaml.BaseLoader):
-    """Returns every scalar as a string (the parser of the key knows its type); refuses repeated keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's own signature
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _yaml_error("a key is not a scalar", key)
-            if key.value in seen:
-                raise _yaml_error(f"duplicate key {quote(key.value)}", key)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 _TLS_KEYS: Mapping[str, Parser] = MappingProxyType(

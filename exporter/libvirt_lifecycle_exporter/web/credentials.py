@@ -20,8 +20,6 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-import bcrypt
-
 _MAX_REMEMBERED: Final = 1000
 _MAX_PENDING_PER_NETWORK: Final = 16
 _MAX_PASSWORD_BYTES: Final = 72
@@ -169,11 +167,15 @@ def dummy_hash_for(users: Mapping[str, str]) -> str:
 @lru_cache
 def dummy_hash(cost: int) -> str:
     """Return a bcrypt hash of this cost that no password matches."""
+    import bcrypt  # noqa: PLC0415 - only with users
+
     cheap = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(4)).decode()
     return f"$2b${cost:02}${cheap[7:]}"
 
 
 def _matches(password: bytes, hashed: str) -> bool:
+    import bcrypt  # noqa: PLC0415 - only with users
+
     try:
         return bcrypt.checkpw(password, hashed.encode())
     except ValueError:
