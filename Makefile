@@ -5,15 +5,15 @@
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make dashboards   Grafana's dashboards, from dashboards/source
-# make bench    figures (ratios within one run)
+# make bench    measures speed and size (ratios within one run)
 # make docs     docs/configuration.md and docs/metrics.md, from the code
 # make chart    brings the Helm chart's copies, schema and README up to date
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
-# make test-image   builds the image on a Debian of debootstrap's and runs it as the chart says (root, minutes)
-# make format   ruff's formatter
+# make test-image   builds the image on a debootstrap Debian and runs it as the chart does (root, minutes)
+# make format   formats the code
 # make dist     sdist and wheel, in dist/
-# make lock     the versions of constraints.txt with the hashes of all their files, in requirements-hashed*.txt
-# Each installs what is missing first; the second time, nothing is.
+# make lock     requirements-hashed*.txt: the versions of constraints.txt with the hashes of their files
+# Each command first installs what is missing.
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -35,18 +35,18 @@ endif
 
 ON_NEWER := $(patsubst %,tests/qemu/test_%.py,scenarios migration daemon_loss messages rfc)
 
-# Each process has daemons and guests of its own; more than 4 would share too little of a machine's CPUs.
+# Each process has its own daemons and guests; more than 4 would have too little CPU time each.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# What has to be built with Go is built meanwhile; the tests that need it come last.
-# Real guests once more, on a newer libvirt and QEMU (LAB_COMPLETE=1: not to have them is a failure).
+# Go programs are built in the background; the tests that need them run last.
+# The second run repeats the tests with real guests on a newer libvirt and QEMU (LAB_COMPLETE=1: they must be there).
 test: $(VENV)/test
 	@setsid tests/lab/build-tools.sh >/dev/null 2>&1 & builds=$$!; \
 		trap 'kill -- -$$builds 2>/dev/null' EXIT; \
 		$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	LAB_LIBVIRT=newer $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ON_NEWER) $(ARGS)
 
-# Needs no daemon, and no package beyond those that libvirt-python is built with.
+# Needs no daemon, and only the system packages with which libvirt-python is built.
 unit: $(VENV)/dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -q tests/unit tests/prometheus/test_metrics_page.py tests/packaging/test_language.py $(ARGS)
 
@@ -80,11 +80,11 @@ IMAGE ?= libvirt-lifecycle-exporter:latest
 BUILDER = $(firstword $(foreach one,docker podman buildah,$(shell command -v $(one))))
 image: export BUILDAH_FORMAT := docker
 image:
-	@test -n '$(BUILDER)' || { echo 'Neither docker nor podman nor buildah is here.' >&2; exit 1; }
+	@test -n '$(BUILDER)' || { echo 'install docker, podman or buildah' >&2; exit 1; }
 	$(BUILDER) build --tag '$(IMAGE)' --build-arg REVISION="$$(git rev-parse HEAD)" \
 		--build-arg CREATED="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" $(ARGS) .
 
-# Apart from `test`, since it takes long, and root.
+# Not part of `test`, because it takes long and needs root.
 test-image: export LAB_IMAGE := 1
 test-image: $(VENV)/test
 	@.ci/install-system-packages image
@@ -106,7 +106,7 @@ lock: $(VENV)/dev
 clean:
 	rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 
-# Stamps: system packages, then the virtual environment, then what goes into it.
+# Stamp files: system packages, then the virtual environment, then the packages in it.
 $(VENV)/run: pyproject.toml constraints.txt .ci/install-system-packages
 	@.ci/install-system-packages run
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

@@ -1,11 +1,11 @@
-"""Writes what the chart has from elsewhere, so that each thing is said in one place only: `make chart`.
+"""Generates the parts of the chart that are defined elsewhere: `make chart`.
 
-* versions, of the chart and of the image: the package's
-* files/: copies of the alert rules and dashboards, since a chart cannot reach beyond its folder
-* values.schema.json: Kubernetes' own definitions of what the values hand on, made strict; alerts' names
+* versions of the chart and of the image: the version of the package
+* files/: copies of the alert rules and dashboards, because a chart cannot use files outside of its folder
+* values.schema.json: Kubernetes' definitions of the values that are passed on, made strict; names of alerts
 * README.md: README.in.md with a table of the values, from the comments in values.yaml
 
-    python helm/chart.py [--check]
+    python -m helm.chart [--check]
 
 With --check nothing is written, and the exit code is 1 if something would change.
 """
@@ -32,14 +32,14 @@ _PREFIX = "#/definitions/io.k8s."
 
 
 def version(root: Path = ROOT) -> str:
-    """Return the package's version, where the build takes it from."""
+    """Return the version of the package."""
     text = (root / "exporter/libvirt_lifecycle_exporter/__init__.py").read_text()
     (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     return str(found)
 
 
 def produced(root: Path = ROOT) -> dict[Path, bytes]:
-    """Return all files that are written here, and what belongs into them."""
+    """Return all generated files and their contents."""
     chart, dockerfile = root / CHART, root / "Dockerfile"
     now = version(root)
     texts = {
@@ -57,7 +57,7 @@ def produced(root: Path = ROOT) -> dict[Path, bytes]:
 
 
 def stale(root: Path = ROOT) -> list[Path]:
-    """Return what is not as it should be, also copies of what is no longer there."""
+    """Return the generated files that are out of date, and copies of files that no longer exist."""
     wanted = produced(root)
     changed = [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text]
     copies = sorted(path for path in (root / CHART / "files").rglob("*") if path.is_file())
@@ -65,7 +65,7 @@ def stale(root: Path = ROOT) -> list[Path]:
 
 
 def _replaced(path: Path, values: dict[str, str]) -> str:
-    """Return the file with other values on the lines that begin so."""
+    """Return the text of a file with new values. ``values``: beginning of a line -> the rest of it."""
     text = path.read_text()
     for begin, value in values.items():
         text = re.sub(f"^{begin}.*$", f"{begin}{value}", text, flags=re.MULTILINE)
@@ -83,15 +83,15 @@ def _schema(chart: Path, alerts: list[str]) -> str:
     definitions = schema.pop("definitions").items()
     ours = {name: what for name, what in definitions if not name.startswith("io.k8s.")}
     ours["alert"] = {"type": "string", "enum": alerts}
-    schema["definitions"] = ours  # at the end, where theirs are appended
+    schema["definitions"] = ours  # the last key: Kubernetes' definitions are appended to it
     theirs = sorted(_kubernetes(schema, KUBERNETES).items())
-    # One line each: nobody reads them here.
+    # One line each: they are not meant to be read here.
     lines = "".join(f',\n    "{name}": {json.dumps(definition)}' for name, definition in theirs)
     return json.dumps(schema, indent=2).removesuffix("\n  }\n}") + lines + "\n  }\n}\n"
 
 
 def _require(schema: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """What has a default cannot be taken away with null: templates count on it."""
+    """Make every value with a default required: templates rely on it, so it must not be null."""
     if "properties" not in schema:
         return
     schema["required"] = [key for key, value in defaults.items() if value not in ("", {}, [])]
@@ -101,18 +101,18 @@ def _require(schema: dict[str, Any], defaults: dict[str, Any]) -> None:
 
 
 def bundled(release: str) -> Path:
-    """Return the folder with the schemas of a release of Kubernetes."""
+    """Return the folder with the schemas of a Kubernetes release."""
     return Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/{release}-local-strict"
 
 
 def with_definitions(schema: Any, release: str) -> dict[str, Any]:
-    """Return one of Kubernetes' schemas in one piece: they refer to a file at an address of its own."""
+    """Return one of Kubernetes' schemas with the definitions that it refers to, which are in another file."""
     alone: dict[str, Any] = _bare(schema)
     return {**alone, "definitions": _kubernetes(alone, release)}
 
 
 def _kubernetes(schema: Any, release: str) -> dict[str, Any]:
-    """Return those of Kubernetes' definitions that are referred to, also by each other."""
+    """Return the Kubernetes definitions that a schema refers to, directly or indirectly."""
     known = json.loads((bundled(release) / "_definitions.json").read_text())["$defs"]
     found: dict[str, Any] = {}
     wanted = list(_references(schema))
@@ -136,7 +136,7 @@ def _references(thing: Any) -> Iterator[str]:
 
 
 def _bare(thing: Any) -> Any:
-    """Return it without descriptions and formats, its references as draft 7 has them, and closed."""
+    """Return a schema without descriptions and formats, with references as in draft 7, and no other keys."""
     if isinstance(thing, list):
         return [_bare(part) for part in thing]
     if not isinstance(thing, dict):
@@ -152,7 +152,7 @@ def _bare(thing: Any) -> Any:
 
 
 def main() -> int:
-    """Write, or check; return the exit code."""
+    """Write the files, or check them; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -160,7 +160,7 @@ def main() -> int:
     changed = stale()
     if parser.parse_args().check:
         for path in changed:
-            print(f"{path.relative_to(ROOT)} is not up to date; run: make chart", file=sys.stderr)
+            print(f"{path.relative_to(ROOT)} is out of date; run: make chart", file=sys.stderr)
         return 1 if changed else 0
     contents = produced()
     for path in changed:

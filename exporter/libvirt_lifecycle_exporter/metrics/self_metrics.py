@@ -33,8 +33,8 @@ _PROBE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SCRAPE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
-class QueueFigures(Protocol):
-    """Figures of the message queue."""
+class QueueStatistics(Protocol):
+    """Statistics of the message queue."""
 
     @property
     def received(self) -> Mapping[str, int]: ...
@@ -43,7 +43,7 @@ class QueueFigures(Protocol):
     def depth(self) -> int: ...
 
 
-class JournalFigures(Protocol):
+class JournalStatistics(Protocol):
     """What the journal says about itself."""
 
     events: int
@@ -54,7 +54,7 @@ class JournalFigures(Protocol):
     def size(self) -> int: ...
 
 
-class SenderFigures(Protocol):
+class SenderStatistics(Protocol):
     """What the deliveries of one signal say about themselves."""
 
     signal: str
@@ -68,7 +68,7 @@ class SenderFigures(Protocol):
     def exported(self) -> int: ...
 
 
-class WebFigures(Protocol):
+class WebStatistics(Protocol):
     """What the web configuration says about itself."""
 
     reload_error: str
@@ -83,17 +83,17 @@ class ExporterCollector(Collector):
 
     def __init__(
         self,
-        message_queue: QueueFigures,
+        message_queue: QueueStatistics,
         store: MetricsStore,
         series: SeriesLimit,
-        journal: JournalFigures,
+        journal: JournalStatistics,
         *,
         heartbeat: Callable[[], float],
         libvirt_version: str,
-        web: WebFigures,
+        web: WebStatistics,
         threads: ThreadRegistry,
         clock: ClockMonitor,
-        senders: Sequence[SenderFigures] = (),
+        senders: Sequence[SenderStatistics] = (),
     ) -> None:
         """``heartbeat``: when the libvirt event loop last turned; Unix time, seconds."""
         self._message_queue = message_queue
