@@ -34,6 +34,7 @@ from libvirt_lifecycle_exporter.metrics.self_metrics import (
 )
 from libvirt_lifecycle_exporter.metrics.store import MetricsStore
 from libvirt_lifecycle_exporter.model.domain_filter import DomainFilter
+from libvirt_lifecycle_exporter.runtime import heap
 from libvirt_lifecycle_exporter.runtime.clock import ClockMonitor
 from libvirt_lifecycle_exporter.runtime.socket_activation import activated_sockets
 from libvirt_lifecycle_exporter.runtime.systemd import NotifySocket, StatusNotifier
@@ -49,6 +50,8 @@ _STALLED = 30.0
 """Seconds without a heartbeat after which the event loop counts as stalled."""
 _SIGNAL_CHECK_INTERVAL = 0.25
 """Seconds between checks for a signal."""
+_RELEASE_INTERVAL = 60.0
+"""Seconds after which unused memory is returned to the kernel."""
 _STOP_WITHIN = 1.7
 """Seconds from the signal until all parts have ended or are abandoned: the process must end within 2 s."""
 
@@ -211,7 +214,11 @@ class App:
     def wait(self) -> None:
         """Wait until a stop is requested or the web server has ended."""
         # With a time limit: a signal right before the wait does not interrupt it.
+        release_at = time.monotonic()
         while self._stop_requested_at is None and not self._server_ended.wait(_SIGNAL_CHECK_INTERVAL):
+            if time.monotonic() >= release_at:
+                heap.release_unused()
+                release_at = time.monotonic() + _RELEASE_INTERVAL
             if self._reload_requested:
                 self._reload_requested = False
                 self._access.reload()
@@ -269,6 +276,7 @@ def run(
     It starts a demonstration, which ends with its terminal (SIGHUP).
     Raises OSError where an address cannot be listened on, ``WebConfigError`` for a bad web configuration.
     """
+    heap.limit()
     access = AccessControl(settings.web_config_file, threads=ThreadRegistry())
     sockets = _sockets(settings)
     app = App(settings, sockets, access)

@@ -2,6 +2,7 @@
 
 * ``threads``            supervised threads: an exception is logged and counted, and the thread continues
 * ``clock``              detection of jumps of the wall clock
+* ``heap``               limits of the C library's heap
 * ``log_format``         log lines as logfmt or JSON
 * ``systemd``            sd_notify: readiness, watchdog, status
 * ``socket_activation``  listening sockets that systemd passes
