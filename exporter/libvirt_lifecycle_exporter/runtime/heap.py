@@ -6,7 +6,6 @@ and each thread has a heap of its own. With another C library, nothing happens.
 https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
 
-import ctypes
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,6 +32,13 @@ def release_unused() -> bool:
 
 
 def _function(name: str) -> Callable[..., Any] | None:
-    """Return a function of the C library; None if it has none of this name."""
-    found: Callable[..., Any] | None = getattr(ctypes.CDLL(None), name, None)
+    """Return a function of the C library; None if it has none of this name, or cannot be called."""
+    try:
+        # It creates a callback, for which some versions need memory that a hardened service must not have.
+        import ctypes  # noqa: PLC0415
+
+        library = ctypes.CDLL(None)
+    except (ImportError, MemoryError, OSError):
+        return None
+    found: Callable[..., Any] | None = getattr(library, name, None)
     return found
