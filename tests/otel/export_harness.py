@@ -43,6 +43,7 @@ class ExportHarness:
         max_age: float = 86_400,
         signals: tuple[str, ...] = SIGNALS,
         clock: Callable[[], float] = time.time,
+        is_worker_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = folder / "journal.sqlite"
         tracing = SpanRecorder("this host", traces="traces" in signals, logs="logs" in signals, runs=False)
@@ -59,6 +60,7 @@ class ExportHarness:
             max_age=max_age,
             rate=rate,
             clock=clock,
+            is_worker_busy=is_worker_busy,
         )
         self.journal.on_append = self.delivery.wake
 
