@@ -93,9 +93,9 @@ def command(context: click.Context, /, **options: Any) -> None:
     notation: 15s, 2m, 24h.
     """
     if context.invoked_subcommand is None:
-        from libvirt_lifecycle_exporter.app import application as app  # noqa: PLC0415 - after library_log.redirect
+        from libvirt_lifecycle_exporter.app.process import run  # noqa: PLC0415 - after library_log.redirect
 
-        app.run(_build_settings(context, options))
+        run(_build_settings(context, options))
     else:
         context.obj = _set_options(options)
 
@@ -153,7 +153,7 @@ def demo(context: click.Context, /, pace: float, **options: Any) -> None:
 
     Needs no hypervisor and no libvirt daemon.
     """
-    from libvirt_lifecycle_exporter.app import application as app  # noqa: PLC0415 - after library_log.redirect
+    from libvirt_lifecycle_exporter.app.process import run  # noqa: PLC0415 - after library_log.redirect
     from libvirt_lifecycle_exporter.hypervisor.demo import URI, DemoScenario  # noqa: PLC0415 - only here
 
     if pace <= 0:
@@ -173,7 +173,7 @@ def demo(context: click.Context, /, pace: float, **options: Any) -> None:
             )
             return scenario.stop
 
-        app.run(demo_settings, on_start=start_scenario)
+        run(demo_settings, on_start=start_scenario)
 
 
 def main() -> NoReturn:
