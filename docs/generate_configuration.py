@@ -103,12 +103,19 @@ def option_tables() -> Iterator[str]:
         yield ""
 
 
+def commands() -> dict[str, click.Command]:
+    """Return all commands by name; some are loaded only when they are asked for."""
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: one for name, one in found.items() if one is not None}
+
+
 def command_tables() -> Iterator[str]:
     """Return one section per command with the options that only this command has."""
     own = {option.declaration.partition("/")[0] for option in OPTIONS}
     yield "## Commands\n"
     yield "Without a command the exporter runs until it receives SIGTERM or SIGINT.\n"
-    for name, found in command.commands.items():
+    for name, found in commands().items():
         yield f"### `{name}`\n"
         yield f"{' '.join((found.help or '').split())}\n"
         options = [one for one in found.params if isinstance(one, click.Option) and not own & set(one.opts)]

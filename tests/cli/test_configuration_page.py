@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from docs.generate_configuration import FILE, GROUPS, document
-from libvirt_lifecycle_exporter.cli.main import command
+from docs.generate_configuration import FILE, GROUPS, commands, document
 from libvirt_lifecycle_exporter.config.options import OPTIONS
 
 
@@ -20,7 +19,8 @@ def test_configuration_page_names_every_option_and_variable() -> None:
 
 def test_configuration_page_names_every_command_and_its_options() -> None:
     page = document()
-    for name, found in command.commands.items():
+    assert set(commands()) == {"check", "demo", "events", "incidents"}
+    for name, found in commands().items():
         assert f"### `{name}`" in page
         for parameter in found.params:
             assert f"`{parameter.opts[0]}`" in page

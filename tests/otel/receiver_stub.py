@@ -21,6 +21,8 @@ class StubResponse(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     endless: bool = False
     """Whether the body never ends: one byte at a time."""
+    missing: int = 0
+    """Number of bytes that the response announces and does not send; then it closes the connection."""
     hangs: bool = False
     """Whether there is no response at all."""
 
@@ -120,9 +122,12 @@ class ReceiverStub:
         handler.send_response(response.status)
         for name, value in response.headers:
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(response.body) if not response.endless else 1 << 20))
+        handler.send_header(
+            "Content-Length", str(len(response.body) + response.missing if not response.endless else 1 << 20)
+        )
         handler.end_headers()
         handler.wfile.write(response.body)
+        handler.close_connection = handler.close_connection or bool(response.missing)
         while response.endless and not self.stopping.wait(0.05):
             handler.wfile.write(b" ")
 

@@ -202,6 +202,16 @@ def test_receiver_that_fails_on_everything_costs_no_item(tmp_path: Path, stub: R
         stub.wait(lambda: set(stub.numbers("logs")) == set(range(1, 601)), "all")
 
 
+@pytest.mark.parametrize("body", [b"", b" "])
+def test_truncated_response_is_no_success(tmp_path: Path, stub: ReceiverStub, body: bytes) -> None:
+    stub.respond = fail_first(1, StubResponse(body=body, missing=10))
+    with ExportHarness(tmp_path, environment(stub), signals=("logs",)) as harness:
+        harness.send([event()])
+        until(lambda: not harness.pending("logs"), 20, "delivery")
+        assert harness.sender("logs").failures == 1
+        assert len(stub.requests) == 2
+
+
 @pytest.mark.parametrize(
     "response", [StubResponse(hangs=True), StubResponse(endless=True)], ids=["black-hole", "endless"]
 )

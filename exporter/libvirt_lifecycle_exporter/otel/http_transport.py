@@ -92,6 +92,9 @@ class HttpTransport:
         connection.request("POST", self._target(), body, self._headers)
         response = connection.getresponse()
         content = response.read(_MAX_RESPONSE)
+        if response.length and len(content) < _MAX_RESPONSE:
+            # read(amount) returns what there is. An empty body would mean that everything was accepted.
+            raise http.client.IncompleteRead(content, response.length)
         headers = {name.lower(): value for name, value in response.getheaders()}
         if response.will_close or not response.isclosed():
             self.close()
