@@ -8,6 +8,7 @@ of an ``ext`` URI) get SIGTERM, and a connection that it opens later is closed a
 All methods may be called from any thread.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -32,6 +33,10 @@ _FORK_LOCK = threading.Lock()
 """Held while an attempt starts its child process, so that a new child belongs to exactly one attempt."""
 _FORK_TIMEOUT = 2.0
 """Seconds to wait for the child process to appear."""
+_TRANSPORTS_WITH_COMMAND = ("ssh", "ext")
+"""Transports for which libvirt starts a child process."""
+_MAX_TRIES = 20
+"""Tries to get the output of a command (ssh) that ends at once; see ``_lacks_output``. Each takes milliseconds."""
 
 
 class OpenLimits(NamedTuple):
@@ -112,6 +117,28 @@ class Opener:
         Raises ``libvirtError`` if libvirt refuses, ``TimeoutError`` if the attempt is abandoned,
         ``ConnectionError`` if the peer closes connections at once.
         """
+        for _ in range(_MAX_TRIES - 1):
+            try:
+                return self._open_once(open_uri, on_slow)
+            except libvirt.libvirtError as error:
+                if not self._lacks_output(error):
+                    raise
+        return self._open_once(open_uri, on_slow)
+
+    def _lacks_output(self, error: libvirt.libvirtError) -> bool:
+        """Return whether the command of the URI ended before libvirt wrote its first message.
+
+        libvirt then raises "Cannot write data" without the output of the command, which says why it ended.
+        If the write comes first, the error contains the output. The command ran too shortly to reach a host.
+        """
+        return (
+            _transport(self._uri) in _TRANSPORTS_WITH_COMMAND
+            and error.get_error_domain() == libvirt.VIR_FROM_RPC
+            and error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR
+            and error.get_int1() == errno.EPIPE
+        )
+
+    def _open_once(self, open_uri: Callable[[str], Any], on_slow: Callable[[float], None]) -> Any:
         if self._was_closed_by_peer and closes_at_once(self._uri):
             raise ConnectionError("the peer accepts connections and closes them at once")
         attempt = _Attempt(open_uri)
@@ -180,7 +207,7 @@ class Opener:
 
     def _start(self, attempt: _Attempt) -> None:
         thread = threading.Thread(target=self._run, args=(attempt,), name="libvirt-open", daemon=True)
-        if _transport(self._uri) not in ("ssh", "ext"):
+        if _transport(self._uri) not in _TRANSPORTS_WITH_COMMAND:
             thread.start()
             return
         with _FORK_LOCK:
