@@ -26,7 +26,12 @@ from dashboards.source.tables import WHEN, Column, grid
 
 _NEWEST: Final = pick(LAST_EVENT, DOMAIN)
 _OPEN: Final = pick("libvirt_domain_incident_open", DOMAIN)
+_COUNTED: Final = pick("libvirt_domain_incidents_total", DOMAIN)
+"""Of every kind from the start; ``_OPEN`` has a kind from its first incident on."""
 _HUNG: Final = pick("libvirt_domain_hung", DOMAIN)
+_HANGS: Final = pick("libvirt_domain_lifecycle_events_total", DOMAIN, 'event="hung"')
+_HUNG_OR_NOT: Final = f'{_HUNG} or 0 * label_replace({_HANGS}, "signal", "$1", "reason", "(.+)")'
+"""The watchdog has a series from its first expiry on."""
 _SINCE: Final = pick("libvirt_domain_state_since_timestamp_seconds", DOMAIN)
 _STATE: Final = pick("libvirt_domain_state", DOMAIN)
 _STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
@@ -35,13 +40,19 @@ _TOOK: Final = pick(f"{DURATION}_sum")
 _BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang",outcome="success"')
 _OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
 _MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / ({_OFTEN} > 0)"
-_BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
+_KNOWN_TIME: Final = f"sum by ({BY_DOMAIN}) (count_over_time({_SINCE}[$__range]))"
+_BROKEN: Final = (
+    f"(sum by ({BY_DOMAIN}) (sum_over_time({_OPEN}[$__range])) / {_KNOWN_TIME} or 0 * {_KNOWN_TIME})"
+)
+"""Not an average of the incident's own series, which may have begun within the range."""
 _OBSERVED_TIME: Final = (
-    f"sum by ({BY_DOMAIN}) (avg_over_time({pick('libvirt_domain_state', DOMAIN, OBSERVED)}[$__range]))"
+    f"sum by ({BY_DOMAIN}) (sum_over_time({pick('libvirt_domain_state', DOMAIN, OBSERVED)}[$__range]))"
 )
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({pick(LAST_INCIDENT, DOMAIN)}[$__range]))"
-_KINDS: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({_OPEN}[$__range]))"
+_KINDS: Final = (
+    f"max by ({BY_DOMAIN},kind) (last_over_time({_OPEN}[$__range]) or 0 * last_over_time({_COUNTED}[$__range]))"
+)
 """As it was when it was last seen: the domain may be gone."""
 _AGAIN: Final = f"sum by ({BY_DOMAIN},kind) ({happened(pick(LAST_INCIDENT, DOMAIN))})"
 
@@ -123,8 +134,8 @@ TIME: Final = Row(
             "Times with an open incident of kind crashed, hung, failed or io_error.",
             Query(
                 or_nothing(
-                    f"max by ({BY_DOMAIN},kind) ({_OPEN})",
-                    _ever(_OPEN),
+                    f"max by ({BY_DOMAIN},kind) ({_OPEN} or 0 * {_COUNTED})",
+                    _ever(_COUNTED),
                     kind="not known",
                     instance="any host",
                 ),
@@ -139,8 +150,8 @@ TIME: Final = Row(
             "Hang signals of the domain: the emulator's monitor, the watchdog, the guest agent, or the virtual CPUs. Enabled signals only.",
             Query(
                 or_nothing(
-                    f"max by ({BY_DOMAIN},signal) ({_HUNG})",
-                    _ever(_HUNG),
+                    f"max by ({BY_DOMAIN},signal) ({_HUNG_OR_NOT})",
+                    _ever(_HANGS),
                     signal="nothing watched",
                     instance="any host",
                 ),
@@ -163,8 +174,8 @@ TIME: Final = Row(
             "Time in state",
             "Share of the observed time in each state.",
             Query(
-                f"sum by (state) (avg_over_time({_STATE}[$__range])) / on () group_left () "
-                f"clamp_min(sum(avg_over_time({_STATE}[$__range])), 1)",
+                f"sum by (state) (sum_over_time({_STATE}[$__range])) / on () group_left () "
+                f"clamp_min(sum(sum_over_time({_STATE}[$__range])), 1)",
                 "{{state}}",
                 instant=True,
             ),

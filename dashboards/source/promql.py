@@ -180,13 +180,16 @@ def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
 
 
 def state_number(scope: str) -> str:
-    """The state of domains as a number of ``look.STATES``: the metric has one series for each state."""
+    """The state of domains as a number of ``look.STATES``.
+
+    Right for exporters that show the current state only, and for those with a series (0 or 1) for each state.
+    """
     each = [
         pick("libvirt_domain_state", scope, f'state="{state}"') + f" * {number}"
         for state, (number, _) in STATE_NUMBERS.items()
         if number
     ]
-    return f"sum by ({BY_DOMAIN}) ({' or '.join(each)})"
+    return f"sum by ({BY_DOMAIN}) ({' or '.join(each)} or {pick('libvirt_domain_state', scope)} * 0)"
 
 
 def grown(bucket: str) -> str:
