@@ -11,6 +11,7 @@ from dashboards.source.promql import (
     DOMAIN,
     DURATION,
     HOST,
+    KINDS,
     LAST_EVENT,
     LAST_INCIDENT,
     OBSERVED,
@@ -21,18 +22,18 @@ from dashboards.source.promql import (
     or_zero,
     pick,
     state_number,
+    zeros,
 )
 from dashboards.source.tables import WHEN, Column, grid
 
 _NEWEST: Final = pick(LAST_EVENT, DOMAIN)
 _OPEN: Final = pick("libvirt_domain_incident_open", DOMAIN)
-_COUNTED: Final = pick("libvirt_domain_incidents_total", DOMAIN)
-"""Of every kind from the start; ``_OPEN`` has a kind from its first incident on."""
 _HUNG: Final = pick("libvirt_domain_hung", DOMAIN)
-_HANGS: Final = pick("libvirt_domain_lifecycle_events_total", DOMAIN, 'event="hung"')
-_HUNG_OR_NOT: Final = f'{_HUNG} or 0 * label_replace({_HANGS}, "signal", "$1", "reason", "(.+)")'
-"""The watchdog has a series from its first expiry on."""
 _SINCE: Final = pick("libvirt_domain_state_since_timestamp_seconds", DOMAIN)
+_OPEN_OR_NOT: Final = f"{_OPEN} or {zeros(_SINCE, 'kind', KINDS)}"
+"""A kind has a series from its first incident on."""
+_HUNG_OR_NOT: Final = f"{_HUNG} or {zeros(_SINCE, 'signal', ('watchdog',))}"
+"""The watchdog has a series from its first expiry on."""
 _STATE: Final = pick("libvirt_domain_state", DOMAIN)
 _STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
 _ENDED: Final = pick(f"{DURATION}_count")
@@ -50,9 +51,10 @@ _OBSERVED_TIME: Final = (
 )
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({pick(LAST_INCIDENT, DOMAIN)}[$__range]))"
-_KINDS: Final = (
-    f"max by ({BY_DOMAIN},kind) (last_over_time({_OPEN}[$__range]) or 0 * last_over_time({_COUNTED}[$__range]))"
+_LATEST: Final = (
+    f"last_over_time({_OPEN}[$__range]) or {zeros(f'last_over_time({_SINCE}[$__range])', 'kind', KINDS)}"
 )
+_KINDS: Final = f"max by ({BY_DOMAIN},kind) ({_LATEST})"
 """As it was when it was last seen: the domain may be gone."""
 _AGAIN: Final = f"sum by ({BY_DOMAIN},kind) ({happened(pick(LAST_INCIDENT, DOMAIN))})"
 
@@ -134,8 +136,8 @@ TIME: Final = Row(
             "Times with an open incident of kind crashed, hung, failed or io_error.",
             Query(
                 or_nothing(
-                    f"max by ({BY_DOMAIN},kind) ({_OPEN} or 0 * {_COUNTED})",
-                    _ever(_COUNTED),
+                    f"max by ({BY_DOMAIN},kind) ({_OPEN_OR_NOT})",
+                    _ever(_SINCE),
                     kind="not known",
                     instance="any host",
                 ),
@@ -151,7 +153,7 @@ TIME: Final = Row(
             Query(
                 or_nothing(
                     f"max by ({BY_DOMAIN},signal) ({_HUNG_OR_NOT})",
-                    _ever(_HANGS),
+                    _ever(_SINCE),
                     signal="nothing watched",
                     instance="any host",
                 ),

@@ -1,4 +1,4 @@
-"""Recording rules by host: right with the current state only, with the whole state set, and without any incident."""
+"""Recording rules by host: with the current state only, with the whole state set, and without incidents."""
 
 import json
 from collections.abc import Sequence
