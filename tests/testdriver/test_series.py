@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
+from docs.series_table import OWN, connect, size
 from tests.lab.page import Page
 
 STATE = "libvirt_domain_state"
@@ -21,6 +22,15 @@ def families(page: Page, domain: str = "test") -> Counter[str]:
 def test_idle_domain_has_18_series(page: Page) -> None:
     assert families(page).total() == 18
     assert page.value("libvirt_lifecycle_exporter_series") == 18
+
+
+def test_page_has_as_many_series_as_documented(page: Page) -> None:
+    """In a process of its own, ``process_*`` and ``python_*`` are the same."""
+    names = [sample for family in page.metrics().values() for sample in family.samples]
+    of_libvirt = [one for one in names if one.name.startswith(("libvirt_domain_", "libvirt_connection_"))]
+    of_connection = [one for one in of_libvirt if "domain" not in one.labels]
+    assert len(of_connection) == size(connect).series
+    assert len(names) - len(of_libvirt) == OWN.series
 
 
 def test_whole_state_set_is_exported_on_request(start: Callable[..., Page]) -> None:
