@@ -34,6 +34,7 @@ GROUPS = {
     "libvirt": "libvirt connections",
     "domain": "Domain filter",
     "web": "HTTP server",
+    "metrics": "Metrics",
     "series": "Series",
     "events": "Event queue",
     "journal": "Journal",
@@ -44,6 +45,7 @@ GROUPS = {
 """Prefix of an option -> heading."""
 
 SEE_ALSO = {
+    "metrics": "The number of series of a domain: [metrics.md](metrics.md#number-of-series).",
     "web": "The format of the configuration file: [web-config.md](web-config.md).",
     "journal": "Details: [journal.md](journal.md).",
     "otel": "Details, and the standard `OTEL_*` variables: [otel.md](otel.md).",

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from prometheus_client import Histogram
 
+from docs import series_table
 from libvirt_lifecycle_exporter.engine.durations import BUCKETS, EXPECTED, OPERATIONS, OUTCOMES
 from libvirt_lifecycle_exporter.engine.series_limit import SeriesLimit
 from libvirt_lifecycle_exporter.hypervisor.message_queue import DROP_CAUSES, MessageQueue
@@ -83,9 +84,10 @@ NOTES: Final[Mapping[str, Note]] = {
         "1 per domain and pair that occurred", OPEN, "Persists across restarts. Use it in alerts."
     ),
     "libvirt_domain_state": Note(
-        f"{len(SHOWN_STATES)} per domain",
+        f"1 per domain; {len(SHOWN_STATES)} with `--metrics.state-set`",
         OPEN,
-        f"Values of `state`: {', '.join(f'`{name}`' for name in SHOWN_STATES)}.",
+        f"Values of `state`: {', '.join(f'`{name}`' for name in SHOWN_STATES)}; `unknown_<n>` for a state of a newer libvirt. "
+        "Only the current state has a series; with `--metrics.state-set`, the others have one with the value 0.",
     ),
     "libvirt_domain_state_reason": Note(
         "1 per domain", OPEN, "Current state only. `unknown`, `connection_down` while the connection is down."
@@ -107,15 +109,18 @@ NOTES: Final[Mapping[str, Note]] = {
         f"Values of `kind`: {', '.join(f'`{kind}`' for kind in INCIDENT_KINDS)}. Starts at 0.",
     ),
     "libvirt_domain_incident_open": Note(
-        f"{len(INCIDENT_KINDS)} per domain", OPEN, "1 until the domain runs again or is removed."
+        "1 per domain and kind that occurred",
+        OPEN,
+        "1 until the domain runs again or is removed, then 0. Absent before the first incident of a kind.",
     ),
     "libvirt_domain_last_incident_timestamp_seconds": Note(
         "1 per domain and kind that occurred", OPEN, "Persists across restarts."
     ),
     "libvirt_domain_hung": Note(
-        f"{len(DEFAULT_SIGNALS)} per domain by default, {len(HANG_SIGNALS)} at most",
+        f"{len(DEFAULT_SIGNALS) - 1} per domain by default, {len(HANG_SIGNALS)} at most",
         OPEN,
-        f"Values of `signal`: {', '.join(f'`{signal}`' for signal in HANG_SIGNALS)}. See [hangs.md](hangs.md).",
+        f"Values of `signal`: {', '.join(f'`{signal}`' for signal in HANG_SIGNALS)}. `watchdog` is absent before the first "
+        "expiry of the domain's watchdog. See [hangs.md](hangs.md).",
     ),
     "libvirt_connection_lifecycle_events_total": Note(
         f"{len(COUNTED_PAIRS)} per connection", OPEN, "All pairs start at 0 and never expire."
@@ -191,7 +196,7 @@ header prefers, with gzip on request. `name[]` selects metrics: `/metrics?name[]
   [events.md](events.md). UUIDs, ids and messages are never labels of counters.
 * **Unit.** The last part of the name: `_seconds`, `_bytes`; `_timestamp_seconds` is Unix time in seconds. Other values are
   counts, or 0 and 1.
-* **Cardinality.** Number of series. All series of a domain expire together, `--series.ttl` (15 min) after the domain is
+* **Cardinality.** Number of series ([sums](#number-of-series)). All series of a domain expire together, `--series.ttl` (15 min) after the domain is
   removed. `--series.limit` (50,000) is a hard limit of domain series; domains beyond it are counted under
   `domain="_other"`.
 * **Stability.** Names, types and labels are API: a change is a breaking change and is listed in the
@@ -278,7 +283,7 @@ def metrics_page() -> str:
     for title, prefix in _SECTIONS:
         parts.append(f"\n## {title}\n")
         parts += [_entry(metric) for metric in found if metric.name.startswith(prefix)]
-    return "".join((*parts, _FOOT))
+    return "".join((*parts, _FOOT, series_table.section()))
 
 
 def pages() -> dict[Path, str]:

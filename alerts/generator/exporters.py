@@ -42,7 +42,7 @@ _RENAMED = "\nor\n  ".join(
         (EVENT, "event"),
         (EVENT, "reason"),
         ("libvirt_domain_state_reason", "state"),
-        ("libvirt_domain_incident_open", "kind"),
+        ("libvirt_domain_incidents_total", "kind"),
         ("libvirt_domain_hung", "signal"),
     )
 )

@@ -20,29 +20,54 @@ _TRANSITIONS = "libvirt_connection_lifecycle_events_total"
 _OPERATIONS = "libvirt_domain_operation_duration_seconds_bucket"
 
 
-def _by_host_and_fleet(metric: str, meaning: str, *labels: str) -> tuple[Recording, Recording]:
-    kept = ", ".join(("%(fleet)s", *labels))
+STATES = (
+    "nostate",
+    "running",
+    "blocked",
+    "paused",
+    "shutdown",
+    "shutoff",
+    "crashed",
+    "pmsuspended",
+    "unknown",
+)
+KINDS = ("crashed", "hung", "io_error", "failed")
+"""The values that have a series on every host, also if no domain has one."""
+
+
+def _by_host_and_fleet(
+    metric: str, meaning: str, label: str, values: tuple[str, ...]
+) -> tuple[Recording, Recording]:
+    """Return the rules that count domains by the values of a label.
+
+    ``values``: those for which a domain may have no series; a host without such a domain has 0.
+    """
+    zeros = (
+        f'or\n  label_replace(0 * libvirt_connection_up, "{label}", "{value}", "", "")' for value in values
+    )
     return (
         Recording(
             f"connection:{metric}:sum",
-            f"sum without (domain, exported_domain) ({metric})",
-            f"{meaning}, by host",
+            "\n".join(("", f"  sum without (domain, exported_domain) ({metric})", *zeros)),
+            f"{meaning}, by host; 0 if none",
         ),
         Recording(
-            f"job:{metric}:sum", f"sum by ({kept}) (connection:{metric}:sum)", f"{meaning}, of the fleet"
+            f"job:{metric}:sum",
+            f"sum by (%(fleet)s, {label}) (connection:{metric}:sum)",
+            f"{meaning}, of the fleet",
         ),
     )
 
 
 RECORDINGS = (
-    *_by_host_and_fleet("libvirt_domain_state", "Domains in each state", "state"),
+    *_by_host_and_fleet("libvirt_domain_state", "Domains in each state", "state", STATES),
     Recording(
         "job:libvirt_domain_state:count",
         "sum by (%(fleet)s) (connection:libvirt_domain_state:sum)",
         "Known domains, including those removed less than 15 minutes ago",
     ),
-    *_by_host_and_fleet("libvirt_domain_incident_open", "Open incidents of each kind", "kind"),
-    *_by_host_and_fleet("libvirt_domain_hung", "Hung domains by signal", "signal"),
+    *_by_host_and_fleet("libvirt_domain_incident_open", "Open incidents of each kind", "kind", KINDS),
+    *_by_host_and_fleet("libvirt_domain_hung", "Hung domains by signal", "signal", ("watchdog",)),
     Recording(
         "connection:libvirt_domain_state_reason:sum",
         "sum without (domain, exported_domain) (libvirt_domain_state_reason)",
@@ -64,7 +89,7 @@ or
     Recording(CRASH_COUNT, f"sum by (%(fleet)s) ({CRASHED_DOMAINS})", "The same, of the fleet"),
     Recording(
         CRASH_RATIO,
-        f"{CRASH_COUNT} / job:libvirt_domain_state:count",
+        f"{CRASH_COUNT} / (job:libvirt_domain_state:count > 0)",
         "The same as a share of the fleet, 0 to 1",
     ),
     Recording(

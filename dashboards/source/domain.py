@@ -11,6 +11,7 @@ from dashboards.source.promql import (
     DOMAIN,
     DURATION,
     HOST,
+    KINDS,
     LAST_EVENT,
     LAST_INCIDENT,
     OBSERVED,
@@ -21,6 +22,7 @@ from dashboards.source.promql import (
     or_zero,
     pick,
     state_number,
+    zeros,
 )
 from dashboards.source.tables import WHEN, Column, grid
 
@@ -28,6 +30,10 @@ _NEWEST: Final = pick(LAST_EVENT, DOMAIN)
 _OPEN: Final = pick("libvirt_domain_incident_open", DOMAIN)
 _HUNG: Final = pick("libvirt_domain_hung", DOMAIN)
 _SINCE: Final = pick("libvirt_domain_state_since_timestamp_seconds", DOMAIN)
+_OPEN_OR_NOT: Final = f"{_OPEN} or {zeros(_SINCE, 'kind', KINDS)}"
+"""A kind has a series from its first incident on."""
+_HUNG_OR_NOT: Final = f"{_HUNG} or {zeros(_SINCE, 'signal', ('watchdog',))}"
+"""The watchdog has a series from its first expiry on."""
 _STATE: Final = pick("libvirt_domain_state", DOMAIN)
 _STARTS: Final = happened(pick(LAST_EVENT, DOMAIN, 'event="started"'))
 _ENDED: Final = pick(f"{DURATION}_count")
@@ -35,13 +41,20 @@ _TOOK: Final = pick(f"{DURATION}_sum")
 _BUCKETS: Final = pick(f"{DURATION}_bucket", HOST, 'operation=~"outage|hang",outcome="success"')
 _OFTEN: Final = f"sum by (operation,outcome) (round(increase({_ENDED}[$__range])))"
 _MEAN: Final = f"sum by (operation,outcome) (increase({_TOOK}[$__range])) / ({_OFTEN} > 0)"
-_BROKEN: Final = f"sum by ({BY_DOMAIN}) (avg_over_time({_OPEN}[$__range]))"
+_KNOWN_TIME: Final = f"sum by ({BY_DOMAIN}) (count_over_time({_SINCE}[$__range]))"
+_BROKEN: Final = (
+    f"(sum by ({BY_DOMAIN}) (sum_over_time({_OPEN}[$__range])) / {_KNOWN_TIME} or 0 * {_KNOWN_TIME})"
+)
+"""Not an average of the incident's own series, which may have begun within the range."""
 _OBSERVED_TIME: Final = (
-    f"sum by ({BY_DOMAIN}) (avg_over_time({pick('libvirt_domain_state', DOMAIN, OBSERVED)}[$__range]))"
+    f"sum by ({BY_DOMAIN}) (sum_over_time({pick('libvirt_domain_state', DOMAIN, OBSERVED)}[$__range]))"
 )
 _PER_EVENT: Final = f"{BY_DOMAIN},event,reason"
 _BEGAN: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({pick(LAST_INCIDENT, DOMAIN)}[$__range]))"
-_KINDS: Final = f"max by ({BY_DOMAIN},kind) (last_over_time({_OPEN}[$__range]))"
+_LATEST: Final = (
+    f"last_over_time({_OPEN}[$__range]) or {zeros(f'last_over_time({_SINCE}[$__range])', 'kind', KINDS)}"
+)
+_KINDS: Final = f"max by ({BY_DOMAIN},kind) ({_LATEST})"
 """As it was when it was last seen: the domain may be gone."""
 _AGAIN: Final = f"sum by ({BY_DOMAIN},kind) ({happened(pick(LAST_INCIDENT, DOMAIN))})"
 
@@ -123,8 +136,8 @@ TIME: Final = Row(
             "Times with an open incident of kind crashed, hung, failed or io_error.",
             Query(
                 or_nothing(
-                    f"max by ({BY_DOMAIN},kind) ({_OPEN})",
-                    _ever(_OPEN),
+                    f"max by ({BY_DOMAIN},kind) ({_OPEN_OR_NOT})",
+                    _ever(_SINCE),
                     kind="not known",
                     instance="any host",
                 ),
@@ -139,8 +152,8 @@ TIME: Final = Row(
             "Hang signals of the domain: the emulator's monitor, the watchdog, the guest agent, or the virtual CPUs. Enabled signals only.",
             Query(
                 or_nothing(
-                    f"max by ({BY_DOMAIN},signal) ({_HUNG})",
-                    _ever(_HUNG),
+                    f"max by ({BY_DOMAIN},signal) ({_HUNG_OR_NOT})",
+                    _ever(_SINCE),
                     signal="nothing watched",
                     instance="any host",
                 ),
@@ -163,8 +176,8 @@ TIME: Final = Row(
             "Time in state",
             "Share of the observed time in each state.",
             Query(
-                f"sum by (state) (avg_over_time({_STATE}[$__range])) / on () group_left () "
-                f"clamp_min(sum(avg_over_time({_STATE}[$__range])), 1)",
+                f"sum by (state) (sum_over_time({_STATE}[$__range])) / on () group_left () "
+                f"clamp_min(sum(sum_over_time({_STATE}[$__range])), 1)",
                 "{{state}}",
                 instant=True,
             ),

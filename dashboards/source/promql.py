@@ -4,6 +4,7 @@ Law: every selector has ``job`` and ``instance``; the connection's label is the 
 grouping of domains or hosts is without them.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from dashboards.source.look import NOTHING
@@ -32,6 +33,8 @@ OPEN: Final = "connection:libvirt_domain_incident_open:sum"
 BURSTS: Final = "connection:libvirt_connection_failures:increase1h"
 """Recording rules of alerts/, for what would be slow with 50,000 domains."""
 
+KINDS: Final = ("crashed", "hung", "io_error", "failed")
+"""The kinds of incidents."""
 OBSERVED: Final = 'state!="unknown"'
 """The states of domains whose connection is up."""
 ABNORMAL: Final = (
@@ -173,6 +176,11 @@ def or_nothing(what: str, seen: str, **labels: str) -> str:
     return or_row(what, f"vector({NOTHING}) unless on () {seen}", **labels)
 
 
+def zeros(gauge: str, label: str, values: Iterable[str]) -> str:
+    """A 0 with each value of a label, where there is the gauge, which has no such label."""
+    return " or ".join(f'label_replace(0 * {gauge}, "{label}", "{value}", "", "")' for value in values)
+
+
 def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
     """Incidents that began in the range."""
     which = pick(LAST_INCIDENT, scope, f'kind=~"{kind}"' if kind else "")
@@ -180,13 +188,16 @@ def incidents(scope: str = HOST, kind: str = "", by: str = BY_DOMAIN) -> str:
 
 
 def state_number(scope: str) -> str:
-    """The state of domains as a number of ``look.STATES``: the metric has one series for each state."""
+    """The state of domains as a number of ``look.STATES``.
+
+    Right for exporters that show the current state only, and for those with a series (0 or 1) for each state.
+    """
     each = [
         pick("libvirt_domain_state", scope, f'state="{state}"') + f" * {number}"
         for state, (number, _) in STATE_NUMBERS.items()
         if number
     ]
-    return f"sum by ({BY_DOMAIN}) ({' or '.join(each)})"
+    return f"sum by ({BY_DOMAIN}) ({' or '.join(each)} or {pick('libvirt_domain_state', scope)} * 0)"
 
 
 def grown(bucket: str) -> str:

@@ -20,7 +20,7 @@ from tests.unit.factories import HERE, facts, lifecycle, listing
 
 NAMES = ("vm-c", "vm-a", "vm-d", "vm-b", "vm-e")
 """Not in alphabetical order, unlike the rows in a journal."""
-LIMIT_ONE_DOMAIN_ONE_PAIR, LIMIT_ONE_DOMAIN = 34, 45
+LIMIT_ONE_DOMAIN_ONE_PAIR, LIMIT_ONE_DOMAIN = 26, 37
 """Series limits that fit one domain with one more pair, and one domain with several more pairs."""
 OPEN, LAST_INCIDENT = "libvirt_domain_incident_open", "libvirt_domain_last_incident_timestamp_seconds"
 VOLATILE = ("libvirt_connection_up", "libvirt_connection_unobserved_seconds_total")
@@ -139,6 +139,17 @@ def test_recovered_domain_keeps_other_aggregated_incidents(exporter: SimulatedEx
     assert value(exporter.metrics, "libvirt_domain_last_incident_timestamp_seconds", **shown) == newest
     exporter.feed(lifecycle("started", "booted", name=NAMES[2]))
     assert value(exporter.metrics, "libvirt_domain_incident_open", **shown) == 0
+
+
+@pytest.mark.parametrize("restart", RESTARTS.values(), ids=RESTARTS)
+def test_ended_incident_is_still_shown_after_restart(restart: Restart, exporter: SimulatedExporter) -> None:
+    exporter.connect_and_list(listing(facts("web"), facts("idle")))
+    exporter.feed(*crash("web"))
+    for _ in range(2):
+        assert value(exporter.metrics, OPEN, domain="web", kind="crashed") == 0
+        assert value(exporter.metrics, OPEN, domain="web", kind="hung") is None
+        assert value(exporter.metrics, OPEN, domain="idle", kind="crashed") is None
+        restart(exporter)
 
 
 def test_domain_admitted_later_has_series_from_then_on(exporter: SimulatedExporter) -> None:

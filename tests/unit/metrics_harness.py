@@ -20,9 +20,11 @@ def raise_error(error: Exception) -> None:
 class ExportedDomains(MetricsStore):
     """Metrics of one connection, with a series limit. Each method applies one batch."""
 
-    def __init__(self, series_limit: int = 1000, signals: tuple[str, ...] = ()) -> None:
-        super().__init__((HERE,), signals)
-        self.budget = SeriesLimit(series_limit, TTL, signals)
+    def __init__(
+        self, series_limit: int = 1000, signals: tuple[str, ...] = (), *, has_state_set: bool = False
+    ) -> None:
+        super().__init__((HERE,), signals, has_state_set=has_state_set)
+        self.budget = SeriesLimit(series_limit, TTL, signals, has_state_set=has_state_set)
 
     def add(self, *changes: Change | None) -> None:
         self.apply(ChangeBatch(change for change in changes if change is not None), raise_error)

@@ -68,8 +68,13 @@ class App:
         self._clock = ClockMonitor(boot_id=LocalHost().boot_id())
         self._message_queue = MessageQueue(settings.queue_size)
         labels = tuple(target.label for target in settings.targets)
-        self._metrics = MetricsStore(labels, settings.hang_signals)
-        series = SeriesLimit(settings.series_limit, settings.series_ttl, settings.hang_signals)
+        self._metrics = MetricsStore(labels, settings.hang_signals, has_state_set=settings.metrics_state_set)
+        series = SeriesLimit(
+            settings.series_limit,
+            settings.series_ttl,
+            settings.hang_signals,
+            has_state_set=settings.metrics_state_set,
+        )
         connection_settings = ConnectionSettings(
             keepalive_interval=int(settings.keepalive_interval),
             keepalive_count=settings.keepalive_count,

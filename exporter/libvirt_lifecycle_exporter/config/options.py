@@ -180,6 +180,14 @@ OPTIONS: tuple[Option, ...] = (
         "exporter-toolkit. It is reloaded on SIGHUP and when it or a certificate changes.",
     ),
     Option(
+        "--metrics.state-set",
+        "metrics_state_set",
+        click.BOOL,
+        "false",
+        "Export libvirt_domain_state for every state (1: the current one, 0: the others), 9 series per "
+        "domain, instead of the current state only.",
+    ),
+    Option(
         "--series.ttl",
         "series_ttl",
         DURATION,

@@ -164,6 +164,8 @@ class Settings:
     """Directory of the emulators' logs; empty: libvirt's own directory."""
     domain_include: str = ".*"
     domain_exclude: str = ""
+    metrics_state_set: bool = False
+    """Whether every state of a domain has a series, or the current state only."""
     series_ttl: float = 900
     series_limit: int = 50_000
     queue_size: int = 100_000

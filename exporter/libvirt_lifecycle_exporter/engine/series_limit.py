@@ -23,8 +23,8 @@ from libvirt_lifecycle_exporter.model.vocabulary import INCIDENT_KINDS, alert_pa
 Pair = tuple[str, str]
 """event, reason"""
 
-_STATE_SERIES = len(SHOWN_STATES) + 4
-"""Series about the state of a domain: state set, reason, since, meta, platform."""
+_STATE_SERIES = 4
+"""Series about a domain in addition to its state: reason, since, meta, platform."""
 _INCIDENT_SERIES = 3
 """Series of an incident kind: counter, open, time of the newest."""
 
@@ -53,9 +53,12 @@ class NameSeries:
 class SeriesLimit:
     """Admits names and pairs up to a limit."""
 
-    def __init__(self, limit: int, ttl: float, signals: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, limit: int, ttl: float, signals: tuple[str, ...] = (), *, has_state_set: bool = False
+    ) -> None:
         """``limit``: maximum number of domain series. ``ttl``: seconds from the removal of a domain to the
-        removal of its series. ``signals``: the enabled hang signals.
+        removal of its series. ``signals``: the enabled hang signals. ``has_state_set``: whether every state
+        has a series.
         """
         self.refused = 0
         """Number of names and pairs that were refused series of their own."""
@@ -63,7 +66,11 @@ class SeriesLimit:
         self._ttl = ttl
         self._alert_pairs = frozenset(alert_pairs(signals))
         self._name_cost = (
-            len(self._alert_pairs) + _STATE_SERIES + len(signals) + _INCIDENT_SERIES * len(INCIDENT_KINDS)
+            len(self._alert_pairs)
+            + (len(SHOWN_STATES) if has_state_set else 1)
+            + _STATE_SERIES
+            + len(signals)
+            + _INCIDENT_SERIES * len(INCIDENT_KINDS)
         )
         self._used = 0
         self._names: dict[Name, NameSeries] = {}

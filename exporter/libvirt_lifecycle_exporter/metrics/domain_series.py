@@ -1,9 +1,10 @@
 """The series of one domain name. Only formats; decides nothing."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 
 from libvirt_lifecycle_exporter.engine.changes import TracedTransition
+from libvirt_lifecycle_exporter.engine.hangs import WATCHDOG
 from libvirt_lifecycle_exporter.engine.record import DomainValues
 from libvirt_lifecycle_exporter.engine.saved_state import INCIDENT
 from libvirt_lifecycle_exporter.metrics.exposition import CachedSeries, Family, labels, number, pairs, sample
@@ -32,8 +33,8 @@ Pair = tuple[str, str]
 """event, reason; or ``INCIDENT`` and its kind"""
 Counted = tuple[int, float]
 """How often, and when last."""
-
 _NAMES = ("event", "reason")
+_EXPIRED: Pair = ("hung", WATCHDOG)
 
 
 def _bits(*families: Family) -> int:
@@ -53,6 +54,7 @@ class DomainSeries(CachedSeries):
 
     __slots__ = (
         "_domain",
+        "_has_state_set",
         "_labels",
         "_signals",
         "_unobserved",
@@ -67,14 +69,16 @@ class DomainSeries(CachedSeries):
     )
 
     def __init__(
-        self, connection: str, name: str, *, signals: tuple[str, ...] = (), is_own: bool = True
+        self, connection: str, name: str, signals: tuple[str, ...], *, has_state_set: bool, is_own: bool
     ) -> None:
         """Create the series. ``signals``: the hang signals that are enabled.
 
+        ``has_state_set``: whether every state has a series (0 or 1), or the current state only.
         ``is_own``: False for ``_other``, which stands for all domains without series of their own.
         """
         super().__init__(len(DOMAIN_FAMILIES) + 1)
         self._signals = signals
+        self._has_state_set = has_state_set
         self._labels = labels({"connection": connection, "domain": name})
         self._domain: DomainValues | None = None
         """The domain that is exported under this name."""
@@ -89,7 +93,7 @@ class DomainSeries(CachedSeries):
         self.incidents: dict[str, int] = dict.fromkeys(INCIDENT_KINDS if is_own else (), 0)
         """How many of each kind."""
         self.last_incidents: dict[str, float] = {}
-        """When the newest of each kind did."""
+        """When the newest of each kind began. A kind without one has no series but its counter."""
         self.open_incidents: dict[str, set[str]] = {}
         """Those that are open, by kind: of several domains under ``_other``."""
 
@@ -113,6 +117,8 @@ class DomainSeries(CachedSeries):
             self.counts[pair] = self.counts.get(pair, 0) + amount
             self.last_events[pair] = at
             self.mark_changed(_EVENT_FAMILIES)
+            if pair == _EXPIRED:
+                self.show(self._domain)
 
     def set_exemplar(self, traced: TracedTransition) -> bool:
         """Set the exemplar of a pair; return whether the pair is counted here."""
@@ -146,6 +152,7 @@ class DomainSeries(CachedSeries):
                 self.counts[pair] = self.counts.get(pair, 0) + count
                 self.last_events[pair] = max(at, self.last_events.get(pair, at))
         self.mark_changed(_EVENT_FAMILIES | _INCIDENT_FAMILIES)
+        self.show(self._domain)
 
     def counted(self) -> dict[Pair, Counted]:
         """Return the counts that outlive a restart."""
@@ -158,9 +165,12 @@ class DomainSeries(CachedSeries):
         """Set the domain that is exported under this name; None: none."""
         self._domain = domain
         self.mark_changed(_STATE_FAMILIES)
-        # the state set, its reason, since, meta; the hang signals; the platform's metadata
-        platform = domain is not None and platform_of(domain) is not None
-        self.state_series = 0 if domain is None else len(SHOWN_STATES) + 3 + len(self._signals) + platform
+        self.state_series = 0
+        if domain is not None:
+            # the state, its reason, since, meta; the hang signals; the platform's metadata
+            states = len(SHOWN_STATES) if self._has_state_set else 1
+            platform = platform_of(domain) is not None
+            self.state_series = states + 3 + len(self._shown_signals(domain)) + platform
 
     def set_states_unknown(self, since: float | None) -> None:
         """Set the state to unknown since then (Unix time, seconds); None: to the last known state."""
@@ -170,13 +180,14 @@ class DomainSeries(CachedSeries):
     @property
     def series(self) -> int:
         """The number of series."""
-        return (
-            len(self.counts)
-            + len(self.last_events)
-            + self.state_series
-            + 2 * len(self.incidents)
-            + len(self.last_incidents)
-        )
+        incidents = len(self.incidents) + 2 * len(self.last_incidents)
+        return len(self.counts) + len(self.last_events) + self.state_series + incidents
+
+    def _shown_signals(self, domain: DomainValues) -> tuple[str, ...]:
+        """Return the signals with a series: the watchdog, which nothing probes, from its first expiry on."""
+        if _EXPIRED in self.last_events or WATCHDOG in domain.hung:
+            return self._signals
+        return _without_watchdog(self._signals)
 
     def write(self, family: int) -> str:
         name = EVENTS.name if family == EVENTS_WITH_EXEMPLARS else DOMAIN_FAMILIES[family].name
@@ -193,10 +204,11 @@ class DomainSeries(CachedSeries):
         if domain is None:
             return ""
         if name == HUNG.name:
-            return _hung(self._labels, domain, self._signals)
+            return _hung(self._labels, domain, self._shown_signals(domain))
         if self._unobserved is not None and domain.present:
             domain = domain._replace(state=UNKNOWN, reason=CONNECTION_DOWN, since=self._unobserved)
-        return _WRITERS[name](self._labels, domain)
+        writers = _STATE_SET_WRITERS if self._has_state_set else _WRITERS
+        return writers[name](self._labels, domain)
 
 
 def _exemplar(traced: TracedTransition) -> str:
@@ -205,15 +217,21 @@ def _exemplar(traced: TracedTransition) -> str:
     return f" # {{{names}}} 1 {number(traced.change.at)}"
 
 
+@cache
+def _without_watchdog(signals: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(signal for signal in signals if signal != WATCHDOG)
+
+
 def _hung(subject: str, domain: DomainValues, signals: tuple[str, ...]) -> str:
     return "".join(
         sample(HUNG.name, f'{subject},signal="{signal}"', signal in domain.hung) for signal in signals
     )
 
 
-def _state(subject: str, domain: DomainValues) -> str:
+def _state(subject: str, domain: DomainValues, states: tuple[str, ...] = ()) -> str:
     return "".join(
-        sample(STATE.name, f'{subject},state="{state}"', state == domain.state) for state in SHOWN_STATES
+        sample(STATE.name, f'{subject},state="{state}"', state == domain.state)
+        for state in states or (domain.state,)
     )
 
 
@@ -244,13 +262,15 @@ def _yes_no(value: bool | None) -> str:  # noqa: FBT001 - the value itself, not 
     return {True: "true", False: "false", None: ""}[value]
 
 
-_WRITERS: Mapping[str, Callable[[str, DomainValues], str]] = {
+_Writers = Mapping[str, Callable[[str, DomainValues], str]]
+_WRITERS: _Writers = {
     STATE.name: _state,
     STATE_REASON.name: _state_reason,
     STATE_SINCE.name: _state_since,
     META.name: _meta,
     **{name: partial(platform_meta, name) for name in PLATFORM_METAS},
 }
+_STATE_SET_WRITERS: _Writers = {**_WRITERS, STATE.name: partial(_state, states=SHOWN_STATES)}
 
 
 def _incidents(subject: str, domain: DomainSeries) -> str:
@@ -262,7 +282,7 @@ def _incidents(subject: str, domain: DomainSeries) -> str:
 def _incident_open(subject: str, domain: DomainSeries) -> str:
     return "".join(
         sample(INCIDENT_OPEN.name, f'{subject},kind="{kind}"', bool(domain.open_incidents.get(kind)))
-        for kind in domain.incidents
+        for kind in domain.last_incidents
     )
 
 

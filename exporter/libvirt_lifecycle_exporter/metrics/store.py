@@ -46,10 +46,16 @@ from libvirt_lifecycle_exporter.model.transitions import Incident
 class MetricsStore:
     """The series about domains and connections."""
 
-    def __init__(self, connections: tuple[str, ...], signals: tuple[str, ...] = ()) -> None:
-        """``signals``: the hang signals that are enabled."""
+    def __init__(
+        self, connections: tuple[str, ...], signals: tuple[str, ...] = (), *, has_state_set: bool = False
+    ) -> None:
+        """``signals``: the hang signals that are enabled.
+
+        ``has_state_set``: whether every state of a domain has a series, or the current state only.
+        """
         self._lock = threading.Lock()
         self._signals = signals
+        self._has_state_set = has_state_set
         self._connections = {name: ConnectionSeries(name) for name in connections}
         self._domains: dict[Name, DomainSeries] = {}
         self._unobserved: dict[str, float] = {}
@@ -237,7 +243,8 @@ class MetricsStore:
         """Return the series of a name; create them if there are none."""
         domain = self._domains.get((connection, name))
         if domain is None:
-            domain = DomainSeries(connection, name, signals=self._signals, is_own=name != OTHER)
+            shown = {"has_state_set": self._has_state_set, "is_own": name != OTHER}
+            domain = DomainSeries(connection, name, self._signals, **shown)
             domain.set_states_unknown(self._unobserved.get(connection))
             self._domains[connection, name] = domain
             self._series += domain.series

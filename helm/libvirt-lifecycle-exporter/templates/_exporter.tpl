@@ -27,6 +27,7 @@
 - --journal.path={{ ternary "none" (printf "%s/journal.sqlite" (include "lle.journal" .)) (eq $v.journal.type "none") }}
 - --journal.retention={{ $v.journal.retention }}
 - --journal.retention-size={{ $v.journal.retentionSize }}
+- {{ ternary "--metrics.state-set" "--no-metrics.state-set" $v.series.stateSet }}
 - --series.ttl={{ $v.series.ttl }}
 - --series.limit={{ int64 $v.series.limit }}
 - {{ ternary "--hang.emulator" "--no-hang.emulator" $v.hang.emulator.enabled }}
