@@ -36,7 +36,7 @@ _FORK_TIMEOUT = 2.0
 _TRANSPORTS_WITH_COMMAND = ("ssh", "ext")
 """Transports for which libvirt starts a child process."""
 _MAX_TRIES = 20
-"""Tries to get the output of a command (ssh) that ends at once; see ``_lacks_output``. Each takes milliseconds."""
+"""Tries to get the output of a command that ends at once, see ``_lacks_output``; each takes milliseconds."""
 
 
 class OpenLimits(NamedTuple):
