@@ -5,7 +5,8 @@
 # make chaos    the storm of the tests, for longer: LAB_CHAOS_SECONDS=600 LAB_SEED=1
 # make rules    the alert rules, from alerts/thresholds.toml and alerts/generator
 # make dashboards   Grafana's dashboards, from dashboards/source
-# make bench    measures speed and size (ratios within one run)
+# make bench    measures speed and size beside floors and peers; writes docs/performance.md (ARGS="scrapes": one part)
+# make soak     runs storms, reconnects and outages for SOAK_MINUTES=30, and checks that nothing keeps growing
 # make docs     docs/configuration.md and docs/metrics.md, from the code
 # make chart    brings the Helm chart's copies, schema and README up to date
 # make image    the container image, with docker, podman or buildah (IMAGE=name:tag)
@@ -21,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run unit test chaos lint rules dashboards docs bench chart image test-image format dist lock clean
+.PHONY: help run unit test chaos lint rules dashboards docs bench soak chart image test-image format dist lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -65,6 +66,10 @@ rules:
 
 bench: $(VENV)/test
 	$(BIN)/python -m tests.bench $(ARGS)
+
+SOAK_MINUTES ?= 30
+soak: $(VENV)/test
+	$(BIN)/python -m tests.bench --soak-minutes $(SOAK_MINUTES) soak
 
 dashboards: $(VENV)/dev
 	$(BIN)/python -m dashboards.generate

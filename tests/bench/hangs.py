@@ -17,7 +17,7 @@ from libvirt_lifecycle_exporter.hypervisor.message_queue import MessageQueue
 from libvirt_lifecycle_exporter.hypervisor.probes import ProbeContext
 from libvirt_lifecycle_exporter.metrics.self_metrics import probe_duration_histogram
 from libvirt_lifecycle_exporter.runtime.threads import ThreadRegistry
-from tests.bench.size import cpu_seconds
+from tests.bench.process_figures import cpu_seconds
 from tests.lab.daemon import short_root
 from tests.lab.guests import Guests
 from tests.lab.session_daemon import SessionDaemon
